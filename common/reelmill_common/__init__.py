@@ -1,0 +1,5 @@
+"""What producers and workers share: jobs, settings, errors, the ledger and the clip stores. Never torch."""
+
+from importlib.metadata import version as _version
+
+__version__ = _version("reelmill")

@@ -1,0 +1,101 @@
+"""The Celery application that producers and workers share, with the settings that faults have taught us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from celery import Celery
+from kombu import Queue
+
+from reelmill_common.contract import TASK_RENDER, queue_name
+from reelmill_common.ledger import Dispatch, Ledger
+from reelmill_common.profiles import PROFILES
+from reelmill_common.settings import Settings
+
+VISIBILITY_TIMEOUT_S = 3600
+"""Seconds until kombu delivers an unacknowledged message again. Ours are hints: a lost one is found by the ledger's
+reaper long before, and a redelivered one dies at claim. So this is long, to spare the broker, and equal in all
+processes, since the smallest value on a broker wins (celery#5935)."""
+
+
+def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
+    """Build the Celery application; nothing is connected yet.
+
+    The choices and their evidence are in `docs/decisions/0003-celery-settings.md`.
+    """
+    app = Celery(name, broker=settings.redis_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        event_serializer="json",
+        result_accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=True,
+        task_acks_on_failure=True,
+        task_acks_on_timeout=True,
+        task_reject_on_worker_lost=False,
+        task_retry_on_worker_lost=True,
+        task_track_started=True,
+        task_send_sent_event=True,
+        task_create_missing_queues=True,
+        task_queues=[Queue(queue_name(settings.farm, lane)) for lane in PROFILES],
+        task_default_queue=queue_name(settings.farm, next(iter(PROFILES))),
+        task_soft_time_limit=settings.clip_soft_limit_s,
+        task_time_limit=settings.clip_hard_limit_s,
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=1,
+        worker_pool="prefork",
+        worker_pool_start_method="spawn",
+        worker_proc_alive_timeout=600.0,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=0.0,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "queue_order_strategy": "priority",
+            "priority_steps": list(range(10)),
+            "sep": ":",
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+            "socket_timeout": 60.0,
+            "health_check_interval": 25,
+            "global_keyprefix": f"reelmill:{settings.farm}:celery:",
+        },
+    )
+    return app
+
+
+def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
+    """Publish one message per dispatched job; return how many.
+
+    A message that is lost on the way costs time only: the ledger finds the job and dispatches it again.
+
+    Raises:
+        kombu.exceptions.OperationalError: The broker does not answer.
+    """
+    count = 0
+    with app.producer_or_acquire() as producer:
+        for item in dispatches:
+            app.send_task(
+                TASK_RENDER,
+                kwargs={"job_id": item.job_id, "generation": item.generation, "label": item.label},
+                task_id=f"{item.job_id}.{item.generation}",
+                queue=queue_name(farm, item.lane),
+                priority=9 - item.priority,  # Redis transport: 0 is the most urgent
+                producer=producer,
+                retry=False,
+                ignore_result=True,
+            )
+            count += 1
+    return count
+
+
+def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
+    """Let the ledger decide what a lane runs next and send it to the broker; return how many jobs were sent."""
+    return send(app, settings.farm, ledger.pump(lane, depth=settings.dispatch_depth))

@@ -1,0 +1,313 @@
+"""Jobs and batches: what is asked for, checked once at the boundary, with deterministic ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Literal, get_args
+
+from reelmill_common.errors import InvalidJob
+from reelmill_common.profiles import PROFILES, Profile
+from reelmill_common.prompts import clean_prompt
+
+Sampler = Literal["dmd3", "unipc3"]
+Decoder = Literal["tiny", "wan"]
+
+DEFAULT_PROFILE = "fastwan-qad-fp8"
+DEFAULT_SEED = 1024
+"""FastVideo's default seed (configs/sample/base.py), so equal prompts compare across tools."""
+MAX_SEED = 2**63 - 1
+"""Largest seed that `torch.Generator.manual_seed` takes on every platform."""
+MAX_PROMPT_CHARS = 8192
+"""512 tokens of at most 16 characters each: a longer prompt can never fit, whatever the tokenizer."""
+SIZE_STEP = 16
+"""Pixels: VAE stride 8 x patch 2."""
+
+_NAMESPACE = uuid.UUID("8c5b9f6e-6f1c-5d0a-9a55-7265656c6d69")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class JobState(StrEnum):
+    """Where a job stands. Only the ledger's scripts move it."""
+
+    QUEUED = "queued"
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    CANCEL_REQUESTED = "cancel_requested"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing happens to the job any more unless somebody asks for a retry."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Stage(StrEnum):
+    """What a running job is doing. `denoise` is written with its step, as in `denoise 2/3`."""
+
+    ENCODE_TEXT = "encode_text"
+    DENOISE = "denoise"
+    DECODE = "decode"
+    MUX = "mux"
+    UPLOAD = "upload"
+
+
+class BatchState(StrEnum):
+    """Derived from a batch's counters and its policy."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    SCHEDULED = "scheduled"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderSpec:
+    """One clip: everything that decides its pixels, and nothing else.
+
+    Attributes:
+        prompt: Cleaned text (see `prompts.clean_prompt`), not empty.
+        seed: Noise seed, 0 to 2**63 - 1. Equal specs give equal latents on the same worker class.
+        width: Pixels, a multiple of 16, on the profile's menu. 0 means the profile's default, with height.
+        height: Pixels, likewise.
+        frames: Clip length in frames, 4k + 1: the VAE packs four frames per latent after the first. 0: the default.
+        fps: Frames a second of the file. 0 means the profile's.
+        sampler: `dmd3` (what the model was distilled with) or `unipc3` (what the released CUDA examples run).
+        decoder: `tiny` (TAEHV architecture, fast) or `wan` (AutoencoderKLWan, best).
+        profile: Model profile, which also is the lane.
+
+    Raises:
+        InvalidJob: A field is out of range. The message names the nearest legal value.
+    """
+
+    prompt: str
+    seed: int = DEFAULT_SEED
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    fps: int = 0
+    sampler: Sampler = "dmd3"
+    decoder: Decoder = "tiny"
+    profile: str = DEFAULT_PROFILE
+
+    def __post_init__(self) -> None:
+        profile = _profile(self.profile)
+        if not self.width and not self.height:
+            self._set("width", profile.default_size[0])
+            self._set("height", profile.default_size[1])
+        self._set("frames", self.frames or profile.default_frames)
+        self._set("fps", self.fps or profile.fps)
+        self._set("prompt", clean_prompt(self.prompt))
+        _check_prompt(self.prompt)
+        _check_seed(self.seed)
+        _check_frames(self.frames, profile)
+        _check_size(self.width, self.height, profile)
+        if not 1 <= self.fps <= 120:
+            raise InvalidJob(f"fps={self.fps} is out of range; use 1 to 120 (the model was trained for {profile.fps})")
+        _check_choice("sampler", self.sampler, get_args(Sampler))
+        _check_choice("decoder", self.decoder, get_args(Decoder))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def to_json(self) -> str:
+        """Return the canonical form: sorted keys, no spaces, so equal specs give equal text."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> RenderSpec:
+        """Rebuild a spec that `to_json` wrote.
+
+        Raises:
+            InvalidJob: The text is no such JSON object, or a field is out of range.
+        """
+        try:
+            value: object = json.loads(text)
+        except ValueError as err:
+            raise InvalidJob(f"a job is one JSON object, got {text[:80]!r}") from err
+        return spec_from_mapping(value)
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that decides the pixels: 16 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+
+def spec_from_mapping(value: object) -> RenderSpec:
+    """Build a spec from untrusted key-value pairs, as they come from a file or a message.
+
+    Numbers may be written as text (CSV has nothing else); absent or empty values mean the default.
+
+    Raises:
+        InvalidJob: An unknown key, a value of the wrong type, or one out of range.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidJob(f"a job is an object with a prompt, got {type(value).__name__}")
+    known = {field.name: field for field in fields(RenderSpec)}
+    unknown = sorted(str(key) for key in value if key not in known)
+    if unknown:
+        raise InvalidJob(f"unknown field {', '.join(unknown)}; known are {', '.join(known)}")
+    kwargs: dict[str, Any] = {}
+    for name, given in value.items():
+        if given is None or given == "":
+            continue
+        kwargs[name] = _as_int(name, given) if known[name].type == "int" else _as_text(name, given)
+    if "prompt" not in kwargs:
+        raise InvalidJob("prompt is empty; give the text that the clip should show")
+    return RenderSpec(**kwargs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderJob:
+    """A spec with its place: which batch, which row, and the id that follows from both.
+
+    Attributes:
+        batch: Name of the batch, `[a-z0-9][a-z0-9._-]{0,63}`.
+        row: Key within the batch, same alphabet: the file's id column, or the spec's digest.
+        spec: What to render.
+    """
+
+    batch: str
+    row: str
+    spec: RenderSpec
+
+    def __post_init__(self) -> None:
+        check_name("batch", self.batch)
+        check_name("row id", self.row)
+
+    @property
+    def job_id(self) -> str:
+        """UUIDv5 of (batch, row): submitting the same row again names the same job."""
+        return job_id(self.batch, self.row)
+
+    @property
+    def lane(self) -> str:
+        """The queue that the job waits in: one per model profile."""
+        return self.spec.profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A submission: many jobs, one policy.
+
+    Attributes:
+        name: Key of the batch; submitting under the same name adds to it.
+        priority: 0 to 9, 9 most urgent. A lower one waits while a higher one has work.
+        weight: Share among batches of equal priority, 1 to 100.
+        max_in_flight: Most jobs dispatched or running at once; 0 means no cap.
+        owner: Who submitted, for fair share and accounts; free text of at most 64 characters.
+    """
+
+    name: str
+    priority: int = 5
+    weight: int = 1
+    max_in_flight: int = 0
+    owner: str = ""
+
+    def __post_init__(self) -> None:
+        check_name("batch", self.name)
+        _check_range("priority", self.priority, 0, 9)
+        _check_range("weight", self.weight, 1, 100)
+        _check_range("max_in_flight", self.max_in_flight, 0, 100_000)
+        if len(self.owner) > 64:
+            raise InvalidJob(f"owner has {len(self.owner)} characters; use at most 64")
+
+
+def job_id(batch: str, row: str) -> str:
+    """Return the deterministic id of a row: UUIDv5 of batch and row key."""
+    return str(uuid.uuid5(_NAMESPACE, f"{batch}\n{row}"))
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse a name that is not safe as a Redis key part, a file name and an object key part at once.
+
+    Raises:
+        InvalidJob: With the alphabet, and what was got.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise InvalidJob(
+            f"{what} {name[:80]!r} is not usable; use 1 to 64 of a-z 0-9 . _ - starting with a letter or digit, "
+            f"without '..' (for example {slug(name)!r})"
+        )
+
+
+def slug(text: str) -> str:
+    """Return the nearest usable name: lower case, other characters as one dash, at most 64 long."""
+    name = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-._")
+    return re.sub(r"\.{2,}", ".", name)[:64].rstrip("-._") or "batch"
+
+
+def _profile(name: str) -> Profile:
+    if name not in PROFILES:
+        raise InvalidJob(f"profile={name!r} is unknown; known are {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def _check_prompt(prompt: str) -> None:
+    if not prompt:
+        raise InvalidJob("prompt is empty; give the text that the clip should show")
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise InvalidJob(
+            f"prompt has {len(prompt)} characters; use at most {MAX_PROMPT_CHARS} (512 tokens hold no more). "
+            f"It would be cut after {prompt[MAX_PROMPT_CHARS - 40 : MAX_PROMPT_CHARS]!r}"
+        )
+    if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in prompt):
+        raise InvalidJob("prompt holds control characters or half of a surrogate pair; remove them")
+
+
+def _check_seed(seed: int) -> None:
+    _check_range("seed", seed, 0, MAX_SEED)
+
+
+def _check_frames(frames: int, profile: Profile) -> None:
+    if frames < 1 or frames % 4 != 1:
+        below = max(1, (frames - 1) // 4 * 4 + 1)
+        raise InvalidJob(f"frames={frames} is not 4k + 1; use {below} or {below + 4}")
+    if frames not in profile.lengths:
+        nearest = min(profile.lengths, key=lambda length: abs(length - frames))
+        menu = ", ".join(map(str, profile.lengths))
+        raise InvalidJob(f"frames={frames} is not on the menu of {profile.name} ({menu}); use {nearest}")
+
+
+def _check_size(width: int, height: int, profile: Profile) -> None:
+    for name, value in (("width", width), ("height", height)):
+        if value < SIZE_STEP or value % SIZE_STEP:
+            below = max(SIZE_STEP, value // SIZE_STEP * SIZE_STEP)
+            raise InvalidJob(f"{name}={value} is not a multiple of {SIZE_STEP}; use {below} or {below + SIZE_STEP}")
+    if (width, height) not in profile.sizes:
+        nearest = min(profile.sizes, key=lambda size: abs(size[0] - width) + abs(size[1] - height))
+        menu = ", ".join(f"{w}x{h}" for w, h in profile.sizes)
+        raise InvalidJob(
+            f"{width}x{height} is not on the menu of {profile.name} ({menu}); use {nearest[0]}x{nearest[1]}"
+        )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidJob(f"{name}={value!r} is unknown; known are {', '.join(choices)}")
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InvalidJob(f"{name}={value} is out of range; use {low} to {high}")
+
+
+def _as_int(name: str, given: object) -> int:
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    if isinstance(given, str) and re.fullmatch(r"[+-]?[0-9]{1,20}", given.strip()):
+        return int(given)
+    raise InvalidJob(f"{name}={str(given)[:40]!r} is not a whole number")
+
+
+def _as_text(name: str, given: object) -> str:
+    if not isinstance(given, str):
+        raise InvalidJob(f"{name}={str(given)[:40]!r} is not text")
+    return given

@@ -1,0 +1,31 @@
+"""The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua scripts."""
+
+from reelmill_common.ledger.ledger import Ledger
+from reelmill_common.ledger.records import (
+    BatchView,
+    Claimed,
+    Dispatch,
+    Event,
+    JobView,
+    Orders,
+    Refused,
+    Result,
+    Submitted,
+    WorkerState,
+    WorkerView,
+)
+
+__all__ = [
+    "BatchView",
+    "Claimed",
+    "Dispatch",
+    "Event",
+    "JobView",
+    "Ledger",
+    "Orders",
+    "Refused",
+    "Result",
+    "Submitted",
+    "WorkerState",
+    "WorkerView",
+]

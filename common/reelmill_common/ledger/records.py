@@ -1,0 +1,192 @@
+"""What the ledger answers: frozen records, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from reelmill_common.jobs import BatchState, JobState, RenderSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What a submit did: jobs that are new, and jobs that the ledger had already."""
+
+    added: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A job that pump chose: what goes into one Celery message.
+
+    Attributes:
+        generation: Number that makes older messages about the job stale.
+        priority: 0 to 9, 9 most urgent.
+        label: Short text for Flower, at most `contract.LABEL_CHARS` characters.
+    """
+
+    job_id: str
+    generation: int
+    lane: str
+    priority: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A lease on a job: the right to render and to publish it, until it runs out.
+
+    Attributes:
+        token: Fencing token: the number of the attempt, counted from 1. A later claim has a higher one.
+    """
+
+    job_id: str
+    batch: str
+    row: str
+    token: int
+    spec: RenderSpec
+
+
+class Refused(StrEnum):
+    """Why a claim was refused. All are normal: the message was a stale hint."""
+
+    UNKNOWN = "unknown"
+    STALE = "stale"
+    NOT_DISPATCHED = "not_dispatched"
+    HELD = "held"
+    UNFIT = "unfit"
+
+
+class Orders(StrEnum):
+    """What a worker is told whenever it reports."""
+
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a finished attempt left behind.
+
+    Attributes:
+        key: Object key of the MP4, relative to the store's root.
+        sha256: Hash of the MP4 file.
+        size_bytes: Its size.
+        latents_sha256: Hash of the final latents: equal for equal specs on one worker class.
+        seconds: Seconds by stage.
+    """
+
+    key: str
+    sha256: str
+    size_bytes: int
+    latents_sha256: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """One job as the ledger has it.
+
+    Attributes:
+        stage: What a running job is doing, for example `denoise 2/3`; empty otherwise.
+        attempts: Claims so far.
+        worker: Node name of the worker that has or had it; empty if none.
+        error: `{"code": …, "message": …}` of the last failure, or None.
+        submitted_at, started_at, finished_at: Unix seconds on Redis' clock, or None.
+    """
+
+    job_id: str
+    batch: str
+    row: str
+    state: JobState
+    spec: RenderSpec
+    priority: int
+    generation: int
+    attempts: int
+    stage: str = ""
+    worker: str = ""
+    error: Mapping[str, str] | None = None
+    result: Result | None = None
+    submitted_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchView:
+    """One batch with its counters. Counts are kept by the scripts, never scanned."""
+
+    name: str
+    state: BatchState
+    priority: int
+    weight: int
+    max_in_flight: int
+    owner: str
+    counts: Mapping[JobState, int]
+    created_at: float
+    finished_at: float | None = None
+
+    @property
+    def total(self) -> int:
+        """Jobs in the batch."""
+        return sum(self.counts.values())
+
+    @property
+    def remaining(self) -> int:
+        """Jobs that are not final yet."""
+        return sum(count for state, count in self.counts.items() if not state.is_final)
+
+
+class WorkerState(StrEnum):
+    """Where a worker stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    QUARANTINED = "quarantined"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """One worker as the ledger has it.
+
+    Attributes:
+        name: Celery node name, for example `gpu0@render-3`.
+        lane: Model profile that it serves.
+        info: What it told about itself: host, pid, device, plan, versions.
+        reason: Why it is quarantined; empty otherwise.
+        jobs: Ids of the jobs under its leases.
+        seen_s: Seconds since its last beat.
+    """
+
+    name: str
+    lane: str
+    state: WorkerState
+    info: Mapping[str, Any]
+    reason: str
+    jobs: tuple[str, ...]
+    seen_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of the event stream.
+
+    Attributes:
+        event_id: Redis stream id; pass it to `Ledger.events` to go on after it.
+        name: `noun.past_verb`, for example `job.finished`, `batch.submitted`, `worker.quarantined`.
+        batch, job_id, worker: What it is about; empty where it does not apply.
+        fields: The rest, all text.
+    """
+
+    event_id: str
+    name: str
+    batch: str
+    job_id: str
+    worker: str
+    fields: Mapping[str, str]

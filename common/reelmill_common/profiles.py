@@ -1,0 +1,53 @@
+"""Model profiles: which shapes each accepts, so that a producer can refuse a job without the model at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_TOKENS = 512
+"""Text length of the Wan transformer, in tokens (config `text_len`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What one model profile renders. The profile's name is also the name of its lane (its queue).
+
+    Attributes:
+        name: As written in jobs and in `REELMILL_PROFILE`.
+        sizes: The menu of (width, height) in pixels; each is compiled and warmed once, others are refused.
+        lengths: The menu of clip lengths in frames, each 4k + 1.
+        fps: Frames a second that the model was trained for.
+        repo: Hugging Face repository of the weights, or None for a profile that is made locally.
+    """
+
+    name: str
+    sizes: tuple[tuple[int, int], ...]
+    lengths: tuple[int, ...]
+    fps: int
+    repo: str | None
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Width and height in pixels that a job has unless it says otherwise."""
+        return self.sizes[0]
+
+    @property
+    def default_frames(self) -> int:
+        """Clip length in frames that a job has unless it says otherwise."""
+        return self.lengths[-1]
+
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="fastwan-qad-fp8",
+            sizes=((832, 480), (480, 832), (624, 624)),
+            lengths=(33, 49, 81),
+            fps=16,
+            repo="FastVideo/FastWan-QAD-FP8-1.3B",
+        ),
+        # Same classes and file layout, a few MB, random weights from a fixed seed: what a machine without a GPU runs.
+        Profile(name="tiny", sizes=((128, 80), (80, 128)), lengths=(5, 9, 17, 33, 49, 81), fps=16, repo=None),
+    )
+}

@@ -1,0 +1,22 @@
+"""Cleaning of prompts, once, at admission: what is hashed, encoded and shown is the cleaned text."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import ftfy
+
+_WHITESPACE = re.compile(r"\s+")
+
+
+def clean_prompt(text: str) -> str:
+    """Return the prompt as the official Wan code feeds it to the tokenizer.
+
+    Mojibake and odd quotes are repaired, HTML entities are decoded (twice, since doubly escaped text is common in
+    scraped lists), and runs of white space become one space.
+
+    Source: Wan2.1 `wan/modules/tokenizers.py` (clean="whitespace") and diffusers `pipeline_wan.py::prompt_clean`.
+    """
+    text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return _WHITESPACE.sub(" ", text).strip()

@@ -1,0 +1,182 @@
+"""Settings: one object, read once from the environment in an entry point, then passed down as an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.profiles import PROFILES
+
+ChecksumMode = Literal["auto", "when_supported", "when_required"]
+LogFormat = Literal["auto", "json", "text"]
+
+PREFIX = "REELMILL_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with its environment variable `REELMILL_<NAME>`. This docstring is the manual.
+
+    Attributes:
+        redis_url: `redis://:password@host:6379/0` or `rediss://…` for TLS. Empty: an embedded Valkey in `state_dir`.
+        store_url: `s3://bucket/prefix` or `file:///folder`. Empty: the folder `clips` in `state_dir`.
+        farm: Name of the farm: the prefix of its keys and queues, so that several can share one Redis.
+        state_dir: Where the embedded server, its password, made models and the spool live.
+        profile: Model profile that a worker serves, and a job's default. Empty: `tiny` on the embedded farm without
+            a GPU, else `fastwan-qad-fp8`.
+        model_dir: Folder of the model in the diffusers layout. Empty: `models/<profile>` in `state_dir`.
+        lease_s: Seconds that a worker may be silent before its job is given to another, 2 to 600.
+        tick_s: Seconds between a worker's housekeeping rounds (pump, reap, beat), 0.1 to 30.
+        dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
+        max_deliveries: Clips that may be muxed and uploaded while the next one renders, 1 to 8.
+        spool_mb: Disk that finished but not yet stored clips may take before claiming stops, in MB.
+        max_attempts: Attempts at one job before it counts as failed, 1 to 20.
+        clip_soft_limit_s: Seconds after which a render is interrupted (the model stays loaded).
+        clip_hard_limit_s: Seconds after which the process that renders is killed.
+        video_codec: PyAV encoder: libx264, libx265, libsvtav1, h264_nvenc or hevc_nvenc.
+        video_preset: The encoder's preset.
+        video_crf: The encoder's constant rate factor, 0 (lossless) to 51.
+        video_threads: Encoder threads a clip; 0 lets the encoder choose.
+        s3_endpoint: `https://host:port` of an S3-compatible server. Empty: AWS.
+        s3_region: Region to sign for.
+        s3_checksum: `auto` tries both of boto3's modes at start and keeps the one that the server takes.
+        s3_ca_bundle: PEM file of a private certificate authority.
+        presign_s: Seconds that a presigned link is valid, 60 to 604800.
+        log_level: debug, info, warning or error.
+        log_format: `auto` is JSON unless stderr is a terminal.
+    """
+
+    redis_url: str = field(default="", repr=False)
+    store_url: str = ""
+    farm: str = "main"
+    state_dir: Path = Path("~/.local/state/reelmill").expanduser()
+    profile: str = ""
+    model_dir: str = ""
+    lease_s: float = 15.0
+    tick_s: float = 1.0
+    dispatch_depth: int = 2
+    max_deliveries: int = 2
+    spool_mb: int = 2048
+    max_attempts: int = 3
+    clip_soft_limit_s: int = 600
+    clip_hard_limit_s: int = 900
+    video_codec: str = "libx264"
+    video_preset: str = "veryfast"
+    video_crf: int = 18
+    video_threads: int = 0
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_checksum: ChecksumMode = "auto"
+    s3_ca_bundle: str = ""
+    presign_s: int = 86_400
+    log_level: str = "info"
+    log_format: LogFormat = "auto"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read every `REELMILL_*` variable of a mapping (the process environment, or a dict in a test).
+
+        Raises:
+            InvalidSettings: One message that lists every unknown or wrong variable.
+        """
+        names = {PREFIX + item.name.upper(): item.name for item in fields(cls)}
+        wrong: list[str] = []
+        values: dict[str, Any] = {}
+        for variable, text in env.items():
+            if not variable.startswith(PREFIX):
+                continue
+            if variable not in names:
+                wrong.append(f"{variable} is unknown; known are {', '.join(sorted(names))}")
+                continue
+            name = names[variable]
+            if text == "":
+                continue
+            try:
+                values[name] = _PARSERS.get(name, str)(text)
+            except ValueError as err:
+                shown = "its value" if name in _SECRET else repr(text)
+                wrong.append(f"{variable}: {shown} {err}")
+        if wrong:
+            raise InvalidSettings("; ".join(wrong))
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """Return the variables that make `from_env` build these settings again, for a child process."""
+        return {PREFIX + item.name.upper(): str(getattr(self, item.name)) for item in fields(self)}
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the farm runs on the embedded server."""
+        return not self.redis_url
+
+
+def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], Any]:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise ValueError(f"is not a {'whole ' if kind is int else ''}number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        scheme, found, rest = text.partition("://")
+        if scheme not in schemes or not found or not rest:
+            raise ValueError(f"is not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return text
+
+    return parse
+
+
+def _farm(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", text):
+        raise ValueError("is not a farm name; use 1 to 32 of a-z 0-9 -")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+_SECRET = {"redis_url"}
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "redis_url": _url("redis", "rediss"),
+    "store_url": _url("s3", "file"),
+    "farm": _farm,
+    "state_dir": _path,
+    "profile": _choice(*PROFILES),
+    "lease_s": _number(float, 2, 600),
+    "tick_s": _number(float, 0.1, 30),
+    "dispatch_depth": _number(int, 1, 10),
+    "max_deliveries": _number(int, 1, 8),
+    "spool_mb": _number(int, 1, 1_000_000),
+    "max_attempts": _number(int, 1, 20),
+    "clip_soft_limit_s": _number(int, 1, 86_400),
+    "clip_hard_limit_s": _number(int, 1, 86_400),
+    "video_codec": _choice("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc"),
+    "video_crf": _number(int, 0, 51),
+    "video_threads": _number(int, 0, 64),
+    "s3_endpoint": _url("http", "https"),
+    "s3_checksum": _choice(*get_args(ChecksumMode)),
+    "presign_s": _number(int, 60, 604_800),
+    "log_level": _choice("debug", "info", "warning", "error"),
+    "log_format": _choice(*get_args(LogFormat)),
+}

@@ -1,0 +1,5 @@
+"""Clip stores: where finished clips go. `open_store` picks one by URL."""
+
+from reelmill_common.storage.store import ClipStore, StoredObject, StoreReport, open_store
+
+__all__ = ["ClipStore", "StoreReport", "StoredObject", "open_store"]
