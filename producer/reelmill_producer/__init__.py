@@ -1,0 +1,1 @@
+"""The producer: submit prompts, follow jobs, keep an embedded farm. Never torch."""
