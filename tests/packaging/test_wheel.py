@@ -1,0 +1,79 @@
+"""The built wheel, installed without extras in a clean environment, is a whole producer and brings no torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from reelmill_common.ledger import Ledger
+from reelmill_common.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT))
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    _run(sys.executable, "-m", "venv", str(folder))
+    _run(str(folder / "bin/pip"), "install", "-q", "-c", str(ROOT / "constraints.txt"), str(wheel))
+    return folder / "bin/python"
+
+
+def test_the_wheel_holds_the_three_packages_and_the_scripts_of_the_ledger(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    for package in ("reelmill_common", "reelmill_producer", "reelmill_worker"):
+        assert f"{package}/__init__.py" in names
+        assert f"{package}/py.typed" in names
+    lua = {Path(name).name for name in names if name.endswith(".lua")}
+    assert lua == {path.name for path in (ROOT / "common/reelmill_common/ledger").rglob("*.lua")}
+    assert len(lua) >= 10
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+
+
+def test_a_producer_submits_with_no_torch_on_the_machine(
+    clean_python: Path, settings: Settings, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "night.txt"
+    prompts.write_text("a fox in the snow\na lighthouse at dusk\n")
+
+    out = _run(str(clean_python.parent / "reelmill"), "submit", str(prompts), env=settings.to_env(), cwd=tmp_path)
+    torch = subprocess.run([clean_python, "-c", "import torch"], capture_output=True, text=True, check=False)
+
+    assert "night" in out
+    assert "ModuleNotFoundError" in torch.stderr
+    with Ledger.connect(settings) as ledger:
+        assert ledger.batch("night").total == 2
+
+
+def test_importing_the_producer_brings_no_torch_where_torch_is(tmp_path: Path) -> None:
+    code = (
+        "import sys, reelmill_producer.cli, reelmill_producer.client\n"
+        "print(sorted({'torch', 'diffusers', 'transformers', 'av'} & set(sys.modules)))"
+    )
+
+    out = _run(sys.executable, "-c", code, cwd=tmp_path)
+
+    assert out.strip() == "[]"
+
+
+def _run(*command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}, cwd=cwd, timeout=500
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
