@@ -1,0 +1,59 @@
+"""Names of the ledger's keys, as the scripts spell them (`lua/lib.lua`): one prefix, one hash tag for each farm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that are read from Python; only scripts write. `lua/lib.lua` says what each holds."""
+
+    farm: str
+
+    @property
+    def prefix(self) -> str:
+        """What every key of the farm starts with. The braces keep them on one node of a cluster."""
+        return f"reelmill:{{{self.farm}}}:"
+
+    @property
+    def events(self) -> str:
+        """Stream of everything that happened."""
+        return f"{self.prefix}events"
+
+    @property
+    def batches(self) -> str:
+        """Sorted set of batch names by time of creation."""
+        return f"{self.prefix}batches"
+
+    def job(self, job_id: str) -> str:
+        """Hash of a job's state."""
+        return f"{self.prefix}job:{job_id}"
+
+    def spec(self, job_id: str) -> str:
+        """Canonical JSON of what to render."""
+        return f"{self.prefix}spec:{job_id}"
+
+    def error(self, job_id: str) -> str:
+        """JSON of the last failure."""
+        return f"{self.prefix}error:{job_id}"
+
+    def result(self, job_id: str) -> str:
+        """JSON of what the attempt that won left behind."""
+        return f"{self.prefix}result:{job_id}"
+
+    def batch(self, name: str) -> str:
+        """Hash of a batch's policy and counters."""
+        return f"{self.prefix}batch:{name}"
+
+    def order(self, name: str) -> str:
+        """List of a batch's job ids in the order of submission."""
+        return f"{self.prefix}order:{name}"
+
+    def flight(self, name: str) -> str:
+        """Set of a batch's jobs that are dispatched or running."""
+        return f"{self.prefix}flight:{name}"
+
+    def retry(self, name: str) -> str:
+        """Sorted set of a batch's failed and cancelled jobs in the order of submission."""
+        return f"{self.prefix}retry:{name}"

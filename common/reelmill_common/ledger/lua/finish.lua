@@ -1,0 +1,13 @@
+-- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
+-- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
+-- ARGV: id, token, key of the clip, result. Returns 1, or 0 if the attempt lost.
+local job = load_leased(ARGV[1], ARGV[2])
+if not job then
+    job = load_job(ARGV[1])
+    local again = job and job.state == 's' and job.attempts == tonumber(ARGV[2])
+        and redis.call('GET', result_key(job.id)) == ARGV[4]
+    return again and 1 or 0
+end
+redis.call('SET', result_key(job.id), ARGV[4])
+move(job, 's', {}, 'job.finished', 'key', ARGV[3])
+return 1

@@ -1,0 +1,33 @@
+-- Choose what a lane runs next and mark it dispatched. Costs O(log n) for each job chosen, whatever waits.
+-- ARGV: lane, depth, seconds within which a worker must have beaten, most jobs to choose.
+-- Returns {id, generation, priority, spec} for each.
+local lane, most = ARGV[1], tonumber(ARGV[4])
+local workers = redis.call('ZCOUNT', live_key(lane), '(' .. (now - ARGV[3] * 1000), '+inf')
+local room = ARGV[2] * workers
+local chosen = {}
+if room == 0 then return chosen end
+
+local function dispatch(priority, batch, start)
+    local id = redis.call('ZRANGE', waiting_key(batch, lane), 0, 0)[1]
+    local weight = redis.call('HGET', batch_key(batch), 'weight')
+    local finish = start + 1 / weight
+    redis.call('HSET', lane_key(lane), 'v' .. priority, start)
+    redis.call('HSET', batch_key(batch), 'v:' .. lane, finish)
+    redis.call('ZADD', ready_key(lane, priority), finish, batch)
+    local job = load_job(id)
+    job.priority = priority
+    move(job, 'd', {'p', priority}, 'job.dispatched', 'priority', priority)
+    chosen[#chosen + 1] = {id, job.generation, priority, redis.call('GET', spec_key(id))}
+end
+
+local sent = 0 -- at this priority and above: less urgent ones must not block an urgent one
+for priority = 9, 0, -1 do
+    sent = sent + tonumber(redis.call('HGET', lane_key(lane), 'd' .. priority) or 0)
+    while sent < room and #chosen < most do
+        local first = redis.call('ZRANGE', ready_key(lane, priority), 0, 0, 'WITHSCORES')
+        if not first[1] then break end
+        dispatch(priority, first[1], tonumber(first[2]))
+        sent = sent + 1
+    end
+end
+return chosen

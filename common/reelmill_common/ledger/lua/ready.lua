@@ -1,0 +1,12 @@
+-- Mark a worker ready, unless it is quarantined or draining: those last until forgiven or registered anew.
+-- ARGV: worker, info. Returns 1, or 0 if it is not registered.
+local worker = ARGV[1]
+local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
+if not v[1] then return 0 end
+redis.call('ZADD', BEATS, now, worker)
+redis.call('HSET', worker_key(worker), 'info', ARGV[2], 'seen', now)
+if v[2] == 'starting' or v[2] == 'ready' then
+    set_worker(worker, v[1], 'ready')
+    if v[2] == 'starting' then tell('worker.ready', '', '', worker) end
+end
+return 1

@@ -1,0 +1,9 @@
+-- Undo pause. ARGV: batch. Returns 1, or 0 if there is no such batch.
+local batch = ARGV[1]
+local paused = redis.call('HGET', batch_key(batch), 'paused')
+if not paused then return 0 end
+if paused == '0' then return 1 end
+redis.call('HSET', batch_key(batch), 'paused', 0)
+reindex(batch)
+tell('batch.resumed', batch, '', '')
+return 1

@@ -1,0 +1,14 @@
+-- Remove a worker that ended in order, and give back what it still leased. A quarantine stays on record.
+-- ARGV: worker.
+local worker = ARGV[1]
+for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do give_back(load_job(id), 'released') end
+local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
+if not v[1] then return 1 end
+redis.call('ZREM', BEATS, worker)
+redis.call('ZREM', live_key(v[1]), worker)
+if v[2] ~= 'quarantined' then
+    redis.call('DEL', worker_key(worker))
+    redis.call('SREM', WORKERS, worker)
+end
+tell('worker.retired', '', '', worker)
+return 1

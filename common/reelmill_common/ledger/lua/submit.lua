@@ -1,0 +1,52 @@
+-- Add a chunk of jobs to a batch, making the batch if it is new. All of the chunk or, on a conflict, nothing.
+-- ARGV: batch, priority, weight, cap, owner, then id, row, lane, spec for each job (at most 1,000: Lua's stack).
+-- Returns {number added, number that was there} or {'conflict', id, row, spec that is there}.
+local batch = ARGV[1]
+local fresh, given, same = {}, {}, 0
+for i = 6, #ARGV, 4 do
+    local id, spec = ARGV[i], ARGV[i + 3]
+    local known = given[id] or redis.call('GET', spec_key(id))
+    if not known then
+        given[id] = spec
+        fresh[#fresh + 1] = i
+    elseif known == spec then
+        same = same + 1
+    else
+        return {'conflict', id, ARGV[i + 1], known}
+    end
+end
+if #fresh == 0 then return {0, same} end
+
+local key = batch_key(batch)
+if redis.call('HSETNX', key, 'created', now) == 1 then
+    redis.call('HSET', key, 'priority', ARGV[2], 'weight', ARGV[3], 'cap', ARGV[4], 'owner', ARGV[5], 'paused', 0,
+        'lanes', '', 'q', 0, 'd', 0, 'r', 0, 'x', 0, 's', 0, 'f', 0, 'c', 0)
+    redis.call('ZADD', P .. 'batches', now, batch)
+end
+
+local order = redis.call('HINCRBY', key, 'n', #fresh) - #fresh
+local ids, waiting = {}, {}
+for position, i in ipairs(fresh) do
+    local id, row, lane, spec = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    redis.call('HSET', job_key(id), 's', 'q', 'b', batch, 'r', row, 'l', lane, 'n', order + position, 'g', 1, 't0', now)
+    redis.call('SET', spec_key(id), spec)
+    ids[position] = id
+    local line = waiting[lane] or {}
+    line[#line + 1] = order + position
+    line[#line + 1] = id
+    waiting[lane] = line
+end
+redis.call('RPUSH', order_key(batch), unpack(ids))
+local lanes = redis.call('HGET', key, 'lanes')
+for lane, line in pairs(waiting) do
+    redis.call('ZADD', waiting_key(batch, lane), unpack(line))
+    if not string.find(',' .. lanes .. ',', ',' .. lane .. ',', 1, true) then
+        lanes = lanes == '' and lane or (lanes .. ',' .. lane)
+    end
+end
+redis.call('HSET', key, 'lanes', lanes)
+redis.call('HINCRBY', key, 'q', #fresh)
+redis.call('HDEL', key, 'done')
+reindex(batch)
+tell('batch.submitted', batch, '', '', 'count', #fresh)
+return {#fresh, same}

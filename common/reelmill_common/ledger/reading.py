@@ -1,0 +1,98 @@
+"""Reading the ledger: pages of jobs, batches and events, always in few round trips, never changing anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import views
+from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.records import BatchView, Event, JobView
+from reelmill_common.ledger.server import Server
+
+CHUNK = 1000
+"""Jobs looked at in one round trip."""
+
+_IN_FLIGHT = {JobState.DISPATCHED, JobState.RUNNING, JobState.CANCEL_REQUESTED}
+_RETRY = {JobState.FAILED, JobState.CANCELLED}
+
+
+def jobs(server: Server, keys: Keys, ids: Sequence[str]) -> list[JobView]:
+    """Return those of some jobs that there are."""
+    found: list[JobView] = []
+    for chunk in (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)):
+        hashes = server.read([("HGETALL", keys.job(job_id)) for job_id in chunk])
+        known = [(job_id, job) for job_id, job in zip(chunk, hashes, strict=True) if job]
+        if not known:
+            continue
+        texts = server.read(
+            [("MGET", keys.spec(job_id), keys.error(job_id), keys.result(job_id)) for job_id, _ in known]
+            + [("HGET", keys.batch(job["b"]), "priority") for _, job in known]
+        )
+        for (job_id, job), text, priority in zip(known, texts[: len(known)], texts[len(known) :], strict=True):
+            found.append(views.job_view(job_id, job, priority, *text))
+    return found
+
+
+def page(server: Server, keys: Keys, batch: str, states: Sequence[JobState], start: int, count: int) -> list[str]:
+    """Return the ids of a page of a batch's jobs in some states (none: all), in the order of submission."""
+    if not states:
+        (ids,) = server.read([("LRANGE", keys.order(batch), start, start + count - 1)])
+        return list(ids)
+    letters = {views.LETTERS[state] for state in states}
+    found: list[str] = []
+    for chunk in _candidates(server, keys, batch, set(states)):
+        now = server.read([("HGET", keys.job(job_id), "s") for job_id in chunk])
+        found += [job_id for job_id, letter in zip(chunk, now, strict=True) if letter in letters]
+        if len(found) >= start + count:
+            break
+    return found[start : start + count]
+
+
+def _candidates(server: Server, keys: Keys, batch: str, states: set[JobState]) -> Iterator[list[str]]:
+    """Yield ids among which all jobs of some states are: from an index if there is one, else the whole batch."""
+    if states <= _IN_FLIGHT:
+        (ids,) = server.read([("SMEMBERS", keys.flight(batch))])
+        ranks = server.read([("HGET", keys.job(job_id), "n") for job_id in ids])
+        yield [job_id for _, job_id in sorted(zip(map(int, ranks), ids, strict=True))]
+        return
+    command = ("ZRANGE", keys.retry(batch)) if states <= _RETRY else ("LRANGE", keys.order(batch))
+    start = 0
+    while True:
+        (ids,) = server.read([(*command, start, start + CHUNK - 1)])
+        if not ids:
+            return
+        yield ids
+        start += CHUNK
+
+
+def batches(server: Server, keys: Keys, names: Sequence[str]) -> list[BatchView]:
+    """Return those of some batches that there are."""
+    hashes = server.read([("HGETALL", keys.batch(name)) for name in names])
+    return [views.batch_view(name, batch) for name, batch in zip(names, hashes, strict=True) if batch]
+
+
+def batch_names(server: Server, keys: Keys) -> list[str]:
+    """Return the names of all batches, newest first."""
+    (names,) = server.read([("ZREVRANGE", keys.batches, 0, -1)])
+    return list(names)
+
+
+def newest_event(server: Server, keys: Keys) -> str:
+    """Return the id of the newest event, or the start of the stream if there is none."""
+    (entries,) = server.read([("XREVRANGE", keys.events, "+", "-", "COUNT", 1)])
+    return str(entries[0][0]) if entries else "0-0"
+
+
+def events(server: Server, keys: Keys, *, after: str, block_s: float, count: int) -> list[Event]:
+    """Return up to `count` events after an id, waiting for the first up to `block_s` seconds."""
+    after = newest_event(server, keys) if after == "$" else after
+    deadline = time.monotonic() + block_s
+    while True:
+        # `(` excludes the id itself; Redis 6.2 has it.
+        (entries,) = server.read([("XRANGE", keys.events, f"({after}", "+", "COUNT", count)])
+        left = deadline - time.monotonic()
+        if entries or left <= 0:
+            return [views.event(event_id, entry) for event_id, entry in entries]
+        server.wait_for_event(keys.events, after, left)

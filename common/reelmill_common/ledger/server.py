@@ -1,0 +1,176 @@
+"""The Redis server behind a ledger: connecting, checking it, running scripts on it, and its errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import redis
+import structlog
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from reelmill_common.errors import InvalidSettings, LedgerRefused, LedgerUnavailable
+from reelmill_common.ledger.scripts import script
+from reelmill_common.settings import Settings
+
+SCHEMA = "1"
+"""Version of the ledger's keys. A client that meets another one does not touch them."""
+OLDEST_REDIS = (6, 2)
+"""Valkey reports 7.2 or newer here. 6.2 is the oldest Redis that runs the scripts as they are written."""
+
+SOCKET_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 5.0
+HEALTH_CHECK_S = 25
+RETRIES = 2
+"""Times that a command is sent again when the connection broke. Each script may safely run twice for one call: the
+second run of a claim or a pump finds the first one's work done, and what nobody then takes up is reaped."""
+
+_ADVICE = (
+    # What Redis says, or the class that redis-py makes of it; what to do about it.
+    (("AuthenticationError", "NOAUTH", "WRONGPASS"), "refuses the password: set it in the URL, redis://:password@…"),
+    (("NoPermissionError", "NOPERM"), "denies this user a command: give it the keys ~reelmill:* and +@all"),
+    (("ReadOnlyError", "READONLY"), "is a read-only replica: point the URL at the primary"),
+    (("OutOfMemoryError", "OOM "), "is full: raise maxmemory, or remove old batches"),
+    (("MISCONF",), "cannot write to its disk: free space there, then look at its log"),
+    (("InvalidResponse",), "does not speak the Redis protocol: check host and port"),
+    (("DB index is out of range",), "has no database of that number: use /0 at the end of the URL"),
+)
+_PASSING = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+
+log = structlog.get_logger()
+
+
+class Server:
+    """A connection pool, and the only way from the ledger to Redis. Safe to use from several threads."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        pool = client.connection_pool
+        if not pool.connection_kwargs.get("decode_responses"):
+            raise ValueError("the ledger reads text: build the Redis client with decode_responses=True")
+        self._redis = client
+        self._prefix = prefix
+        self.address = "{host}:{port}".format_map({"host": "?", "port": "?"} | pool.connection_kwargs)
+
+    def check(self) -> None:
+        """Refuse a server that cannot keep a ledger; warn of one that may throw it away.
+
+        Raises:
+            LedgerUnavailable: Nobody answers.
+            LedgerRefused: The server is too old, read-only or full, does not know us, or holds a newer ledger.
+        """
+        with self.translated():
+            info: dict[str, Any] = self._redis.info()
+        version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+        if version < OLDEST_REDIS:
+            raise LedgerRefused(
+                f"Redis at {self.address} is version {info['redis_version']}; the ledger needs "
+                f"{'.'.join(map(str, OLDEST_REDIS))} or newer, or any Valkey"
+            )
+        if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
+            log.warning("redis.may_evict", address=self.address, policy=info.get("maxmemory_policy"))
+        schema = self.run("open", SCHEMA)
+        if schema != SCHEMA:
+            raise LedgerRefused(
+                f"the ledger at {self.address} has schema {schema}, and this version knows {SCHEMA}: "
+                f"install the Reelmill that the farm runs, or use another farm name"
+            )
+
+    def run(self, name: str, *args: str | float) -> Any:
+        """Run one script and return its answer."""
+        return self.run_many(name, [args])[0]
+
+    def run_many(self, name: str, calls: Sequence[Sequence[str | float]]) -> list[Any]:
+        """Run one script several times in one round trip; each run is atomic, the whole is not."""
+        sha = script(name).sha
+        commands = [("EVALSHA", sha, 1, self._prefix, *args) for args in calls]
+        with self.translated():
+            answers = self._send(commands)
+            missing = [index for index, answer in enumerate(answers) if _is_no_script(answer)]
+            if missing:  # the server is new, or was restarted
+                self._redis.script_load(script(name).source)
+                again = self._send([commands[index] for index in missing])
+                for index, answer in zip(missing, again, strict=True):
+                    answers[index] = answer
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return answers
+
+    def read(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
+        """Run commands that change nothing, in one round trip."""
+        with self.translated():
+            answers = self._send(commands)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return answers
+
+    def _send(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
+            return pipeline.execute(raise_on_error=False)
+
+    def wait_for_event(self, stream: str, after: str, block_s: float) -> None:
+        """Return when a stream has something after an id, or when the time is over."""
+        block_s = min(block_s, SOCKET_TIMEOUT_S / 2)  # else the socket gives up before the server does
+        with self.translated():
+            self._redis.xread({stream: after}, count=1, block=max(1, int(block_s * 1000)))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    @contextlib.contextmanager
+    def translated(self) -> Generator[None]:
+        """Turn redis-py's errors into ours. What is left is a bug of ours and passes as it is."""
+        try:
+            yield
+        except (redis.RedisError, OSError) as err:
+            text = f"{type(err).__name__}: {err}"
+            for marks, advice in _ADVICE:
+                if any(mark in text for mark in marks):
+                    raise LedgerRefused(f"Redis at {self.address} {advice} ({err})") from err
+            if isinstance(err, redis.ConnectionError | redis.TimeoutError | OSError) or any(
+                mark in text for mark in _PASSING
+            ):
+                raise LedgerUnavailable(
+                    f"Redis at {self.address} does not answer: {err}. Start it, or correct REELMILL_REDIS_URL"
+                ) from err
+            raise
+
+
+def connect(settings: Settings, prefix: str) -> redis.Redis:
+    """Return a client of the server at `settings.redis_url`, after a check that it serves.
+
+    Raises:
+        InvalidSettings: The URL cannot be used.
+        LedgerUnavailable: As `Server.check`.
+        LedgerRefused: As `Server.check`.
+    """
+    try:
+        client = redis.Redis.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_keepalive=True,
+            health_check_interval=HEALTH_CHECK_S,
+            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
+        )
+    except ValueError:
+        # Not chained, nor its text: it may quote the URL, and so the password.
+        raise InvalidSettings("REELMILL_REDIS_URL cannot be read; use redis://:password@host:6379/0") from None
+    try:
+        Server(client, prefix).check()
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _is_no_script(answer: object) -> bool:
+    return isinstance(answer, NoScriptError)

@@ -1,0 +1,114 @@
+"""What Redis answers, turned into the records of `records.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from reelmill_common.contract import LABEL_CHARS
+from reelmill_common.jobs import BatchState, JobState, RenderSpec
+from reelmill_common.ledger.records import BatchView, Event, JobView, Result, WorkerState, WorkerView
+
+LETTERS: Mapping[JobState, str] = {
+    JobState.QUEUED: "q",
+    JobState.DISPATCHED: "d",
+    JobState.RUNNING: "r",
+    JobState.CANCEL_REQUESTED: "x",
+    JobState.SUCCEEDED: "s",
+    JobState.FAILED: "f",
+    JobState.CANCELLED: "c",
+}
+"""How the scripts write states."""
+STATES: Mapping[str, JobState] = {letter: state for state, letter in LETTERS.items()}
+
+_EVENT_FIELDS = ("e", "b", "j", "w")
+_MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING)
+
+
+def job_view(
+    job_id: str, job: Mapping[str, str], priority: str, spec: str, error: str | None, result: str | None
+) -> JobView:
+    """Build one job from its hash, its batch's priority and its JSON texts."""
+    return JobView(
+        job_id=job_id,
+        batch=job["b"],
+        row=job["r"],
+        state=STATES[job["s"]],
+        spec=RenderSpec.from_json(spec),
+        priority=int(priority),
+        generation=int(job["g"]),
+        attempts=int(job.get("a", 0)),
+        stage=job.get("x", ""),
+        worker=job.get("w", ""),
+        error=json.loads(error) if error else None,
+        result=Result(**json.loads(result)) if result else None,
+        submitted_at=_seconds(job.get("t0")),
+        started_at=_seconds(job.get("t1")),
+        finished_at=_seconds(job.get("t2")),
+    )
+
+
+def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
+    """Build one batch from its hash; its state follows from its counters."""
+    counts = {state: int(batch[letter]) for state, letter in LETTERS.items()}
+    state = BatchState.PAUSED if batch["paused"] == "1" else BatchState.ACTIVE
+    if all(state.is_final or not count for state, count in counts.items()):
+        state = BatchState.DONE
+    return BatchView(
+        name=name,
+        state=state,
+        priority=int(batch["priority"]),
+        weight=int(batch["weight"]),
+        max_in_flight=int(batch["cap"]),
+        owner=batch["owner"],
+        counts=counts,
+        created_at=int(batch["created"]) / 1000,
+        finished_at=_seconds(batch.get("done")),
+    )
+
+
+def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
+    """Build one worker from `workers.lua`'s answer. One that is silent for `live_s` seconds is dead."""
+    name, lane, state, info, reason, silent_ms, jobs = answer
+    state = WorkerState(state)
+    if silent_ms >= live_s * 1000 and state in _MAY_DIE:
+        state = WorkerState.DEAD
+    return WorkerView(
+        name=name,
+        lane=lane,
+        state=state,
+        info=json.loads(info),
+        reason=reason,
+        jobs=tuple(sorted(jobs)),
+        seen_s=silent_ms / 1000,
+    )
+
+
+def event(event_id: str, entry: Mapping[str, str]) -> Event:
+    """Build one event from its stream entry."""
+    return Event(
+        event_id=event_id,
+        name=entry["e"],
+        batch=entry["b"],
+        job_id=entry["j"],
+        worker=entry["w"],
+        fields={name: value for name, value in entry.items() if name not in _EVENT_FIELDS},
+    )
+
+
+def result_json(result: Result) -> str:
+    """Write a result in one canonical form, so that the same result said twice is the same text."""
+    values = {item.name: getattr(result, item.name) for item in fields(result)}
+    return json.dumps(values | {"seconds": dict(result.seconds)}, sort_keys=True, separators=(",", ":"))
+
+
+def label(spec: str) -> str:
+    """Return the short text that stands for a job in Flower: the start of its prompt."""
+    prompt: str = json.loads(spec)["prompt"]
+    return prompt if len(prompt) <= LABEL_CHARS else prompt[: LABEL_CHARS - 1] + "…"
+
+
+def _seconds(milliseconds: str | None) -> float | None:
+    return None if milliseconds is None else int(milliseconds) / 1000
