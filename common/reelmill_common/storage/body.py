@@ -1,0 +1,55 @@
+"""What is to be stored: bytes or a file, read in pieces and hashed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from reelmill_common.errors import StoreError
+
+PIECE_BYTES = 1 << 20
+"""Read and written at once: large enough to hash at full speed, small enough for a render host's memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """Size and hashes of a body. MD5 is what S3 servers call an ETag, and serves for nothing else."""
+
+    size_bytes: int
+    sha256: str
+    md5: str
+
+
+@contextmanager
+def opened(source: Path | bytes) -> Generator[IO[bytes]]:
+    """Open a body for reading from its start.
+
+    Raises:
+        StoreError: The file cannot be read; the message names it.
+    """
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    try:
+        stream = source.open("rb")
+    except OSError as err:
+        raise StoreError(f"cannot read {source}, which was to be stored ({err.strerror}); render it again") from err
+    with stream:
+        yield stream
+
+
+def digest(stream: IO[bytes], copy_to: IO[bytes] | None = None) -> Digest:
+    """Read a stream to its end, hash it, and write it to another one on the way."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    while piece := stream.read(PIECE_BYTES):
+        sha256.update(piece)
+        md5.update(piece)
+        size += len(piece)
+        if copy_to is not None:
+            copy_to.write(piece)
+    return Digest(size_bytes=size, sha256=sha256.hexdigest(), md5=md5.hexdigest())

@@ -1,0 +1,228 @@
+"""`FolderStore`: clips in a local or mounted folder, whole or not at all, also across a crash or a power cut."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from reelmill_common.errors import ClipExists, NotFound, ReelmillError, StoreError, StoreRefused, StoreUnavailable
+from reelmill_common.storage.body import digest, opened
+from reelmill_common.storage.keys import check_key, check_prefix, is_key
+from reelmill_common.storage.store import StoredObject, StoreReport
+
+PART_AGE_S = 86_400.0
+"""Seconds after which an unfinished file is a dead process's: no put takes a day."""
+
+_PART_SUFFIX = ".part"
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
+_WAIT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN}
+
+log = structlog.get_logger()
+
+
+class FolderStore:
+    """A `ClipStore` in a folder.
+
+    A put writes a hidden file beside the target, syncs it, and links it to its name, which fails if the name is
+    taken; then the folder is synced. Hidden files never show in `list`, `get` or `head`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
+        """Store an object; see `ClipStore.put`. The content type is not kept: a folder has no place for it."""
+        del content_type
+        target = self._path(key)
+        with self._faults(), opened(source) as stream:
+            _make_folder(target.parent)
+            with _part_beside(target) as (part, handle):
+                body = digest(stream, copy_to=handle)
+                handle.flush()
+                os.fsync(handle.fileno())
+                placed = _replace(part, target) if replace else _place_once(part, target)
+            _sync_folder(target.parent)
+            # Equal content is our own earlier put, whose caller died before it could say so.
+            if not placed and _sha256(target) != body.sha256:
+                raise ClipExists(
+                    f"{target} holds another clip already, and clips are never overwritten; store under a new key, or "
+                    "remove the file if it is not wanted"
+                )
+        return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes."""
+        path = self._path(key)
+        with self._faults():
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
+                raise NotFound(f"no clip {key!r} in {self.root}; `reelmill status` names the keys that exist") from err
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return an object's size, or None. The hash is not kept and would cost a read of the whole file."""
+        path = self._path(key)
+        with self._faults():
+            try:
+                return StoredObject(key=key, size_bytes=path.stat().st_size) if path.is_file() else None
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield objects in key order, one folder in memory at a time."""
+        check_prefix(prefix)
+        with self._faults():
+            yield from _walk(self.root, "", prefix)
+
+    def delete(self, key: str) -> None:
+        """Remove an object; a missing one is no error."""
+        path = self._path(key)
+        with self._faults(), suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+            _sync_folder(path.parent)
+
+    def url(self, key: str) -> str:
+        """Return a `file://` link, percent-encoded where the folder's name needs it."""
+        return self._path(key).as_uri()
+
+    def check(self) -> StoreReport:
+        """Write, link, read and remove a hidden file, and clear away what dead processes left."""
+        with self._faults():
+            _make_folder(self.root)
+            with _part_beside(self.root / "check") as (part, handle):
+                handle.write(b"reelmill")
+                handle.flush()
+                os.fsync(handle.fileno())
+                if part.read_bytes() != b"reelmill":
+                    raise StoreUnavailable(f"{self.root} does not give back what was written; check the disk")
+            _sync_folder(self.root)
+            _sweep(self.root)
+        return StoreReport(url=self.root.as_uri(), conditional_put=True, checksum_mode="")
+
+    def _path(self, key: str) -> Path:
+        check_key(key)
+        return self.root / key
+
+    @contextmanager
+    def _faults(self) -> Generator[None]:
+        try:
+            yield
+        except ReelmillError:  # a StoreError is an OSError too, and has been explained already
+            raise
+        except OSError as err:
+            raise _explained(err, self.root) from err
+
+
+def _explained(err: OSError, root: Path) -> StoreError:
+    where, why = err.filename or root, err.strerror or str(err)
+    if err.errno in _REFUSED:
+        return StoreRefused(
+            f"folder {root} is not writable for user id {os.geteuid()} ({why} at {where}); give that user write "
+            "permission or set REELMILL_STORE_URL to another folder"
+        )
+    if err.errno in _NO_FOLDER:
+        return StoreRefused(
+            f"{where} is not a folder ({why}), so nothing can be stored in {root}; move it away or set "
+            "REELMILL_STORE_URL to another folder"
+        )
+    if err.errno in _WAIT:
+        return StoreUnavailable(f"folder {root} takes nothing now ({why}); free space or bring the disk back")
+    return StoreError(f"storing in folder {root} failed at {where} ({why}); check the disk and the path")
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _part_beside(target: Path) -> Generator[tuple[Path, IO[bytes]]]:
+    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}{_PART_SUFFIX}")
+    try:
+        with part.open("xb") as handle:
+            yield part, handle
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _replace(part: Path, target: Path) -> bool:
+    part.replace(target)
+    return True
+
+
+def _place_once(part: Path, target: Path) -> bool:
+    """Give the part its name unless the name is taken; return whether it was free."""
+    try:
+        target.hardlink_to(part)
+    except FileExistsError:
+        return False
+    except OSError as err:
+        if err.errno not in _NO_HARD_LINKS:
+            raise
+        return _rename_once(part, target)
+    return True
+
+
+def _rename_once(part: Path, target: Path) -> bool:
+    """Do the same on a file system without hard links (exFAT, some network mounts): look, then rename, under a lock."""
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # the kernel drops it with the process: nothing stale stays behind
+        if target.exists():
+            return False
+        part.replace(target)
+    finally:
+        os.close(folder)
+    return True
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return digest(stream).sha256
+
+
+def _walk(folder: Path, base: str, prefix: str) -> Iterator[StoredObject]:
+    try:
+        with os.scandir(folder) as found:
+            # S3's order is that of whole keys, in which 'a-b/x' comes before 'a/x': '-' sorts before '/'.
+            entries = {base + entry.name + ("/" if entry.is_dir() else ""): entry for entry in found}
+    except FileNotFoundError:
+        return
+    for key, entry in sorted(entries.items()):
+        if key.endswith("/"):
+            if key.startswith(prefix) or prefix.startswith(key):
+                yield from _walk(Path(entry.path), key, prefix)
+        elif key.startswith(prefix) and is_key(key):
+            with suppress(FileNotFoundError):  # deleted since the folder was read
+                yield StoredObject(key=key, size_bytes=entry.stat().st_size)
+
+
+def _sweep(root: Path) -> None:
+    oldest = time.time() - PART_AGE_S
+    for part in root.rglob(f".*{_PART_SUFFIX}"):
+        with suppress(FileNotFoundError):
+            if part.stat().st_mtime < oldest:
+                part.unlink()
+                log.warning("store.part_swept", path=str(part))

@@ -1,0 +1,72 @@
+"""Object keys: where a clip, its poster and its manifest lie below a store's root, and which keys are refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from reelmill_common.errors import InvalidJob, StoreError
+from reelmill_common.jobs import check_name, job_id
+
+MAX_KEY_CHARS = 512
+"""S3 takes 1,024 bytes; the other half is for the prefix in `REELMILL_STORE_URL`."""
+
+_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipKeys:
+    """The three objects of one attempt. The manifest is written last: whoever sees it sees the other two."""
+
+    video: str
+    poster: str
+    manifest: str
+
+
+def clip_keys(batch: str, row: str, *, attempt: int = 1) -> ClipKeys:
+    """Return `{batch}/{row}-{job8}` with its three suffixes; `job8` begins the job's id.
+
+    A second or later attempt adds `.a2`, so that a stale attempt never meets a finished clip.
+
+    Raises:
+        InvalidJob: A name is not usable as a key, or the attempt is not counted from 1.
+    """
+    check_name("batch", batch)
+    check_name("row id", row)
+    if attempt < 1:
+        raise InvalidJob(f"attempt={attempt} is out of range; attempts are counted from 1")
+    stem = f"{batch}/{row}-{job_id(batch, row)[:8]}" + (f".a{attempt}" if attempt > 1 else "")
+    return ClipKeys(video=f"{stem}.mp4", poster=f"{stem}.jpg", manifest=f"{stem}.json")
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that could leave the store's root or that some server or file system reads differently.
+
+    Raises:
+        StoreError: With the alphabet, and what was got.
+    """
+    if not is_key(key):
+        raise StoreError(
+            f"key {key[:80]!r} is not usable; use at most {MAX_KEY_CHARS} characters of a-z 0-9 . _ - in parts of 1 to "
+            "128 that start with a letter or digit, parted by single '/', without '..' and without a '/' at the ends"
+        )
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse what no legal key can start with; a part may be cut anywhere, as in `night-7/fox`.
+
+    Raises:
+        StoreError: With what was got.
+    """
+    if prefix and not is_key(prefix + ("x" if prefix.endswith("/") else "")):
+        raise StoreError(f"prefix {prefix[:80]!r} starts no usable key; use for example 'night-7/' or 'night-7/fox'")
+
+
+def is_key(key: str) -> bool:
+    """Whether a key is one that a store of ours may hold; others beside them are not ours and are not listed."""
+    return len(key) <= MAX_KEY_CHARS and ".." not in key and all(map(_PART.fullmatch, key.split("/")))
+
+
+def file_name(key: str) -> str:
+    """Return the name under which a person's browser saves an object: the whole key, so that two batches differ."""
+    return key.replace("/", "-")

@@ -1,0 +1,100 @@
+"""The start-up trial of an S3 server: which checksum mode it takes, and whether it honours a conditional put.
+
+Servers accept what they do not understand: one that knows no trailing checksums stores boto3's framing as part of the
+object and answers 200 (nanio 0.1.7 does over HTTPS), so every mode is judged by what comes back, not by the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+
+from reelmill_common.errors import StoreRefused
+from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained, is_unreachable, status_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+Mode = Literal["when_supported", "when_required"]
+
+_UNKNOWN_HEADER = {400, 405, 501}
+"""How servers without conditional writes answer, unless they ignore the header."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What the trial found.
+
+    Attributes:
+        mode: boto3's checksum mode in which the server gives back what was sent.
+        conditional_put: Whether `If-None-Match: *` keeps a stored object.
+        etag_is_md5: Whether an ETag can be compared with what was sent (not on a store that encrypts).
+    """
+
+    mode: Mode
+    conditional_put: bool
+    etag_is_md5: bool
+
+
+def try_out(client_for: Callable[[Mode], S3Client], place: Place, modes: Sequence[Mode]) -> Findings:
+    """Store, read and remove a small object in each mode until one works.
+
+    Raises:
+        StoreUnavailable, StoreRefused, StoreError: No mode works; the message is the last mode's.
+    """
+    damage = ""
+    for mode in modes:
+        key = f"{place.prefix}.reelmill-trial-{secrets.token_hex(8)}"
+        client = client_for(mode)
+        try:
+            damage, etag_is_md5 = _round_trip(client, place.bucket, key)
+            if not damage:
+                conditional = _is_conditional(client, place, key)
+                with explained(place, "removing a trial object"):
+                    client.delete_object(Bucket=place.bucket, Key=key)
+                return Findings(mode=mode, conditional_put=conditional, etag_is_md5=etag_is_md5)
+        except (ClientError, BotoCoreError) as err:
+            if mode == modes[-1] or is_unreachable(err):
+                raise explain(err, place, "storing a trial object") from err
+            damage = f"{type(err).__name__}: {err}"[:200]
+        with suppress(ClientError, BotoCoreError):  # it may never have been stored; what counts is told below
+            client.delete_object(Bucket=place.bucket, Key=key)
+        log.info("store.mode_refused", store=str(place), mode=mode, reason=damage)
+    raise StoreRefused(
+        f"{place.server} does not give back what boto3 sends in checksum mode {' or '.join(modes)} ({damage}); set "
+        "REELMILL_S3_CHECKSUM to auto, or use another server"
+    )
+
+
+def _round_trip(client: S3Client, bucket: str, key: str) -> tuple[str, bool]:
+    """Return what is wrong with an object that was stored and read again (nothing: empty), and whether ETag is MD5."""
+    sent = secrets.token_bytes(1024)
+    reply = client.put_object(Bucket=bucket, Key=key, Body=sent, ContentType="application/octet-stream")
+    found = client.get_object(Bucket=bucket, Key=key)
+    got = found["Body"].read()
+    if got != sent:
+        return f"{len(sent)} bytes were sent and other {len(got)} came back", False
+    if found.get("ContentEncoding"):
+        return f"the object came back with Content-Encoding {found['ContentEncoding']!r}", False
+    return "", reply["ETag"].strip('"') == hashlib.md5(sent, usedforsecurity=False).hexdigest()
+
+
+def _is_conditional(client: S3Client, place: Place, key: str) -> bool:
+    try:
+        client.put_object(Bucket=place.bucket, Key=key, Body=b"second", IfNoneMatch="*")
+    except ClientError as err:
+        if code_of(err) in CONFLICTS:
+            return True
+        if status_of(err) in _UNKNOWN_HEADER:
+            return False
+        raise
+    return False
