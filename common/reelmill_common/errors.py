@@ -16,6 +16,7 @@
     ├── RenderFailed                    69   a clip could not be rendered
     │   ├── BadOutput                   69   frames came out black, frozen or not finite
     │   ├── OutOfMemory                 69   the GPU had too little memory (retryable)
+    │   ├── RenderTimedOut              69   the time limit interrupted the render (retryable)
     │   └── AttemptLost                 69   the lease ran out; another attempt owns the job (retryable)
     ├── JobCancelled                    69   somebody asked for the job to stop, and it has stopped
     ├── InvalidModel                    78   a model folder is incomplete, mis-shaped or not safetensors
@@ -142,6 +143,13 @@ class OutOfMemory(RenderFailed):
     """The GPU had too little memory for the job under the current plan."""
 
     code = "out_of_memory"
+    retryable = True
+
+
+class RenderTimedOut(RenderFailed):
+    """The render took longer than the time limit and was interrupted; the model stays loaded."""
+
+    code = "timed_out"
     retryable = True
 
 

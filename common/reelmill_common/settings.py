@@ -29,6 +29,7 @@ class Settings:
         profile: Model profile that a worker serves, and a job's default. Empty: `tiny` on the embedded farm without
             a GPU, else `fastwan-qad-fp8`.
         model_dir: Folder of the model in the diffusers layout. Empty: `models/<profile>` in `state_dir`.
+        renderer: `model`, or `fixed:SECONDS` for a test card after that time: measures the farm, makes no clips.
         lease_s: Seconds that a worker may be silent before its job is given to another, 2 to 600.
         tick_s: Seconds between a worker's housekeeping rounds (pump, reap, beat), 0.1 to 30.
         dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
@@ -56,6 +57,7 @@ class Settings:
     state_dir: Path = Path("~/.local/state/reelmill").expanduser()
     profile: str = ""
     model_dir: str = ""
+    renderer: str = "model"
     lease_s: float = 15.0
     tick_s: float = 1.0
     dispatch_depth: int = 2
@@ -152,6 +154,12 @@ def _farm(text: str) -> str:
     return text
 
 
+def _renderer(text: str) -> str:
+    if not re.fullmatch(r"model|fixed:[0-9]+(\.[0-9]+)?", text):
+        raise ValueError("is neither model nor fixed:SECONDS (for example fixed:0.05)")
+    return text
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -163,6 +171,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "farm": _farm,
     "state_dir": _path,
     "profile": _choice(*PROFILES),
+    "renderer": _renderer,
     "lease_s": _number(float, 2, 600),
     "tick_s": _number(float, 0.1, 30),
     "dispatch_depth": _number(int, 1, 10),
