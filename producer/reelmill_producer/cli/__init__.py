@@ -1,0 +1,5 @@
+"""The command line `reelmill`: stdout is data, stderr is for people, and every error has its exit status."""
+
+from reelmill_producer.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,90 @@
+"""Every command in one table, and the entry point of the `reelmill` program."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from importlib.metadata import entry_points
+from types import FrameType
+
+import typer
+
+from reelmill_common.errors import InvalidSettings, ReelmillError
+from reelmill_producer.cli import farming, following, rendering, steering, submitting
+from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
+
+GROUP = "reelmill.commands"
+
+app = typer.Typer(
+    name="reelmill",
+    cls=CommandLine,
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A list of prompts and some GPUs become a bucket of finished clips.",
+    epilog=EPILOG,
+)
+
+
+def main() -> None:
+    """Run the command line; does not return."""
+    log_to_stderr()
+    signal.signal(signal.SIGTERM, _interrupt)  # systemd and docker stop us so: drain as for Ctrl-C
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - the boundary: a bug of ours gets its traceback and its exit status
+        traceback.print_exc()
+        tell("error: this is a bug in Reelmill; please report it with the lines above")
+        sys.exit(ReelmillError.exit_status)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _add_plugins() -> None:
+    found = False
+    for entry in entry_points(group=GROUP):
+        try:
+            app.add_typer(entry.load(), rich_help_panel=None)
+            found = True
+        except ImportError as err:
+            _add_missing(str(err))
+            found = True
+    if not found:
+        _add_missing("the package is not installed")
+
+
+def _add_missing(why: str) -> None:
+    """Stand in for the worker's commands, so that they say what to do instead of being unknown."""
+
+    def missing() -> None:
+        raise InvalidSettings(f"this command cannot be loaded ({why}); run pip install 'reelmill[worker]'")
+
+    for name in WORKER_COMMANDS:
+        app.command(
+            name,
+            help="Not available: needs pip install 'reelmill[worker]'.",
+            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        )(missing)
+
+
+for _command, _epilog in (
+    (rendering.render, 'Try: reelmill render "a red fox in the snow" --seed 7'),
+    (submitting.submit, "Try: reelmill submit examples/prompts.csv --wait"),
+    (following.watch, "Try: reelmill watch prompts"),
+    (following.status, "Try: reelmill status --json"),
+    (following.results, "Try: reelmill results prompts"),
+    (steering.cancel, "Try: reelmill cancel prompts"),
+    (steering.pause, "Try: reelmill pause prompts"),
+    (steering.resume, "Try: reelmill resume prompts"),
+    (steering.retry, "Try: reelmill retry prompts"),
+    (steering.prioritize, "Try: reelmill prioritize prompts 9"),
+    (farming.up, "Try: reelmill up"),
+    (farming.demo, "Try: reelmill demo --dir demo examples/prompts.csv"),
+):
+    app.command(_command.__name__, epilog=_epilog)(_command)
+_add_plugins()

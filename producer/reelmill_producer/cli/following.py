@@ -1,0 +1,119 @@
+"""Commands that look: watch, status, results."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reelmill_common.errors import LedgerUnavailable
+from reelmill_common.ledger import BatchView, JobView, WorkerView
+from reelmill_producer.cli import progress
+from reelmill_producer.cli.options import BatchName, Json
+from reelmill_producer.cli.output import (
+    batch_line,
+    batch_record,
+    clip_record,
+    job_record,
+    link,
+    outcome,
+    print_json,
+    table,
+    worker_record,
+)
+from reelmill_producer.cli.session import read_settings, reading, require_history, session
+from reelmill_producer.client import Reelmill
+
+
+def watch(batch: BatchName, *, json: Json = False) -> None:
+    """Follow a batch until it is done.
+
+    With --json each event is printed as it comes. Exits 69 unless all clips succeeded.
+    """
+    settings = read_settings()
+    require_history(settings)
+    with session(settings) as opened:
+        view = opened.farm.batch(batch)
+        if opened.idle and view.remaining:
+            raise LedgerUnavailable(f"{batch_line(view)}, and no farm runs; `reelmill up` goes on with it")
+        progress.require_success(progress.follow(opened, batch, events_as_json=json))
+
+
+def status(
+    target: Annotated[str, typer.Argument(metavar="[BATCH|JOB]", help="Name of a batch, or id of a job.")] = "",
+    *,
+    json: Json = False,
+) -> None:
+    """Show batches and workers, a batch, or a job."""
+    with reading() as farm:
+        if not target:
+            _show_farm(farm.batches(), farm.workers(), json=json)
+            return
+        found = farm.status(target)
+        if isinstance(found, JobView):
+            _show_job(farm, found, json=json)
+        else:
+            _show_batch(farm, found, json=json)
+
+
+def results(batch: BatchName, *, json: Json = False) -> None:
+    """Print where a batch's finished clips are.
+
+    One a line: paths in a local folder, else links that work now.
+    """
+    with reading() as farm:
+        for clip in farm.clips(batch):
+            if json:
+                print_json(clip_record(clip))
+            else:
+                typer.echo(link(clip))
+
+
+def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: bool) -> None:
+    if json:
+        print_json({"batches": list(map(batch_record, batches)), "workers": list(map(worker_record, workers))})
+        return
+    rows = [
+        (
+            view.name,
+            outcome(view) or view.state.value,
+            f"{view.total - view.remaining}/{view.total}",
+            str(view.priority),
+        )
+        for view in batches
+    ]
+    typer.echo(table(("BATCH", "STATE", "DONE", "PRIORITY"), rows) if rows else "no batches")
+    typer.echo("")
+    crew = [(view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason) for view in workers]
+    typer.echo(table(("WORKER", "STATE", "LANE", "CLIPS", "REASON"), crew) if crew else "no workers")
+
+
+def _show_batch(farm: Reelmill, view: BatchView, *, json: bool) -> None:
+    in_hand = list(farm.jobs(view.name, states=progress.IN_HAND))
+    failed = list(farm.ledger.jobs(view.name, states=progress.FAILED, count=20))
+    if json:
+        print_json({**batch_record(view), "in_hand": list(map(job_record, in_hand))})
+        return
+    typer.echo(batch_line(view))
+    for job in in_hand:
+        typer.echo(f"  {job.row}: {job.state.value} {job.stage} on {job.worker} ({job.job_id})")
+    for job in failed:
+        typer.echo(f"  {job.row}: failed, {_error(job)} ({job.job_id})")
+
+
+def _show_job(farm: Reelmill, job: JobView, *, json: bool) -> None:
+    clip = farm.clip(job) if job.result is not None else None
+    if json:
+        print_json(job_record(job, clip))
+        return
+    where = f" on {job.worker}" if job.worker else ""
+    typer.echo(f"job {job.job_id} ({job.batch}/{job.row}): {job.state.value} {job.stage}".rstrip() + where)
+    typer.echo(f"  attempts {job.attempts}, seed {job.spec.seed}, prompt: {job.spec.prompt}")
+    if job.error is not None:
+        typer.echo(f"  last error: {_error(job)}")
+    if clip is not None:
+        typer.echo(f"  {link(clip)}")
+
+
+def _error(job: JobView) -> str:
+    return "" if job.error is None else f"{job.error.get('code', '')}: {job.error.get('message', '')}"

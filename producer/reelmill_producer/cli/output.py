@@ -1,0 +1,138 @@
+"""What commands print: records as JSON with stable keys, or as plain values and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import typer
+
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import BatchView, Event, JobView, WorkerView
+from reelmill_producer.client import Clip
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one object on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def outcome(view: BatchView) -> str:
+    """Return what became of a batch, in a word that is only said when it is so; empty while that is open."""
+    counts = view.counts
+    if counts.get(JobState.CANCEL_REQUESTED, 0):
+        return "cancelling"
+    if view.remaining or not view.total:
+        return ""
+    for state in (JobState.FAILED, JobState.CANCELLED):
+        if counts.get(state, 0):
+            return state.value
+    return JobState.SUCCEEDED.value
+
+
+def batch_record(view: BatchView) -> dict[str, Any]:
+    """Return a batch as plain data."""
+    return {
+        "batch": view.name,
+        "state": view.state.value,
+        "outcome": outcome(view),
+        "priority": view.priority,
+        "weight": view.weight,
+        "max_in_flight": view.max_in_flight,
+        "owner": view.owner,
+        "total": view.total,
+        "remaining": view.remaining,
+        "counts": {state.value: view.counts.get(state, 0) for state in JobState},
+        "created_at": view.created_at,
+        "finished_at": view.finished_at,
+    }
+
+
+def job_record(view: JobView, clip: Clip | None = None) -> dict[str, Any]:
+    """Return a job as plain data; with its clip if it has one."""
+    return {
+        "job_id": view.job_id,
+        "batch": view.batch,
+        "row": view.row,
+        "state": view.state.value,
+        "stage": view.stage,
+        "attempts": view.attempts,
+        "priority": view.priority,
+        "worker": view.worker,
+        "error": None if view.error is None else dict(view.error),
+        "spec": asdict(view.spec),
+        "clip": None if clip is None else _file_record(clip),
+        "submitted_at": view.submitted_at,
+        "started_at": view.started_at,
+        "finished_at": view.finished_at,
+    }
+
+
+def clip_record(clip: Clip) -> dict[str, Any]:
+    """Return a clip as plain data."""
+    return {
+        "job_id": clip.job_id,
+        "batch": clip.batch,
+        "row": clip.row,
+        "spec": asdict(clip.spec),
+        **_file_record(clip),
+    }
+
+
+def worker_record(view: WorkerView) -> dict[str, Any]:
+    """Return a worker as plain data."""
+    return {
+        "worker": view.name,
+        "lane": view.lane,
+        "state": view.state.value,
+        "reason": view.reason,
+        "jobs": list(view.jobs),
+        "seen_s": round(view.seen_s, 1),
+        "info": dict(view.info),
+    }
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """Return an event as plain data."""
+    return {
+        "event_id": event.event_id,
+        "event": event.name,
+        "batch": event.batch,
+        "job_id": event.job_id,
+        "worker": event.worker,
+        **event.fields,
+    }
+
+
+def batch_line(view: BatchView) -> str:
+    """Return a batch in one line for people."""
+    counts = ", ".join(f"{count:,} {state.value}" for state, count in view.counts.items() if count)
+    return f"batch {view.name}: {outcome(view) or view.state.value} ({counts or 'empty'})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns, parted by two spaces."""
+    widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows])
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def link(clip: Clip) -> str:
+    """Return the path of a clip in a local folder, or its link."""
+    parts = urlsplit(clip.url)
+    return url2pathname(parts.path) if parts.scheme == "file" else clip.url
+
+
+def _file_record(clip: Clip) -> dict[str, Any]:
+    return {
+        "key": clip.key,
+        "url": clip.url,
+        "sha256": clip.sha256,
+        "size_bytes": clip.size_bytes,
+        "latents_sha256": clip.latents_sha256,
+        "seconds": dict(clip.seconds),
+    }

@@ -1,0 +1,185 @@
+"""Progress of a batch on stderr: a bar and one line per running clip on a terminal, else one line per ended clip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from reelmill_common.errors import JobCancelled, RenderFailed
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import BatchView, Event, JobView
+from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.output import event_record, print_json
+from reelmill_producer.cli.session import Session
+from reelmill_producer.client import Reelmill
+from reelmill_producer.obstacles import obstacle
+
+IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
+FAILED = (JobState.FAILED,)
+
+REFRESH_S = 0.2
+OBSTACLE_AFTER_S = 3.0
+"""Seconds without news after which we look for a reason; an idle worker takes a job within milliseconds."""
+
+WORDS = {"job.finished": "stored", "job.failed": "failed", "job.cancelled": "cancelled", "job.requeued": "again"}
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def show(self, view: BatchView, in_hand: Sequence[JobView]) -> None:
+        """Show how far the batch is."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
+        ...
+
+
+def follow(session: Session, batch: str, *, after: str = "", events_as_json: bool = False) -> BatchView:
+    """Show a batch's progress until nothing of it remains; return it as it is then.
+
+    Args:
+        session: The farm.
+        batch: Its name.
+        after: Id of the event after which to go on; by default from the batch's beginning.
+        events_as_json: Print each event on stdout as well.
+
+    Raises:
+        WorkerUnfit: The embedded worker has ended.
+        LedgerUnavailable: Redis, or the embedded farm, is gone.
+    """
+    farm = session.farm
+    with _display() as display:
+        watch = _Watch(farm=farm, batch=batch, display=display)
+        for events in farm.rounds(batch, after=after):
+            for event in events:
+                watch.tell(event)
+                if events_as_json:
+                    print_json(event_record(event))
+            session.check()
+            watch.refresh(news=bool(events))
+        view = farm.batch(batch)
+        display.show(view, ())
+    return view
+
+
+def require_success(view: BatchView) -> None:
+    """Refuse a batch of which something was not rendered.
+
+    Raises:
+        RenderFailed: Some clips failed.
+        JobCancelled: None failed, but some were cancelled.
+    """
+    failed, cancelled = (view.counts.get(state, 0) for state in (JobState.FAILED, JobState.CANCELLED))
+    if failed:
+        raise RenderFailed(
+            f"{failed:,} of {view.total:,} clips failed; `reelmill status {view.name}` says why, "
+            f"`reelmill retry {view.name}` tries them again"
+        )
+    if cancelled:
+        raise JobCancelled(
+            f"{cancelled:,} of {view.total:,} clips were cancelled; `reelmill retry {view.name}` queues them again"
+        )
+
+
+class _Watch:
+    """What a person was told about a batch so far."""
+
+    def __init__(self, *, farm: Reelmill, batch: str, display: Display) -> None:
+        self._farm, self._batch, self._display = farm, batch, display
+        self._shown_at = self._news_at = 0.0
+        self._obstacle = ""
+
+    def tell(self, event: Event) -> None:
+        word = WORDS.get(event.name)
+        if word is None:
+            return
+        job = self._farm.job(event.job_id)
+        why = event.fields.get("message") or event.fields.get("reason") or event.fields.get("key", "")
+        self._display.note(f"{job.row} {word}" + (f": {why}" if why else ""))
+
+    def refresh(self, *, news: bool) -> None:
+        now = time.monotonic()
+        self._news_at = now if news or not self._news_at else self._news_at
+        if now - self._shown_at >= REFRESH_S:
+            self._shown_at = now
+            self._display.show(self._farm.batch(self._batch), list(self._farm.jobs(self._batch, states=IN_HAND)))
+        if now - self._news_at >= OBSTACLE_AFTER_S:
+            self._news_at = now
+            self._complain(obstacle(self._farm, self._batch))
+
+    def _complain(self, text: str) -> None:
+        if text and text != self._obstacle:
+            self._display.note(text)
+        self._obstacle = text
+
+
+class _Lines:
+    """Plain lines: for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._view: BatchView | None = None
+
+    def show(self, view: BatchView, in_hand: Sequence[JobView]) -> None:
+        del in_hand
+        if self._view is None or view.remaining != self._view.remaining:
+            tell(f"{view.name}: {view.total - view.remaining}/{view.total} done")
+        self._view = view
+
+    def note(self, text: str) -> None:
+        tell(f"  {text}")
+
+
+class _Bars:
+    """A bar for the batch, and below it a line with its stage for each clip that runs."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._batch: TaskID | None = None
+        self._clips: dict[str, TaskID] = {}
+
+    def show(self, view: BatchView, in_hand: Sequence[JobView]) -> None:
+        done = view.total - view.remaining
+        if self._batch is None:
+            self._batch = self._progress.add_task(view.name, total=view.total, completed=done)
+        self._progress.update(self._batch, total=view.total, completed=done)
+        for job_id in self._clips.keys() - {job.job_id for job in in_hand}:
+            self._progress.remove_task(self._clips.pop(job_id))
+        for job in in_hand:
+            text = f"  {job.row[:24]} {job.stage or job.state.value}"
+            if job.job_id not in self._clips:
+                self._clips[job.job_id] = self._progress.add_task(text, total=1)
+            self._progress.update(self._clips[job.job_id], description=text, completed=_share(job.stage))
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+_STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode", "mux", "upload")
+
+
+def _share(stage: str) -> float:
+    """Return how far a clip is, by the number of stages behind it."""
+    return _STAGES.index(stage) / len(_STAGES) if stage in _STAGES else 0.0
+
+
+@contextmanager
+def _display() -> Generator[Display]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=5) as progress:
+        yield _Bars(progress)

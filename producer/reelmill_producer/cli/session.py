@@ -1,0 +1,101 @@
+"""A command's connection to its farm: one that is configured, one that `reelmill up` runs here, or its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from reelmill_common.errors import InvalidSettings, LedgerUnavailable
+from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.profiles import PROFILES
+from reelmill_common.settings import Settings
+from reelmill_producer import embedded, state_file
+from reelmill_producer.cli.boundary import tell
+from reelmill_producer.client import Reelmill
+from reelmill_producer.embedded import EmbeddedFarm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A farm, and the embedded one behind it if there is one."""
+
+    farm: Reelmill
+    local: EmbeddedFarm | None
+
+    def start_worker(self) -> None:
+        """See to it that somebody renders, where that is our business: on an embedded farm that we run."""
+        if self.local is not None:
+            self.local.start_worker()
+
+    def check(self) -> None:
+        """Make sure that waiting makes sense. Raises what `EmbeddedFarm.check` raises."""
+        if self.local is not None:
+            self.local.check()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody will render when this command has ended, until a farm is started."""
+        return self.local is not None and self.local.owned
+
+
+def read_settings(profile: str = "") -> Settings:
+    """Read the environment; an option wins over it.
+
+    Raises:
+        InvalidSettings: A variable or the profile is wrong.
+    """
+    if profile and profile not in PROFILES:
+        raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+    settings = Settings.from_env(os.environ)
+    return replace(settings, profile=profile) if profile else settings
+
+
+def lane_of(settings: Settings) -> str:
+    """Return the profile of jobs that name none: known before anything is connected, so that rows can be checked."""
+    if settings.profile or not settings.embedded:
+        return settings.profile or DEFAULT_PROFILE
+    record = state_file.running(settings.state_dir)
+    return record.profile if record is not None else embedded.default_profile()
+
+
+@contextmanager
+def session(settings: Settings) -> Generator[Session]:
+    """Connect to the farm; an embedded one that nobody runs is run, as yet without a worker, until the end.
+
+    Raises:
+        LedgerUnavailable: It cannot be reached.
+        LedgerRefused: It refuses us.
+    """
+    if not settings.embedded:
+        with Reelmill(settings) as farm:
+            yield Session(farm=farm, local=None)
+        return
+    with embedded.joined(settings, os.environ, tell) as local, Reelmill(local.settings) as farm:
+        yield Session(farm=farm, local=local)
+
+
+@contextmanager
+def reading() -> Generator[Reelmill]:
+    """Connect to a farm that is there already, to ask or to steer it.
+
+    Raises:
+        LedgerUnavailable: There is none.
+    """
+    settings = read_settings()
+    require_history(settings)
+    with session(settings) as opened:
+        yield opened.farm
+
+
+def require_history(settings: Settings) -> None:
+    """Refuse to ask an embedded farm that never ran.
+
+    Raises:
+        LedgerUnavailable: It never did.
+    """
+    if settings.embedded and not embedded.has_run(settings.state_dir):
+        raise LedgerUnavailable(
+            f"no farm has run in {settings.state_dir} yet; start one with `reelmill up`, or set REELMILL_REDIS_URL"
+        )

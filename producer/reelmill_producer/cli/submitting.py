@@ -1,0 +1,131 @@
+"""The command `submit`: a file of prompts becomes a batch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from reelmill_common.errors import InvalidPromptFile
+from reelmill_common.jobs import Batch
+from reelmill_common.ledger import BatchView, Submitted
+from reelmill_producer.admission import prompt_check
+from reelmill_producer.cli import progress
+from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.options import Json, Priority, Profile
+from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.session import Session, lane_of, read_settings, session
+from reelmill_producer.client import Reelmill
+from reelmill_producer.prompt_files import FileReport, PromptFile, open_prompt_file, refusal
+from reelmill_producer.prompt_rows import FORMATS, Format
+
+
+def submit(  # noqa: PLR0913 - one parameter an option
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts: .txt, .csv or .jsonl; - reads stdin.")],
+    *,
+    batch: Annotated[str, typer.Option(help="Name of the batch. Default: the file's name.")] = "",
+    form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
+    priority: Priority = None,
+    profile: Profile = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and submit nothing.")] = False,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Submit the good rows of a bad file.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the batch is done, and show progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Submit a file of prompts as a batch.
+
+    Prints the batch's name. What the batch has already is left alone, so a file may be submitted again.
+
+    Every row is checked first: if one is wrong, all wrong ones are listed and nothing is submitted.
+    """
+    settings = read_settings(profile)
+    lane = lane_of(settings)
+    with open_prompt_file(
+        file,
+        sys.stdin.buffer,
+        form=_format(form),
+        defaults={"profile": lane},
+        admit=prompt_check(settings, lane),
+    ) as prompts:
+        name = Batch(name=batch or prompts.batch_name).name
+        report = _checked(prompts, skip_invalid=skip_invalid)
+        if dry_run:
+            _show_dry_run(name, report, json=json)
+            return
+        with session(settings) as opened:
+            submitted = _submit(opened.farm, name, prompts, priority)
+            tell(summary(name, submitted, report))
+            view = followed(opened, name) if wait else opened.farm.batch(name)
+            _show_submitted(view, submitted, report, json=json)
+            if wait:
+                progress.require_success(view)
+            else:
+                warn_if_idle(opened)
+
+
+def _submit(farm: Reelmill, name: str, prompts: PromptFile, priority: int | None) -> Submitted:
+    submitted = farm.submit_jobs(Batch(name=name, priority=5 if priority is None else priority), prompts.jobs(name))
+    if priority is not None and farm.batch(name).priority != priority:
+        farm.prioritize(name, priority)
+    return submitted
+
+
+def followed(opened: Session, name: str) -> BatchView:
+    """Show a batch's progress to its end, with a worker of our own if it needs one; return it as it is then."""
+    if opened.farm.batch(name).remaining:
+        opened.start_worker()
+    return progress.follow(opened, name)
+
+
+def _checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
+    if not skip_invalid:
+        return prompts.checked()
+    report = prompts.check()
+    if not report.rows:
+        raise InvalidPromptFile(refusal(prompts.name, report))
+    for item in report.bad:
+        tell(f"skipped line {item.line}: {item.reason}")
+    return report
+
+
+def summary(name: str, submitted: Submitted, report: FileReport) -> str:
+    """Return what a submit did, for people."""
+    if not submitted.added:
+        text = f"nothing new: batch {name} has all {submitted.unchanged:,} jobs already"
+    else:
+        text = f"{submitted.added:,} added to batch {name}, {submitted.unchanged:,} unchanged"
+    if report.duplicates:
+        text += f"; {report.duplicates:,} duplicate rows in the file count once"
+    if report.bad_count:
+        text += f"; {report.bad_count:,} bad lines skipped"
+    return text
+
+
+def _show_submitted(view: BatchView, submitted: Submitted, report: FileReport, *, json: bool) -> None:
+    if json:
+        counts = {"added": submitted.added, "unchanged": submitted.unchanged}
+        print_json({**batch_record(view), **counts, "duplicates": report.duplicates, "skipped": report.bad_count})
+    else:
+        typer.echo(view.name)
+
+
+def _show_dry_run(name: str, report: FileReport, *, json: bool) -> None:
+    counts = {"jobs": report.rows, "duplicates": report.duplicates, "skipped": report.bad_count}
+    if json:
+        print_json({"batch": name, "dry_run": True, **counts})
+    else:
+        typer.echo(report.rows)
+    tell(f"{report.rows:,} jobs for batch {name}; nothing was submitted")
+
+
+def warn_if_idle(opened: Session) -> None:
+    """Say that nobody renders, where that is so."""
+    if opened.idle:
+        tell("no farm runs here; `reelmill up` renders what waits")
+
+
+def _format(text: str) -> Format | None:
+    if text and text not in FORMATS:
+        raise InvalidPromptFile(f"--format {text!r} is unknown; known are {', '.join(FORMATS)}")
+    return text or None

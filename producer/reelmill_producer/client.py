@@ -1,0 +1,397 @@
+"""`Reelmill`: a farm as a producer sees it. Submit prompts, follow and steer them, and read where the clips are."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from reelmill_common.errors import JobConflict, NotFound
+from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
+from reelmill_common.ledger import BatchView, Event, JobView, Ledger, Submitted, WorkerView
+from reelmill_common.profiles import PROFILES
+from reelmill_common.settings import Settings
+from reelmill_common.storage import ClipStore, open_store
+from reelmill_producer import state_file
+from reelmill_producer.prompt_files import job_of_row
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+ROUND_S = 1.0
+"""Seconds after which a watch looks at the batch again although nothing was reported."""
+CANCEL_WAIT_S = 60.0
+
+_PAGE = 1000
+_JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A finished clip and how to get it.
+
+    Attributes:
+        key: Object key of the MP4, relative to the store's root; the poster and the manifest lie beside it.
+        url: A link that works now: `file://…`, or presigned for `settings.presign_s`.
+        seconds: Seconds by stage.
+    """
+
+    job_id: str
+    batch: str
+    row: str
+    spec: RenderSpec
+    key: str
+    url: str
+    sha256: str
+    size_bytes: int
+    latents_sha256: str
+    seconds: Mapping[str, float]
+
+    @property
+    def poster_key(self) -> str:
+        """Key of the JPEG."""
+        return self.key.removesuffix(".mp4") + ".jpg"
+
+    @property
+    def manifest_key(self) -> str:
+        """Key of the JSON that says how the clip was made."""
+        return self.key.removesuffix(".mp4") + ".json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReport:
+    """What a cancel has done so far.
+
+    Attributes:
+        touched: Jobs that were not final when it began.
+        unconfirmed: Of those, jobs that still run: their workers have not said yet that they stopped.
+    """
+
+    touched: int
+    unconfirmed: int
+
+
+class Reelmill:
+    """A farm. Use as a context manager, or `close` it; safe to use from several threads.
+
+        with Reelmill.from_env() as farm:
+            farm.submit_many(["a fox in the snow", "a lighthouse at dusk"], batch="night-7")
+            for event in farm.watch("night-7"):
+                print(event.name, event.job_id)
+            for clip in farm.clips("night-7"):
+                print(clip.row, clip.url)
+
+    Every method may raise `LedgerUnavailable` (try again) and `LedgerRefused`.
+
+    Args:
+        settings: Without a `redis_url` the farm of a running `reelmill up` on the same `state_dir` is meant.
+
+    Raises:
+        LedgerUnavailable: Redis does not answer, or no `reelmill up` runs.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = state_file.attached(settings) if settings.embedded else settings
+        self.ledger = Ledger.connect(self.settings)
+        self._app: Celery | None = None
+        self._store: ClipStore | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Reelmill:
+        """Connect by the `REELMILL_*` variables of the process, or of a mapping.
+
+        Raises:
+            InvalidSettings: Lists every wrong variable.
+        """
+        return cls(Settings.from_env(os.environ if env is None else env))
+
+    def close(self) -> None:
+        """Close the connections to Redis."""
+        self.ledger.close()
+        if self._app is not None:
+            self._app.close()
+            self._app = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def store(self) -> ClipStore:
+        """Where the clips are."""
+        if self._store is None:
+            self._store = open_store(self.settings)
+        return self._store
+
+    @property
+    def profile(self) -> str:
+        """The model profile of jobs that name none."""
+        return self.settings.profile or DEFAULT_PROFILE
+
+    # -- submitting ----------------------------------------------------------------------------------------------
+
+    def submit(self, prompt: RenderSpec | str, *, batch: Batch | str, row: str = "") -> str:
+        """Submit one job and return its id; a job that is there already is left as it is.
+
+        Args:
+            prompt: A text, for defaults throughout, or a whole spec.
+            batch: Name of the batch, which is made if it is new, or a batch with its policy.
+            row: Key within the batch; by default the spec's digest.
+
+        Raises:
+            InvalidJob: A field cannot be rendered as asked.
+            JobConflict: The row is there with another spec.
+        """
+        policy = _batch(batch)
+        spec = RenderSpec(prompt=prompt, profile=self.profile) if isinstance(prompt, str) else prompt
+        job = RenderJob(batch=policy.name, row=row or spec.digest, spec=spec)
+        self.submit_jobs(policy, [job])
+        return job.job_id
+
+    def submit_many(self, rows: Iterable[RenderSpec | str | Mapping[str, object]], *, batch: Batch | str) -> Submitted:
+        """Submit many jobs; return how many are new and how many the farm had already.
+
+        Nothing is submitted if one row is wrong, and a row that is given twice is one job. The rows are collected
+        first: for a million of them, open them as a `PromptFile` and use `submit_jobs`.
+
+        Args:
+            rows: Texts, specs, or mappings with the columns of a prompt file (`id` and the spec's fields).
+            batch: As in `submit`.
+
+        Raises:
+            InvalidJob: A field cannot be rendered as asked.
+            JobConflict: A row is there with another spec.
+        """
+        policy = _batch(batch)
+        jobs: dict[str, RenderJob] = {}
+        for job in (self._job(policy.name, row) for row in rows):
+            if jobs.setdefault(job.row, job) != job:
+                raise JobConflict(f"row {job.row!r} is given twice with different content; nothing was submitted")
+        return self.submit_jobs(policy, list(jobs.values()))
+
+    def submit_jobs(self, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:
+        """Submit jobs that are ready made. `jobs` is read twice, so it must not be an iterator.
+
+        Raises:
+            JobConflict: Jobs are there with another spec; nothing was submitted.
+        """
+        if self._known(batch.name):  # a new batch cannot hold another spec, and the second look is as dear as a submit
+            self._refuse_conflicts(jobs)
+        lanes: set[str] = set()
+        submitted = self.ledger.submit(batch, _noting_lanes(jobs, lanes))
+        self._pump(sorted(lanes))
+        return submitted
+
+    def _job(self, batch: str, row: RenderSpec | str | Mapping[str, object]) -> RenderJob:
+        if isinstance(row, RenderSpec):
+            return RenderJob(batch=batch, row=row.digest, spec=row)
+        values = {"prompt": row} if isinstance(row, str) else row
+        key, spec = job_of_row({"profile": self.profile, **values})
+        return RenderJob(batch=batch, row=key, spec=spec)
+
+    def _known(self, batch: str) -> bool:
+        try:
+            self.ledger.batch(batch)
+        except NotFound:
+            return False
+        return True
+
+    def _refuse_conflicts(self, jobs: Iterable[RenderJob]) -> None:
+        conflicts = self.ledger.conflicts(jobs)
+        if not conflicts:
+            return
+        rows = ", ".join(job.row for job in conflicts[:10])
+        more = f" and {len(conflicts) - 10:,} more" if len(conflicts) > 10 else ""
+        raise JobConflict(
+            f"batch {conflicts[0].batch!r} has {rows}{more} already, with other content; nothing was submitted. "
+            "Give changed rows another id, or submit under another batch name"
+        )
+
+    def _pump(self, lanes: Iterable[str]) -> None:
+        """Let an idle worker start at once. Workers pump too, every second, so a failure here costs only that."""
+        from kombu.exceptions import OperationalError  # noqa: PLC0415 - 0.3 s that `reelmill status` need not wait
+
+        from reelmill_common import broker  # noqa: PLC0415 - as above
+
+        if self._app is None:
+            self._app = broker.make_app(self.settings, name="reelmill-producer")
+        try:
+            for lane in lanes:
+                broker.pump(self.ledger, self._app, self.settings, lane)
+        except OperationalError as err:
+            log.warning("pump.failed", error=str(err))
+
+    # -- following -----------------------------------------------------------------------------------------------
+
+    def batch(self, name: str) -> BatchView:
+        """Return one batch with its counts. Raises `NotFound`."""
+        return self.ledger.batch(name)
+
+    def batches(self) -> list[BatchView]:
+        """Return all batches, newest first."""
+        return self.ledger.batches()
+
+    def job(self, job_id: str) -> JobView:
+        """Return one job. Raises `NotFound`."""
+        return self.ledger.job(job_id)
+
+    def jobs(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
+        """Yield a batch's jobs in the order of submission, optionally only some states. Raises `NotFound`."""
+        start = 0
+        while page := self.ledger.jobs(batch, states=states, start=start, count=_PAGE):
+            yield from page
+            start += len(page)
+
+    def workers(self) -> list[WorkerView]:
+        """Return all workers, by name."""
+        return self.ledger.workers()
+
+    def status(self, target: str) -> BatchView | JobView:
+        """Return the batch of a name, or the job of an id. Raises `NotFound`."""
+        return self.job(target) if is_job_id(target) else self.batch(target)
+
+    def watch(self, batch: str, *, after: str = "") -> Iterator[Event]:
+        """Yield a batch's events until nothing of it remains to be done.
+
+        Args:
+            batch: Its name.
+            after: Go on after this event id; by default from the batch's first event that is still kept.
+
+        Raises:
+            NotFound: No such batch.
+        """
+        for events in self.rounds(batch, after=after):
+            yield from events
+
+    def rounds(self, batch: str, *, after: str = "") -> Iterator[list[Event]]:
+        """Yield as `watch`, but what is new about once a second, and an empty list when nothing is.
+
+        Raises:
+            NotFound: No such batch.
+        """
+        view = self.ledger.batch(batch)
+        after = after or f"{max(0, int(view.created_at * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
+        while True:
+            # The look at the batch comes first: what ended it is then surely in the events that follow.
+            done = self.ledger.batch(batch).remaining == 0
+            events = self.ledger.events(after=after, block_s=0.0 if done else ROUND_S)
+            after = events[-1].event_id if events else after
+            yield [event for event in events if event.batch == batch]
+            if done and not events:
+                return
+
+    def wait(self, batch: str, *, timeout_s: float | None = None) -> BatchView:
+        """Wait until nothing of a batch remains, or the time is over, and return it as it is then.
+
+        Raises:
+            NotFound: No such batch.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        for _ in self.rounds(batch, after="$"):
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+        return self.ledger.batch(batch)
+
+    def clips(self, batch: str) -> Iterator[Clip]:
+        """Yield a batch's finished clips in the order of submission, with links made now.
+
+        Raises:
+            NotFound: No such batch.
+        """
+        for job in self.jobs(batch, states=[JobState.SUCCEEDED]):
+            yield self.clip(job)
+
+    def clip(self, job: JobView) -> Clip:
+        """Return the clip of a succeeded job.
+
+        Raises:
+            NotFound: The job has none (yet).
+        """
+        if job.result is None:
+            raise NotFound(f"job {job.job_id} is {job.state} and has no clip")
+        return Clip(
+            job_id=job.job_id,
+            batch=job.batch,
+            row=job.row,
+            spec=job.spec,
+            key=job.result.key,
+            url=self.store.url(job.result.key),
+            sha256=job.result.sha256,
+            size_bytes=job.result.size_bytes,
+            latents_sha256=job.result.latents_sha256,
+            seconds=job.result.seconds,
+        )
+
+    # -- steering ------------------------------------------------------------------------------------------------
+
+    def cancel(self, target: str, *, timeout_s: float = CANCEL_WAIT_S) -> CancelReport:
+        """Cancel a batch or a job, and wait until the workers concerned have confirmed it, or the time is over.
+
+        Raises:
+            NotFound: No such batch or job.
+        """
+        deadline = time.monotonic() + timeout_s
+        if is_job_id(target):
+            before = self.job(target).state
+            self.ledger.cancel_job(target)
+            touched = int(not before.is_final)
+        else:
+            touched = self.ledger.cancel_batch(target)
+        while (unconfirmed := self._unconfirmed(target)) and (left := deadline - time.monotonic()) > 0:
+            self.ledger.events(block_s=min(left, ROUND_S))
+        return CancelReport(touched=touched, unconfirmed=unconfirmed)
+
+    def _unconfirmed(self, target: str) -> int:
+        if is_job_id(target):
+            return int(self.job(target).state is JobState.CANCEL_REQUESTED)
+        return self.batch(target).counts.get(JobState.CANCEL_REQUESTED, 0)
+
+    def pause(self, batch: str) -> None:
+        """Start nothing more of a batch; running clips are finished. Raises `NotFound`."""
+        self.ledger.pause_batch(batch)
+
+    def resume(self, batch: str) -> None:
+        """Undo `pause`. Raises `NotFound`."""
+        self.ledger.resume_batch(batch)
+        self._pump(PROFILES)
+
+    def prioritize(self, batch: str, priority: int) -> None:
+        """Change what waits of a batch to a priority of 0 to 9, 9 most urgent; acts on the next clip.
+
+        Raises:
+            NotFound: No such batch.
+            InvalidJob: The priority is out of range.
+        """
+        self.ledger.prioritize_batch(batch, priority)
+        self._pump(PROFILES)
+
+    def retry(self, batch: str) -> int:
+        """Queue a batch's failed and cancelled jobs again; return how many. Raises `NotFound`."""
+        count = self.ledger.retry_failed(batch)
+        self._pump(PROFILES)
+        return count
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a text is a job's id rather than a batch's name."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+def _batch(batch: Batch | str) -> Batch:
+    return Batch(name=batch) if isinstance(batch, str) else batch
+
+
+def _noting_lanes(jobs: Iterable[RenderJob], lanes: set[str]) -> Iterator[RenderJob]:
+    for job in jobs:
+        lanes.add(job.lane)
+        yield job

@@ -1,0 +1,40 @@
+"""Obstacles: why nothing of a batch runs at the moment, in a sentence for whoever waits for it."""
+
+from __future__ import annotations
+
+from reelmill_common.jobs import BatchState, JobState
+from reelmill_common.ledger import WorkerState, WorkerView
+from reelmill_producer.client import Reelmill
+
+_RUNNING = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
+
+
+def obstacle(farm: Reelmill, batch: str) -> str:
+    """Return why nothing of a batch runs and what to do about it; empty if something does, or soon will.
+
+    Raises:
+        NotFound: No such batch.
+    """
+    view = farm.batch(batch)
+    if not view.remaining or any(view.counts.get(state, 0) for state in _RUNNING):
+        return ""
+    if view.state is BatchState.PAUSED:
+        return f"batch {batch} is paused; `reelmill resume {batch}` goes on with it"
+    waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
+    return "" if waiting is None else _of_lane(waiting.spec.profile, farm.workers())
+
+
+def _of_lane(lane: str, workers: list[WorkerView]) -> str:
+    serving = [worker for worker in workers if worker.lane == lane]
+    states = {worker.state for worker in serving}
+    if WorkerState.READY in states:
+        return ""
+    if WorkerState.STARTING in states:
+        return f"a worker for lane {lane} is starting"
+    if WorkerState.QUARANTINED in states:
+        reasons = {worker.reason for worker in serving if worker.state is WorkerState.QUARANTINED}
+        return (
+            f"no worker is ready for lane {lane}; quarantined: {'; '.join(sorted(reasons))}. "
+            "Mend that and start the worker again"
+        )
+    return f"no worker is ready for lane {lane}; start one with `reelmill worker --profile {lane}`"

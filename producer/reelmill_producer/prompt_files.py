@@ -1,0 +1,277 @@
+"""Prompt files, read twice in constant memory: every row is checked first; then, if all are good they are submitted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from reelmill_common.errors import InvalidJob, InvalidPromptFile
+from reelmill_common.jobs import RenderJob, RenderSpec, check_name, slug, spec_from_mapping
+from reelmill_producer.prompt_lines import BadLine
+from reelmill_producer.prompt_rows import FORMATS, Format, Row, format_of, read_rows
+
+MAX_REPORTED = 100
+"""Bad lines that are kept and shown; beyond that they are counted."""
+
+Admit = Callable[[RenderSpec], None]
+"""A further check of a row, which raises `InvalidJob`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReport:
+    """What a check found.
+
+    Attributes:
+        rows: Different jobs in the file.
+        duplicates: Rows that repeat an earlier one to the letter; they are one job.
+        bad: The first `MAX_REPORTED` bad lines.
+        bad_count: All of them.
+    """
+
+    rows: int
+    duplicates: int
+    bad: tuple[BadLine, ...]
+    bad_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFile:
+    """A prompt file that is open for several passes.
+
+    Attributes:
+        name: As the person gave it; `-` for standard input.
+        form: Its format.
+        defaults: Fields of rows that do not say otherwise.
+        admit: A check beyond the spec's own.
+    """
+
+    name: str
+    form: Format
+    defaults: Mapping[str, object]
+    admit: Admit | None = None
+    _stream: IO[bytes]
+    _stamp: tuple[int, int] = field(default=(0, 0))
+
+    @property
+    def batch_name(self) -> str:
+        """The batch that the file goes to unless told otherwise: its name without folder and suffix."""
+        return "stdin" if self.name == "-" else slug(Path(self.name).stem)
+
+    def check(self) -> FileReport:
+        """Read the whole file and check every row; nothing is submitted.
+
+        Raises:
+            InvalidPromptFile: Nothing can be read at all, or there is nothing to read.
+        """
+        rows = duplicates = bad_count = 0
+        bad: list[BadLine] = []
+        for item in self._items():
+            if isinstance(item, BadLine):
+                bad_count += 1
+                bad += [item] if len(bad) < MAX_REPORTED else []
+            elif item is None:
+                duplicates += 1
+            else:
+                rows += 1
+        if not rows and not bad_count:
+            raise InvalidPromptFile(f"{self.name} holds no prompts; write one a line, or a CSV with a prompt column")
+        return FileReport(rows=rows, duplicates=duplicates, bad=tuple(bad), bad_count=bad_count)
+
+    def checked(self) -> FileReport:
+        """Check as `check` does, and accept no bad line.
+
+        Raises:
+            InvalidPromptFile: Lists every bad line, or the first `MAX_REPORTED`.
+        """
+        report = self.check()
+        if report.bad_count:
+            raise InvalidPromptFile(refusal(self.name, report))
+        return report
+
+    def jobs(self, batch: str) -> FileJobs:
+        """Return the good rows as jobs of a batch, each once, in file order. Every pass over them reads the file."""
+        return FileJobs(file=self, batch=batch)
+
+    def rows(self) -> Iterator[tuple[str, RenderSpec]]:
+        """Yield key and spec of the good rows, each once.
+
+        Raises:
+            InvalidPromptFile: The file changed since it was opened.
+        """
+        for item in self._items():
+            if item is not None and not isinstance(item, BadLine):
+                yield item
+
+    def _items(self) -> Iterator[tuple[str, RenderSpec] | BadLine | None]:
+        """Yield row key and spec, or a bad line, or None for a row that was there before."""
+        if _stamp(self._stream) != self._stamp:
+            raise InvalidPromptFile(f"{self.name} changed while it was read; run the command again")
+        self._stream.seek(0)
+        with closing(_Seen()) as seen:
+            for item in _named(self.name, read_rows(self._stream, self.form)):
+                yield item if isinstance(item, BadLine) else self._admitted(item, seen)
+
+    def _admitted(self, row: Row, seen: _Seen) -> tuple[str, RenderSpec] | BadLine | None:
+        try:
+            key, spec = job_of_row({**self.defaults, **_given(row.values)})
+            if self.admit is not None:
+                self.admit(spec)
+        except InvalidJob as err:
+            return BadLine(line=row.line, reason=str(err))
+        earlier = seen.add(key, spec.digest, row.line)
+        if earlier is None:
+            return key, spec
+        line, digest = earlier
+        if digest == spec.digest:
+            return None
+        return BadLine(
+            line=row.line,
+            reason=f"id {key!r} stands in line {line} with different content; give each clip an id of its own",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileJobs:
+    """The jobs of a prompt file: can be read as often as one likes, and never is in memory as a whole."""
+
+    file: PromptFile
+    batch: str
+
+    def __iter__(self) -> Iterator[RenderJob]:
+        for row, spec in self.file.rows():
+            yield RenderJob(batch=self.batch, row=row, spec=spec)
+
+
+@contextmanager
+def open_prompt_file(
+    name: str,
+    stdin: IO[bytes],
+    *,
+    form: Format | None = None,
+    defaults: Mapping[str, object] | None = None,
+    admit: Admit | None = None,
+) -> Generator[PromptFile]:
+    """Open a file by its path, or standard input by `-`; what cannot be read twice is copied to a temporary file.
+
+    Raises:
+        InvalidPromptFile: It cannot be opened, or its format is not known.
+    """
+    form = form or _format(name)
+    with _opened(name, stdin) as source, _rewindable(source) as stream:
+        yield PromptFile(
+            name=name, form=form, defaults=defaults or {}, admit=admit, _stream=stream, _stamp=_stamp(stream)
+        )
+
+
+def job_of_row(values: Mapping[str, object]) -> tuple[str, RenderSpec]:
+    """Return a row's key and spec; without an `id` the key is the spec's digest.
+
+    Raises:
+        InvalidJob: A field is unknown or cannot be rendered as asked.
+    """
+    given = dict(values)
+    key = given.pop("id", "")
+    spec = spec_from_mapping(given)
+    if key in ("", None):
+        return spec.digest, spec
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise InvalidJob(f"id={str(key)[:40]!r} is not text")
+    check_name("id", str(key).strip())
+    return str(key).strip(), spec
+
+
+def refusal(name: str, report: FileReport) -> str:
+    """Return the message that lists a file's bad lines."""
+    lines = [f"  line {item.line}: {item.reason}" for item in report.bad]
+    if report.bad_count > len(report.bad):
+        lines.append(f"  and {report.bad_count - len(report.bad):,} more")
+    count = f"{report.bad_count:,} bad line{'s' if report.bad_count > 1 else ''}"
+    head = f"{name} has {count} and {report.rows:,} good; nothing was submitted"
+    return "\n".join([head, *lines, "Correct them, or submit the good ones alone with --skip-invalid"])
+
+
+class _Seen:
+    """Row keys so far, on disk beyond a few MB: a million rows must not need memory."""
+
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect("", isolation_level=None)  # a private temporary file, gone with the connection
+        self._rows.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, line INTEGER, digest TEXT) WITHOUT ROWID")
+        self._rows.execute("BEGIN")
+
+    def add(self, key: str, digest: str, line: int) -> tuple[int, str] | None:
+        """Remember a row; return line and digest of the one that had its key before, or None."""
+        if self._rows.execute("INSERT OR IGNORE INTO rows VALUES (?, ?, ?)", (key, line, digest)).rowcount:
+            return None
+        found: tuple[int, str] = self._rows.execute("SELECT line, digest FROM rows WHERE id = ?", (key,)).fetchone()
+        return found
+
+    def close(self) -> None:
+        self._rows.close()
+
+
+def _given(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Leave out what a row leaves empty, so that the defaults show."""
+    return {name: value for name, value in values.items() if value not in ("", None)}
+
+
+def _format(name: str) -> Format:
+    form = None if name == "-" else format_of(Path(name).suffix)
+    if form is None:
+        what = "standard input has no name to tell its format" if name == "-" else f"{name} does not tell its format"
+        raise InvalidPromptFile(f"{what}; say --format {' or '.join(FORMATS)}")
+    return form
+
+
+@contextmanager
+def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
+    if name == "-":
+        yield stdin
+        return
+    try:
+        stream = Path(name).open("rb")  # noqa: SIM115 - closed below; errors of the body are not ours to explain
+    except (OSError, ValueError) as err:
+        why = getattr(err, "strerror", None) or str(err)
+        raise InvalidPromptFile(f"cannot read {name!r} ({why}); give a file of prompts (txt, csv or jsonl)") from err
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _rewindable(source: IO[bytes]) -> Generator[IO[bytes]]:
+    if source.seekable() and _is_file(source):
+        yield source
+        return
+    with tempfile.TemporaryFile(prefix="reelmill-") as spool:
+        shutil.copyfileobj(source, spool)
+        spool.flush()
+        yield spool
+
+
+def _is_file(stream: IO[bytes]) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # a stream in memory has no descriptor
+        return False
+
+
+def _stamp(stream: IO[bytes]) -> tuple[int, int]:
+    status = os.fstat(stream.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _named(name: str, rows: Iterator[Row | BadLine]) -> Iterator[Row | BadLine]:
+    """Pass rows on, and say which file an error is about."""
+    try:
+        yield from rows
+    except InvalidPromptFile as err:
+        raise InvalidPromptFile(f"{name}: {err}; nothing was submitted") from err
+    except OSError as err:
+        raise InvalidPromptFile(f"cannot read {name!r} ({err.strerror}); nothing was submitted") from err
