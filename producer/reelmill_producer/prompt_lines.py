@@ -50,10 +50,9 @@ def read_lines(stream: IO[bytes]) -> Iterator[TextLine | BadLine]:
         if number == 1:
             raw = _without_mark(raw)
         if len(raw.rstrip(b"\r\n")) > MAX_LINE_BYTES:
-            size = len(raw) + _skip_rest(stream, raw)
+            size = _size_of_line(stream, raw)
             yield BadLine(
-                line=number,
-                reason=f"the line has {size:,} bytes; use at most {MAX_LINE_BYTES:,}, and one job a line",
+                line=number, reason=f"the line has {size:,} bytes; use at most {MAX_LINE_BYTES:,}, and one job a line"
             )
         else:
             yield _decoded(number, raw.removesuffix(b"\n").removesuffix(b"\r"))
@@ -65,15 +64,15 @@ def _without_mark(raw: bytes) -> bytes:
     return raw.removeprefix(b"\xef\xbb\xbf")
 
 
-def _skip_rest(stream: IO[bytes], piece: bytes) -> int:
-    """Read on to the end of an overlong line without keeping it; return how many bytes that were."""
-    skipped = 0
+def _size_of_line(stream: IO[bytes], piece: bytes) -> int:
+    """Read an overlong line to its end without keeping it; return its size in bytes without the line end."""
+    size = len(piece)
     while not piece.endswith(b"\n"):
         piece = stream.readline(MAX_LINE_BYTES)
         if not piece:
-            break
-        skipped += len(piece)
-    return skipped
+            return size
+        size += len(piece)
+    return size - 1
 
 
 def _decoded(number: int, raw: bytes) -> TextLine | BadLine:

@@ -31,7 +31,8 @@ CHECK_S = 0.5
 def up(*, profile: Profile = "", json: Json = False) -> None:
     """Run a farm on this machine until Ctrl-C.
 
-    It has a Valkey, a worker for each GPU (or one on the CPU), and a folder of clips, and needs no configuration. Other terminals find it by themselves. Ctrl-C finishes the clip in hand; what waits is kept for the next `up`.
+    It has a Valkey, a worker for each GPU (or one on the CPU), and a folder of clips, and needs no configuration.
+    Other terminals find it by themselves. Ctrl-C finishes the clip in hand; what waits is kept for the next `up`.
     """
     settings = read_settings(profile)
     if not settings.embedded:
@@ -64,8 +65,8 @@ def demo(
 ) -> None:
     """Render a file in one folder, with a page to see.
 
-    The folder holds a farm of its own, the clips, and an index.html that shows them. Uses the `tiny` profile unless told otherwise: random weights, so coloured noise that moves, but the whole way from
-    prompt to stored clip on any machine.
+    The folder holds a farm of its own, the clips, and an index.html that shows them. Uses the `tiny` profile unless
+    told otherwise: random weights, so moving colours, but the whole way from prompt to stored clip on any machine.
     """
     settings = read_settings(profile)
     root = folder.absolute()
