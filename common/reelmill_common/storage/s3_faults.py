@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectTimeoutError,
     CredentialRetrievalError,
-    EndpointConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
-    ProxyConnectionError,
     SSLError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as UnreachableError
 
 from reelmill_common.errors import NotFound, ReelmillError, StoreError, StoreRefused, StoreUnavailable
 
@@ -57,7 +55,6 @@ _ALIASES = {
 _ABSENT = {"NoSuchKey", "NotFound", "404"}
 _WAIT = {"SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "429"}
 _NOT_IMPLEMENTED = 501
-_UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -110,7 +107,7 @@ def explain(err: ClientError | BotoCoreError, place: Place, doing: str) -> Reelm
         )
     if isinstance(err, SSLError):
         return _untrusted(err, place)
-    if isinstance(err, HTTPClientError):
+    if isinstance(err, UnreachableError | HTTPClientError):
         return StoreUnavailable(
             f"{place.server} does not answer ({type(err).__name__}) while {doing}; check that the server runs and "
             "REELMILL_S3_ENDPOINT, then try again"
@@ -132,7 +129,7 @@ def status_of(err: ClientError) -> int:
 
 def is_unreachable(err: ClientError | BotoCoreError) -> bool:
     """Whether no connection came about at all, so that asking in another way is of no use."""
-    return isinstance(err, _UNREACHABLE)
+    return isinstance(err, UnreachableError)
 
 
 def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:

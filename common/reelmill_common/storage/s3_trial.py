@@ -63,6 +63,7 @@ def try_out(client_for: Callable[[Mode], S3Client], place: Place, modes: Sequenc
                     client.delete_object(Bucket=place.bucket, Key=key)
                 return Findings(mode=mode, conditional_put=conditional, etag_is_md5=etag_is_md5)
         except (ClientError, BotoCoreError) as err:
+            client.close()  # see `S3Store._send`
             if mode == modes[-1] or is_unreachable(err):
                 raise explain(err, place, "storing a trial object") from err
             damage = f"{type(err).__name__}: {err}"[:200]
