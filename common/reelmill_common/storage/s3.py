@@ -202,7 +202,7 @@ class S3Store:
                 client.put_object(Bucket=bucket, Key=name, Body=stream, ContentLength=body.size_bytes, **extras)
         except (ClientError, BotoCoreError) as err:
             # boto3 asks before it sends a body (Expect: 100-continue), and on a no keeps the connection, while some
-            # servers (nanio 0.1.7, on uvicorn) still wait for the body there: the next request would hang for 60 s.
+            # servers (nanio 0.1.7) still wait for the body there: they take the next request for it, and it hangs.
             client.close()  # the connections, not the client
             if isinstance(err, ClientError) and "IfNoneMatch" in extras and code_of(err) in CONFLICTS:
                 return False
