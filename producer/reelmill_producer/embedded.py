@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelmill_common.errors import InvalidModel, LedgerUnavailable, ReelmillError, WorkerUnfit
@@ -47,7 +47,6 @@ class EmbeddedFarm:
     _say: Say
     _server: ValkeyServer | None = None
     _worker: subprocess.Popen[bytes] | None = None
-    _interrupted: bool = field(default=False)
 
     @property
     def state_dir(self) -> Path:
@@ -115,6 +114,11 @@ class EmbeddedFarm:
                 "What waits is kept; mend the cause, then run the command again"
             )
 
+    def tell_of_stop(self) -> None:
+        """Say what an interrupt does."""
+        if self.owned and self._worker is not None:
+            self._say("stopping: the clip in hand is finished first (Ctrl-C again: stop at once); what waits is kept")
+
     def stop(self) -> None:
         """Stop in order: the worker finishes and stores the clip in hand, then the server saves its data."""
         if not self.owned:
@@ -129,7 +133,6 @@ class EmbeddedFarm:
     def _stop_worker(self) -> None:
         if self._worker is None or self._worker.poll() is not None:
             return
-        self._say("stopping: the clip in hand is finished first (Ctrl-C again: stop at once)")
         self._worker.send_signal(signal.SIGTERM)
         try:
             self._worker.wait()
@@ -213,6 +216,9 @@ def _own(settings: Settings, environment: Mapping[str, str], say: Say) -> Genera
     try:
         farm.record()
         yield farm
+    except KeyboardInterrupt:
+        farm.tell_of_stop()
+        raise
     finally:
         farm.stop()
 

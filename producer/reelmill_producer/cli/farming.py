@@ -53,7 +53,7 @@ def up(*, profile: Profile = "", json: Json = False) -> None:
             tell("ready; `reelmill submit FILE` in another terminal adds work, Ctrl-C here stops")
             _watch_all(opened)
         except KeyboardInterrupt:
-            return  # the session ends in order: worker first, then the server
+            local.tell_of_stop()  # then the session ends in order: worker first, then the server
 
 
 def demo(
@@ -154,5 +154,5 @@ def _watch_all(opened: Session) -> None:
             word = progress.WORDS.get(event.name)
             if word is not None:
                 job = opened.farm.job(event.job_id)
-                tell(f"{job.batch}/{job.row} {word}")
+                tell(f"{job.batch}: {progress.label(job)} {word}")
         opened.check()

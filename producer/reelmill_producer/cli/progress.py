@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -57,13 +58,18 @@ def follow(session: Session, batch: str, *, after: str = "", events_as_json: boo
     farm = session.farm
     with _display() as display:
         watch = _Watch(farm=farm, batch=batch, display=display)
-        for events in farm.rounds(batch, after=after):
-            for event in events:
-                watch.tell(event)
-                if events_as_json:
-                    print_json(event_record(event))
-            session.check()
-            watch.refresh(news=bool(events))
+        try:
+            for events in farm.rounds(batch, after=after):
+                for event in events:
+                    watch.tell(event)
+                    if events_as_json:
+                        print_json(event_record(event))
+                session.check()
+                watch.refresh(news=bool(events))
+        except KeyboardInterrupt:
+            if not session.idle:
+                display.note(f"the farm goes on with it; `reelmill watch {batch}` shows it again")
+            raise
         view = farm.batch(batch)
         display.show(view, ())
     return view
@@ -88,6 +94,13 @@ def require_success(view: BatchView) -> None:
         )
 
 
+def label(job: JobView) -> str:
+    """Return what a person knows a clip by: its id in the file, else what it shows."""
+    if job.row != job.spec.digest:
+        return job.row
+    return f"{textwrap.shorten(job.spec.prompt, 40, placeholder=' …')!r} seed {job.spec.seed}"
+
+
 class _Watch:
     """What a person was told about a batch so far."""
 
@@ -102,7 +115,7 @@ class _Watch:
             return
         job = self._farm.job(event.job_id)
         why = event.fields.get("message") or event.fields.get("reason") or event.fields.get("key", "")
-        self._display.note(f"{job.row} {word}" + (f": {why}" if why else ""))
+        self._display.note(f"{label(job)} {word}" + (f": {why}" if why else ""))
 
     def refresh(self, *, news: bool) -> None:
         now = time.monotonic()
@@ -152,7 +165,7 @@ class _Bars:
         for job_id in self._clips.keys() - {job.job_id for job in in_hand}:
             self._progress.remove_task(self._clips.pop(job_id))
         for job in in_hand:
-            text = f"  {job.row[:24]} {job.stage or job.state.value}"
+            text = f"  {label(job)[:32]} {job.stage or job.state.value}"
             if job.job_id not in self._clips:
                 self._clips[job.job_id] = self._progress.add_task(text, total=1)
             self._progress.update(self._clips[job.job_id], description=text, completed=_share(job.stage))

@@ -1,0 +1,66 @@
+"""Doctor: looks at everything that a farm stands on, changes nothing, and says what to do about what it found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from reelmill_common.errors import ReelmillError
+from reelmill_common.settings import Settings
+from reelmill_common.storage import open_store
+from reelmill_producer import state_file
+from reelmill_producer.findings import Finding, Level, worst
+from reelmill_producer.redis_health import redis_findings
+from reelmill_producer.worker_health import worker_findings
+
+__all__ = ["Finding", "Level", "examine", "worst"]
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything, in the order in which it is needed. Takes seconds, unless a server does not answer.
+
+    Settings without a Redis URL mean the farm that runs on `settings.state_dir`, if one does.
+    """
+    record = state_file.running(settings.state_dir) if settings.embedded else None
+    if record is not None:
+        settings = state_file.attached_to(settings, record)
+    return [
+        *redis_findings(settings),
+        store_finding(settings),
+        *worker_findings(settings),
+        disk_finding(settings),
+    ]
+
+
+def store_finding(settings: Settings) -> Finding:
+    """Try the clip store out. A folder that the farm would make at its first clip is not made here."""
+    folder = settings.state_dir / "clips"
+    if not settings.store_url and not folder.exists():
+        return Finding(
+            name="store", level=Level.OK, found=f"clips will go to the folder {folder}, which is not made yet"
+        )
+    try:
+        report = open_store(settings).check()
+    except ReelmillError as err:
+        return Finding.from_error("store", err)
+    mode = f", checksum mode {report.checksum_mode}" if report.checksum_mode else ""
+    once = "" if report.conditional_put else "; it takes no conditional put, so the ledger alone keeps clips single"
+    return Finding(name="store", level=Level.OK, found=f"{report.url} takes and gives back{mode}{once}")
+
+
+def disk_finding(settings: Settings) -> Finding:
+    """See whether the spool of finished clips fits on the disk of the state folder."""
+    folder = _nearest(settings.state_dir)
+    free_mb = shutil.disk_usage(folder).free / 1e6
+    short = free_mb < settings.spool_mb
+    return Finding(
+        name="disk",
+        level=Level.WARN if short else Level.OK,
+        found=f"{free_mb:.0f} MB free in {folder}; clips that wait for the store may take {settings.spool_mb} MB",
+        advice="free space, set REELMILL_STATE_DIR to a larger disk, or lower REELMILL_SPOOL_MB" if short else "",
+    )
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return folder if folder.is_dir() else _nearest(folder.parent)

@@ -1,0 +1,44 @@
+"""Findings: what `reelmill doctor` found, how bad it is, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reelmill_common.errors import ReelmillError
+
+
+class Level(StrEnum):
+    """How bad it is: `warn` works today, `fail` does not."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: Stable key of the check, for example `redis.aof`.
+        found: What is so.
+        advice: What to do; empty where nothing is to be done, or where `found` says it.
+    """
+
+    name: str
+    level: Level
+    found: str
+    advice: str = ""
+
+    @classmethod
+    def from_error(cls, name: str, err: ReelmillError) -> Finding:
+        """Return the finding that an error is. Our messages end in what to do, after a semicolon."""
+        found, _, advice = str(err).rpartition("; ")
+        return cls(name=name, level=Level.FAIL, found=found or advice, advice=advice if found else "")
+
+
+def worst(findings: Iterable[Finding]) -> Level:
+    """Return the worst level, `ok` if there is nothing."""
+    return max((finding.level for finding in findings), key=list(Level).index, default=Level.OK)

@@ -1,0 +1,177 @@
+"""The farm in Flower, Celery's dashboard: our columns and wording, bounded memory, and nobody in without a password.
+
+Flower shows what Celery sees: workers, and messages, which here are hints. The truth about jobs is the ledger's, so
+the buttons that act on workers and tasks are off unless asked for: a job revoked in Flower is sent again a minute later.
+"""
+
+from __future__ import annotations
+
+import ast
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reelmill_common.broker import make_app
+from reelmill_common.contract import TASK_RENDER
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.ledger import Ledger
+from reelmill_common.settings import Settings
+from reelmill_producer import state_file
+
+if TYPE_CHECKING:
+    from celery.events.state import Task
+    from flower.app import Flower
+
+EPILOG = "Try: FLOWER_BASIC_AUTH=me:a-long-password reelmill flower"
+PORT = 5555
+
+
+def flower(
+    *,
+    address: Annotated[str, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = "",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help=f"Port to listen on. Default: {PORT}.")] = None,
+    users_file: Annotated[Path | None, typer.Option(help="File with one user:password a line.")] = None,
+    conf: Annotated[Path | None, typer.Option(help="A flowerconfig.py, as for sign-in by OAuth.")] = None,
+    control: Annotated[bool, typer.Option("--control", help="Let visitors stop workers and revoke messages.")] = False,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="No password; only on a loopback address.")] = False,
+) -> None:
+    """Show the farm's workers and messages in a browser, until Ctrl-C.
+
+    A password is required: FLOWER_BASIC_AUTH=user:password (more, separated by commas), --users-file, or a
+    configuration file. Every option of Flower can be set as FLOWER_<NAME>; those above win. Finished tasks are kept
+    over restarts, the newest 20,000 of them. Needs pip install 'reelmill[flower]'.
+    """
+    settings = Settings.from_env(os.environ)
+    if settings.embedded:
+        settings = state_file.attached(settings)
+    choices: dict[str, Any] = {"address": address, "port": port, "read_only": False if control else None}
+    if users_file is not None:
+        choices["basic_auth"] = read_users(users_file)
+    dashboard = make_dashboard(settings, choices, conf=conf, no_auth=no_auth)
+    dashboard.start_http_server()
+    typer.echo(f"Flower listens on {dashboard.options.address}:{dashboard.options.port}; Ctrl-C ends it", err=True)
+    try:
+        dashboard.start()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        dashboard.stop()  # keeps the tasks for the next start
+
+
+def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path | None, no_auth: bool) -> Flower:
+    """Build Flower for a farm; nothing listens yet.
+
+    Options come, each over the one before, from `defaults`, the environment's FLOWER_*, the file `conf`, and `choices`
+    (where None and "" mean unsaid).
+
+    Raises:
+        InvalidSettings: Flower is not installed, the file is missing, or nothing keeps strangers out.
+        LedgerUnavailable: Redis does not answer.
+        LedgerRefused: It refuses us.
+    """
+    try:
+        from flower.app import Flower  # noqa: PLC0415 - an extra that most hosts do not need
+        from flower.command import apply_env_options, extract_settings  # noqa: PLC0415 - the same
+        from flower.urls import settings as pages  # noqa: PLC0415 - the same
+        from tornado.options import options  # noqa: PLC0415 - the same
+    except ImportError as err:
+        raise InvalidSettings(f"Flower cannot be loaded ({err}); run pip install 'reelmill[flower]'") from err
+    Ledger.connect(settings).close()  # Flower itself would start, and log the refusal every few seconds
+    _set(options, defaults(settings))
+    apply_env_options()
+    if conf is not None:
+        if not conf.is_file():
+            raise InvalidSettings(f"--conf {conf} is not a file; name a flowerconfig.py, or leave it out")
+        options.parse_config_file(str(conf), final=False)
+    _set(options, {name: value for name, value in choices.items() if value not in (None, "")})
+    require_auth(options.address, bool(options.basic_auth or options.auth), no_auth=no_auth)
+    for login in options.basic_auth or ():
+        check_login(login)
+    Path(options.db).parent.mkdir(parents=True, exist_ok=True)
+    extract_settings()
+    return Flower(capp=make_app(settings), options=options, **pages)
+
+
+def defaults(settings: Settings) -> dict[str, Any]:
+    """Return the options of Flower that are ours unless somebody says otherwise.
+
+    20,000 tasks took about 125 MB with arguments of 600 bytes (Flower 2.2, measured); ours are shorter.
+    """
+    return {
+        "address": "127.0.0.1",
+        "port": PORT,
+        "read_only": True,
+        "max_tasks": 20_000,
+        "max_workers": 1_000,
+        "purge_offline_workers": 86_400,  # seconds
+        "persistent": True,
+        "db": str(settings.state_dir / "flower" / "tasks"),
+        "state_save_interval": 60_000,  # milliseconds, whatever Flower's page on configuration says (flower#1075)
+        "tasks_columns": "name,uuid,state,kwargs,worker,runtime",
+        "format_task": format_task,
+    }
+
+
+def format_task(task: Task) -> Task:
+    """Word a render's arguments for people: its label, job and generation. Flower hands us a copy."""
+    if task.name != TASK_RENDER:
+        return task
+    try:
+        kwargs = ast.literal_eval(task.kwargs or "")
+        task.kwargs = f"{kwargs['label']} · job {kwargs['job_id']} · generation {kwargs['generation']}"
+    except (KeyError, SyntaxError, TypeError, ValueError):
+        return task  # another version's arguments, or cut by Celery: shown as they came
+    return task
+
+
+def read_users(path: Path) -> list[str]:
+    """Read a file of `user:password` lines; empty lines and those that begin with # do not count.
+
+    Raises:
+        InvalidSettings: It cannot be read, or has no user.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as err:
+        raise InvalidSettings(f"--users-file {path} cannot be read: {err}") from err
+    users = [line for line in lines if line and not line.startswith("#")]
+    if not users:
+        raise InvalidSettings(f"--users-file {path} names nobody; write one user:password a line")
+    return users
+
+
+def check_login(login: str) -> None:
+    """Raise InvalidSettings unless it is `user:password`, both said. Never shows the password."""
+    user, _, password = login.partition(":")
+    if not user or not password:
+        raise InvalidSettings("a login of Flower is not user:password; set for example FLOWER_BASIC_AUTH=me:secret")
+
+
+def require_auth(address: str, has_auth: bool, *, no_auth: bool) -> None:  # noqa: FBT001 - a fact, not a mode
+    """Raise InvalidSettings when strangers could read the dashboard: its pages show prompts (Flower leaves them open)."""
+    if has_auth:
+        return
+    if no_auth and _is_loopback(address):
+        return
+    raise InvalidSettings(
+        f"Flower on {address or 'every address'} would show prompts to anybody; set FLOWER_BASIC_AUTH=user:password "
+        "or --users-file FILE (--no-auth is for a loopback address, such as 127.0.0.1)"
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _set(options: Any, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(options, name, value)

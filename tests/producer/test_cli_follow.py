@@ -1,0 +1,176 @@
+"""`watch`, `status`, `results`: what they print, and that they tell the truth."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import Cli, started
+from fixtures.hand import Hand
+from reelmill_common.jobs import job_id
+from reelmill_common.ledger import Ledger
+from reelmill_common.settings import Settings
+
+
+@pytest.fixture
+def night(cli: Cli, tmp_path: Path) -> str:
+    """A batch of three clips that waits."""
+    (tmp_path / "night.csv").write_text("id,prompt\nfox,a fox\nowl,an owl\nhare,a hare\n")
+    return cli("submit", tmp_path / "night.csv").out.strip()
+
+
+def test_an_empty_farm_says_so(cli: Cli) -> None:
+    ran = cli("status")
+
+    assert ran.status == 0
+    assert ran.out == "no batches\n\nno workers\n"
+
+
+def test_status_lists_batches_and_workers(cli: Cli, night: str, hand: Hand) -> None:
+    hand.finish(hand.claim())
+    hand.claim()
+
+    ran = cli("status")
+
+    assert "BATCH  STATE   DONE  PRIORITY\nnight  active  1/3   5\n" in ran.out
+    assert "hand@test  ready  tiny  1" in ran.out
+
+
+def test_status_as_json_has_stable_keys(cli: Cli, night: str, hand: Hand) -> None:
+    found = cli("status", "--json").json
+
+    assert set(found) == {"batches", "workers"}
+    assert found["batches"][0]["counts"]["queued"] == 3
+    assert set(found["workers"][0]) == {"worker", "lane", "state", "reason", "jobs", "seen_s", "info"}
+
+
+def test_status_of_a_batch_shows_what_runs_and_what_failed(cli: Cli, night: str, hand: Hand, ledger: Ledger) -> None:
+    failed, running = hand.claim(), hand.claim()
+    hand.fail(failed)
+    ledger.stage(running.job_id, running.token, "denoise 2/3", lease_s=60)
+
+    ran = cli("status", night)
+    as_json = cli("status", night, "--json").json
+
+    assert "batch night: active (1 dispatched, 1 running, 1 failed)" in ran.out
+    assert f"{running.row}: running denoise 2/3 on hand@test" in ran.out
+    assert f"{failed.row}: failed, bad_output: all frames are black" in ran.out
+    assert as_json["in_hand"][0]["stage"] == "denoise 2/3"
+
+
+def test_status_of_a_job_shows_its_clip(cli: Cli, night: str, hand: Hand, settings: Settings) -> None:
+    claimed = hand.claim()
+    result = hand.finish(claimed)
+
+    ran = cli("status", claimed.job_id)
+    as_json = cli("status", claimed.job_id, "--json").json
+
+    assert f"job {claimed.job_id} (night/{claimed.row}): succeeded" in ran.out
+    assert f"{settings.store_url.removeprefix('file://')}/{result.key}" in ran.out
+    assert as_json["clip"]["key"] == result.key
+    assert as_json["spec"]["prompt"] == claimed.spec.prompt
+
+
+@pytest.mark.parametrize("verb", ["status", "watch", "results", "cancel", "pause", "resume", "retry"])
+def test_a_batch_that_is_not_there_is_told(cli: Cli, verb: str) -> None:
+    ran = cli(verb, "absent")
+
+    assert (ran.status, ran.out) == (66, "")
+    assert "error: no batch 'absent'; `reelmill status` lists those that there are" in ran.err
+
+
+def test_a_job_that_is_not_there_is_told(cli: Cli) -> None:
+    ran = cli("status", job_id("night", "absent"))
+
+    assert ran.status == 66
+    assert "no job" in ran.err
+
+
+def test_results_are_paths_that_one_can_open(cli: Cli, night: str, hand: Hand) -> None:
+    claimed = hand.claim()
+    hand.finish(claimed)
+
+    ran = cli("results", night)
+
+    (path,) = ran.out.splitlines()
+    assert Path(path).read_bytes() == b"MP4 of " + claimed.row.encode()
+
+
+def test_results_as_json_name_key_link_and_hash(cli: Cli, night: str, hand: Hand) -> None:
+    result = hand.finish(hand.claim())
+
+    (found,) = cli("results", night, "--json").jsons
+
+    assert found["key"] == result.key
+    assert found["sha256"] == result.sha256
+    assert found["url"].startswith("file:///")
+
+
+def test_results_of_a_batch_without_clips_are_empty(cli: Cli, night: str) -> None:
+    ran = cli("results", night)
+
+    assert (ran.status, ran.out) == (0, "")
+
+
+def test_watch_ends_when_all_is_done_and_shows_each_clip(cli: Cli, night: str, hand: Hand) -> None:
+    worker = threading.Thread(target=lambda: [hand.finish(hand.claim()) for _ in range(3)])
+    worker.start()
+
+    ran = cli("watch", night)
+
+    worker.join()
+    assert (ran.status, ran.out) == (0, "")
+    assert "night: 3/3 done" in ran.err
+    for row in ("fox", "owl", "hare"):
+        assert f"{row} stored: night/{row}-" in ran.err
+
+
+def test_watch_of_a_done_batch_tells_what_was_and_ends(cli: Cli, night: str, hand: Hand) -> None:
+    for _ in range(3):
+        hand.finish(hand.claim())
+
+    events = [event["event"] for event in cli("watch", night, "--json").jsons]
+
+    assert events.count("job.finished") == 3
+    assert events[0] == "batch.submitted"
+    assert events[-1] == "batch.finished"
+
+
+def test_watch_goes_on_after_a_batch_was_done_and_grew(cli: Cli, night: str, hand: Hand, tmp_path: Path) -> None:
+    for _ in range(3):
+        hand.finish(hand.claim())
+    (tmp_path / "more.csv").write_text("id,prompt\ncrow,a crow\n")
+    cli("submit", tmp_path / "more.csv", "--batch", night)
+    worker = threading.Thread(target=lambda: hand.finish(hand.claim()))
+    worker.start()
+
+    ran = cli("watch", night)
+
+    worker.join()
+    assert "crow stored" in ran.err
+    assert "night: 4/4 done" in ran.err
+
+
+def test_a_batch_with_a_failed_clip_ends_the_watch_with_69(cli: Cli, night: str, hand: Hand) -> None:
+    hand.fail(hand.claim())
+    for _ in range(2):
+        hand.finish(hand.claim())
+
+    ran = cli("watch", night)
+
+    assert ran.status == 69
+    assert "1 of 3 clips failed; `reelmill status night` says why" in ran.err
+    assert "failed: all frames are black" in ran.err
+
+
+def test_a_watch_says_when_nobody_is_there_to_render(night: str, settings: Settings, ledger: Ledger) -> None:
+    with started("watch", night, env=settings.to_env()) as watch:
+        told = watch.wait_for_line("no worker is ready")
+        ledger.cancel_batch(night)
+        status = watch.wait()
+
+    assert "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`" in told
+    assert status == 69
+    assert "3 of 3 clips were cancelled" in watch.err

@@ -1,0 +1,123 @@
+"""`cancel`, `pause`, `resume`, `retry`, `prioritize`: they act, and say only what is so."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import Cli
+from fixtures.hand import Hand
+from fixtures.valkey import wait_for
+from reelmill_common.jobs import BatchState, JobState
+from reelmill_common.ledger import Ledger, Orders
+
+
+@pytest.fixture
+def night(cli: Cli, tmp_path: Path) -> str:
+    """A batch of three clips that waits."""
+    (tmp_path / "night.csv").write_text("id,prompt\nfox,a fox\nowl,an owl\nhare,a hare\n")
+    return cli("submit", tmp_path / "night.csv").out.strip()
+
+
+def test_what_waits_is_cancelled_at_once(cli: Cli, night: str, ledger: Ledger) -> None:
+    ran = cli("cancel", night)
+
+    assert (ran.status, ran.out) == (0, "cancelled\n")
+    assert ledger.batch(night).counts[JobState.CANCELLED] == 3
+
+
+def test_a_running_clip_is_cancelled_only_when_its_worker_says_so(
+    cli: Cli, night: str, hand: Hand, ledger: Ledger
+) -> None:
+    claimed = hand.claim()
+    said: list[str] = []
+
+    def confirm() -> None:
+        wait_for(lambda: ledger.renew(claimed.job_id, claimed.token, lease_s=60) is Orders.CANCEL)
+        said.append(cli_status_outcome(ledger, night))
+        ledger.cancelled(claimed.job_id, claimed.token)
+
+    worker = threading.Thread(target=confirm)
+    worker.start()
+
+    ran = cli("cancel", night, "--json")
+
+    worker.join()
+    assert said == ["cancelling"]
+    assert ran.json == {"target": night, "state": "cancelled", "touched": 3, "unconfirmed": 0}
+
+
+def cli_status_outcome(ledger: Ledger, batch: str) -> str:
+    from reelmill_producer.cli.output import outcome  # noqa: PLC0415 - beside its only use
+
+    return outcome(ledger.batch(batch))
+
+
+def test_a_cancel_that_is_not_confirmed_in_time_says_requested(cli: Cli, night: str, hand: Hand) -> None:
+    hand.claim()
+
+    ran = cli("cancel", night, "--timeout", "0.5")
+
+    assert (ran.status, ran.out) == (75, "cancel requested\n")
+    assert "1 running clips have not stopped yet" in ran.err
+
+
+def test_a_cancel_that_does_not_wait_is_no_failure(cli: Cli, night: str, hand: Hand) -> None:
+    hand.claim()
+
+    ran = cli("cancel", night, "--timeout", "0")
+
+    assert (ran.status, ran.out) == (0, "cancel requested\n")
+
+
+def test_one_job_can_be_cancelled(cli: Cli, night: str, ledger: Ledger) -> None:
+    job = ledger.jobs(night)[1]
+
+    ran = cli("cancel", job.job_id)
+
+    assert ran.out == "cancelled\n"
+    assert [view.state for view in ledger.jobs(night)].count(JobState.CANCELLED) == 1
+
+
+def test_cancelling_what_is_done_says_what_it_is(cli: Cli, night: str, hand: Hand) -> None:
+    claimed = hand.claim()
+    hand.finish(claimed)
+
+    ran = cli("cancel", claimed.job_id)
+
+    assert (ran.status, ran.out) == (0, "succeeded\n")
+    assert "was left to cancel" in ran.err
+
+
+def test_a_pause_holds_and_a_resume_goes_on(cli: Cli, night: str, hand: Hand, ledger: Ledger) -> None:
+    assert cli("pause", night).out == "paused\n"
+    assert ledger.batch(night).state is BatchState.PAUSED
+    assert ledger.pump("tiny") == []
+
+    assert cli("resume", night).out == "resumed\n"
+
+    assert ledger.batch(night).state is BatchState.ACTIVE
+    assert ledger.batch(night).counts[JobState.DISPATCHED] == 2
+
+
+def test_retry_queues_failed_and_cancelled_clips_again(cli: Cli, night: str, hand: Hand, ledger: Ledger) -> None:
+    hand.fail(hand.claim())
+    cli("cancel", night)
+
+    ran = cli("retry", night)
+
+    assert ran.out == "3\n"
+    assert ledger.batch(night).remaining == 3
+
+
+def test_prioritize_changes_the_batch(cli: Cli, night: str, ledger: Ledger) -> None:
+    ran = cli("prioritize", night, "9", "--json")
+
+    assert ran.json["priority"] == 9
+    assert ledger.batch(night).priority == 9
+
+
+def test_a_priority_out_of_range_is_a_usage_error(cli: Cli, night: str) -> None:
+    assert cli("prioritize", night, "10").status == 2
