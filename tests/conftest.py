@@ -3,5 +3,7 @@
 from importlib.util import find_spec
 
 pytest_plugins = [
-    name for name in ("fixtures.valkey", "fixtures.s3", "fixtures.model", "fixtures.farm") if find_spec(name)
+    name
+    for name in ("fixtures.valkey", "fixtures.s3", "fixtures.model", "fixtures.farm", "fixtures.bench")
+    if find_spec(name)
 ]

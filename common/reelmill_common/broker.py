@@ -17,6 +17,9 @@ VISIBILITY_TIMEOUT_S = 3600
 reaper long before, and a redelivered one dies at claim. So this is long, to spare the broker, and equal in all
 processes, since the smallest value on a broker wins (celery#5935)."""
 
+RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
+"""How a message that could not be published is tried again, in seconds."""
+
 
 def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
     """Build the Celery application; nothing is connected yet.
@@ -35,7 +38,7 @@ def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
         task_acks_on_failure=True,
         task_acks_on_timeout=True,
         task_reject_on_worker_lost=False,
-        task_retry_on_worker_lost=True,
+        task_retry_on_worker_lost=False,
         task_track_started=True,
         task_send_sent_event=True,
         task_create_missing_queues=True,
@@ -89,7 +92,10 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
                 queue=queue_name(farm, item.lane),
                 priority=9 - item.priority,  # Redis transport: 0 is the most urgent
                 producer=producer,
-                retry=False,
+                # A message sent twice dies at claim; one not sent is missed for a minute. So a broken connection of
+                # the pool, which is all of them after a restart of the server, is worth another try.
+                retry=True,
+                retry_policy=RETRY_POLICY,
                 ignore_result=True,
             )
             count += 1

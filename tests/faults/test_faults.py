@@ -1,0 +1,241 @@
+"""Nothing is lost and nothing is published twice, whatever dies: real workers, a real server, faults in mid-batch.
+
+The renderer of fixed duration stands in for the model: the farm around it is what these tests are about. The same
+faults under the real model are in `tests/acceptance`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fixtures.farm import Farm, specs
+from fixtures.link import link_to
+from fixtures.valkey import wait_for
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import WorkerState
+from reelmill_common.storage import open_store
+from reelmill_producer.valkey import ValkeyServer
+
+pytestmark = pytest.mark.services
+
+CLIP_S = 0.2
+RENDERER = f"fixed:{CLIP_S}"
+CHILD_RECOVERY_S = 10.0
+"""Most seconds from the death of a child to its successor's first clip (issue 3, on a loaded two-core machine)."""
+
+
+def assert_stored_once(farm: Farm, batch: str, job_ids: list[str]) -> None:
+    """Look into the store, not only into the ledger: one manifest and one MP4 for every job, and nothing else."""
+    store = open_store(farm.settings)
+    found = [item.key for item in store.list(f"{batch}/")]
+    manifests = [key for key in found if key.endswith(".json")]
+    owners = [json.loads(store.get(key))["job"]["job_id"] for key in manifests]
+
+    results = {job_id: farm.ledger.job(job_id).result for job_id in job_ids}
+    assert sorted(owners) == sorted(job_ids)
+    assert {key for key in found if key.endswith(".mp4")} == {result.key for result in results.values() if result}
+    assert len(found) == 3 * len(job_ids)
+
+
+def attempts(farm: Farm, job_ids: list[str]) -> int:
+    return sum(farm.ledger.job(job_id).attempts for job_id in job_ids)
+
+
+def test_a_child_killed_in_mid_batch_costs_one_attempt_and_is_replaced_within_ten_seconds(
+    make_farm: Callable[..., Farm],
+) -> None:
+    farm = make_farm(renderer=RENDERER)
+    worker = farm.start()
+    jobs = farm.submit("night", specs(30))
+    farm.wait_count("night", JobState.SUCCEEDED, 5)
+    victim = farm.child_pid(worker)
+
+    os.kill(victim, signal.SIGKILL)
+    died = time.monotonic()
+    stored = farm.ledger.batch("night").counts[JobState.SUCCEEDED]
+    farm.wait_count("night", JobState.SUCCEEDED, stored + 1)
+    recovery_s = time.monotonic() - died
+    view = farm.wait_done("night")
+
+    assert recovery_s <= CHILD_RECOVERY_S
+    assert view.counts[JobState.SUCCEEDED] == 30
+    assert len(jobs) <= attempts(farm, jobs) <= len(jobs) + 3  # one on the GPU, at most two on their way to the store
+    assert farm.child_pid(worker) != victim
+    assert_stored_once(farm, "night", jobs)
+
+
+def test_a_parent_killed_in_mid_batch_takes_its_child_with_it_and_is_started_again(
+    make_farm: Callable[..., Farm],
+) -> None:
+    farm = make_farm(renderer=RENDERER)
+    worker = farm.start()
+    jobs = farm.submit("night", specs(20))
+    farm.wait_count("night", JobState.SUCCEEDED, 5)
+    child, parent = farm.child_pid(worker), worker.parent_pid
+
+    os.kill(parent, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{child}").exists(), timeout_s=5, what="the child's end")
+    view = farm.wait_done("night")
+
+    assert view.counts[JobState.SUCCEEDED] == 20
+    assert worker.parent_pid != parent
+    assert_stored_once(farm, "night", jobs)
+
+
+def test_a_host_that_vanishes_leaves_its_jobs_to_the_others_after_its_lease(make_farm: Callable[..., Farm]) -> None:
+    farm = make_farm(renderer="fixed:0.7", lease_s=3.0)
+    lost, other = farm.start_all(2)
+    jobs = farm.submit("night", specs(12))
+    farm.wait_count("night", JobState.SUCCEEDED, 2)
+
+    lost.kill()
+    died = time.monotonic()
+    taken = farm.worker(lost.node)
+    assert taken is not None
+    wait_for(lambda: not (view := farm.worker(lost.node)) or not view.jobs, timeout_s=20, what="its leases' end")
+    recovery_s = time.monotonic() - died
+    view = farm.wait_done("night")
+
+    assert taken.jobs
+    assert recovery_s <= farm.settings.lease_s + 5
+    assert view.counts[JobState.SUCCEEDED] == 12
+    assert {farm.ledger.job(job).worker for job in taken.jobs} == {other.node}
+    assert_stored_once(farm, "night", jobs)
+
+
+def test_a_killed_server_that_comes_back_costs_no_clip(
+    make_farm: Callable[..., Farm], own_valkey: ValkeyServer
+) -> None:
+    farm = make_farm(renderer=RENDERER, redis_url=own_valkey.url)
+    farm.start()
+    jobs = farm.submit("night", specs(40))
+    farm.wait_count("night", JobState.SUCCEEDED, 5)
+
+    own_valkey.kill()
+    successor = ValkeyServer.start(own_valkey.folder)
+    try:
+        back = time.monotonic()
+        stored = farm.ledger.batch("night").counts[JobState.SUCCEEDED]
+        farm.wait_count("night", JobState.SUCCEEDED, stored + 4)
+        recovery_s = time.monotonic() - back
+        view = farm.wait_done("night")
+
+        assert view.counts[JobState.SUCCEEDED] == 40
+        assert recovery_s <= 10
+        assert_stored_once(farm, "night", jobs)
+    finally:
+        for worker in farm.workers:
+            worker.kill()
+        successor.stop()
+
+
+def test_reset_connections_render_nothing_twice(make_farm: Callable[..., Farm], valkey_server: ValkeyServer) -> None:
+    with link_to(valkey_server.port) as link:
+        url = valkey_server.url.replace(f":{valkey_server.port}/", f":{link.port}/")
+        farm = make_farm(renderer=RENDERER, redis_url=url)
+        farm.start_all(2)
+        jobs = farm.submit("night", specs(40))
+        cuts = 0
+        for count in (5, 12, 20):
+            farm.wait_count("night", JobState.SUCCEEDED, count)
+            cuts += link.reset()
+        view = farm.wait_done("night")
+
+        assert cuts > 6
+        assert view.counts[JobState.SUCCEEDED] == 40
+        assert attempts(farm, jobs) <= len(jobs) + 3  # a claim whose answer was cut off runs out, once per cut at most
+        assert_stored_once(farm, "night", jobs)
+        farm.close()
+
+
+@pytest.mark.parametrize("who", ["child", "parent"])
+def test_a_worker_frozen_beyond_its_lease_publishes_nothing_when_it_wakes(
+    make_farm: Callable[..., Farm], who: str
+) -> None:
+    farm = make_farm(renderer="fixed:0.5", lease_s=2.0)
+    frozen, other = farm.start_all(2)
+    jobs = farm.submit("night", specs(16))
+    farm.wait_count("night", JobState.SUCCEEDED, 3)
+    victim = farm.child_pid(frozen) if who == "child" else frozen.parent_pid
+
+    os.kill(victim, signal.SIGSTOP)
+    view = farm.wait_count("night", JobState.SUCCEEDED, 14)
+    os.kill(victim, signal.SIGCONT)
+    view = farm.wait_done("night")
+    farm.submit("morning", specs(6))
+    farm.wait_done("morning")
+
+    assert view.counts[JobState.SUCCEEDED] == 16
+    wait_for(lambda: all(not view.jobs for view in farm.ledger.workers()), what="no leases left")
+    assert_stored_once(farm, "night", jobs)
+    assert other.process.poll() is None
+
+
+def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
+    make_farm: Callable[..., Farm], tmp_path: Path
+) -> None:
+    farm = make_farm(renderer=RENDERER, max_deliveries=2)
+    farm.start()
+    jobs = farm.submit("night", specs(30))
+    farm.wait_count("night", JobState.SUCCEEDED, 5)
+    root, away = tmp_path / "store", tmp_path / "away"
+
+    root.rename(away)
+    root.write_text("in the way")  # a folder store below a file: nothing can be written, even by root
+    wait_for(lambda: "store" in str(farm.ledger.workers()[0].info.get("trouble")), what="the worker tells of trouble")
+    root.unlink()
+    away.rename(root)
+    view = farm.wait_done("night")
+
+    assert view.counts[JobState.SUCCEEDED] == 30
+    assert attempts(farm, jobs) == 30
+    assert_stored_once(farm, "night", jobs)
+    wait_for(lambda: "trouble" not in farm.ledger.workers()[0].info, what="the trouble's end")
+
+
+def test_a_drained_worker_stores_what_it_has_and_leaves_the_rest_waiting(make_farm: Callable[..., Farm]) -> None:
+    farm = make_farm(renderer="fixed:0.4")
+    worker = farm.start()
+    jobs = farm.submit("night", specs(10))
+    farm.wait_count("night", JobState.SUCCEEDED, 2)
+
+    worker.terminate()
+    status = worker.wait()
+
+    counts = farm.ledger.batch("night").counts
+    assert status == 0
+    assert counts[JobState.RUNNING] == 0
+    assert counts[JobState.SUCCEEDED] < 10
+    assert attempts(farm, jobs) == counts[JobState.SUCCEEDED]  # nothing was begun in vain
+    assert farm.ledger.workers() == []
+
+    farm.start()
+    assert farm.wait_done("night").counts[JobState.SUCCEEDED] == 10
+    assert_stored_once(farm, "night", jobs)
+
+
+def test_children_that_die_while_they_load_quarantine_the_worker(make_farm: Callable[..., Farm]) -> None:
+    farm = make_farm(renderer=RENDERER)
+    worker = farm.start()
+    killed: set[int] = set()
+
+    def kill_the_next_child() -> bool:
+        seen = farm.worker(worker.node)
+        assert seen is not None
+        if (pid := seen.info.get("pid")) and pid not in killed and Path(f"/proc/{pid}").exists():
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        return seen.state is WorkerState.QUARANTINED
+
+    wait_for(kill_the_next_child, timeout_s=60, what="quarantine")
+
+    assert worker.wait() == 69
+    assert 4 <= len(killed) <= 5  # one that was ready, and three that were not
+    assert "died" in farm.ledger.workers()[0].reason

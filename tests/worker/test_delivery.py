@@ -1,0 +1,175 @@
+"""Deliveries: clips reach the store beside the next render, wait for a store that is down, and never twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fixtures.bench import NODE, Bench
+from fixtures.valkey import wait_for
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import Claimed
+from reelmill_worker.courier import Parcel
+from reelmill_worker.renderer import FixedDurationRenderer
+
+
+def parcel(bench: Bench, claimed: Claimed) -> Parcel:
+    rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
+    return Parcel(lease=bench.leases.hold(claimed), rendering=rendering)
+
+
+def claims(bench: Bench, count: int) -> list[Claimed]:
+    answers = [bench.ledger.claim(*message, NODE, lease_s=5) for message in bench.submit(count)]
+    return [answer for answer in answers if isinstance(answer, Claimed)]
+
+
+def block(bench: Bench) -> Callable[[], None]:
+    """Put a file where the store's folder should be, so that even root cannot write; return how to undo it."""
+    root = Path(bench.settings.store_url.removeprefix("file://"))
+    root.parent.mkdir(parents=True, exist_ok=True)
+    if root.exists():
+        root.rename(root.with_name("away"))
+    root.write_text("in the way")
+
+    def unblock() -> None:
+        root.unlink()
+
+    return unblock
+
+
+def test_a_delivered_clip_has_its_poster_and_a_manifest_that_names_it(bench: Bench) -> None:
+    claimed = bench.claim()
+
+    bench.deliveries.hand_over(parcel(bench, claimed))
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+
+    assert view.result is not None
+    keys = [item.key for item in bench.store.list("night/")]
+    stem = view.result.key.removesuffix(".mp4")
+    manifest = json.loads(bench.store.get(f"{stem}.json"))
+    assert keys == [f"{stem}.jpg", f"{stem}.json", f"{stem}.mp4"]
+    assert manifest["job"]["job_id"] == claimed.job_id
+    assert manifest["clip"]["key"] == view.result.key
+    assert {"mux", "upload"} <= view.result.seconds.keys()
+    assert list(bench.courier.spool.iterdir()) == []
+
+
+def test_there_is_room_for_as_many_clips_as_the_limit_says(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(max_deliveries=1)
+    claimed = bench.claim()
+
+    with bench.deliveries._changed:  # hold the thread back, so that the clip is under way for as long as we look
+        bench.deliveries.hand_over(parcel(bench, claimed))
+        room_at_once = bench.deliveries._has_room()
+
+    assert not room_at_once
+    assert bench.deliveries.wait_for_room(30)
+
+
+def test_a_later_attempt_stores_under_its_own_keys_and_removes_what_the_earlier_one_left(bench: Bench) -> None:
+    first = bench.claim()
+    bench.store.put("night/0000-" + first.job_id[:8] + ".mp4", b"half", content_type="video/mp4")
+    bench.ledger.release(first.job_id, first.token)
+    (message,) = [(item.job_id, item.generation) for item in bench.ledger.pump("tiny")]
+    second = bench.ledger.claim(*message, NODE, lease_s=5)
+    assert isinstance(second, Claimed)
+
+    bench.deliveries.hand_over(parcel(bench, second))
+    view = wait_for(lambda: bench.ends(first.job_id), what="the clip")
+
+    assert view.result is not None
+    assert view.result.key.endswith(".a2.mp4")
+    wait_for(lambda: len(list(bench.store.list("night/"))) == 3, what="the first attempt's remains to go")
+
+
+def test_an_attempt_that_lost_its_lease_publishes_nothing(bench: Bench) -> None:
+    claimed = bench.claim()
+    loser = parcel(bench, claimed)
+    assert bench.courier.pack(loser)
+
+    bench.ledger.register(NODE, "tiny", {})
+    delivered = bench.courier.ship(loser)
+
+    assert not delivered
+    assert list(bench.store.list()) == []
+    assert bench.state(claimed.job_id) is JobState.QUEUED
+
+
+def test_a_clip_refused_at_the_last_moment_is_taken_out_of_the_store_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = bench.claim()
+    loser = parcel(bench, claimed)
+    put = bench.store.put
+
+    def put_then_lose(key: str, *args: object, **kwargs: object) -> object:
+        answer = put(key, *args, **kwargs)  # type: ignore[arg-type]
+        if key.endswith(".json"):
+            bench.ledger.register(NODE, "tiny", {})
+        return answer
+
+    monkeypatch.setattr(bench.store, "put", put_then_lose)
+    bench.deliveries.hand_over(loser)
+
+    wait_for(lambda: bench.state(claimed.job_id) is JobState.QUEUED, what="the loss")
+    wait_for(lambda: not list(bench.store.list()), what="an empty store")
+
+
+def test_a_job_cancelled_before_its_upload_is_not_stored(bench: Bench) -> None:
+    claimed = bench.claim()
+    cancelled = parcel(bench, claimed)
+    assert bench.courier.pack(cancelled)
+
+    bench.ledger.cancel_job(claimed.job_id)
+    delivered = bench.courier.ship(cancelled)
+
+    assert not delivered
+    assert bench.state(claimed.job_id) is JobState.CANCELLED
+    assert list(bench.store.list()) == []
+
+
+def test_a_store_that_refuses_us_stops_claiming_and_loses_no_clip(bench: Bench) -> None:
+    told: list[str] = []
+    bench.deliveries.on_trouble = told.append
+    unblock = block(bench)
+    claimed = bench.claim()
+
+    bench.deliveries.hand_over(parcel(bench, claimed))
+    wait_for(lambda: told, what="word of the trouble")
+    has_room = bench.deliveries.wait_for_room(0.1)
+    unblock()
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+
+    assert "store:" in told[0]
+    assert not has_room
+    assert view.state is JobState.SUCCEEDED
+    assert bench.deliveries.wait_for_room(5)
+    wait_for(lambda: told[-1] == "", what="word that the trouble is over")
+
+
+def test_what_cannot_be_stored_before_the_end_is_given_back_unpunished(bench: Bench) -> None:
+    block(bench)
+    given = claims(bench, 2)
+    for claimed in given:
+        bench.deliveries.hand_over(parcel(bench, claimed))
+
+    left = bench.deliveries.close(1.0)
+
+    assert left == 2
+    assert [bench.state(claimed.job_id) for claimed in given] == [JobState.QUEUED] * 2
+    assert list(bench.courier.spool.iterdir()) == []
+
+
+def test_a_clip_that_cannot_be_muxed_fails_its_attempt(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(video_codec="no_such_codec")
+    claimed = bench.claim()
+
+    bench.deliveries.hand_over(parcel(bench, claimed))
+    wait_for(lambda: bench.state(claimed.job_id) is JobState.QUEUED, what="the failure")
+
+    error = bench.ledger.job(claimed.job_id).error
+    assert error is not None
+    assert "no_such_codec" in error["message"]

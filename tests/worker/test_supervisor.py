@@ -1,0 +1,158 @@
+"""The supervisor: one parent per device, restarted when it dies, left alone when it is unfit, drained when asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from fixtures.valkey import wait_for
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.settings import Settings
+from reelmill_worker import supervisor
+from reelmill_worker.supervisor import Parent, Post
+
+
+def parent(code: str) -> Parent:
+    return Parent(
+        post=Post(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment=dict(os.environ)
+    )
+
+
+def tend_until_it_ends(parent: Parent) -> None:
+    parent.tend()
+    process = parent.process
+    assert process is not None
+    process.wait(30)
+    parent.tend()
+
+
+def test_cpu_workers_of_one_host_get_different_names(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        names = [supervisor.reserve(tmp_path, devices=[], name="", host="mill", stack=stack)[0].node for _ in range(3)]
+
+        assert names == ["cpu0@mill", "cpu1@mill", "cpu2@mill"]
+
+
+def test_a_name_is_free_again_when_its_command_has_ended(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        supervisor.reserve(tmp_path, devices=["0"], name="", host="mill", stack=stack)
+
+    with ExitStack() as stack:
+        posts = supervisor.reserve(tmp_path, devices=["0", "1"], name="", host="mill", stack=stack)
+
+        assert [(post.device, post.node) for post in posts] == [("0", "gpu0@mill"), ("1", "gpu1@mill")]
+
+
+def test_a_gpu_is_not_served_twice(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        supervisor.reserve(tmp_path, devices=["0"], name="", host="mill", stack=stack)
+
+        with pytest.raises(InvalidSettings, match=r"gpu0@mill runs on this host already; stop it"):
+            supervisor.reserve(tmp_path, devices=["0"], name="", host="mill", stack=stack)
+
+
+def test_every_gpu_is_served_unless_the_environment_says_which(tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+
+    assert supervisor.find_gpus(tmp_path, None) == ["0", "1", "2", "10"]
+    assert supervisor.find_gpus(tmp_path, "1, 2") == ["1", "2"]
+    assert supervisor.find_gpus(tmp_path, "") == []
+
+
+def test_a_parent_that_dies_is_started_again_after_a_pause_that_doubles() -> None:
+    dying = parent("raise SystemExit(1)")
+    dying.pause_s = 0.05
+
+    tend_until_it_ends(dying)
+    wait_for(lambda: dying.tend() or dying.process, timeout_s=5, what="the second start")
+    tend_until_it_ends(dying)
+
+    assert dying.pause_s == pytest.approx(0.2)
+    assert not dying.quarantined
+    assert dying.start_at > time.monotonic() - 30
+
+
+def test_a_parent_that_ends_as_unfit_is_not_started_again() -> None:
+    unfit = parent("raise SystemExit(69)")
+
+    tend_until_it_ends(unfit)
+    unfit.tend()
+
+    assert unfit.quarantined
+    assert unfit.process is None
+
+
+SUPERVISED = """
+import sys
+from reelmill_worker.supervisor import Parent, Post, Supervisor
+code = sys.argv[1]
+parent = Parent(post=Post(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment={})
+sys.exit(Supervisor(parents=[parent]).run())
+"""
+OBEDIENT = (
+    "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); open({0!r}, 'w').close(); time.sleep(60)"
+)
+DEAF = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); open({0!r}, 'w').close(); time.sleep(60)"
+
+
+def start(code: str, ready: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", SUPERVISED, code.format(str(ready))])
+    wait_for(ready.exists, timeout_s=30, what="the parent's start")
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(OBEDIENT, tmp_path / "ready")
+
+    process.send_signal(number)
+
+    assert process.wait(30) == 0
+
+
+def test_a_second_signal_kills(tmp_path: Path) -> None:
+    process = start(DEAF, tmp_path / "ready")
+
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 128 + signal.SIGKILL
+
+
+def test_it_ends_as_unfit_when_all_of_its_workers_are(tmp_path: Path) -> None:
+    process = subprocess.run([sys.executable, "-c", SUPERVISED, "raise SystemExit(69)"], timeout=30, check=False)
+
+    assert process.returncode == 69
+
+
+def test_parents_drain_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    code = OBEDIENT.replace("sys.exit(0)", f"(open({str(gone)!r}, 'w').close(), sys.exit(0))")
+    process = start(code, tmp_path / "ready")
+
+    process.kill()
+    process.wait()
+
+    wait_for(gone.exists, timeout_s=10, what="the parent's drain")
+
+
+def test_starting_a_worker_by_hand_forgives_it(settings: Settings) -> None:
+    with Ledger.connect(settings) as ledger:
+        ledger.register("cpu0@test", "tiny", {})
+        ledger.quarantine("cpu0@test", "its model was incomplete")
+
+        supervisor.forgive(settings, [Post(device="", node="cpu0@test"), Post(device="", node="never@seen")])
+        ledger.register("cpu0@test", "tiny", {})
+
+        assert ledger.workers()[0].state is WorkerState.STARTING

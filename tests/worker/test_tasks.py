@@ -1,0 +1,181 @@
+"""One message, one attempt: what a desk does with a job, and what it tells the ledger when there is no clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from structlog.testing import capture_logs
+
+from fixtures.bench import NODE, Bench
+from fixtures.valkey import wait_for
+from reelmill_common.errors import BadOutput, PromptTooLong, ReelmillError
+from reelmill_common.jobs import JobState, RenderSpec
+from reelmill_worker.renderer import FixedDurationRenderer, OnStage, TestCard
+
+
+class Scripted(FixedDurationRenderer):
+    """A renderer that does something of the test's at the second step, and whose canary may be dead."""
+
+    def __init__(self, act: Any, *, canary: Exception | None = None) -> None:
+        super().__init__(seconds=0.01)
+        self._act, self._canary = act, canary
+        self.stages: list[str] = []
+
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+        def staged(stage: str) -> None:
+            on_stage(stage)
+            self.stages.append(stage)
+            if stage == "denoise 2/3":
+                self._act()
+
+        return super().render(spec, staged)
+
+    def canary(self) -> None:
+        if self._canary:
+            raise self._canary
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"model_hash": "none"}
+
+
+def raiser(error: BaseException) -> Any:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def test_a_message_becomes_a_stored_clip(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+
+    answer = bench.desk().run(job_id, generation)
+    view = wait_for(lambda: bench.ends(job_id), what="the clip")
+
+    assert answer["outcome"] == "rendered"
+    assert view.state is JobState.SUCCEEDED
+    assert view.result is not None
+    assert bench.store.head(view.result.key) is not None
+
+
+def test_a_stale_message_renders_nothing(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+    renderer = Scripted(lambda: None)
+    desk = bench.desk(renderer)
+
+    answer = desk.run(job_id, generation - 1)
+
+    assert answer == {"outcome": "refused: stale"}
+    assert renderer.stages == []
+    assert bench.state(job_id) is JobState.DISPATCHED
+
+
+def test_the_same_message_twice_renders_once(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+    renderer = Scripted(lambda: None)
+    desk = bench.desk(renderer)
+
+    outcomes = [desk.run(job_id, generation)["outcome"] for _ in range(2)]
+
+    assert outcomes == ["rendered", "refused: not_dispatched"]
+    assert renderer.stages.count("decode") == 1
+
+
+def test_a_worker_in_quarantine_renders_nothing_and_the_job_waits_for_another(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+    bench.ledger.quarantine(NODE, "its clips were black")
+    renderer = Scripted(lambda: None)
+
+    answer = bench.desk(renderer).run(job_id, generation)
+
+    assert answer == {"outcome": "refused: unfit"}
+    assert renderer.stages == []
+    assert bench.state(job_id) is JobState.QUEUED
+
+
+def test_a_cancelled_clip_stops_at_the_next_step_and_only_then_is_cancelled(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+    states: list[JobState] = []
+
+    def cancel() -> None:
+        bench.ledger.cancel_job(job_id)
+        states.append(bench.state(job_id))
+
+    renderer = Scripted(cancel)
+    answer = bench.desk(renderer).run(job_id, generation)
+
+    assert renderer.stages == ["encode_text", "denoise 1/3", "denoise 2/3"]
+    assert answer["outcome"] == "cancelled"
+    assert states == [JobState.CANCEL_REQUESTED]
+    assert bench.state(job_id) is JobState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "state"),
+    [
+        pytest.param(PromptTooLong("513 tokens"), "prompt_too_long", JobState.FAILED, id="the job's own fault"),
+        pytest.param(BadOutput("frames are black"), "bad_output", JobState.FAILED, id="a failed output check"),
+        pytest.param(MemoryError("3 GiB"), "out_of_memory", JobState.QUEUED, id="too little memory"),
+        pytest.param(RuntimeError("CUDA error"), "worker_bug", JobState.QUEUED, id="nobody knows whose"),
+        pytest.param(SoftTimeLimitExceeded(), "timed_out", JobState.QUEUED, id="the time limit"),
+    ],
+)
+def test_a_failed_render_is_tried_again_only_where_that_can_help(
+    bench: Bench, error: Exception, code: str, state: JobState
+) -> None:
+    ((job_id, generation),) = bench.submit()
+
+    with capture_logs() as logs:
+        answer = bench.desk(Scripted(raiser(error))).run(job_id, generation)
+
+    view = bench.ledger.job(job_id)
+    assert answer["outcome"] == code
+    assert view.state is state
+    assert view.error is not None
+    assert view.error["code"] == code
+    assert [entry["code"] for entry in logs if entry["event"] == "clip.failed"] == [code]
+
+
+def test_the_signal_of_the_time_limit_confirms_a_cancel_that_was_asked_for(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+
+    def cancel_and_interrupt() -> None:
+        bench.ledger.cancel_job(job_id)
+        raise SoftTimeLimitExceeded
+
+    answer = bench.desk(Scripted(cancel_and_interrupt)).run(job_id, generation)
+
+    assert answer["outcome"] == "cancelled"
+    assert bench.state(job_id) is JobState.CANCELLED
+
+
+def test_a_renderer_whose_canary_dies_after_an_error_ends_its_process(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+    renderer = Scripted(raiser(RuntimeError("illegal memory access")), canary=RuntimeError("context is gone"))
+
+    bench.desk(renderer).run(job_id, generation)
+
+    assert bench.last_words == ["the canary failed after an error in a render: context is gone"]
+
+
+def test_a_renderer_whose_canary_lives_goes_on(bench: Bench) -> None:
+    first, second = bench.submit(2)
+    desk = bench.desk(Scripted(raiser(RuntimeError("a hiccup"))))
+
+    desk.run(*first)
+    desk.renderer = FixedDurationRenderer(seconds=0.01)
+    desk.run(*second)
+
+    assert bench.last_words == []
+    assert wait_for(lambda: bench.ends(second[0])).state is JobState.SUCCEEDED
+
+
+def test_errors_of_ours_keep_their_words(bench: Bench) -> None:
+    ((job_id, generation),) = bench.submit()
+    error: ReelmillError = BadOutput("frames 3 to 80 are equal; the clip is frozen")
+
+    bench.desk(Scripted(raiser(error))).run(job_id, generation)
+
+    assert bench.ledger.job(job_id).error == {"code": "bad_output", "message": str(error)}

@@ -1,0 +1,229 @@
+"""Housekeeping: the worker's record follows its child, and the lane is consumed only while that child is ready."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from fixtures.farm import specs
+from fixtures.valkey import wait_for
+from reelmill_common.broker import make_app
+from reelmill_common.jobs import Batch, JobState, RenderJob
+from reelmill_common.ledger import Claimed, Ledger, WorkerState
+from reelmill_common.settings import Settings
+from reelmill_producer.valkey import ValkeyServer
+from reelmill_worker.notice import Notice, Verdict, notice_path, post
+from reelmill_worker.tick import EARLY_DEATHS, Housekeeping
+
+NODE = "cpu0@test"
+
+
+class Child:
+    """A child process as the housekeeping sees it: a process id, and what it posts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.pid = path, 1000
+
+    def says(self, verdict: Verdict, **facts: object) -> None:
+        post(self.path, Notice(pid=self.pid, verdict=verdict, **facts))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger.connect(settings) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def child(settings: Settings) -> Child:
+    return Child(notice_path(settings.state_dir, NODE, os.getpid()))
+
+
+@pytest.fixture
+def house(settings: Settings, child: Child) -> Housekeeping:
+    return Housekeeping(
+        settings=settings,
+        app=make_app(settings),
+        worker=NODE,
+        lane="tiny",
+        notices=child.path,
+        child_pid=lambda: child.pid,
+    )
+
+
+def state(ledger: Ledger) -> WorkerState | None:
+    return next((view.state for view in ledger.workers() if view.name == NODE), None)
+
+
+def claim(ledger: Ledger) -> Claimed:
+    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+    (item,) = ledger.pump("tiny")
+    claimed = ledger.claim(item.job_id, item.generation, NODE, lease_s=60)
+    assert isinstance(claimed, Claimed)
+    return claimed
+
+
+def test_a_loading_child_is_on_record_and_its_lane_is_not_consumed(house: Housekeeping, ledger: Ledger) -> None:
+    house.look()
+    house.round()
+
+    assert state(ledger) is WorkerState.STARTING
+    assert not house.consuming
+
+
+def test_a_child_that_passed_the_gate_makes_the_worker_ready(house: Housekeeping, ledger: Ledger, child: Child) -> None:
+    child.says("ready", info={"model_hash": "abc"})
+
+    house.look()
+
+    assert state(ledger) is WorkerState.READY
+    assert ledger.workers()[0].info == {"pid": child.pid, "model_hash": "abc"}
+    assert house.consuming
+
+
+def test_the_last_word_of_a_dead_child_is_not_heard(house: Housekeeping, ledger: Ledger, child: Child) -> None:
+    child.says("ready")
+    child.pid += 1
+
+    house.look()
+
+    assert state(ledger) is WorkerState.STARTING
+    assert not house.consuming
+
+
+def test_a_dead_childs_jobs_are_taken_back_at_once_and_the_lane_rests(
+    house: Housekeeping, ledger: Ledger, child: Child
+) -> None:
+    child.says("ready")
+    house.look()
+    job = claim(ledger).job_id
+
+    child.pid += 1
+    house.look()
+
+    assert ledger.job(job).state is JobState.QUEUED
+    assert state(ledger) is WorkerState.STARTING
+    assert not house.consuming
+
+
+def test_an_unfit_child_quarantines_the_worker_for_good(house: Housekeeping, ledger: Ledger, child: Child) -> None:
+    child.says("unfit", reason="invalid_model: a tensor is missing")
+
+    with capture_logs() as logs:
+        house.look()
+    house.stop()
+
+    assert house.unfit == "invalid_model: a tensor is missing"
+    assert state(ledger) is WorkerState.QUARANTINED
+    assert ledger.workers()[0].reason == house.unfit
+    assert [entry["event"] for entry in logs] == ["worker.quarantined"]
+
+
+def test_children_that_keep_dying_while_they_load_quarantine_the_worker(
+    house: Housekeeping, ledger: Ledger, child: Child
+) -> None:
+    for _ in range(EARLY_DEATHS + 1):
+        house.look()
+        child.pid += 1
+
+    assert "died 3 times" in house.unfit
+    assert state(ledger) is WorkerState.QUARANTINED
+
+
+def test_a_quarantine_from_outside_stops_the_worker(house: Housekeeping, ledger: Ledger, child: Child) -> None:
+    child.says("ready")
+    house.look()
+
+    ledger.quarantine(NODE, "its clips are green")
+    house.round()
+
+    assert house.unfit == "its clips are green"
+    assert not house.consuming
+
+
+def test_a_worker_that_the_ledger_forgot_enters_itself_again(house: Housekeeping, ledger: Ledger, child: Child) -> None:
+    child.says("ready")
+    house.look()
+    ledger.retire(NODE)
+
+    house.round()
+    house.look()
+
+    assert state(ledger) is WorkerState.READY
+    assert house.consuming
+
+
+def test_new_facts_of_a_ready_child_reach_the_record(house: Housekeeping, ledger: Ledger, child: Child) -> None:
+    child.says("ready")
+    house.look()
+
+    child.says("ready", info={"trouble": "store: bucket is missing"})
+    house.look()
+
+    assert ledger.workers()[0].info["trouble"] == "store: bucket is missing"
+
+
+def test_a_draining_worker_says_so_and_leaves_no_record_when_it_ends(
+    house: Housekeeping, ledger: Ledger, child: Child
+) -> None:
+    child.says("ready")
+    house.look()
+
+    house.drain()
+    house.round()
+    draining = state(ledger)
+    house.stop()
+
+    assert draining is WorkerState.DRAINING
+    assert state(ledger) is None
+
+
+def test_a_round_takes_back_expired_leases_and_sends_what_is_next(
+    house: Housekeeping, ledger: Ledger, child: Child
+) -> None:
+    child.says("ready")
+    house.look()
+    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+    (item,) = ledger.pump("tiny")
+    ledger.claim(item.job_id, item.generation, NODE, lease_s=0.1)
+
+    def dispatched_again() -> bool:
+        house.round()
+        view = ledger.job(item.job_id)
+        return view.state is JobState.DISPATCHED and view.generation > item.generation
+
+    wait_for(dispatched_again, timeout_s=10, what="another message")
+
+
+def test_the_thread_outlives_a_server_that_goes_and_comes_back(
+    settings: Settings, own_valkey: ValkeyServer, child: Child
+) -> None:
+    house = Housekeeping(
+        settings=dataclasses.replace(settings, redis_url=own_valkey.url),
+        app=make_app(settings),
+        worker=NODE,
+        lane="tiny",
+        notices=child.path,
+        child_pid=lambda: child.pid,
+    )
+    child.says("ready")
+
+    with capture_logs() as logs:
+        house.start()
+        wait_for(lambda: house.consuming, what="ready")
+        own_valkey.kill()
+        wait_for(lambda: any(entry["event"] == "tick.failed" for entry in logs), what="a failed tick")
+        server = ValkeyServer.start(own_valkey.folder)
+        try:
+            with Ledger.connect(house.settings) as ledger:
+                wait_for(lambda: (view := ledger.workers()) and view[0].seen_s < 1, what="a beat")
+            house.stop()
+        finally:
+            server.stop()
+
+    assert sum(entry["event"] == "tick.failed" for entry in logs) <= 3  # once per trouble, not once per tick

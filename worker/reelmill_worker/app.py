@@ -1,0 +1,65 @@
+"""What `celery -A reelmill_worker.app worker` imports, in the parent and again in its rendering child.
+
+The one module of the worker that reads the environment and builds objects at import. The parent must stay without
+torch: whatever needs the model is imported inside the child's handlers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+from celery.exceptions import Reject
+
+from reelmill_common.broker import make_app
+from reelmill_common.contract import TASK_RENDER
+from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.settings import Settings
+from reelmill_worker import logs
+from reelmill_worker.consumption import consumption_step
+
+if TYPE_CHECKING:
+    from reelmill_worker.tasks import Desk
+
+DRAIN_S = 120.0
+"""Longest that an ending child waits for its deliveries; what is not stored by then is given back to the ledger."""
+
+settings = Settings.from_env(os.environ)
+lane = settings.profile or DEFAULT_PROFILE
+app = make_app(settings, name="reelmill")
+app.steps["consumer"].add(consumption_step(settings, lane))
+_desks: list[Desk] = []  # empty in the parent, and in a child that the gate refused
+
+
+@signals.setup_logging.connect
+def _set_up_logs(**_kwargs: Any) -> None:
+    logs.configure(level=settings.log_level, form=settings.log_format, stream=sys.stderr)
+
+
+@signals.worker_process_init.connect
+def _enter_gate(sender: str, **_kwargs: Any) -> None:
+    from celery import current_app  # noqa: PLC0415 - in a spawned child it is the parent's, rebuilt, not ours above
+
+    from reelmill_worker.gate import Gate  # noqa: PLC0415 - leads to the model
+
+    gate = Gate(settings=settings, worker=sender, lane=lane, app=current_app, parent_pid=os.getppid())
+    desk = gate.enter()
+    if desk is not None:
+        _desks.append(desk)
+
+
+@signals.worker_process_shutdown.connect
+def _finish_deliveries(**_kwargs: Any) -> None:
+    for desk in _desks:
+        desk.close(DRAIN_S)
+
+
+@app.task(name=TASK_RENDER)
+def render(*, job_id: str, generation: int, label: str = "") -> dict[str, Any]:
+    """Render the job that a message hints at, if the ledger says so; the label is for people who look at Flower."""
+    del label
+    if not _desks:
+        raise Reject("this process has no model", requeue=True)
+    return _desks[0].run(job_id, generation)

@@ -1,0 +1,87 @@
+"""The worker's commands on `reelmill`'s command line: `worker` and `model …`. Imports neither torch nor celery."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reelmill_common.contract import queue_name
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.jobs import DEFAULT_PROFILE, slug
+from reelmill_common.profiles import PROFILES
+from reelmill_common.settings import Settings
+from reelmill_worker.model_commands import app as model_app
+
+app = typer.Typer(no_args_is_help=True, help="Commands of a host that renders.")
+app.add_typer(model_app, name="model")
+
+WORKER_EPILOG = "Try: REELMILL_REDIS_URL=redis://:password@queue:6379/0 reelmill worker --devices 0,1"
+CPU = "cpu"
+
+
+@app.command("worker", epilog=WORKER_EPILOG)
+def worker(
+    devices: Annotated[
+        str, typer.Option(help="GPUs to serve, as in 0,1; `cpu` for none. Default: every GPU, else the CPU.")
+    ] = "",
+    profile: Annotated[
+        str, typer.Option(help=f"Model profile: {', '.join(PROFILES)}. Default: REELMILL_PROFILE.")
+    ] = "",
+    name: Annotated[str, typer.Option(help="First part of the workers' names, instead of gpu or cpu.")] = "",
+) -> None:
+    """Render jobs of the farm at REELMILL_REDIS_URL until stopped: one process per GPU, each with its model loaded.
+
+    SIGTERM or Ctrl-C finishes and stores the clips in hand, then exits 0; a second one kills. Exits 69 when every
+    worker is quarantined (its start-up checks failed; the log and `reelmill status` say why), 78 for bad settings.
+    """
+    from reelmill_worker import logs, supervisor  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
+
+    settings = _settings(profile)
+    logs.configure(level=settings.log_level, form=settings.log_format, stream=sys.stderr)
+    if name and name != slug(name):
+        raise InvalidSettings(f"--name {name!r} is not usable; use for example {slug(name)!r}")
+    with ExitStack() as stack:
+        posts = supervisor.reserve(
+            settings.state_dir, devices=_devices(devices), name=name, host=socket.gethostname(), stack=stack
+        )
+        supervisor.forgive(settings, posts)
+        environment = os.environ | settings.to_env()
+        queue = queue_name(settings.farm, settings.profile)
+        parents = [
+            supervisor.Parent(post=post, command=supervisor.celery_command(post.node, queue), environment=environment)
+            for post in posts
+        ]
+        status = supervisor.Supervisor(parents=parents).run()
+    raise typer.Exit(status)
+
+
+def _settings(profile: str) -> Settings:
+    settings = Settings.from_env(os.environ)
+    if settings.embedded:
+        raise InvalidSettings(
+            "REELMILL_REDIS_URL is not set, so there is no farm to work for; set it to redis://:password@host:6379/0, "
+            "or run `reelmill up` for a farm on this machine alone"
+        )
+    if profile and profile not in PROFILES:
+        raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+    return replace(settings, profile=profile or settings.profile or DEFAULT_PROFILE)
+
+
+def _devices(text: str) -> list[str]:
+    from reelmill_worker.supervisor import find_gpus  # noqa: PLC0415 - as above
+
+    if text == CPU:
+        return []
+    if not text:
+        return find_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    devices = [item.strip() for item in text.split(",")]
+    if not all(item.isdigit() for item in devices) or len(set(devices)) != len(devices):
+        raise InvalidSettings(f"--devices {text!r} is not a list of GPU numbers; use for example 0,1 or cpu")
+    return devices

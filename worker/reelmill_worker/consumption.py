@@ -1,0 +1,69 @@
+"""The Celery side of the housekeeping: a consumer step that starts and stops consuming the lane's queue."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import structlog
+from celery import bootsteps, signals
+from celery.worker import state
+
+from reelmill_common.contract import queue_name
+from reelmill_common.errors import WorkerUnfit
+from reelmill_common.settings import Settings
+from reelmill_worker.notice import notice_path
+from reelmill_worker.tick import LOOK_S, Housekeeping
+
+log = structlog.get_logger(__name__)
+
+
+def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopStep]:
+    """Return the step for a worker's consumer blueprint.
+
+    The queue is left out at start and consumed only while the ledger has the present child as ready: a message that
+    reaches a child that loads its model would wait for minutes while other workers idle.
+    """
+
+    class Consumption(bootsteps.StartStopStep):
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def __init__(self, consumer: Any, **kwargs: Any) -> None:
+            super().__init__(consumer, **kwargs)
+            self.queue = queue_name(settings.farm, lane)
+            queues = consumer.app.amqp.queues
+            queues.select([self.queue])
+            queues.deselect([self.queue])
+            self.house = Housekeeping(
+                settings=settings,
+                app=consumer.app,
+                worker=consumer.hostname,
+                lane=lane,
+                notices=notice_path(settings.state_dir, consumer.hostname, os.getpid()),
+                child_pid=lambda: next(iter(consumer.pool.info["processes"]), None),
+            )
+            signals.worker_shutting_down.connect(self._drain)
+            signals.worker_shutdown.connect(self._retire)
+
+        def start(self, parent: Any) -> None:
+            self.house.start()
+            # On the loop's own timer: consumers and channels belong to the event loop's thread.
+            parent.timer.call_repeatedly(LOOK_S, self._apply, (parent,))
+
+        def _apply(self, consumer: Any) -> None:
+            if self.house.unfit:
+                state.should_stop = WorkerUnfit.exit_status  # type: ignore[assignment]  # the stub knows its default only
+                return
+            consuming = consumer.task_consumer.consuming_from(self.queue)
+            if self.house.consuming and not consuming:
+                consumer.add_task_queue(self.queue)
+            elif consuming and not self.house.consuming:
+                consumer.cancel_task_queue(self.queue)
+
+        def _drain(self, **_kwargs: Any) -> None:
+            self.house.drain()
+
+        def _retire(self, **_kwargs: Any) -> None:
+            self.house.stop()
+
+    return Consumption

@@ -1,0 +1,169 @@
+"""The start-up gate of a rendering child: load, self-test, canary, store; only then may the worker take jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from celery import Celery
+
+from reelmill_common import broker
+from reelmill_common.errors import LedgerUnavailable, ReelmillError, StoreUnavailable, WorkerUnfit
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.ledger import Ledger
+from reelmill_common.profiles import PROFILES
+from reelmill_common.settings import Settings
+from reelmill_common.storage import ClipStore, StoreReport, open_store
+from reelmill_worker.courier import Courier, write_video
+from reelmill_worker.delivery import Deliveries
+from reelmill_worker.lease import Leases
+from reelmill_worker.notice import Notice, notice_path, post
+from reelmill_worker.renderer import Renderer, TestCard, open_renderer
+from reelmill_worker.tasks import Desk, Refill
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE_S = 2.0
+"""Seconds between tries while a server that we need at start does not answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """One child's way to its desk.
+
+    Attributes:
+        worker: Node name.
+        app: The Celery application of this process, to publish what the ledger dispatches.
+        parent_pid: Process id of the Celery parent, which reads our notices.
+    """
+
+    settings: Settings
+    worker: str
+    lane: str
+    app: Celery
+    parent_pid: int
+
+    def enter(self) -> Desk | None:
+        """Pass every check and return the desk, or post why not and return None.
+
+        Never raises: Celery swallows what a `worker_process_init` handler raises and would then feed jobs to a
+        process without a model.
+        """
+        started = time.monotonic()
+        self.tell("loading")
+        try:
+            desk, info = self._pass()
+        except Exception as err:
+            code = err.code if isinstance(err, ReelmillError) else "worker_bug"
+            reason = f"{code}: {err}" if isinstance(err, ReelmillError) else f"{code}: {type(err).__name__}: {err}"
+            known = isinstance(err, ReelmillError)
+            log.error("gate.refused", code=code, error=str(err), exc_info=None if known else err)  # noqa: TRY400
+            self.tell("unfit", reason=reason)
+            return None
+        log.info("gate.passed", seconds=round(time.monotonic() - started, 3), **info)
+        return desk
+
+    def tell(self, verdict: Any, *, reason: str = "", info: dict[str, Any] | None = None) -> None:
+        """Post a notice for the parent."""
+        notice = Notice(pid=os.getpid(), verdict=verdict, reason=reason, info=info or {})
+        post(notice_path(self.settings.state_dir, self.worker, self.parent_pid), notice)
+
+    def _pass(self) -> tuple[Desk, dict[str, Any]]:
+        settings = self.settings
+        renderer = open_renderer(settings, self.lane)
+        _canary(renderer)
+        spool = _fresh_spool(settings.state_dir, self.worker)
+        _try_encoder(settings, self.lane, spool)
+        store = open_store(settings)
+        report = _patiently(store.check, "store.awaited")
+        ledger = _patiently(lambda: Ledger.connect(settings), "ledger.awaited")
+        info = {"host": os.uname().nodename, **renderer.describe(), **_facts(report)}
+        desk = self._desk(renderer, store, ledger, spool, info)
+        self.tell("ready", info=info)
+        return desk, info
+
+    def _desk(self, renderer: Renderer, store: ClipStore, ledger: Ledger, spool: Path, info: dict[str, Any]) -> Desk:
+        settings = self.settings
+        leases = Leases(ledger=ledger, lease_s=settings.lease_s)
+        refill = Refill(pump=lambda: broker.pump(ledger, self.app, settings, self.lane))
+        courier = Courier(
+            store=store,
+            leases=leases,
+            settings=settings,
+            renderer=renderer.describe(),
+            worker=self.worker,
+            spool=spool,
+            on_end=refill.ask,
+        )
+        deliveries = Deliveries(
+            courier=courier,
+            limit=settings.max_deliveries,
+            spool_bytes=settings.spool_mb * 1_000_000,
+            on_trouble=lambda text: self.tell("ready", info=info | ({"trouble": text} if text else {})),
+        )
+        for part in (leases, refill, deliveries):
+            part.start()
+        return Desk(
+            worker=self.worker,
+            lease_s=settings.lease_s,
+            ledger=ledger,
+            renderer=renderer,
+            leases=leases,
+            deliveries=deliveries,
+            refill=refill.ask,
+            last_words=end_process,
+        )
+
+
+def _canary(renderer: Renderer) -> None:
+    try:
+        renderer.canary()
+    except ReelmillError as err:
+        raise WorkerUnfit(f"the canary render failed ({err.code}): {err}") from err
+
+
+def _try_encoder(settings: Settings, lane: str, spool: Path) -> None:
+    """Mux a test card: a codec that this host lacks would otherwise fail every clip after it was rendered."""
+    spec = RenderSpec(prompt="a test card", profile=lane, frames=PROFILES[lane].lengths[0])
+    trial = spool / "trial.mp4"
+    write_video(TestCard(spec, 0.0).frames, trial, fps=spec.fps, recipe={}, settings=settings)
+    trial.unlink()
+
+
+def _facts(report: StoreReport) -> dict[str, Any]:
+    return {"store": report.url, "store_once": report.conditional_put}
+
+
+def _patiently(call: Callable[[], T], event: str) -> T:
+    """A server that is down at start is waited for; one that refuses us is a reason to be unfit."""
+    complained = ""
+    while True:
+        try:
+            return call()
+        except (LedgerUnavailable, StoreUnavailable) as err:
+            if str(err) != complained:
+                log.warning(event, error=str(err))
+            complained = str(err)
+            time.sleep(PATIENCE_S)
+
+
+def _fresh_spool(state_dir: Path, worker: str) -> Path:
+    """Clear what a dead child left: its leases are taken back, so its files are nobody's."""
+    spool = state_dir / "spool" / worker
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.mkdir(parents=True)
+    return spool
+
+
+def end_process(reason: str) -> None:
+    """End this child in order: it finishes its deliveries, and the parent starts another that loads the model anew."""
+    log.error("child.ended", reason=reason)
+    raise SystemExit(1)

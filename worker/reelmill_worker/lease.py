@@ -1,0 +1,144 @@
+"""Leases of the attempts in hand: kept alive by one thread, looked at where work can stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+
+from reelmill_common.errors import AttemptLost, JobCancelled, LedgerRefused, LedgerUnavailable
+from reelmill_common.ledger import Claimed, Ledger, Orders
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+RENEWALS_PER_LEASE = 3
+"""A lease survives two lost renewals."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Lease:
+    """One attempt's right to a job, and what the ledger last said about it."""
+
+    claimed: Claimed
+    orders: Orders = Orders.CONTINUE
+
+    def check(self) -> None:
+        """Stop the attempt here if somebody wants it stopped.
+
+        Raises:
+            JobCancelled: The job is to be cancelled.
+            AttemptLost: The lease ran out and the job went to another attempt.
+        """
+        if self.orders is Orders.CANCEL:
+            raise JobCancelled(f"job {self.claimed.job_id} was asked to stop")
+        if self.orders is Orders.LOST:
+            raise AttemptLost(f"attempt {self.claimed.token} at job {self.claimed.job_id} lost its lease")
+
+
+@dataclass(slots=True, kw_only=True)
+class Leases:
+    """All leases of one process, renewed every third of their time by a thread of ours.
+
+    A ledger that does not answer, or is full, changes nothing: the work goes on, and whoever holds a lease when it
+    answers again may still renew it, unless it was given to another.
+    """
+
+    ledger: Ledger
+    lease_s: float
+    _held: dict[tuple[str, int], Lease] = field(default_factory=dict[tuple[str, int], Lease])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _reachable: bool = True
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more; what is still held runs out by itself."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def hold(self, claimed: Claimed) -> Lease:
+        """Keep a claim's lease alive until it is dropped."""
+        lease = Lease(claimed=claimed)
+        with self._lock:
+            self._held[claimed.job_id, claimed.token] = lease
+        return lease
+
+    def drop(self, lease: Lease) -> None:
+        """Renew no more: the attempt is over."""
+        with self._lock:
+            self._held.pop((lease.claimed.job_id, lease.claimed.token), None)
+
+    def report(self, lease: Lease, stage: str) -> None:
+        """Tell the ledger what an attempt does next, and stop here if it says so.
+
+        Raises:
+            JobCancelled, AttemptLost: As `Lease.check`.
+        """
+        lease.check()
+        # A frozen Redis must not hold up the GPU stage by stage: one time-out is enough, the thread finds the return.
+        if self._reachable:
+            self._ask(lease, stage)
+        lease.check()
+
+    def insist(self, call: Callable[[], T]) -> T:
+        """Repeat a call until the ledger answers it.
+
+        Raises:
+            LedgerUnavailable: `stop` was called meanwhile.
+        """
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return call()
+            except LedgerUnavailable:
+                if self._stopping.wait(pause_s):
+                    raise
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def renew(self, lease: Lease) -> None:
+        """Renew one lease now and remember the answer."""
+        self._ask(lease, "")
+
+    def renew_all(self) -> None:
+        """Renew every lease once and remember the answers."""
+        with self._lock:
+            held = list(self._held.values())
+        for lease in held:
+            self._ask(lease, "")
+            if not self._reachable:
+                return  # each further one would wait for its own time-out
+
+    def _ask(self, lease: Lease, stage: str) -> None:
+        job_id, token = lease.claimed.job_id, lease.claimed.token
+        try:
+            if stage:
+                orders = self.ledger.stage(job_id, token, stage, lease_s=self.lease_s)
+            else:
+                orders = self.ledger.renew(job_id, token, lease_s=self.lease_s)
+        except (LedgerUnavailable, LedgerRefused) as err:
+            if self._reachable:
+                log.warning("ledger.lost", error=str(err))
+            self._reachable = False
+            return
+        if not self._reachable:
+            log.info("ledger.returned")
+        self._reachable = True
+        if orders is not Orders.CONTINUE:
+            lease.orders = orders
+
+    def _keep_renewing(self) -> None:
+        while not self._stopping.wait(self.lease_s / RENEWALS_PER_LEASE):
+            self.renew_all()

@@ -1,0 +1,133 @@
+"""What renders a spec: the resident pipeline, or a renderer of fixed duration that measures the farm around it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.settings import Settings
+
+OnStage = Callable[[str], None]
+"""Called before each stage with its name. What it raises ends the render; the renderer stays usable."""
+
+FIXED = "fixed:"
+STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode")
+"""What a render goes through before its frames are handed over, in order."""
+
+
+class Rendering(Protocol):
+    """A finished render, before it is a file."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """RGB, (frames, height, width, 3), 0 to 255."""
+        ...
+
+    @property
+    def latents_sha256(self) -> str:
+        """Hash of the final latents."""
+        ...
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by stage."""
+        ...
+
+
+class Renderer(Protocol):
+    """A loaded model, or what stands for one."""
+
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> Rendering:
+        """Render one clip.
+
+        Raises:
+            RenderFailed: Among them `BadOutput` and `OutOfMemory`.
+            InvalidJob: Only the model could see that the job is wrong (`PromptTooLong`).
+        """
+        ...
+
+    def canary(self) -> None:
+        """Render a small fixed job and check it. Raises what `render` raises."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what decides the pixels beside the spec: model, plan, versions."""
+        ...
+
+
+def open_renderer(settings: Settings, profile: str) -> Renderer:
+    """Load what `settings.renderer` asks for. Takes seconds to minutes; imports torch only for a real model.
+
+    Raises:
+        InvalidModel: The model folder is incomplete, mis-shaped or unsafe.
+    """
+    if settings.renderer.startswith(FIXED):
+        return FixedDurationRenderer(seconds=float(settings.renderer.removeprefix(FIXED)))
+    return _load_resident(settings, profile)
+
+
+def model_dir(settings: Settings, profile: str) -> Path:
+    """Return the folder of a profile's model."""
+    return Path(settings.model_dir) if settings.model_dir else settings.state_dir / "models" / profile
+
+
+def _load_resident(settings: Settings, profile: str) -> Renderer:
+    from reelmill_worker.pipeline.plan import detect  # noqa: PLC0415 - torch: only the rendering child may load it
+    from reelmill_worker.pipeline.resident import Resident  # noqa: PLC0415 - as above
+
+    return Resident.load(model_dir(settings, profile), plan=detect())
+
+
+class TestCard:
+    """The frames of a `FixedDurationRenderer`: a bright band that moves down a gradient."""
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    def __init__(self, spec: RenderSpec, seconds: float) -> None:
+        """Draw the card for a spec."""
+        self.frames = _moving_band(spec)
+        self.latents_sha256 = hashlib.sha256(spec.to_json().encode()).hexdigest()
+        self.seconds = {"denoise": seconds}
+
+
+class FixedDurationRenderer:
+    """Shows a test card after a fixed time, without a model: to measure the farm, never to make clips.
+
+    It passes through the same stages, so orders, leases, deliveries and stores do all that they do for a real clip.
+    """
+
+    def __init__(self, *, seconds: float) -> None:
+        """Take `seconds` for each render, whatever is asked for."""
+        self._seconds = seconds
+
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+        """Wait out the duration, stage by stage."""
+        for stage in STAGES:
+            on_stage(stage)
+            time.sleep(self._seconds / len(STAGES))
+        return TestCard(spec, self._seconds)
+
+    def canary(self) -> None:
+        """Do nothing: there is nothing to break."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Say that no model was at work."""
+        return {"renderer": f"{FIXED}{self._seconds:g}", "model_hash": "none"}
+
+
+def _moving_band(spec: RenderSpec) -> NDArray[np.uint8]:
+    rows = np.arange(spec.height, dtype=np.int64)[:, None]
+    columns = np.arange(spec.width, dtype=np.int64)[None, :]
+    card = ((rows + columns) * 128 // (spec.height + spec.width)).astype(np.uint8)
+    frames = np.repeat(card[None, :, :, None], spec.frames, axis=0).repeat(3, axis=3)
+    for index in range(spec.frames):
+        top = index * 4 % spec.height
+        frames[index, top : top + 8] = 235
+    return frames

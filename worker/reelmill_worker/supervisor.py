@@ -1,0 +1,229 @@
+"""Runs one Celery parent per device, restarts those that die, and drains them all when asked to stop."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import structlog
+
+# Not Celery's own wrapper: that sends SIGKILL whatever it is asked for. celery-types has no stub of this one.
+from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+from reelmill_common.errors import InvalidSettings, LedgerUnavailable, NotFound, WorkerUnfit
+from reelmill_common.ledger import Ledger
+from reelmill_common.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+STEADY_S = 60.0
+"""A parent that lived this long died of something new: its pause starts from the shortest again."""
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One place to render: a device and the worker's name for it.
+
+    Attributes:
+        device: CUDA device index as text, or "" for the CPU.
+        node: Celery node name, unique on the farm.
+    """
+
+    device: str
+    node: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Parent:
+    """One Celery parent over its lives.
+
+    Attributes:
+        command: What to run, see `celery_command`.
+        environment: All of it; the device is added.
+        pause_s: Seconds before the next start, doubled with every death.
+        quarantined: It ended by itself and for good; somebody must look.
+    """
+
+    post: Post
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+    pause_s: float = FIRST_PAUSE_S
+    quarantined: bool = False
+
+    def start(self) -> None:
+        """Start the process. It drains by itself if we die: nobody else would know of it."""
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(
+            self.command,
+            env={**self.environment, "CUDA_VISIBLE_DEVICES": self.post.device},
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            start_new_session=True,  # Ctrl-C reaches us only, and we tell the parents once
+            preexec_fn=_die_with_supervisor,  # noqa: PLW1509 - this process has one thread
+        )
+        log.info("parent.started", worker=self.post.node, pid=self.process.pid, device=self.post.device or "cpu")
+
+    def tend(self) -> None:
+        """Start what is due, and note what has ended."""
+        if self.process is None:
+            if not self.quarantined and time.monotonic() >= self.start_at:
+                self.start()
+            return
+        status = self.process.poll()
+        if status is None:
+            return
+        self.process = None
+        if status == WorkerUnfit.exit_status:
+            self.quarantined = True
+            log.error(
+                "worker.quarantined",
+                worker=self.post.node,
+                advice="see its reason above or in `reelmill status`, mend it, and start `reelmill worker` again",
+            )
+            return
+        if time.monotonic() - self.started_at >= STEADY_S:
+            self.pause_s = FIRST_PAUSE_S
+        self.start_at = time.monotonic() + self.pause_s
+        log.error("parent.lost", worker=self.post.node, status=status, restart_in_s=self.pause_s)
+        self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal if the process lives."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+
+@dataclass(slots=True, kw_only=True)
+class Supervisor:
+    """All Celery parents of one `reelmill worker`."""
+
+    parents: Sequence[Parent]
+    _stops: int = 0
+    _killed: bool = False
+
+    def run(self) -> int:
+        """Run until told to stop, or until every worker is quarantined; return the exit status.
+
+        SIGTERM and SIGINT drain: clips in hand are finished and stored. A second one kills.
+        """
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        while not self._stops and not all(parent.quarantined for parent in self.parents):
+            for parent in self.parents:
+                parent.tend()
+            time.sleep(POLL_S)
+        return self._wind_up()
+
+    def _wind_up(self) -> int:
+        told = 0
+        statuses: list[int] = []
+        running = [parent for parent in self.parents if parent.process is not None]
+        if running:
+            log.info("supervisor.draining", workers=[parent.post.node for parent in running])
+        while running:
+            if told < min(self._stops, 2):
+                told += 1
+                for parent in running:
+                    parent.send(signal.SIGTERM if told == 1 else signal.SIGKILL)
+            for parent in list(running):
+                status = parent.process.poll() if parent.process is not None else 0
+                if status is not None:
+                    statuses.append(status)
+                    running.remove(parent)
+            time.sleep(POLL_S)
+        log.info("supervisor.stopped", statuses=statuses)
+        if any(parent.quarantined for parent in self.parents):
+            return WorkerUnfit.exit_status
+        return max((_as_exit_status(status) for status in statuses), default=0)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stops += 1
+
+
+def celery_command(node: str, queue: str) -> list[str]:
+    """Return the command line of one Celery parent; `docs/decisions/0003-celery-settings.md` says why each flag."""
+    return [
+        *(sys.executable, "-m", "celery", "-A", "reelmill_worker.app", "--quiet", "worker"),
+        *("-n", node, "-Q", queue, "-P", "prefork", "-c", "1", "-O", "fair"),
+        *("--without-gossip", "--without-mingle", "-l", "WARNING"),
+    ]
+
+
+def forgive(settings: Settings, posts: Sequence[Post]) -> None:
+    """Lift the quarantine of our names: whoever starts a worker by hand has looked at what was wrong.
+
+    Raises:
+        LedgerRefused: Redis answers, but not to us. (One that does not answer is waited for by the workers.)
+    """
+    try:
+        ledger = Ledger.connect(settings)
+        for post in posts:
+            with suppress(NotFound):  # it never worked here
+                ledger.forgive(post.node)
+    except LedgerUnavailable as err:
+        log.warning("ledger.awaited", error=str(err))
+
+
+def reserve(state_dir: Path, *, devices: Sequence[str], name: str, host: str, stack: ExitStack) -> list[Post]:
+    """Name the workers and keep the names from other `reelmill worker` commands on this host.
+
+    `gpu0@host`, `gpu1@host` … or, with a name of `night`, `night0@host` …. A worker without a device takes the first
+    free of `cpu0`, `cpu1` …, so that several may run side by side.
+
+    Raises:
+        InvalidSettings: Another command of this host serves a device already.
+    """
+    if not devices:
+        free = (node for number in range(1000) if _lock(state_dir, node := f"{name or 'cpu'}{number}@{host}", stack))
+        return [Post(device="", node=next(free))]
+    posts = [Post(device=device, node=f"{name or 'gpu'}{device}@{host}") for device in devices]
+    for post in posts:
+        if not _lock(state_dir, post.node, stack):
+            raise InvalidSettings(
+                f"a worker named {post.node} runs on this host already; stop it first, "
+                "or leave its device out with --devices, or give another --name"
+            )
+    return posts
+
+
+def find_gpus(dev: Path, visible: str | None) -> list[str]:
+    """Return the CUDA devices to serve: `CUDA_VISIBLE_DEVICES` if it is set, else every NVIDIA GPU of the host."""
+    if visible is not None:
+        return [item.strip() for item in visible.split(",") if item.strip()]
+    numbers = (file.name.removeprefix("nvidia") for file in dev.glob("nvidia[0-9]*"))
+    return sorted((number for number in numbers if number.isdigit()), key=int)
+
+
+def _lock(state_dir: Path, node: str, stack: ExitStack) -> bool:
+    """Hold a lock file until the stack closes; the kernel lets go of it if we are killed."""
+    folder = state_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    handle: IO[bytes] = stack.enter_context((folder / f"{node}.lock").open("ab"))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _die_with_supervisor() -> None:
+    set_pdeathsig(signal.SIGTERM)
+
+
+def _as_exit_status(status: int) -> int:
+    return status if status >= 0 else 128 - status  # as a shell reports a signal

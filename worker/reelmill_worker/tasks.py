@@ -1,0 +1,126 @@
+"""The one task: claim a job, render it, hand the frames over, and report; nothing is decided by the message."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from structlog.contextvars import bound_contextvars
+
+from reelmill_common.errors import JobCancelled, ReelmillError, RenderTimedOut
+from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
+from reelmill_worker.courier import Parcel
+from reelmill_worker.delivery import Deliveries
+from reelmill_worker.ending import end_attempt
+from reelmill_worker.lease import Lease, Leases
+from reelmill_worker.renderer import Renderer
+
+log = structlog.get_logger(__name__)
+
+ROOM_WAIT_S = 45.0
+"""Longest wait for room on the delivery threads with a message in hand: below the 60 s after which the ledger takes
+an unclaimed job for lost and sends it to somebody else."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """What a rendering process works with, from the start-up gate to its end.
+
+    Attributes:
+        refill: Called when a claim has made room in the broker.
+        last_words: Called with the reason when the renderer is found broken: ends the process, and with it the model.
+    """
+
+    worker: str
+    lease_s: float
+    ledger: Ledger
+    renderer: Renderer
+    leases: Leases
+    deliveries: Deliveries
+    refill: Callable[[], None]
+    last_words: Callable[[str], None]
+
+    def run(self, job_id: str, generation: int) -> dict[str, Any]:
+        """Do what a message hints at; return a few facts for Flower.
+
+        A refused claim is normal: the message was stale, or the ledger has put the job back in line.
+        """
+        if not self.deliveries.wait_for_room(ROOM_WAIT_S):
+            return {"outcome": "no_room"}
+        claimed = self.leases.insist(lambda: self.ledger.claim(job_id, generation, self.worker, lease_s=self.lease_s))
+        if isinstance(claimed, Refused):
+            log.debug("claim.refused", job_id=job_id, generation=generation, why=claimed)
+            return {"outcome": f"refused: {claimed}"}
+        self.refill()
+        with bound_contextvars(job_id=job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.token):
+            return self._attempt(claimed)
+
+    def close(self, timeout_s: float) -> None:
+        """Finish the deliveries under way, give back what cannot be stored in time, and let the leases go."""
+        left = self.deliveries.close(timeout_s)
+        self.leases.stop()
+        log.info("desk.closed", given_back=left)
+
+    def _attempt(self, claimed: Claimed) -> dict[str, Any]:
+        lease = self.leases.hold(claimed)
+        started = time.monotonic()
+        try:
+            rendering = self.renderer.render(claimed.spec, lambda stage: self.leases.report(lease, stage))
+        except SoftTimeLimitExceeded:
+            outcome = end_attempt(self.leases, lease, self._why_interrupted(lease, time.monotonic() - started))
+        except ReelmillError as err:
+            outcome = end_attempt(self.leases, lease, err)
+        except Exception as err:  # noqa: BLE001 - the task boundary: whatever a renderer can raise ends one attempt
+            outcome = end_attempt(self.leases, lease, err)
+            self._try_canary()
+        else:
+            self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering))
+            outcome = "rendered"
+        return {"outcome": outcome, "attempt": claimed.token, "seconds": round(time.monotonic() - started, 3)}
+
+    def _why_interrupted(self, lease: Lease, seconds: float) -> ReelmillError:
+        """The same signal comes from the time limit and from `celery control terminate JOB SIGUSR1`."""
+        self.leases.renew(lease)
+        if lease.orders is Orders.CANCEL:
+            return JobCancelled(f"job {lease.claimed.job_id} was interrupted because it was asked to stop")
+        return RenderTimedOut(
+            f"the render was interrupted after {seconds:.0f} s; raise REELMILL_CLIP_SOFT_LIMIT_S if it is that slow"
+        )
+
+    def _try_canary(self) -> None:
+        """After an error that is nobody's: does the renderer still work? A broken GPU context would fail every job."""
+        try:
+            self.renderer.canary()
+        except Exception as err:
+            log.exception("renderer.broken")
+            self.last_words(f"the canary failed after an error in a render: {err}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Refill:
+    """Pumps beside the render, never in front of it: a thread that wakes when a claim has made room in the broker."""
+
+    pump: Callable[[], object]
+    _wanted: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Begin to wait for wishes."""
+        threading.Thread(target=self._work, name="refill", daemon=True).start()
+
+    def ask(self) -> None:
+        """Wish for a pump soon."""
+        self._wanted.set()
+
+    def _work(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self.pump()
+            except Exception as err:  # noqa: BLE001 - the parent's tick pumps too; this one only is earlier
+                log.debug("refill.failed", error=str(err))

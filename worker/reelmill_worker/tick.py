@@ -1,0 +1,158 @@
+"""Housekeeping in the Celery parent: beat, reap, pump, and the child's standing; decides when the lane is consumed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from celery import Celery
+
+from reelmill_common import broker
+from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
+from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.settings import Settings
+from reelmill_worker.notice import Notice, read
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 0.1
+"""Seconds between looks at the child: how late a death is noticed at most."""
+EARLY_DEATHS = 3
+"""Children that may die while they load before the worker counts as unfit: a crash there repeats for ever."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Housekeeping:
+    """One daemon thread of the parent. Nothing here touches the event loop, which only reads `consuming` and `unfit`.
+
+    The worker's record in the ledger is written here and nowhere else: registered when a child is new (which takes
+    back what the last one had leased), ready or quarantined by the child's notice, draining, retired.
+
+    Attributes:
+        child_pid: Returns the pool's present child, or None while there is none.
+        consuming: Whether the lane's queue may be consumed: the ledger has this very child as ready.
+        unfit: Why the worker has to stop for good; empty while it need not.
+    """
+
+    settings: Settings
+    app: Celery
+    worker: str
+    lane: str
+    notices: Path
+    child_pid: Callable[[], int | None]
+    consuming: bool = False
+    unfit: str = ""
+    _ledger: Ledger | None = None
+    _pid: int | None = None
+    _registered: bool = False
+    _notice: Notice | None = None
+    _early_deaths: int = 0
+    _draining: bool = False
+    _drain_told: bool = False
+    _next_round: float = 0.0
+    _trouble: str = ""
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, once; a later call does nothing (Celery starts its steps again after a lost connection)."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._keep_going, name="tick", daemon=True)
+            self._thread.start()
+
+    def drain(self) -> None:
+        """Take no more jobs. Safe in a signal handler: the thread tells the ledger."""
+        self._draining = True
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End the thread and leave the ledger in order. The child is gone when this is called."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        self.notices.unlink(missing_ok=True)
+        if self._ledger is None or self.unfit:
+            return  # a quarantine stays on record until somebody has looked
+        try:
+            self._ledger.retire(self.worker)
+        except (LedgerUnavailable, LedgerRefused) as err:  # its leases run out instead
+            log.warning("worker.retire_failed", error=str(err))
+
+    def look(self) -> None:
+        """Follow the child: new, ready, unfit or dead."""
+        pid = self.child_pid()
+        if pid is not None and pid != self._pid:
+            self._meet(pid)
+        ledger = self._connected()
+        if self._pid is not None and not self._registered:
+            ledger.register(self.worker, self.lane, {"pid": self._pid})
+            self._registered, self._notice = True, None
+        notice = read(self.notices, pid=self._pid)
+        if self._registered and notice is not None and notice != self._notice:
+            self._heed(ledger, notice)
+            self._notice = notice
+
+    def round(self) -> None:
+        """Beat, reap and pump once."""
+        ledger = self._connected()
+        if self._draining and not self._drain_told:
+            ledger.draining(self.worker)
+            self._drain_told = True
+        seen = ledger.beat(self.worker)
+        if seen is None or seen.state is WorkerState.DEAD:
+            self.consuming = self._registered = False  # forgotten or given up meanwhile: enter again
+        elif seen.state is WorkerState.QUARANTINED:
+            self._give_up(seen.reason)
+        ledger.reap()
+        broker.pump(ledger, self.app, self.settings, self.lane)
+
+    def _meet(self, pid: int) -> None:
+        if self._pid is not None:
+            was_ready, self.consuming = self.consuming, False
+            self._early_deaths = 0 if was_ready else self._early_deaths + 1
+            log.error("child.lost", pid=self._pid, was_ready=was_ready, successor=pid)
+        self._pid, self._registered = pid, False
+        if self._early_deaths >= EARLY_DEATHS:
+            reason = f"the process that loads the model died {self._early_deaths} times in a row while loading"
+            self._connected().quarantine(self.worker, reason)
+            self._give_up(reason)
+
+    def _heed(self, ledger: Ledger, notice: Notice) -> None:
+        if notice.verdict == "ready" and not self._draining:
+            ledger.ready(self.worker, {"pid": notice.pid, **notice.info})
+            if not self.consuming:
+                log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
+            self.consuming = True
+        elif notice.verdict == "unfit":
+            ledger.quarantine(self.worker, notice.reason)
+            self._give_up(notice.reason)
+
+    def _give_up(self, reason: str) -> None:
+        if not self.unfit:
+            log.error("worker.quarantined", worker=self.worker, code=WorkerUnfit.code, reason=reason)
+        self.consuming, self.unfit = False, reason
+
+    def _connected(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger.connect(self.settings)
+        return self._ledger
+
+    def _keep_going(self) -> None:
+        while not self._stopping.wait(min(LOOK_S, self.settings.tick_s)):
+            try:
+                self.look()
+                if time.monotonic() >= self._next_round:
+                    self._next_round = time.monotonic() + self.settings.tick_s
+                    self.round()
+                self._trouble = ""
+            except Exception as err:  # noqa: BLE001 - the tick must outlive whatever a broker or a server can do
+                self._complain(err)
+
+    def _complain(self, err: Exception) -> None:
+        text = f"{type(err).__name__}: {err}"
+        if text != self._trouble:  # once per trouble, not once per tick
+            log.warning("tick.failed", error=text, exc_info=not isinstance(err, LedgerUnavailable))
+        self._trouble = text
