@@ -1,0 +1,54 @@
+"""The recipe of a clip: everything needed to make it again, in the MP4's tags and in the manifest beside it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from reelmill_common.jobs import RenderSpec
+
+SCHEMA_VERSION = 1
+
+PACKAGES = ("reelmill", "torch", "diffusers", "transformers", "tokenizers", "sageattention", "triton", "av")
+"""What can change the pixels or the file, when its version changes."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what is at work, as far as it is installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def make_recipe(spec: RenderSpec, *, job: Mapping[str, Any], renderer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a clip's recipe.
+
+    Args:
+        spec: What was asked for.
+        job: Whose it is: `job_id`, `batch`, `row`, `attempt`, `worker`.
+        renderer: What the renderer says of itself: `model_hash`, `plan`, `versions`. Clips of equal spec are equal to
+            the bit where this is equal.
+    """
+    return {"schema_version": SCHEMA_VERSION, "job": dict(job), "spec": asdict(spec), **renderer}
+
+
+def make_manifest(recipe: Mapping[str, Any], *, clip: Mapping[str, Any], seconds: Mapping[str, float]) -> bytes:
+    """Return the JSON document that is stored beside a clip, written last.
+
+    Args:
+        recipe: What `make_recipe` gave.
+        clip: The file: `key`, `sha256`, `size_bytes`, `latents_sha256`.
+        seconds: Seconds by stage.
+    """
+    written = datetime.now(UTC).isoformat(timespec="milliseconds")
+    document = {**recipe, "clip": dict(clip), "seconds": dict(seconds), "written_at": written}
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

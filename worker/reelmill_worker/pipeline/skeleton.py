@@ -1,0 +1,77 @@
+"""Models of diffusers' and transformers' classes without their weights: what a config says there must be.
+
+The libraries are untyped, so they stay behind this door.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from reelmill_common.errors import InvalidModel
+from reelmill_worker.pipeline import layout
+
+
+def skeleton(part: str, config: Mapping[str, Any]) -> nn.Module:
+    """Build a part of a model on the meta device: names, shapes and dtypes, no memory.
+
+    Args:
+        part: `transformer`, `text_encoder` or `vae`.
+        config: The part's `config.json`.
+
+    Raises:
+        InvalidModel: The class does not take that config.
+    """
+    build = _BUILDERS[part]
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of config keys that a library of another version does not know
+            return build({key: value for key, value in config.items() if not key.startswith("_")})
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as err:
+        raise InvalidModel(f"{part}/{layout.CONFIG_FILE} does not describe a {_CLASSES[part]}: {err}") from err
+
+
+def full_config(part: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part's config with every default filled in, as its class would save it."""
+    model = cast("Any", skeleton(part, config))
+    values: dict[str, Any] = model.config.to_dict() if part == layout.TEXT_ENCODER else dict(model.config)
+    return {**{key: value for key, value in values.items() if not key.startswith("_")}, **_class_entry(part)}
+
+
+def _class_entry(part: str) -> dict[str, Any]:
+    return {"architectures": [_CLASSES[part]]} if part == layout.TEXT_ENCODER else {"_class_name": _CLASSES[part]}
+
+
+def _transformer(config: dict[str, Any]) -> nn.Module:
+    from diffusers import WanTransformer3DModel  # noqa: PLC0415 - seconds to import, and not for every part
+
+    return cast("nn.Module", cast("Any", WanTransformer3DModel).from_config(config))
+
+
+def _vae(config: dict[str, Any]) -> nn.Module:
+    from diffusers import AutoencoderKLWan  # noqa: PLC0415 - as above
+
+    return cast("nn.Module", cast("Any", AutoencoderKLWan).from_config(config))
+
+
+def _text_encoder(config: dict[str, Any]) -> nn.Module:
+    from transformers import UMT5Config, UMT5EncoderModel  # noqa: PLC0415 - as above
+
+    return cast("nn.Module", UMT5EncoderModel(cast("Any", UMT5Config)(**config))).eval()
+
+
+_CLASSES = {
+    layout.TRANSFORMER: "WanTransformer3DModel",
+    layout.TEXT_ENCODER: "UMT5EncoderModel",
+    layout.VAE: "AutoencoderKLWan",
+}
+_BUILDERS: Mapping[str, Callable[[dict[str, Any]], nn.Module]] = {
+    layout.TRANSFORMER: _transformer,
+    layout.TEXT_ENCODER: _text_encoder,
+    layout.VAE: _vae,
+}
