@@ -1,7 +1,7 @@
 """The farm in Flower, Celery's dashboard: our columns and wording, bounded memory, and nobody in without a password.
 
 Flower shows what Celery sees: workers, and messages, which here are hints. The truth about jobs is the ledger's, so
-the buttons that act on workers and tasks are off unless asked for: a job revoked in Flower is sent again a minute later.
+the buttons that act on workers and tasks are off unless asked for: a message revoked there is sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reelmill_common.broker import make_app
 from reelmill_common.contract import TASK_RENDER
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.ledger import Ledger
@@ -93,6 +92,8 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         check_login(login)
     Path(options.db).parent.mkdir(parents=True, exist_ok=True)
     extract_settings()
+    from reelmill_common.broker import make_app  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
+
     return Flower(capp=make_app(settings), options=options, **pages)
 
 
@@ -152,7 +153,7 @@ def check_login(login: str) -> None:
 
 
 def require_auth(address: str, has_auth: bool, *, no_auth: bool) -> None:  # noqa: FBT001 - a fact, not a mode
-    """Raise InvalidSettings when strangers could read the dashboard: its pages show prompts (Flower leaves them open)."""
+    """Raise InvalidSettings when strangers could read prompts: without a login Flower shows its pages to anybody."""
     if has_auth:
         return
     if no_auth and _is_loopback(address):

@@ -13,6 +13,8 @@ import typer
 from reelmill_common.errors import InvalidSettings, ReelmillError
 from reelmill_producer.cli import farming, following, rendering, steering, submitting
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
+from reelmill_producer.flower import EPILOG as FLOWER_EPILOG
+from reelmill_producer.flower import flower
 
 GROUP = "reelmill.commands"
 
@@ -85,6 +87,8 @@ for _command, _epilog in (
     (steering.prioritize, "Try: reelmill prioritize prompts 9"),
     (farming.up, "Try: reelmill up"),
     (farming.demo, "Try: reelmill demo --dir demo examples/prompts.csv"),
+    (farming.doctor, "Try: reelmill doctor"),
+    (flower, FLOWER_EPILOG),
 ):
     app.command(_command.__name__, epilog=_epilog)(_command)
 _add_plugins()

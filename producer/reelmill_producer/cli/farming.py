@@ -13,11 +13,12 @@ import typer
 from reelmill_common.errors import InvalidSettings, NotFound, StoreRefused
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import WorkerState
+from reelmill_producer import doctor as doctors
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.options import Json, Profile
-from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.output import batch_record, finding_record, print_json
 from reelmill_producer.cli.session import Session, read_settings, session
 from reelmill_producer.cli.submitting import followed, summary
 from reelmill_producer.client import Reelmill
@@ -95,6 +96,22 @@ def demo(
     else:
         typer.echo(page)
     progress.require_success(view)
+
+
+def doctor(*, json: Json = False) -> None:
+    """Look at everything that a farm stands on, and say what to do.
+
+    Exits 78 if something does not work, 0 if all does, with or without warnings.
+    """
+    findings = doctors.examine(read_settings())
+    if json:
+        print_json({"worst": doctors.worst(findings).value, "findings": list(map(finding_record, findings))})
+    else:
+        for finding in findings:
+            advice = f"\n        {finding.advice}" if finding.advice else ""
+            typer.echo(f"{finding.level.value:<5} {finding.name}: {finding.found}{advice}")
+    if doctors.worst(findings) is doctors.Level.FAIL:
+        raise typer.Exit(InvalidSettings.exit_status)
 
 
 def _write_gallery(farm: Reelmill, batch: str, root: Path) -> Path:

@@ -14,6 +14,7 @@ import typer
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, Event, JobView, WorkerView
 from reelmill_producer.client import Clip
+from reelmill_producer.findings import Finding
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -105,6 +106,16 @@ def event_record(event: Event) -> dict[str, Any]:
         "job_id": event.job_id,
         "worker": event.worker,
         **event.fields,
+    }
+
+
+def finding_record(finding: Finding) -> dict[str, Any]:
+    """Return what the doctor found as plain data."""
+    return {
+        "check": finding.name,
+        "level": finding.level.value,
+        "found": finding.found,
+        "advice": finding.advice,
     }
 
 
