@@ -1,0 +1,167 @@
+"""Attention without mask or dropout as one operation, whatever kernel computes it, with a self-test of each kernel.
+
+Letters: l query tokens, s key tokens, n heads, d channels of a head. All tensors are (l, n, d): one clip at a time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from reelmill_common.errors import WorkerUnfit
+
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+LEAST_COSINE = 0.995
+"""What a kernel must reach against float32 in the self-test. 8-bit kernels reach 0.998 and more when they are right."""
+TEST_SHAPE = (4096, 12, 128)
+"""Tokens, heads and channels of the self-test: the model's heads, enough tokens for every block of a kernel."""
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q, k, v))  # (1, n, l, d)
+    return F.scaled_dot_product_attention(q, k, v).squeeze(0).transpose(0, 1)  # (l, n, d)
+
+
+def _sdpa_with(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    with sdpa_kernel(backend):
+        return _sdpa(q, k, v)
+
+
+def _sage1(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    sage = importlib.import_module("sageattention")
+    # 1.0.6 takes the mean off the keys in place, and (1, l, n, d) is its NHD layout.
+    out: Tensor = sage.sageattn(q.unsqueeze(0), k.clone().unsqueeze(0), v.unsqueeze(0), tensor_layout="NHD")
+    return out.squeeze(0)
+
+
+def _sage2(function: str, options: dict[str, str], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    sage = importlib.import_module("sageattention")
+    call: Callable[..., Tensor] = getattr(sage, function)
+    return call(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), tensor_layout="NHD", **options).squeeze(0)
+
+
+def _sage2_kernel(function: str, **options: str) -> Kernel:
+    return partial(_sage2, f"sageattn_qk_int8_pv_{function}", options)
+
+
+KERNELS: dict[str, Kernel] = {
+    "sdpa": _sdpa,
+    "sdpa-flash": partial(_sdpa_with, SDPBackend.FLASH_ATTENTION),
+    "sdpa-cudnn": partial(_sdpa_with, SDPBackend.CUDNN_ATTENTION),
+    "sage1": _sage1,
+    "sage2-triton": _sage2_kernel("fp16_triton"),
+    "sage2-fp16": _sage2_kernel("fp16_cuda", pv_accum_dtype="fp32"),
+    "sage2-fp16-mixed": _sage2_kernel("fp16_cuda", pv_accum_dtype="fp16+fp32"),
+    "sage2-fp8": _sage2_kernel("fp8_cuda", pv_accum_dtype="fp32+fp16"),
+    "sage2-fp8-warp": _sage2_kernel("fp8_cuda", pv_accum_dtype="fp32+fp16", qk_quant_gran="per_warp"),
+    "sage2-fp8-sm90": _sage2_kernel("fp8_cuda_sm90", pv_accum_dtype="fp32+fp32"),
+}
+"""Every kernel by the name that plans use. `sage2` is SageAttention 2.1 or newer, `sage1` its release 1.0.6."""
+
+
+@torch.library.custom_op("reelmill::attention", mutates_args=())
+def attention(q: Tensor, k: Tensor, v: Tensor, kernel: str) -> Tensor:
+    """Return softmax(q k^T / sqrt(d)) v, (l, n, d) contiguous, in q's dtype.
+
+    An operation of its own, so that a compiled block holds it as one node: Sage's wrappers switch devices and call
+    extensions that the compiler cannot see through.
+
+    Args:
+        q: (l, n, d); the last axis contiguous.
+        k: (s, n, d), likewise.
+        v: (s, n, d), likewise.
+        kernel: A name of `KERNELS`.
+    """
+    return KERNELS[kernel](q, k, v).contiguous()
+
+
+@attention.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, kernel: str) -> Tensor:  # noqa: ARG001 - the signature of the operation
+    return q.new_empty(q.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the self-test found about one kernel.
+
+    Attributes:
+        cosine: Likeness to float32, 0 to 1; 0 if the kernel did not run.
+        error: Why it is not to be used, or "".
+    """
+
+    kernel: str
+    cosine: float
+    error: str
+
+    @property
+    def fit(self) -> bool:
+        """Whether the kernel may be used."""
+        return not self.error
+
+
+def probe(kernel: str, *, device: str, shape: tuple[int, int, int] = TEST_SHAPE) -> Verdict:
+    """Run a kernel on random input and compare it with the plain one in float32."""
+    q, k, v = _probe_input(device, shape)
+    wanted = _sdpa(q.float(), k.float(), v.float())
+    try:
+        got = attention(q, k, v, kernel).float()
+    # A kernel may fail in any way there is: not built, wrong architecture, wrong driver. Each is a reason to pass on.
+    except Exception as err:  # noqa: BLE001
+        return Verdict(kernel=kernel, cosine=0.0, error=f"{type(err).__name__}: {str(err).splitlines()[0][:200]}")
+    if not bool(got.isfinite().all()):
+        return Verdict(kernel=kernel, cosine=0.0, error="its output is not finite")
+    cosine = float(F.cosine_similarity(got.flatten(), wanted.flatten(), dim=0))
+    error = "" if cosine >= LEAST_COSINE else f"cosine {cosine:.4f} against float32, below {LEAST_COSINE}"
+    return Verdict(kernel=kernel, cosine=cosine, error=error)
+
+
+def _probe_input(device: str, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator("cpu").manual_seed(1)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    q, k, v = (torch.randn(shape, generator=generator) for _ in range(3))
+    # Real keys have a large mean a channel; a kernel that does not take it off shows it here.
+    k = k + 2 * torch.randn(shape[1:], generator=generator)
+    # Peaked rows, as in a trained model: with flat ones any kernel returns the mean of v.
+    return tuple(x.to(device, dtype) for x in (3 * q, k, v))  # type: ignore[return-value]  # three of three
+
+
+def first_fit(candidates: Sequence[str], *, device: str) -> tuple[str, tuple[str, ...]]:
+    """Return the first kernel that passes its self-test, and why each before it did not.
+
+    Raises:
+        WorkerUnfit: None passes, so the GPU or its driver is broken.
+    """
+    complaints: list[str] = []
+    for kernel in candidates:
+        verdict = probe(kernel, device=device)
+        if verdict.fit:
+            return kernel, tuple(complaints)
+        complaints.append(f"attention {kernel} failed its self-test: {verdict.error}")
+    raise WorkerUnfit("no attention kernel works here: " + "; ".join(complaints))
+
+
+def sage_version() -> str:
+    """Return the version of the `sageattention` that imports here, or ""."""
+    try:
+        sage: Any = importlib.import_module("sageattention")
+    except Exception:  # noqa: BLE001 - a wheel for another torch or GPU fails to load in many ways
+        return ""
+    return _release(sage)
+
+
+def _release(sage: Any) -> str:
+    try:
+        return importlib.metadata.version("sageattention")
+    except importlib.metadata.PackageNotFoundError:
+        # Run from a build folder: only 2.x has the kernels by name.
+        return "2.2.0" if hasattr(sage, "sageattn_qk_int8_pv_fp16_cuda") else "1.0.6"
