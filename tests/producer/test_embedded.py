@@ -1,0 +1,202 @@
+"""The embedded farm: real processes on this machine, found by other commands, stopped in order, gone on with.
+
+The renderer is the one of fixed duration: what is tested here is who starts, finds and stops whom.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import Running, program, started
+from fixtures.valkey import wait_for
+from reelmill_common.settings import Settings
+from reelmill_producer import state_file
+from reelmill_producer.embedded import has_run
+from reelmill_producer.state_file import FarmRecord
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """Settings of an embedded farm of the test's own."""
+    settings = Settings(
+        state_dir=tmp_path / "state", profile="tiny", renderer="fixed:0.1", tick_s=0.2, lease_s=5.0, log_format="json"
+    )
+    return settings.to_env()
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Path:
+    file = tmp_path / "night.csv"
+    file.write_text("id,prompt,frames\n" + "".join(f"clip-{n},a fox crosses river {n},5\n" for n in range(6)))
+    return file
+
+
+def state_dir(env: Mapping[str, str]) -> Path:
+    return Path(env["REELMILL_STATE_DIR"])
+
+
+def record_of(env: Mapping[str, str]) -> FarmRecord:
+    return wait_for(lambda: state_file.running(state_dir(env)), what="a running farm")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def server_runs(env: Mapping[str, str]) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int((state_dir(env) / "valkey" / "port").read_text()))) == 0
+
+
+def until_ready(up: Running) -> None:
+    up.wait_for_line("ready; `reelmill submit FILE`")
+
+
+def test_render_brings_its_own_farm_and_takes_it_away_again(env: dict[str, str]) -> None:
+    arguments = ("render", "a red fox", "--frames", "5", "--seeds", "1..2", "--json")
+
+    first = program(*arguments, env=env)
+    log_size = (state_dir(env) / "worker.log").stat().st_size
+    again = program(*arguments, env=env)
+
+    jobs = [json.loads(line) for line in first.out.splitlines()]
+    assert (first.status, again.status) == (0, 0)
+    assert [(job["spec"]["seed"], job["state"], job["attempts"]) for job in jobs] == [
+        (1, "succeeded", 1),
+        (2, "succeeded", 1),
+    ]
+    for job in jobs:
+        assert (state_dir(env) / "clips" / job["clip"]["key"]).stat().st_size == job["clip"]["size_bytes"]
+    assert [json.loads(line) for line in again.out.splitlines()] == jobs
+    assert (state_dir(env) / "worker.log").stat().st_size == log_size  # nothing was left to do: no worker was started
+    assert state_file.running(state_dir(env)) is None
+    assert not server_runs(env)
+
+
+def test_other_terminals_find_the_farm_of_up(env: dict[str, str], night: Path) -> None:
+    with started("up", env=env) as up:
+        until_ready(up)
+        second = program("up", env=env)
+        waited = program("submit", str(night), "--wait", "--json", env=env)
+        status = json.loads(program("status", "--json", env=env).out)
+        mode = stat.S_IMODE((state_dir(env) / "farm.json").stat().st_mode)
+        record = record_of(env)
+        up.interrupt()
+        ended = up.wait()
+
+    assert second.status == 0
+    assert "a farm runs in" in second.err
+    assert json.loads(waited.out)["counts"]["succeeded"] == 6
+    assert [worker["state"] for worker in status["workers"]] == ["ready"]
+    assert mode == 0o600
+    assert ended == 0
+    assert not is_alive(record.worker_pid)
+    assert not server_runs(env)
+    for said in (up.out, up.err, second.out, second.err, waited.err):
+        assert "redis://" not in said  # the URL holds the password
+
+
+def test_an_interrupted_farm_is_gone_on_with(env: dict[str, str], night: Path) -> None:
+    slow = env | {"REELMILL_RENDERER": "fixed:1.5"}
+    with started("submit", str(night), "--wait", env=slow) as first:
+        first.wait_for_line("clip-0 stored")
+        first.interrupt(signal.SIGTERM)
+        first_status = first.wait()
+    between = json.loads(program("status", "night", "--json", env=env).out)
+
+    with started("up", env=env) as up:
+        until_ready(up)
+        watched = program("watch", "night", env=env)
+        after = json.loads(program("status", "night", "--json", env=env).out)
+        up.interrupt()
+        up.wait()
+
+    assert first_status == 130
+    assert "the clip in hand is finished first" in first.err
+    assert 0 < between["counts"]["succeeded"] < 6
+    assert between["counts"]["running"] == 0
+    assert between["remaining"] == 6 - between["counts"]["succeeded"]
+    assert watched.status == 0
+    assert after["outcome"] == "succeeded"
+
+
+def test_a_farm_whose_process_was_killed_is_taken_over(env: dict[str, str], night: Path) -> None:
+    with started("up", env=env) as up:
+        until_ready(up)
+        orphan = record_of(env).worker_pid
+        os.kill(up.process.pid, signal.SIGKILL)
+        up.wait()
+        survived = is_alive(orphan)
+        done = program("submit", str(night), "--wait", "--json", env=env)
+
+    assert survived
+    assert done.status == 0
+    assert json.loads(done.out)["counts"]["succeeded"] == 6
+    assert not is_alive(orphan)
+
+
+def test_a_worker_that_is_unfit_ends_the_wait(env: dict[str, str], night: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    unfit = env | {"REELMILL_STORE_URL": (tmp_path / "file" / "clips").as_uri()}
+
+    ran = program("submit", str(night), "--wait", env=unfit)
+
+    assert ran.status == 69
+    assert "the worker has ended with status 69" in ran.err
+    assert "is not a folder" in ran.err
+    assert "What waits is kept" in ran.err
+
+
+def test_a_submit_without_a_farm_is_kept_for_the_next_one(env: dict[str, str], night: Path) -> None:
+    ran = program("submit", str(night), env=env)
+    watch = program("watch", "night", env=env)
+
+    assert (ran.status, ran.out) == (0, "night\n")
+    assert "no farm runs here; `reelmill up` renders what waits" in ran.err
+    assert watch.status == 75
+    assert "no farm runs; `reelmill up` goes on with it" in watch.err
+
+
+def test_asking_a_farm_that_never_ran_makes_none(env: dict[str, str]) -> None:
+    ran = program("status", env=env)
+
+    assert ran.status == 75
+    assert "no farm has run in" in ran.err
+    assert not has_run(state_dir(env))
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(env: dict[str, str], night: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    ran = program("submit", str(night), env=env | {"REELMILL_STATE_DIR": str(tmp_path / "file" / "state")})
+
+    assert ran.status == 78
+    assert "cannot write the state folder" in ran.err
+    assert "REELMILL_STATE_DIR" in ran.err
+
+
+def test_up_is_refused_where_the_farm_runs_elsewhere(settings: Settings) -> None:
+    ran = program("up", env=settings.to_env())
+
+    assert ran.status == 78
+    assert "REELMILL_REDIS_URL is set, so the farm runs elsewhere" in ran.err
+
+
+def test_a_model_that_is_not_there_is_told_with_how_to_get_it(env: dict[str, str]) -> None:
+    ran = program("render", "a fox", env=env | {"REELMILL_RENDERER": "model", "REELMILL_PROFILE": "fastwan-qad-fp8"})
+
+    assert ran.status == 78
+    assert "fetch it with `reelmill model pull`" in ran.err
