@@ -49,8 +49,8 @@ def test_every_candidate_is_a_kernel_and_the_last_needs_nothing_installed(card: 
     [
         pytest.param("RTX 4090", {"sage": ""}, "sdpa-flash", "sageattention does not import", id="no Sage"),
         pytest.param("RTX 4090", {"sage": "1.0.6"}, "sage1", "build 2.2 from source", id="Sage from the registry"),
-        pytest.param("H100", {"sage": "1.0.6"}, "sdpa-cudnn", "faster on sm90", id="cuDNN beats Sage 1"),
-        pytest.param("RTX 5090", {"sage": "1.0.6"}, "sdpa-cudnn", "no kernel for sm120", id="Sage 1 is too old"),
+        pytest.param("H100", {"sage": "1.0.6"}, "sdpa-cudnn", "nothing faster for sm90", id="cuDNN beats Sage 1"),
+        pytest.param("RTX 5090", {"sage": "1.0.6"}, "sdpa-cudnn", "nothing faster for sm120", id="Sage 1 is too old"),
         pytest.param("B200", {}, "sdpa-cudnn", "no kernel for sm100", id="no Sage kernel at all"),
         pytest.param("RTX 3090", {"triton": False}, "sdpa-flash", "needs Triton", id="Sage without Triton"),
     ],

@@ -48,21 +48,20 @@ def _class_entry(part: str) -> dict[str, Any]:
 
 
 def _transformer(config: dict[str, Any]) -> nn.Module:
-    from diffusers import WanTransformer3DModel  # noqa: PLC0415 - seconds to import, and not for every part
-
-    return cast("nn.Module", cast("Any", WanTransformer3DModel).from_config(config))
+    return cast(nn.Module, _library("diffusers").WanTransformer3DModel.from_config(config))
 
 
 def _vae(config: dict[str, Any]) -> nn.Module:
-    from diffusers import AutoencoderKLWan  # noqa: PLC0415 - as above
-
-    return cast("nn.Module", cast("Any", AutoencoderKLWan).from_config(config))
+    return cast(nn.Module, _library("diffusers").AutoencoderKLWan.from_config(config))
 
 
 def _text_encoder(config: dict[str, Any]) -> nn.Module:
-    from transformers import UMT5Config, UMT5EncoderModel  # noqa: PLC0415 - as above
+    transformers = _library("transformers")
+    return cast(nn.Module, transformers.UMT5EncoderModel(transformers.UMT5Config(**config))).eval()
 
-    return cast("nn.Module", UMT5EncoderModel(cast("Any", UMT5Config)(**config))).eval()
+
+def _library(name: str) -> Any:
+    return importlib.import_module(name)  # here and not above: each takes seconds, and not every part needs both
 
 
 _CLASSES = {

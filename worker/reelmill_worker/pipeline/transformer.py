@@ -191,9 +191,8 @@ class WanTransformer:
             mod = tables.blocks[layer]
             x, pending = self._run(x, pending, gate, mod, block, rope, (text.keys[layer], text.values[layer]))
             gate = mod[5]
-        _, x, _ = self._way.fusions.residual_norm(
-            x, pending, gate, tables.head[1], tables.head[0], self.config.eps, "none"
-        )
+        shift, scale = tables.head
+        _, x, _ = self._way.fusions.residual_norm(x, pending, gate, scale, shift, self.config.eps, "none")
         return self._unpatch(F.linear(x, *self._ends.head), grid)
 
     def _grid(self, latents: Tensor) -> tuple[int, int, int]:
