@@ -58,6 +58,7 @@ class S3Store:
         self._page_size = page_size
         self._attempts = attempts
         self._lock = threading.RLock()
+        self._session: boto3.session.Session | None = None
         self._clients: dict[tuple[Mode, int], S3Client] = {}
         self._findings: Findings | None = None
 
@@ -155,7 +156,10 @@ class S3Store:
             chosen = mode or (self._findings.mode if self._findings else "when_required")
             which = (chosen, attempts or self._attempts)
             if which not in self._clients:
-                self._clients[which] = _connect(self._settings, self.place, *which)
+                with explained(self.place, "reading the credentials"):
+                    # A session of our own: boto3's default one is global and not safe in threads.
+                    self._session = self._session or boto3.session.Session()
+                self._clients[which] = _connect(self._session, self._settings, self.place, *which)
             return self._clients[which]
 
     def _name(self, key: str) -> str:
@@ -265,7 +269,7 @@ def _disposition(key: str) -> str:
     return f'inline; filename="{file_name(key)}"'
 
 
-def _connect(settings: Settings, place: Place, mode: Mode, attempts: int) -> S3Client:
+def _connect(session: boto3.session.Session, settings: Settings, place: Place, mode: Mode, attempts: int) -> S3Client:
     bundle = settings.s3_ca_bundle
     if bundle and not Path(bundle).is_file():
         raise StoreRefused(f"REELMILL_S3_CA_BUNDLE={bundle!r} is not a file; give the PEM file of the authority")
@@ -281,8 +285,7 @@ def _connect(settings: Settings, place: Place, mode: Mode, attempts: int) -> S3C
     )
     with explained(place, "preparing the connection"):
         try:
-            # A session of our own: boto3's default one is global and not safe in threads.
-            return boto3.session.Session().client(
+            return session.client(
                 "s3",
                 endpoint_url=settings.s3_endpoint or None,
                 region_name=settings.s3_region,
