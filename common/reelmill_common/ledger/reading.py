@@ -37,6 +37,8 @@ def jobs(server: Server, keys: Keys, ids: Sequence[str]) -> list[JobView]:
 
 def page(server: Server, keys: Keys, batch: str, states: Sequence[JobState], start: int, count: int) -> list[str]:
     """Return the ids of a page of a batch's jobs in some states (none: all), in the order of submission."""
+    if count < 1:
+        return []
     if not states:
         (ids,) = server.read([("LRANGE", keys.order(batch), start, start + count - 1)])
         return list(ids)

@@ -1,0 +1,293 @@
+"""The ledger's rules in plain Python: slow, obvious, one process. The state machine compares the real one with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from reelmill_common.jobs import Batch, JobState, RenderJob
+from reelmill_common.ledger import Orders, Refused, WorkerState
+
+QUEUED, DISPATCHED, RUNNING = JobState.QUEUED, JobState.DISPATCHED, JobState.RUNNING
+CANCEL_REQUESTED, CANCELLED = JobState.CANCEL_REQUESTED, JobState.CANCELLED
+SUCCEEDED, FAILED = JobState.SUCCEEDED, JobState.FAILED
+IN_FLIGHT = {DISPATCHED, RUNNING, CANCEL_REQUESTED}
+LEASED = {RUNNING, CANCEL_REQUESTED}
+
+
+@dataclass
+class ModelJob:
+    job: RenderJob
+    state: JobState = QUEUED
+    generation: int = 1
+    sent_priority: int = 0
+    attempts: int = 0
+    failures: int = 0
+    worker: str = ""
+    stage: str = ""
+    lease_over: bool = False
+    error_code: str = ""
+
+
+@dataclass
+class ModelBatch:
+    policy: Batch
+    priority: int
+    paused: bool = False
+    jobs: list[ModelJob] = field(default_factory=list)
+    finish_times: dict[str, float] = field(default_factory=dict)
+
+    def waiting(self, lane: str) -> list[ModelJob]:
+        return [job for job in self.jobs if job.state is QUEUED and job.job.lane == lane]
+
+    def in_flight(self) -> int:
+        return sum(job.state in IN_FLIGHT for job in self.jobs)
+
+
+@dataclass
+class ModelWorker:
+    lane: str
+    state: WorkerState = WorkerState.STARTING
+
+
+class LedgerModel:
+    """Holds everything, asks no clock: a lease is over when the test says so."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self.max_attempts = max_attempts
+        self.batches: dict[str, ModelBatch] = {}
+        self.jobs: dict[str, ModelJob] = {}
+        self.workers: dict[str, ModelWorker] = {}
+        self.start_times: dict[tuple[str, int], dict[str, float]] = {}
+        self.virtual_now: Counter[tuple[str, int]] = Counter()
+
+    # -- producer
+
+    def conflicting(self, jobs: Iterable[RenderJob]) -> bool:
+        return any(job.job_id in self.jobs and self.jobs[job.job_id].job.spec != job.spec for job in jobs)
+
+    def submit(self, policy: Batch, jobs: Iterable[RenderJob]) -> int:
+        added = {job.job_id: job for job in jobs if job.job_id not in self.jobs}
+        if added:
+            batch = self.batches.setdefault(policy.name, ModelBatch(policy, policy.priority))
+            batch.jobs += [ModelJob(job) for job in added.values()]
+            self.jobs |= {job.job.job_id: job for job in batch.jobs}
+        self.settle()
+        return len(added)
+
+    def cancel(self, jobs: Iterable[ModelJob]) -> int:
+        touched = 0
+        for job in jobs:
+            if job.state in (QUEUED, DISPATCHED):
+                self.end(job, CANCELLED)
+                touched += 1
+            elif job.state is RUNNING:
+                job.state = CANCEL_REQUESTED
+                touched += 1
+        self.settle()
+        return touched
+
+    def pause(self, name: str) -> None:
+        self.batches[name].paused = True
+        self.take_back_sent(name)
+
+    def resume(self, name: str) -> None:
+        self.batches[name].paused = False
+        self.settle()
+
+    def prioritize(self, name: str, priority: int) -> None:
+        batch = self.batches[name]
+        if batch.priority == priority:
+            return
+        for start_times in self.start_times.values():
+            start_times.pop(name, None)
+        batch.finish_times.clear()
+        batch.priority = priority
+        self.take_back_sent(name)
+
+    def take_back_sent(self, name: str) -> None:
+        for job in self.batches[name].jobs:
+            if job.state is DISPATCHED:
+                self.requeue(job)
+        self.settle()
+
+    def retry_failed(self, name: str) -> int:
+        again = [job for job in self.batches[name].jobs if job.state in (FAILED, CANCELLED)]
+        for job in again:
+            job.failures = 0
+            self.requeue(job)
+        self.settle()
+        return len(again)
+
+    # -- dispatch
+
+    def settle(self) -> None:
+        """Let batches that may run join their lanes at the virtual time of now; take out those that may not."""
+        for name, batch in self.batches.items():
+            cap = batch.policy.max_in_flight
+            open_ = not batch.paused and (not cap or batch.in_flight() < cap)
+            for lane in {job.job.lane for job in batch.jobs}:
+                key = (lane, batch.priority)
+                start_times = self.start_times.setdefault(key, {})
+                if not (open_ and batch.waiting(lane)):
+                    start_times.pop(name, None)
+                elif name not in start_times:
+                    start_times[name] = max(batch.finish_times.get(lane, 0.0), self.virtual_now[key])
+
+    def pump(self, lane: str, depth: int) -> list[tuple[str, int, int]]:
+        ready = sum(worker.lane == lane and worker.state is WorkerState.READY for worker in self.workers.values())
+        chosen = []
+        for priority in range(9, -1, -1):
+            key = (lane, priority)
+            while self.start_times.get(key) and self.sent(lane, priority) < depth * ready:
+                start, name = min((start, name) for name, start in self.start_times[key].items())
+                batch = self.batches[name]
+                job = batch.waiting(lane)[0]
+                job.state, job.sent_priority = DISPATCHED, priority
+                self.virtual_now[key] = start
+                finish = start + 1 / batch.policy.weight
+                batch.finish_times[lane] = self.start_times[key][name] = finish
+                self.settle()
+                chosen.append((job.job.job_id, job.generation, priority))
+        return chosen
+
+    def sent(self, lane: str, priority: int) -> int:
+        return sum(
+            job.state is DISPATCHED and job.job.lane == lane and job.sent_priority >= priority
+            for job in self.jobs.values()
+        )
+
+    def reap(self, *, messages_vanished: bool) -> int:
+        count = 0
+        for job in self.jobs.values():
+            if job.state in LEASED and job.lease_over:
+                self.attempt_failed(job, "worker_lost", retryable=True)
+                count += 1
+            elif job.state is DISPATCHED and messages_vanished:
+                self.requeue(job)
+                count += 1
+        self.settle()
+        return count
+
+    # -- attempts
+
+    def claim(self, job_id: str, generation: int, worker: str) -> int | Refused:
+        job = self.jobs[job_id]
+        if job.state is QUEUED and self.batches[job.job.batch].paused:
+            return Refused.HELD
+        if job.generation != generation:
+            return Refused.STALE
+        if job.state is not DISPATCHED:
+            return Refused.NOT_DISPATCHED
+        known = self.workers.get(worker)
+        if not known or known.state is not WorkerState.READY or known.lane != job.job.lane:
+            self.requeue(job)
+            self.settle()
+            return Refused.UNFIT
+        job.state, job.worker, job.lease_over = RUNNING, worker, False
+        job.attempts += 1
+        return job.attempts
+
+    def leased(self, job_id: str, token: int) -> ModelJob | None:
+        job = self.jobs[job_id]
+        return job if job.state in LEASED and job.attempts == token else None
+
+    def renew(self, job_id: str, token: int, stage: str = "", *, lease_over: bool = False) -> Orders:
+        job = self.leased(job_id, token)
+        if job is None:
+            return Orders.LOST
+        job.lease_over = lease_over
+        job.stage = stage or job.stage
+        return Orders.CANCEL if job.state is CANCEL_REQUESTED else Orders.CONTINUE
+
+    def finish(self, job_id: str, token: int) -> bool:
+        job = self.leased(job_id, token)
+        if job is None:
+            return self.jobs[job_id].state is SUCCEEDED and self.jobs[job_id].attempts == token
+        self.end(job, SUCCEEDED)
+        return True
+
+    def fail(self, job_id: str, token: int, code: str, *, retryable: bool) -> JobState | None:
+        job = self.leased(job_id, token)
+        if job is None:
+            return None
+        self.attempt_failed(job, code, retryable=retryable)
+        self.settle()
+        return job.state
+
+    def cancelled(self, job_id: str, token: int) -> bool:
+        job = self.jobs[job_id]
+        if job.attempts == token and job.state is CANCEL_REQUESTED:
+            self.end(job, CANCELLED)
+        return job.attempts == token and job.state is CANCELLED
+
+    def release(self, job_id: str, token: int) -> bool:
+        job = self.leased(job_id, token)
+        if job is None:
+            return False
+        self.give_back(job)
+        self.settle()
+        return True
+
+    def attempt_failed(self, job: ModelJob, code: str, *, retryable: bool) -> None:
+        job.error_code = code
+        if job.state is CANCEL_REQUESTED:
+            self.end(job, CANCELLED)
+            return
+        job.failures += 1
+        if retryable and job.failures < self.max_attempts:
+            self.requeue(job)
+        else:
+            self.end(job, FAILED)
+
+    def give_back(self, job: ModelJob) -> None:
+        if job.state is CANCEL_REQUESTED:
+            self.end(job, CANCELLED)
+        else:
+            self.requeue(job)
+
+    def requeue(self, job: ModelJob) -> None:
+        job.state, job.stage = QUEUED, ""
+        job.generation += 1
+
+    def end(self, job: ModelJob, state: JobState) -> None:
+        job.state, job.stage = state, ""
+        job.generation += state is CANCELLED
+        self.settle()
+
+    # -- workers
+
+    def held(self, worker: str) -> list[ModelJob]:
+        return [job for job in self.jobs.values() if job.state in LEASED and job.worker == worker]
+
+    def register(self, worker: str, lane: str) -> None:
+        for job in self.held(worker):
+            self.attempt_failed(job, "worker_lost", retryable=True)
+        known = self.workers.get(worker)
+        quarantined = known is not None and known.state is WorkerState.QUARANTINED
+        self.workers[worker] = ModelWorker(lane, WorkerState.QUARANTINED if quarantined else WorkerState.STARTING)
+        self.settle()
+
+    def ready(self, worker: str) -> None:
+        if self.workers[worker].state is WorkerState.STARTING:
+            self.workers[worker].state = WorkerState.READY
+
+    def quarantine(self, worker: str) -> None:
+        self.workers[worker].state = WorkerState.QUARANTINED
+
+    def forgive(self, worker: str) -> None:
+        if self.workers[worker].state is WorkerState.QUARANTINED:
+            self.workers[worker].state = WorkerState.STARTING
+
+    def draining(self, worker: str) -> None:
+        if self.workers[worker].state is not WorkerState.QUARANTINED:
+            self.workers[worker].state = WorkerState.DRAINING
+
+    def retire(self, worker: str) -> None:
+        for job in self.held(worker):
+            self.give_back(job)
+        known = self.workers.get(worker)
+        if known and known.state is not WorkerState.QUARANTINED:
+            del self.workers[worker]
+        self.settle()

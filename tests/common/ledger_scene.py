@@ -1,0 +1,54 @@
+"""Small scenes for the ledger's tests: some jobs, a ready worker, an attempt under way."""
+
+from __future__ import annotations
+
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
+from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result
+
+LANE = "tiny"
+WORKER = "gpu0@test"
+LEASE_S = 600.0
+
+
+def make_jobs(batch: str, count: int, *, start: int = 0, lane: str = LANE) -> list[RenderJob]:
+    return [
+        RenderJob(batch=batch, row=f"r{row}", spec=RenderSpec(prompt=f"clip {row} of {batch}", profile=lane))
+        for row in range(start, start + count)
+    ]
+
+
+def submit(ledger: Ledger, batch: str, count: int, *, priority: int = 5, weight: int = 1, cap: int = 0) -> list[str]:
+    jobs = make_jobs(batch, count)
+    ledger.submit(Batch(name=batch, priority=priority, weight=weight, max_in_flight=cap), jobs)
+    return [job.job_id for job in jobs]
+
+
+def start_worker(ledger: Ledger, worker: str = WORKER, lane: str = LANE) -> None:
+    ledger.register(worker, lane, {"pid": 1})
+    ledger.ready(worker, {"pid": 1, "device": "cpu"})
+
+
+def claim(ledger: Ledger, item: Dispatch, *, worker: str = WORKER, lease_s: float = LEASE_S) -> Claimed:
+    answer = ledger.claim(item.job_id, item.generation, worker, lease_s=lease_s)
+    assert isinstance(answer, Claimed), answer
+    return answer
+
+
+def begin(ledger: Ledger, *, lease_s: float = LEASE_S) -> Claimed:
+    """Pump one job and claim it."""
+    (item,) = ledger.pump(LANE, depth=1)
+    return claim(ledger, item, lease_s=lease_s)
+
+
+def order_of(ledger: Ledger, count: int) -> list[str]:
+    """Run that many jobs one by one; return the batches that they came from."""
+    batches: list[str] = []
+    for _ in range(count):
+        claimed = begin(ledger)
+        ledger.finish(claimed.job_id, claimed.token, make_result())
+        batches.append(claimed.batch)
+    return batches
+
+
+def make_result(key: str = "night/r0.mp4") -> Result:
+    return Result(key=key, sha256="ab" * 32, size_bytes=1234, latents_sha256="cd" * 32, seconds={"denoise": 1.5})
