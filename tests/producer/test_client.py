@@ -1,0 +1,191 @@
+"""The SDK: submitting, following and steering from Python."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+import pytest
+
+from fixtures.hand import Hand
+from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerUnavailable, NotFound
+from reelmill_common.jobs import Batch, JobState, RenderSpec
+from reelmill_common.ledger import Ledger, Submitted
+from reelmill_common.settings import Settings
+from reelmill_producer.client import Reelmill
+from reelmill_producer.obstacles import obstacle
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Reelmill]:
+    with Reelmill(settings) as client:
+        yield client
+
+
+def test_it_connects_by_the_environment(settings: Settings) -> None:
+    with Reelmill.from_env(settings.to_env()) as client:
+        assert client.batches() == []
+
+
+def test_a_wrong_environment_is_refused() -> None:
+    with pytest.raises(InvalidSettings, match="REELMILL_REDIS is unknown"):
+        Reelmill.from_env({"REELMILL_REDIS": "redis://x"})
+
+
+def test_without_a_url_and_without_a_running_farm_it_says_what_to_do(settings: Settings) -> None:
+    with pytest.raises(LedgerUnavailable, match=r"no farm runs in .*; start one with `reelmill up`"):
+        Reelmill.from_env({"REELMILL_STATE_DIR": str(settings.state_dir)})
+
+
+def test_a_prompt_becomes_a_job_of_the_default_profile(client: Reelmill) -> None:
+    job = client.job(client.submit("a red fox", batch="sdk"))
+
+    assert (job.state, job.spec) == (JobState.QUEUED, RenderSpec(prompt="a red fox", profile="tiny"))
+
+
+def test_submitting_the_same_spec_names_the_same_job(client: Reelmill) -> None:
+    spec = RenderSpec(prompt="a red fox", profile="tiny")
+
+    assert client.submit(spec, batch="sdk") == client.submit(spec, batch="sdk")
+    assert client.batch("sdk").total == 1
+
+
+def test_many_rows_of_every_kind_are_submitted_at_once(client: Reelmill) -> None:
+    rows = ["a fox", RenderSpec(prompt="an owl", profile="tiny"), {"id": "hare", "prompt": "a hare", "seed": "7"}]
+
+    submitted = client.submit_many([*rows, "a fox"], batch=Batch(name="sdk", priority=8))
+
+    assert submitted == Submitted(added=3, unchanged=0)
+    assert client.batch("sdk").priority == 8
+    assert [job.spec.seed for job in client.jobs("sdk")] == [1024, 1024, 7]
+
+
+def test_an_iterator_is_taken_too(client: Reelmill) -> None:
+    client.submit_many(["a fox"], batch="sdk")
+
+    assert client.submit_many((f"a fox {n}" for n in range(3)), batch="sdk") == Submitted(added=3, unchanged=0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        pytest.param(["a fox", ""], InvalidJob, "prompt is empty", id="empty prompt"),
+        pytest.param([{"prompt": "a fox", "sede": 1}], InvalidJob, "unknown field sede", id="unknown field"),
+        pytest.param(
+            [{"id": "a", "prompt": "fox"}, {"id": "a", "prompt": "owl"}],
+            JobConflict,
+            "row 'a' is given twice",
+            id="twice",
+        ),
+    ],
+)
+def test_one_wrong_row_submits_nothing(
+    client: Reelmill, rows: list[object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        client.submit_many(rows, batch="sdk")  # type: ignore[arg-type]
+
+    assert client.batches() == []
+
+
+def test_a_row_that_changed_is_refused_before_anything_is_added(client: Reelmill) -> None:
+    client.submit_many([{"id": f"row-{n}", "prompt": "fox", "seed": n} for n in range(600)], batch="sdk")
+    rows = [{"id": f"row-{n}", "prompt": "fox", "seed": n} for n in range(700)]
+    rows[599]["seed"] = 7
+
+    with pytest.raises(JobConflict, match="has row-599 already"):
+        client.submit_many(rows, batch="sdk")
+
+    assert client.batch("sdk").total == 600
+
+
+def test_an_idle_worker_gets_its_job_at_once(client: Reelmill, hand: Hand) -> None:
+    client.submit("a fox", batch="sdk")
+
+    assert client.batch("sdk").counts[JobState.DISPATCHED] == 1
+
+
+def test_a_watch_ends_with_its_batch(client: Reelmill, hand: Hand) -> None:
+    client.submit_many(["a fox", "an owl"], batch="sdk")
+    client.submit("another", batch="other")
+    worker = threading.Thread(target=lambda: [hand.finish(hand.claim()) for _ in range(3)])
+    worker.start()
+
+    events = list(client.watch("sdk"))
+
+    worker.join()
+    assert {event.batch for event in events} == {"sdk"}
+    assert [event.name for event in events].count("job.finished") == 2
+    assert events[-1].name == "batch.finished"
+
+
+def test_a_watch_goes_on_after_an_event(client: Reelmill, hand: Hand) -> None:
+    client.submit("a fox", batch="sdk")
+    hand.finish(hand.claim())
+    events = list(client.watch("sdk"))
+
+    assert list(client.watch("sdk", after=events[1].event_id)) == events[2:]
+
+
+def test_a_wait_ends_with_its_time(client: Reelmill) -> None:
+    client.submit("a fox", batch="sdk")
+
+    assert client.wait("sdk", timeout_s=0.1).remaining == 1
+
+
+def test_clips_come_with_links_that_open(client: Reelmill, hand: Hand) -> None:
+    client.submit_many(["a fox", "an owl"], batch="sdk")
+    claimed = hand.claim()
+    hand.finish(claimed)
+
+    (clip,) = client.clips("sdk")
+
+    with urlopen(clip.url) as opened:
+        assert opened.read() == b"MP4 of " + claimed.row.encode()
+    assert client.store.head(clip.poster_key) is not None
+    assert client.store.head(clip.manifest_key) is not None
+
+
+def test_a_job_without_a_clip_says_so(client: Reelmill) -> None:
+    job = client.job(client.submit("a fox", batch="sdk"))
+
+    with pytest.raises(NotFound, match="is queued and has no clip"):
+        client.clip(job)
+
+
+def test_status_takes_a_batch_or_a_job(client: Reelmill) -> None:
+    job_id = client.submit("a fox", batch="sdk")
+
+    assert client.status("sdk") == client.batch("sdk")
+    assert client.status(job_id) == client.job(job_id)
+
+
+def test_a_long_batch_is_read_page_by_page(client: Reelmill) -> None:
+    client.submit_many([f"a fox {n}" for n in range(2500)], batch="sdk")
+
+    assert len({job.job_id for job in client.jobs("sdk")}) == 2500
+
+
+def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
+    client.submit("a fox", batch="sdk")
+    nobody = obstacle(client, "sdk")
+    ledger.register("cpu0@test", "tiny", {})
+    starting = obstacle(client, "sdk")
+    ledger.quarantine("cpu0@test", "the canary came out black")
+    unfit = obstacle(client, "sdk")
+    client.pause("sdk")
+    paused = obstacle(client, "sdk")
+
+    assert nobody == "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`"
+    assert starting == "a worker for lane tiny is starting"
+    assert "quarantined: the canary came out black" in unfit
+    assert "batch sdk is paused; `reelmill resume sdk`" in paused
+
+
+def test_what_runs_has_no_obstacle(client: Reelmill, hand: Hand) -> None:
+    client.submit_many(["a fox", "an owl"], batch="sdk")
+    waiting_for_a_ready_worker = obstacle(client, "sdk")
+    hand.claim()
+
+    assert (waiting_for_a_ready_worker, obstacle(client, "sdk")) == ("", "")
