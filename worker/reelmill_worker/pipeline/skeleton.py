@@ -48,16 +48,16 @@ def _class_entry(part: str) -> dict[str, Any]:
 
 
 def _transformer(config: dict[str, Any]) -> nn.Module:
-    return cast(nn.Module, _library("diffusers").WanTransformer3DModel.from_config(config))
+    return cast("nn.Module", _library("diffusers").WanTransformer3DModel.from_config(config))
 
 
 def _vae(config: dict[str, Any]) -> nn.Module:
-    return cast(nn.Module, _library("diffusers").AutoencoderKLWan.from_config(config))
+    return cast("nn.Module", _library("diffusers").AutoencoderKLWan.from_config(config))
 
 
 def _text_encoder(config: dict[str, Any]) -> nn.Module:
     transformers = _library("transformers")
-    return cast(nn.Module, transformers.UMT5EncoderModel(transformers.UMT5Config(**config))).eval()
+    return cast("nn.Module", transformers.UMT5EncoderModel(transformers.UMT5Config(**config))).eval()
 
 
 def _library(name: str) -> Any:

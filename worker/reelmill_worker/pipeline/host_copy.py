@@ -1,0 +1,45 @@
+"""Bringing tensors from the GPU to the host while the GPU goes on working."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostCopy:
+    """A copy under way. On a CPU there is nothing to bring, and it is done at once.
+
+    Attributes:
+        target: Pinned memory, not to be read before `wait`; torch keeps freed pinned blocks, so later clips get them
+            without the cost of pinning 97 MB (81 frames of 832x480).
+        done: Recorded behind the copy.
+    """
+
+    target: Tensor
+    done: torch.cuda.Event | None
+
+    @classmethod
+    def start(cls, tensor: Tensor) -> HostCopy:
+        """Queue the copy behind what the GPU has been asked for so far."""
+        if not tensor.is_cuda:
+            return cls(tensor, None)
+        target = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        target.copy_(tensor, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types for it
+        done.record()
+        return cls(target, done)
+
+    def wait(self) -> Tensor:
+        """Return the copy, waiting for it if need be."""
+        if self.done is not None:
+            self.done.synchronize()
+        return self.target
+
+
+def finish(device: str) -> None:
+    """Wait until the GPU has done everything that it was asked for."""
+    if device != "cpu":
+        torch.cuda.current_stream().synchronize()

@@ -1,0 +1,84 @@
+"""A model folder's manifest: size and hash of each file, written when the files come, so that a model has one name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reelmill_common.errors import InvalidModel
+from reelmill_worker.pipeline import layout
+
+FORMAT = "reelmill-model"
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file without reading it into memory at once."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def listing(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Return size and hash by path relative to the folder."""
+    return {
+        file.relative_to(folder).as_posix(): {"size_bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        for file in sorted(files)
+    }
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files that make up a model; the quantised artifact has a manifest of its own."""
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and file.suffix in (".json", ".safetensors")
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and layout.TRANSFORMER_FP8 not in file.relative_to(folder).parts
+        and file != folder / layout.MANIFEST_FILE
+    ]
+
+
+def write_manifest(folder: Path, *, source: Mapping[str, Any]) -> None:
+    """Hash every file of a model and write its manifest.
+
+    Args:
+        folder: The model.
+        source: Where it comes from: repository and revision, or how it was made.
+    """
+    files = listing(folder, model_files(folder))
+    layout.write_json(folder / layout.MANIFEST_FILE, {"format": FORMAT, "source": dict(source), "files": files})
+
+
+def known_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and hash of a model's files: from its manifest, whose sizes are checked, or else by hashing them now.
+
+    Raises:
+        InvalidModel: A file that the manifest names is absent or has another size.
+    """
+    path = folder / layout.MANIFEST_FILE
+    if not path.is_file():
+        return listing(folder, model_files(folder))
+    files: object = layout.read_json(path).get("files")
+    if not isinstance(files, dict):
+        raise InvalidModel(f"{path} lists no files; download the model again (reelmill model pull)")
+    for name, wanted in files.items():
+        file = folder / name
+        # Whoever has the quantised artifact need not keep the 4 times larger transformer that it was made of.
+        if not file.is_file() and not (name.startswith(f"{layout.TRANSFORMER}/") and _has_artifact(folder)):
+            raise InvalidModel(f"{file} is missing; download the model again (reelmill model pull)")
+        if file.is_file() and file.stat().st_size != wanted["size_bytes"]:
+            got, want = file.stat().st_size, wanted["size_bytes"]
+            raise InvalidModel(f"{file} has {got} bytes where the manifest says {want}; download it again")
+    return files
+
+
+def _has_artifact(folder: Path) -> bool:
+    return (folder / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE).is_file()
+
+
+def digest(value: Any) -> str:
+    """Hash a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,149 @@
+"""The resident: a model that stays loaded and renders clip after clip, with one fallback for each way to fail."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+
+from reelmill_common.errors import BadOutput, OutOfMemory
+from reelmill_common.jobs import RenderSpec
+from reelmill_worker.pipeline.engine import Engine, OnStage, Rendered
+from reelmill_worker.pipeline.plan import Plan
+from reelmill_worker.pipeline.recipe import versions
+from reelmill_worker.pipeline.weights import ModelFolder
+
+log = structlog.get_logger(__name__)
+
+PLAIN_ATTENTION = "sdpa"
+
+CPU_THREADS = 1
+"""OpenMP's threads wait for each other by spinning: on two cores that others use too, a tiny clip of 81 frames took
+9.5 s with two threads and 0.5 s with one (our measurement). One thread also gives the same bits on every machine."""
+
+CANARY_PROMPT = "A small wooden boat drifts across a calm lake at sunrise, mist over the water, birds in the distance."
+CANARIES = {
+    # The shape that most jobs have, so that its graphs are compiled before the first of them.
+    "cuda": RenderSpec(prompt=CANARY_PROMPT),
+    "cpu": RenderSpec(prompt=CANARY_PROMPT, profile="tiny", frames=9),
+}
+"""By device: what a worker must render, twice alike, before it may take jobs."""
+
+
+class Resident:
+    """A model in memory, ready to render. One render at a time; not to be shared between threads."""
+
+    def __init__(self, folder: ModelFolder, *, plan: Plan) -> None:
+        """Load a checked model; `load` opens and checks it first."""
+        self._folder = folder
+        self._engine = Engine.load(folder, plan)
+        self._spares: dict[Plan, Engine] = {}
+
+    @classmethod
+    def load(cls, model_dir: Path, *, plan: Plan) -> Resident:
+        """Check a model folder and load it: a second for the tiny model, up to a minute for the real one.
+
+        Raises:
+            InvalidModel: The folder is incomplete, mis-shaped or unsafe.
+        """
+        started = time.monotonic()
+        if plan.device == "cpu":
+            torch.set_num_threads(CPU_THREADS)
+        resident = cls(ModelFolder.open(model_dir), plan=plan)
+        seconds = round(time.monotonic() - started, 3)
+        log.info("model.loaded", model_hash=resident.model_hash[:16], gpu=plan.gpu, seconds=seconds)
+        return resident
+
+    @property
+    def model_hash(self) -> str:
+        """One name for all weights and configs, 64 hexadecimal digits."""
+        return self._folder.model_hash
+
+    @property
+    def plan(self) -> Plan:
+        """How this machine renders now: another plan than at the start once the GPU ran out of memory."""
+        return self._engine.plan
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the pixels beside the spec, as JSON values."""
+        return {
+            "renderer": "model",
+            "model_hash": self.model_hash,
+            "plan": self.plan.describe(),
+            "versions": versions(),
+        }
+
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> Rendered:
+        """Render one clip. What `on_stage` raises passes through, and the resident stays usable.
+
+        Bad output is tried once more with plain attention, for that clip; lack of memory once more on the low-memory
+        plan, which stays.
+
+        Raises:
+            PromptTooLong: The prompt has more than 512 tokens.
+            BadOutput: The output is black, frozen, too short or not finite, also with plain attention.
+            OutOfMemory: Also the low-memory plan does not fit.
+        """
+        try:
+            return self._in_memory(spec, on_stage)
+        except BadOutput as err:
+            plain = self._plain_plan(str(err))
+            if plain is None:
+                raise
+            log.warning("render.fell_back", to=PLAIN_ATTENTION, reason=str(err))
+            return self._spare(plain).render(spec, on_stage)
+
+    def canary(self) -> Rendered:
+        """Render a fixed job twice, check it, and return the second: it is also the time of a warm render.
+
+        Raises:
+            BadOutput: The output is unusable, or the two differ, which a healthy GPU's never do.
+        """
+        spec = CANARIES[self.plan.device]
+        first, second = (self.render(spec, lambda _: None) for _ in range(2))
+        if first.latents_sha256 != second.latents_sha256:
+            raise BadOutput("two renders of one job differ; the GPU, its memory or a kernel is at fault")
+        return second
+
+    def _in_memory(self, spec: RenderSpec, on_stage: OnStage) -> Rendered:
+        try:
+            return self._engine.render(spec, on_stage)
+        except torch.OutOfMemoryError as err:
+            low = self.plan.low_memory()
+            if (low.text_encoder, low.decode_chunk) == (self.plan.text_encoder, self.plan.decode_chunk):
+                raise OutOfMemory(_first_line(err)) from err
+            log.warning("render.fell_back", to="low memory", reason=_first_line(err))
+        self._reload(low)
+        try:
+            return self._engine.render(spec, on_stage)
+        except torch.OutOfMemoryError as err:
+            raise OutOfMemory(f"also on the low-memory plan: {_first_line(err)}") from err
+
+    def _reload(self, plan: Plan) -> None:
+        """Load the model anew under another plan. The old one goes first: there is no room for both."""
+        del self._engine
+        self._spares.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._engine = Engine.load(self._folder, plan)
+
+    def _plain_plan(self, reason: str) -> Plan | None:
+        """The plan with the attention that has no tricks, or None where that is what failed."""
+        if self.plan.attention.startswith(PLAIN_ATTENTION):
+            return None
+        note = f"attention {PLAIN_ATTENTION} for this clip: {reason}"
+        return replace(self.plan, attention=PLAIN_ATTENTION, reasons=(*self.plan.reasons, note))
+
+    def _spare(self, plan: Plan) -> Engine:
+        key = replace(plan, reasons=())
+        if key not in self._spares:
+            self._spares[key] = Engine.load(self._folder, plan, text=self._engine.text)
+        return self._spares[key]
+
+
+def _first_line(err: BaseException) -> str:
+    return str(err).partition("\n")[0]

@@ -1,0 +1,136 @@
+"""A model folder on disk: checked as a whole before anything is loaded, then handed out part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from reelmill_common.errors import InvalidModel
+from reelmill_common.tokens import TokenCounter
+from reelmill_worker.pipeline import layout
+from reelmill_worker.pipeline.manifest import digest, known_files
+from reelmill_worker.pipeline.safetensors_file import TensorFiles, read_folder
+from reelmill_worker.pipeline.skeleton import skeleton
+from reelmill_worker.pipeline.tensor_check import check_decoder, check_part
+
+log = structlog.get_logger(__name__)
+
+CLASSES = {
+    layout.TRANSFORMER: "WanTransformer3DModel",
+    layout.TEXT_ENCODER: "UMT5EncoderModel",
+    layout.VAE: "AutoencoderKLWan",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a model: its config, and its tensors by diffusers' names, read when asked for."""
+
+    config: dict[str, Any]
+    tensors: TensorFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """A folder in the diffusers layout whose every header has been checked.
+
+    Attributes:
+        transformer: From `transformer_fp8/` where that is there, else from `transformer/`.
+        model_hash: One name for all that decides the pixels, 64 hexadecimal digits.
+    """
+
+    root: Path
+    transformer: Part
+    text_encoder: Part
+    vae: Part
+    tiny_decoder: Part
+    tokens: TokenCounter
+    model_hash: str
+
+    @classmethod
+    def open(cls, root: Path) -> ModelFolder:
+        """Check a model folder: layout, configs, and every tensor's name, shape, dtype and extent.
+
+        Raises:
+            InvalidModel: Something is absent, of another model, cut off, or a pickle. The message names it.
+        """
+        if not root.is_dir():
+            raise InvalidModel(
+                f"{root} is no folder; make a model with `reelmill model tiny {root}` or download one with "
+                f"`reelmill model pull`"
+            )
+        _check_index(root)
+        files = known_files(root)
+        return cls(
+            root=root,
+            transformer=_open_transformer(root, files),
+            text_encoder=_open_part(root, layout.TEXT_ENCODER),
+            vae=_open_part(root, layout.VAE),
+            tiny_decoder=_open_decoder(root),
+            tokens=TokenCounter.open(root / layout.TOKENIZER_FILE),
+            model_hash=_model_hash(root, files),
+        )
+
+
+def _check_index(root: Path) -> None:
+    index = layout.read_json(root / layout.MODEL_INDEX_FILE)
+    for part, wanted in CLASSES.items():
+        entry = index.get(part)
+        got = entry[1] if isinstance(entry, list) and len(entry) == 2 else entry
+        if got != wanted:
+            raise InvalidModel(
+                f"{root / layout.MODEL_INDEX_FILE}: {part} is {got}, wanted {wanted}; "
+                f"only Wan 2.1 text-to-video models in the diffusers layout can be rendered"
+            )
+
+
+def _open_part(root: Path, part: str, *, folder: str = "") -> Part:
+    path = root / (folder or part)
+    config = layout.read_json(path / layout.CONFIG_FILE)
+    tensors = read_folder(path)
+    check_part(part, skeleton(part, config), tensors.entries)
+    return Part(config=config, tensors=tensors)
+
+
+def _open_transformer(root: Path, files: dict[str, dict[str, Any]]) -> Part:
+    artifact = root / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE
+    if not artifact.is_file():
+        return _open_part(root, layout.TRANSFORMER)
+    made_of = layout.read_json(artifact).get("source")
+    for name, entry in _of_part(files, layout.TRANSFORMER).items():
+        if not isinstance(made_of, dict) or made_of.get(name) != entry["sha256"]:
+            raise InvalidModel(
+                f"{artifact.parent} was made of another {name}; remove it and run `reelmill model quantize {root}`"
+            )
+    return _open_part(root, layout.TRANSFORMER, folder=layout.TRANSFORMER_FP8)
+
+
+def _open_decoder(root: Path) -> Part:
+    path = root / layout.TINY_DECODER
+    config = layout.read_json(path / layout.CONFIG_FILE)
+    if config.get("architecture") != "taehv":
+        raise InvalidModel(
+            f"{path / layout.CONFIG_FILE}: architecture is {config.get('architecture')!r}, wanted 'taehv'"
+        )
+    tensors = read_folder(path)
+    check_decoder(tensors.entries)
+    return Part(config=config, tensors=tensors)
+
+
+def _model_hash(root: Path, files: dict[str, dict[str, Any]]) -> str:
+    hashes = {name: entry["sha256"] for name, entry in files.items() if name.endswith((".safetensors", "config.json"))}
+    hashes |= {name: files[name]["sha256"] for name in [layout.TOKENIZER_FILE] if name in files}
+    artifact = root / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE
+    if artifact.is_file():
+        hashes = {name: value for name, value in hashes.items() if not name.startswith(f"{layout.TRANSFORMER}/")}
+        hashes[layout.TRANSFORMER_FP8] = digest(layout.read_json(artifact).get("files"))
+    return digest(hashes)
+
+
+def _of_part(files: dict[str, dict[str, Any]], part: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: entry for name, entry in files.items() if name.startswith(f"{part}/") and name.endswith(".safetensors")
+    }
