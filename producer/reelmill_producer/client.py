@@ -265,7 +265,8 @@ class Reelmill:
 
         Args:
             batch: Its name.
-            after: Go on after this event id; by default from the batch's first event that is still kept.
+            after: Go on after this event id, or after now (`$`); by default from the batch's first event that is
+                still kept.
 
         Raises:
             NotFound: No such batch.
@@ -280,6 +281,7 @@ class Reelmill:
             NotFound: No such batch.
         """
         view = self.ledger.batch(batch)
+        after = self.ledger.newest_event() if after == "$" else after
         after = after or f"{max(0, int(view.created_at * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
         while True:
             # The look at the batch comes first: what ended it is then surely in the events that follow.

@@ -351,9 +351,13 @@ class Ledger:
         """Return events after a stream id (`$`: only new ones, `0`: all that are kept), waiting up to `block_s`."""
         return reading.events(self._server, self._keys, after=after, block_s=block_s, count=count)
 
+    def newest_event(self) -> str:
+        """Return the id of the newest event: pass it as `after` to miss nothing that comes after this call."""
+        return reading.newest_event(self._server, self._keys)
+
     def follow(self, batch: str, *, after: str = "$") -> Iterator[Event]:
         """Yield a batch's events as they come, for ever."""
-        after = reading.newest_event(self._server, self._keys) if after == "$" else after
+        after = self.newest_event() if after == "$" else after
         while True:
             for event in self.events(after=after, block_s=FOLLOW_BLOCK_S):
                 after = event.event_id

@@ -86,9 +86,10 @@ def demo(
         session(own) as opened,
     ):
         report = rows.checked()
+        before = opened.farm.ledger.newest_event()
         submitted = opened.farm.submit_jobs(Batch(name=rows.batch_name), rows.jobs(rows.batch_name))
         tell(summary(rows.batch_name, submitted, report))
-        view = followed(opened, rows.batch_name)
+        view = followed(opened, rows.batch_name, after=before)
         page = _write_gallery(opened.farm, rows.batch_name, root)
     tell(f"{view.counts[JobState.SUCCEEDED]} clips in {root / 'clips' / view.name}, and a page that shows them:")
     if json:
@@ -164,7 +165,7 @@ def _show_farm(opened: Session, *, json: bool) -> None:
 
 def _watch_all(opened: Session) -> None:
     """Say what becomes of clips, until the farm ends."""
-    after = f"{int(time.time() * 1000)}-0"  # event ids begin with the server's clock, which here is ours
+    after = opened.farm.ledger.newest_event()
     while True:
         for event in opened.farm.ledger.events(after=after, block_s=CHECK_S):
             after = event.event_id

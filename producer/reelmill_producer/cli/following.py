@@ -28,7 +28,7 @@ from reelmill_producer.client import Reelmill
 def watch(batch: BatchName, *, json: Json = False) -> None:
     """Follow a batch until it is done.
 
-    With --json each event is printed as it comes. Exits 69 unless all clips succeeded.
+    With --json each event is printed, from the batch's first on, as it comes. Exits 69 unless all clips succeeded.
     """
     settings = read_settings()
     require_history(settings)
@@ -36,7 +36,7 @@ def watch(batch: BatchName, *, json: Json = False) -> None:
         view = opened.farm.batch(batch)
         if opened.idle and view.remaining:
             raise LedgerUnavailable(f"{batch_line(view)}, and no farm runs; `reelmill up` goes on with it")
-        progress.require_success(progress.follow(opened, batch, events_as_json=json))
+        progress.require_success(progress.follow(opened, batch, after="" if json else "$", events_as_json=json))
 
 
 def status(

@@ -57,18 +57,21 @@ def render(  # noqa: PLR0913 - one parameter an option
     batch = Batch(name=_batch_of(specs), priority=5 if priority is None else priority)
     jobs = [RenderJob(batch=batch.name, row=spec.digest, spec=spec) for spec in specs]
     with session(settings) as opened:
+        before = opened.farm.ledger.newest_event()
         _renew(opened.farm, batch.name)
         opened.farm.submit_jobs(batch, jobs)
         if wait:
-            _wait_for_clips(opened, batch.name, jobs, out, json=json)
+            _wait_for_clips(opened, batch.name, jobs, out, after=before, json=json)
             return
         for job in jobs:
             _print_job(opened.farm.job(job.job_id), json=json)
         warn_if_idle(opened)
 
 
-def _wait_for_clips(opened: Session, batch: str, jobs: Sequence[RenderJob], out: Path | None, *, json: bool) -> None:
-    view = followed(opened, batch)
+def _wait_for_clips(
+    opened: Session, batch: str, jobs: Sequence[RenderJob], out: Path | None, *, after: str, json: bool
+) -> None:
+    view = followed(opened, batch, after=after)
     for job in jobs:
         _print_clip(opened.farm, opened.farm.job(job.job_id), out, several=len(jobs) > 1, json=json)
     progress.require_success(view)

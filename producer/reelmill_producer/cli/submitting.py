@@ -54,9 +54,10 @@ def submit(  # noqa: PLR0913 - one parameter an option
             _show_dry_run(name, report, json=json)
             return
         with session(settings) as opened:
+            before = opened.farm.ledger.newest_event()
             submitted = _submit(opened.farm, name, prompts, priority)
             tell(summary(name, submitted, report))
-            view = followed(opened, name) if wait else opened.farm.batch(name)
+            view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
             if wait:
                 progress.require_success(view)
@@ -71,11 +72,17 @@ def _submit(farm: Reelmill, name: str, prompts: PromptFile, priority: int | None
     return submitted
 
 
-def followed(opened: Session, name: str) -> BatchView:
-    """Show a batch's progress to its end, with a worker of our own if it needs one; return it as it is then."""
+def followed(opened: Session, name: str, *, after: str) -> BatchView:
+    """Show a batch's progress to its end, with a worker of our own if it needs one; return it as it is then.
+
+    Args:
+        opened: The farm.
+        name: The batch.
+        after: Id of the newest event before the batch was submitted: what was told before is not told again.
+    """
     if opened.farm.batch(name).remaining:
         opened.start_worker()
-    return progress.follow(opened, name)
+    return progress.follow(opened, name, after=after)
 
 
 def _checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
