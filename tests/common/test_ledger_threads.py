@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import redis
+
+from common.ledger_audit import audit, snapshot
+from common.ledger_scene import LANE, make_jobs, make_result, start_worker
+from reelmill_common.jobs import Batch, BatchState, JobState
+from reelmill_common.ledger import Claimed, Ledger, Refused
+from reelmill_common.settings import Settings
+
+JOBS = 240
+WORKERS = ("gpu0@a", "gpu1@a", "gpu0@b", "gpu1@b")
+
+
+def test_many_workers_at_once_render_each_job_once(ledger: Ledger, settings: Settings) -> None:
+    jobs = make_jobs("night", JOBS)
+    for worker in WORKERS:
+        start_worker(ledger, worker)
+
+    with ThreadPoolExecutor(len(WORKERS) + 2) as threads:
+        submitted = threads.submit(ledger.submit, Batch(name="night"), jobs)
+        submitted_too = threads.submit(ledger.submit, Batch(name="night"), jobs)
+        published = [threads.submit(work, ledger, worker) for worker in WORKERS]
+        keys = Counter(key for future in published for key in future.result())
+        added = submitted.result().added + submitted_too.result().added
+
+    assert added == JOBS
+    assert keys == Counter(job.job_id for job in jobs)
+    batch = ledger.batch("night")
+    assert (batch.state, batch.counts[JobState.SUCCEEDED]) == (BatchState.DONE, JOBS)
+    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+        audit(snapshot(client, settings.farm))
+
+
+def work(ledger: Ledger, worker: str) -> list[str]:
+    """Work until all is done, hearing every message twice and failing some jobs once; return what was published."""
+    published: list[str] = []
+    deadline = time.monotonic() + 120
+    while [batch.counts[JobState.SUCCEEDED] for batch in ledger.batches()] != [JOBS]:
+        assert time.monotonic() < deadline, ledger.batches()
+        for item in ledger.pump(LANE, depth=2):
+            claimed = ledger.claim(item.job_id, item.generation, worker, lease_s=600)
+            assert isinstance(claimed, Claimed)
+            assert ledger.claim(item.job_id, item.generation, worker, lease_s=600) is Refused.NOT_DISPATCHED
+            if claimed.token == 1 and item.job_id.startswith("a"):
+                assert ledger.fail(item.job_id, claimed.token, "out_of_memory", "once", retryable=True)
+            elif ledger.finish(item.job_id, claimed.token, make_result(item.job_id)):
+                published.append(item.job_id)
+    return published

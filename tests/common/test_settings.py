@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.settings import Settings
+
+
+def test_nothing_set_means_the_embedded_farm() -> None:
+    settings = Settings.from_env({"PATH": "/bin", "AWS_ACCESS_KEY_ID": "x"})
+
+    assert settings == Settings()
+    assert settings.embedded
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.from_env(
+        {
+            "REELMILL_REDIS_URL": "redis://:pass@farm:6379/0",
+            "REELMILL_STORE_URL": "s3://clips/nights",
+            "REELMILL_FARM": "main-2",
+            "REELMILL_STATE_DIR": "~/farm",
+            "REELMILL_PROFILE": "tiny",
+            "REELMILL_LEASE_S": "2.5",
+            "REELMILL_DISPATCH_DEPTH": "3",
+            "REELMILL_S3_CHECKSUM": "when_required",
+        }
+    )
+
+    assert settings.redis_url == "redis://:pass@farm:6379/0"
+    assert settings.store_url == "s3://clips/nights"
+    assert (settings.farm, settings.profile) == ("main-2", "tiny")
+    assert settings.state_dir == Path("~/farm").expanduser()
+    assert (settings.lease_s, settings.dispatch_depth, settings.s3_checksum) == (2.5, 3, "when_required")
+    assert not settings.embedded
+
+
+def test_an_empty_variable_means_the_default() -> None:
+    assert Settings.from_env({"REELMILL_LEASE_S": "", "REELMILL_FARM": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("REELMILL_REDIS_URL", "http://farm", "starts with redis:// or rediss://"),
+        ("REELMILL_STORE_URL", "gs://bucket", "starts with s3:// or file://"),
+        ("REELMILL_STORE_URL", "s3://", "starts with s3:// or file://"),
+        ("REELMILL_FARM", "Main Farm", "use 1 to 32 of a-z 0-9 -"),
+        ("REELMILL_PROFILE", "wan-14b", "is not one of fastwan-qad-fp8, tiny"),
+        ("REELMILL_RENDERER", "fixed", "neither model nor fixed:SECONDS"),
+        ("REELMILL_LEASE_S", "1", "is not a number from 2 to 600"),
+        ("REELMILL_LEASE_S", "nan", "is not a number from 2 to 600"),
+        ("REELMILL_TICK_S", "fast", "is not a number from 0.1 to 30"),
+        ("REELMILL_DISPATCH_DEPTH", "2.5", "is not a whole number from 1 to 10"),
+        ("REELMILL_MAX_DELIVERIES", "9", "is not a whole number from 1 to 8"),
+        ("REELMILL_SPOOL_MB", "0", "is not a whole number from 1 to 1000000"),
+        ("REELMILL_MAX_ATTEMPTS", "0", "is not a whole number from 1 to 20"),
+        ("REELMILL_CLIP_SOFT_LIMIT_S", "-1", "is not a whole number from 1 to 86400"),
+        ("REELMILL_CLIP_HARD_LIMIT_S", "x", "is not a whole number from 1 to 86400"),
+        ("REELMILL_VIDEO_CODEC", "h264", "is not one of libx264"),
+        ("REELMILL_VIDEO_CRF", "52", "is not a whole number from 0 to 51"),
+        ("REELMILL_VIDEO_THREADS", "65", "is not a whole number from 0 to 64"),
+        ("REELMILL_S3_ENDPOINT", "farm:9000", "starts with http:// or https://"),
+        ("REELMILL_S3_CHECKSUM", "never", "is not one of auto, when_supported, when_required"),
+        ("REELMILL_PRESIGN_S", "59", "is not a whole number from 60 to 604800"),
+        ("REELMILL_LOG_LEVEL", "verbose", "is not one of debug, info, warning, error"),
+        ("REELMILL_LOG_FORMAT", "xml", "is not one of auto, json, text"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_what_it_may_be(variable: str, value: str, advice: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env({variable: value})
+
+    assert str(caught.value).startswith(f"{variable}: ")
+    assert advice in str(caught.value)
+
+
+def test_all_wrong_variables_are_in_one_message() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env({"REELMILL_LEASE_S": "1", "REELMILL_FRAM": "x", "REELMILL_VIDEO_CRF": "99"})
+
+    message = str(caught.value)
+    assert message.count("; REELMILL_") == 2
+    assert "REELMILL_LEASE_S: '1' is not" in message
+    assert "REELMILL_VIDEO_CRF: '99' is not" in message
+
+
+def test_an_unknown_variable_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidSettings, match=r"REELMILL_FRAM is unknown; known are .*REELMILL_FARM"):
+        Settings.from_env({"REELMILL_FRAM": "main"})
+
+
+def test_a_wrong_url_is_not_repeated_since_it_may_hold_a_password() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env({"REELMILL_REDIS_URL": "http://:hunter2@farm"})
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_password_is_not_in_the_repr() -> None:
+    assert "hunter2" not in repr(Settings(redis_url="redis://:hunter2@farm"))
+
+
+def test_a_child_process_gets_the_same_settings() -> None:
+    changed: dict[str, object] = {
+        item.name: {"str": "x", "int": 7, "float": 7.5, "Path": Path("/x")}.get(str(item.type))
+        for item in dataclasses.fields(Settings)
+    }
+    changed = {name: value for name, value in changed.items() if value is not None}
+    changed |= {"redis_url": "redis://:p%40ss@farm/1", "store_url": "file:///clips", "s3_endpoint": "http://s3:9"}
+    changed |= {"profile": "tiny", "renderer": "fixed:0.5", "video_codec": "libx265", "presign_s": 61}
+    changed |= {"s3_checksum": "when_supported", "log_level": "debug", "log_format": "json"}
+    settings = Settings(**changed)  # type: ignore[arg-type]  # one dict of all types
+
+    assert all(getattr(settings, item.name) != getattr(Settings(), item.name) for item in dataclasses.fields(Settings))
+    assert Settings.from_env(settings.to_env()) == settings
+
+
+def test_the_defaults_survive_the_way_to_a_child_process() -> None:
+    assert Settings.from_env(Settings().to_env()) == Settings()
+
+
+def test_the_manual_names_every_setting() -> None:
+    manual = Settings.__doc__ or ""
+
+    assert [item.name for item in dataclasses.fields(Settings) if f"        {item.name}: " not in manual] == []
