@@ -19,7 +19,7 @@ AFTERGLOW = 0.8
 """Share of the frame before that a memory block adds."""
 GAIN = (1 + AFTERGLOW) ** 3
 """How much brighter the three memory blocks of a level make what stands still."""
-CONTRAST = 0.25
+CONTRAST = 0.6
 """Found by eye: a colour then has a standard deviation of about 0.2 around the middle, of 1."""
 
 
