@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cli import Cli, started
+from fixtures.cli import Cli, on_a_terminal, started
 from fixtures.hand import Hand
 from reelmill_common.jobs import job_id
 from reelmill_common.ledger import Ledger
@@ -127,6 +127,24 @@ def test_watch_shows_each_clip_as_it_ends_and_ends_with_the_batch(night: str, ha
     assert "hare stored: night/hare-" in watch.err
     assert "night: 3/3 done" in watch.err
     assert (status, watch.out) == (69, "")
+
+
+def test_on_a_terminal_the_batch_and_each_running_clip_have_a_bar(
+    night: str, hand: Hand, settings: Settings, ledger: Ledger
+) -> None:
+    claimed = hand.claim()
+    ledger.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
+
+    with on_a_terminal("watch", night, env=settings.to_env()) as wait_for_text:
+        wait_for_text("0/3")
+        wait_for_text("fox denoise 2/3")
+        ledger.stage(claimed.job_id, claimed.token, "decode", lease_s=60)
+        wait_for_text("fox decode")
+        hand.finish(claimed)
+        wait_for_text("fox stored")
+        wait_for_text("1/3")
+        ledger.cancel_batch(night)
+        wait_for_text("3/3")
 
 
 def test_watch_of_a_done_batch_tells_what_was_and_ends(cli: Cli, night: str, hand: Hand) -> None:

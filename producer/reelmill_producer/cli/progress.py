@@ -167,8 +167,8 @@ class _Bars:
         for job in in_hand:
             text = f"  {label(job)[:32]} {job.stage or job.state.value}"
             if job.job_id not in self._clips:
-                self._clips[job.job_id] = self._progress.add_task(text, total=1)
-            self._progress.update(self._clips[job.job_id], description=text, completed=_share(job.stage))
+                self._clips[job.job_id] = self._progress.add_task(text, total=len(_STAGES))
+            self._progress.update(self._clips[job.job_id], description=text, completed=_stages_done(job.stage))
 
     def note(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -177,9 +177,9 @@ class _Bars:
 _STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode", "mux", "upload")
 
 
-def _share(stage: str) -> float:
-    """Return how far a clip is, by the number of stages behind it."""
-    return _STAGES.index(stage) / len(_STAGES) if stage in _STAGES else 0.0
+def _stages_done(stage: str) -> int:
+    """Return how many stages are behind a clip."""
+    return _STAGES.index(stage) if stage in _STAGES else 0
 
 
 @contextmanager
