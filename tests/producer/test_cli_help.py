@@ -1,0 +1,112 @@
+"""Every command has help that ends in something to paste, and stands in docs/cli.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from fixtures.cli import Cli, program
+from reelmill_common import errors
+from reelmill_common.settings import Settings
+from reelmill_producer.cli import app
+from reelmill_producer.cli.boundary import EPILOG, INTERRUPTED
+
+DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+
+
+def commands(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every command with its names, those of sub-groups too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *names, name)
+        else:
+            yield (*names, name), command
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize(("names", "command"), COMMANDS, ids=[" ".join(names) for names, _ in COMMANDS])
+def test_a_command_has_help_that_ends_in_a_line_to_paste(cli: Cli, names: tuple[str, ...], command: Any) -> None:
+    ran = cli(*names, "--help")
+
+    assert ran.status == 0
+    assert command.help
+    words = shlex.split(" ".join(ran.out.split("Try: ")[-1].split()))
+    program_and_verb = [word for word in words if "=" not in word or word.startswith("-")]
+    assert program_and_verb[:2] == ["reelmill", names[0]]
+
+
+@pytest.mark.parametrize(("names", "command"), COMMANDS, ids=[" ".join(names) for names, _ in COMMANDS])
+def test_every_option_has_help(names: tuple[str, ...], command: Any) -> None:
+    without = [parameter.name for parameter in command.params if not getattr(parameter, "help", "")]
+
+    assert without == []
+
+
+@pytest.mark.parametrize("verb", sorted({names[0] for names, _ in COMMANDS}))
+def test_a_command_stands_in_the_docs(verb: str) -> None:
+    assert f"`reelmill {verb}" in DOCS
+
+
+@pytest.mark.parametrize("verb", ["render", "submit"])
+def test_every_option_of_the_commands_that_ask_for_clips_stands_in_the_docs(verb: str) -> None:
+    command = dict(COMMANDS)[verb,]
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+
+    missing = {option for option in options - {"--help", "--wait"} if option not in DOCS}
+
+    assert missing == set()
+
+
+def test_the_root_shows_every_command_and_the_exit_statuses(cli: Cli) -> None:
+    ran = cli("--help")
+
+    for names, _ in COMMANDS:
+        assert re.search(rf"^  {names[0]}\b", ran.out, re.MULTILINE)
+    assert "78 wrong settings" in ran.out
+
+
+def test_every_exit_status_of_an_error_is_documented() -> None:
+    classes = [item for item in vars(errors).values() if isinstance(item, type)]
+    statuses = {item.exit_status for item in classes if issubclass(item, errors.ReelmillError)}
+
+    for status in {*statuses, 0, 2, INTERRUPTED}:
+        assert f"| {status} |" in DOCS
+        assert re.search(rf"\b{status}\b", EPILOG)
+
+
+def test_an_unknown_command_is_a_usage_error(cli: Cli) -> None:
+    ran = cli("rendr", "a fox")
+
+    assert (ran.status, ran.out) == (2, "")
+    assert "rendr" in ran.err
+
+
+def test_doctor_lists_what_it_found(cli: Cli) -> None:
+    ran = cli("doctor", "--json")
+    plain = cli("doctor")
+
+    checks = {finding["check"]: finding["level"] for finding in ran.json["findings"]}
+    assert {"store", "model"} <= set(checks)
+    assert any(name.startswith("redis") for name in checks)
+    assert ran.status == (78 if "fail" in checks.values() else 0)
+    for name in checks:
+        assert f"{name}: " in plain.out
+
+
+def test_doctor_exits_78_when_redis_does_not_answer(settings: Settings) -> None:
+    ran = program("doctor", "--json", env=settings.to_env() | {"REELMILL_REDIS_URL": "redis://:hush@127.0.0.1:1/0"})
+
+    found = json.loads(ran.out)
+    assert ran.status == 78
+    assert found["worst"] == "fail"
+    assert "127.0.0.1:1" in ran.out
+    assert "hush" not in ran.out + ran.err
