@@ -1,0 +1,40 @@
+"""Kernels run on a GPU where there is one, else in Triton's interpreter, else (no Triton) only their twins run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+ON_GPU = torch.cuda.is_available()
+if not ON_GPU:
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when a kernel is defined, so before the first import
+
+
+@pytest.fixture
+def dtype() -> torch.dtype:
+    """Return what kernels get on a GPU; the interpreter cuts off bfloat16 where a GPU rounds it."""
+    return torch.bfloat16 if ON_GPU else torch.float32
+
+
+@pytest.fixture
+def device() -> str:
+    return "cuda" if ON_GPU else "cpu"
+
+
+@pytest.fixture(scope="session")
+def triton() -> None:
+    pytest.importorskip("triton", reason="Triton comes with torch's CUDA build; its interpreter would do")
+
+
+@pytest.fixture
+def only_rounding_that_the_interpreter_has(request: pytest.FixtureRequest) -> None:
+    if not ON_GPU and request.node.callspec.params.get("target") == "e4m3":
+        pytest.skip("Triton's interpreter cuts off e4m3 where a GPU rounds it")
+
+
+@pytest.fixture
+def gpu() -> None:
+    if not ON_GPU:
+        pytest.skip("needs a CUDA GPU")
