@@ -119,7 +119,9 @@ def _draw(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
         return 0.3 * noise
     if name == "shared.weight":
         return noise
-    return noise / math.sqrt(shape[1:].numel())
+    matrix = noise / math.sqrt(shape[1:].numel())
+    # UMT5 does not scale its attention logits; its queries are drawn smaller instead, as its own initialisation does.
+    return matrix / math.sqrt(TEXT_ENCODER["d_kv"]) if "SelfAttention.q." in name else matrix
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
