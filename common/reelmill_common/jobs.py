@@ -29,6 +29,7 @@ SIZE_STEP = 16
 """Pixels: VAE stride 8 x patch 2."""
 
 _NAMESPACE = uuid.UUID("8c5b9f6e-6f1c-5d0a-9a55-7265656c6d69")
+_UNPRINTABLE = re.compile("[\x00-\x1f\ud800-\udfff]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -263,7 +264,7 @@ def _check_prompt(prompt: str) -> None:
             f"prompt has {len(prompt)} characters; use at most {MAX_PROMPT_CHARS} (512 tokens hold no more). "
             f"It would be cut after {prompt[MAX_PROMPT_CHARS - 40 : MAX_PROMPT_CHARS]!r}"
         )
-    if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in prompt):
+    if _UNPRINTABLE.search(prompt):
         raise InvalidJob("prompt holds control characters or half of a surrogate pair; remove them")
 
 

@@ -1,15 +1,10 @@
-"""Prompt files, read twice in constant memory: every row is checked first; then, if all are good they are submitted."""
+"""Prompt files: read once, in constant memory. Every row is checked before the first is submitted."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sqlite3
-import stat
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +12,7 @@ from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import RenderJob, RenderSpec, check_name, slug, spec_from_mapping
 from reelmill_producer.prompt_lines import BadLine
 from reelmill_producer.prompt_rows import FORMATS, Format, Row, format_of, read_rows
+from reelmill_producer.row_spool import RowSpool
 
 MAX_REPORTED = 100
 """Bad lines that are kept and shown; beyond that they are counted."""
@@ -42,9 +38,9 @@ class FileReport:
     bad_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PromptFile:
-    """A prompt file that is open for several passes.
+    """A prompt file that is open. It is read once, by the check; what was good then is what is submitted.
 
     Attributes:
         name: As the person gave it; `-` for standard input.
@@ -58,7 +54,8 @@ class PromptFile:
     defaults: Mapping[str, object]
     admit: Admit | None = None
     _stream: IO[bytes]
-    _stamp: tuple[int, int] = field(default=(0, 0))
+    _good: RowSpool
+    _report: FileReport | None = None
 
     @property
     def batch_name(self) -> str:
@@ -71,19 +68,9 @@ class PromptFile:
         Raises:
             InvalidPromptFile: Nothing can be read at all, or there is nothing to read.
         """
-        rows = duplicates = bad_count = 0
-        bad: list[BadLine] = []
-        for item in self._items():
-            if isinstance(item, BadLine):
-                bad_count += 1
-                bad += [item] if len(bad) < MAX_REPORTED else []
-            elif item is None:
-                duplicates += 1
-            else:
-                rows += 1
-        if not rows and not bad_count:
-            raise InvalidPromptFile(f"{self.name} holds no prompts; write one a line, or a CSV with a prompt column")
-        return FileReport(rows=rows, duplicates=duplicates, bad=tuple(bad), bad_count=bad_count)
+        if self._report is None:
+            self._report = self._read()
+        return self._report
 
     def checked(self) -> FileReport:
         """Check as `check` does, and accept no bad line.
@@ -97,41 +84,44 @@ class PromptFile:
         return report
 
     def jobs(self, batch: str) -> FileJobs:
-        """Return the good rows as jobs of a batch, each once, in file order. Every pass over them reads the file."""
+        """Return the good rows as jobs of a batch, each once, in file order."""
         return FileJobs(file=self, batch=batch)
 
     def rows(self) -> Iterator[tuple[str, RenderSpec]]:
-        """Yield key and spec of the good rows, each once.
+        """Yield key and spec of the good rows, each once."""
+        self.check()
+        return iter(self._good)
 
-        Raises:
-            InvalidPromptFile: The file changed since it was opened.
-        """
-        for item in self._items():
-            if item is not None and not isinstance(item, BadLine):
-                yield item
+    def _read(self) -> FileReport:
+        rows = duplicates = bad_count = 0
+        bad: list[BadLine] = []
+        for item in _named(self.name, read_rows(self._stream, self.form)):
+            found = item if isinstance(item, BadLine) else self._admitted(item)
+            if isinstance(found, BadLine):
+                bad_count += 1
+                bad += [found] if len(bad) < MAX_REPORTED else []
+            elif found:
+                rows += 1
+            else:
+                duplicates += 1
+        if not rows and not bad_count:
+            raise InvalidPromptFile(f"{self.name} holds no prompts; write one a line, or a CSV with a prompt column")
+        return FileReport(rows=rows, duplicates=duplicates, bad=tuple(bad), bad_count=bad_count)
 
-    def _items(self) -> Iterator[tuple[str, RenderSpec] | BadLine | None]:
-        """Yield row key and spec, or a bad line, or None for a row that was there before."""
-        if _stamp(self._stream) != self._stamp:
-            raise InvalidPromptFile(f"{self.name} changed while it was read; run the command again")
-        self._stream.seek(0)
-        with closing(_Seen()) as seen:
-            for item in _named(self.name, read_rows(self._stream, self.form)):
-                yield item if isinstance(item, BadLine) else self._admitted(item, seen)
-
-    def _admitted(self, row: Row, seen: _Seen) -> tuple[str, RenderSpec] | BadLine | None:
+    def _admitted(self, row: Row) -> BadLine | bool:
+        """Keep a good row; return whether it is new, or why it is bad."""
         try:
             key, spec = job_of_row({**self.defaults, **_given(row.values)})
             if self.admit is not None:
                 self.admit(spec)
         except InvalidJob as err:
             return BadLine(line=row.line, reason=str(err))
-        earlier = seen.add(key, spec.digest, row.line)
+        earlier = self._good.add(key, spec, row.line)
         if earlier is None:
-            return key, spec
-        line, digest = earlier
-        if digest == spec.digest:
-            return None
+            return True
+        line, other = earlier
+        if other == spec:
+            return False
         return BadLine(
             line=row.line,
             reason=f"id {key!r} stands in line {line} with different content; give each clip an id of its own",
@@ -159,16 +149,14 @@ def open_prompt_file(
     defaults: Mapping[str, object] | None = None,
     admit: Admit | None = None,
 ) -> Generator[PromptFile]:
-    """Open a file by its path, or standard input by `-`; what cannot be read twice is copied to a temporary file.
+    """Open a file by its path, or standard input by `-`.
 
     Raises:
         InvalidPromptFile: It cannot be opened, or its format is not known.
     """
     form = form or _format(name)
-    with _opened(name, stdin) as source, _rewindable(source) as stream:
-        yield PromptFile(
-            name=name, form=form, defaults=defaults or {}, admit=admit, _stream=stream, _stamp=_stamp(stream)
-        )
+    with _opened(name, stdin) as stream, closing(RowSpool()) as good:
+        yield PromptFile(name=name, form=form, defaults=defaults or {}, admit=admit, _stream=stream, _good=good)
 
 
 def job_of_row(values: Mapping[str, object]) -> tuple[str, RenderSpec]:
@@ -198,25 +186,6 @@ def refusal(name: str, report: FileReport) -> str:
     return "\n".join([head, *lines, "Correct them, or submit the good ones alone with --skip-invalid"])
 
 
-class _Seen:
-    """Row keys so far, on disk beyond a few MB: a million rows must not need memory."""
-
-    def __init__(self) -> None:
-        self._rows = sqlite3.connect("", isolation_level=None)  # a private temporary file, gone with the connection
-        self._rows.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, line INTEGER, digest TEXT) WITHOUT ROWID")
-        self._rows.execute("BEGIN")
-
-    def add(self, key: str, digest: str, line: int) -> tuple[int, str] | None:
-        """Remember a row; return line and digest of the one that had its key before, or None."""
-        if self._rows.execute("INSERT OR IGNORE INTO rows VALUES (?, ?, ?)", (key, line, digest)).rowcount:
-            return None
-        found: tuple[int, str] = self._rows.execute("SELECT line, digest FROM rows WHERE id = ?", (key,)).fetchone()
-        return found
-
-    def close(self) -> None:
-        self._rows.close()
-
-
 def _given(values: Mapping[str, object]) -> Mapping[str, object]:
     """Leave out what a row leaves empty, so that the defaults show."""
     return {name: value for name, value in values.items() if value not in ("", None)}
@@ -242,29 +211,6 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
         raise InvalidPromptFile(f"cannot read {name!r} ({why}); give a file of prompts (txt, csv or jsonl)") from err
     with stream:
         yield stream
-
-
-@contextmanager
-def _rewindable(source: IO[bytes]) -> Generator[IO[bytes]]:
-    if source.seekable() and _is_file(source):
-        yield source
-        return
-    with tempfile.TemporaryFile(prefix="reelmill-") as spool:
-        shutil.copyfileobj(source, spool)
-        spool.flush()
-        yield spool
-
-
-def _is_file(stream: IO[bytes]) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    except OSError:  # a stream in memory has no descriptor
-        return False
-
-
-def _stamp(stream: IO[bytes]) -> tuple[int, int]:
-    status = os.fstat(stream.fileno())
-    return status.st_size, status.st_mtime_ns
 
 
 def _named(name: str, rows: Iterator[Row | BadLine]) -> Iterator[Row | BadLine]:
