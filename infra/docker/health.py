@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""A container's health check: `health worker`, `health ledger` or `health flower`. Exit status 0 or 1, one line why.
+
+It asks the ledger, not Celery: an answer from every worker over the broker costs more than reading what they report.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from reelmill_common.errors import ReelmillError
+from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.settings import Settings
+
+SILENT_S = 30.0
+"""Seconds without a beat (they come every REELMILL_TICK_S) after which a worker counts as stuck."""
+FIT = {WorkerState.READY, WorkerState.DRAINING}
+
+
+def worker() -> str:
+    """Say how this host's workers are; raise unless there is one, and all are fit and heard of."""
+    with Ledger.connect(Settings.from_env(os.environ)) as ledger:
+        ours = [view for view in ledger.workers() if view.name.endswith(f"@{socket.gethostname()}")]
+    unfit = [f"{view.name} is {view.state.value}" for view in ours if view.state not in FIT]
+    unfit += [f"{view.name} is silent for {view.seen_s:.0f} s" for view in ours if view.seen_s > SILENT_S]
+    if unfit or not ours:
+        raise RuntimeError("; ".join(unfit) or f"the ledger knows no worker of {socket.gethostname()}")
+    return ", ".join(view.name for view in ours)
+
+
+def ledger() -> str:
+    """Raise unless the ledger answers."""
+    with Ledger.connect(Settings.from_env(os.environ)) as found:
+        return f"{len(found.batches())} batches"
+
+
+def flower() -> str:
+    """Raise unless Flower answers. This page of it needs no password and says nothing."""
+    port = os.environ.get("FLOWER_PORT", "5555")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=4) as answer:
+        return answer.read().decode()
+
+
+CHECKS: dict[str, Callable[[], str]] = {"worker": worker, "ledger": ledger, "flower": flower}
+
+
+def main(args: list[str]) -> int:
+    """Run the check of that name."""
+    if len(args) != 1 or args[0] not in CHECKS:
+        sys.stderr.write(f"usage: health {'|'.join(CHECKS)}\n")
+        return 2
+    try:
+        sys.stdout.write(f"{args[0]}: {CHECKS[args[0]]()}\n")
+    except (ReelmillError, RuntimeError, OSError) as err:
+        sys.stdout.write(f"{args[0]}: {err}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,31 @@
+"""Options of Flower for `reelmill flower --conf infra/flower/flowerconfig.py`: what a site may want to change.
+
+Everything else has its value in `reelmill_producer/flower.py`. The options are Flower's own.
+"""
+
+# ruff: noqa: ERA001 - the options at the end are there to be taken out of their comments
+
+from reelmill_producer import flower as _reelmill
+
+# The words for a render's arguments; wrap it to show less, for example without the label, which is a prompt's start.
+format_task = _reelmill.format_task
+
+# Slugs of Flower's columns: name uuid state args kwargs result received started runtime worker retries exception.
+tasks_columns = "name,uuid,state,kwargs,worker,runtime"
+
+# Two GPUs finish about 17,000 clips of 3.4 s in eight hours.
+max_tasks = 20_000
+
+# True: nobody stops workers or revokes messages from the browser. The ledger would send a revoked message again.
+read_only = True
+
+# Sign-in by OAuth instead of FLOWER_BASIC_AUTH; key and secret come from FLOWER_OAUTH2_KEY and FLOWER_OAUTH2_SECRET.
+#
+#   auth_provider = "flower.views.auth.GithubLoginHandler"
+#   auth = r"(one|other)@example\.org"
+#   oauth2_redirect_uri = "https://flower.example.org/login"
+#
+# Behind a proxy that ends TLS, under a path:
+#
+#   url_prefix = "flower"
+#   xheaders = True

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.deployment import ROOT, SECRETS, compose
+from reelmill_common.settings import PREFIX, Settings
+
+TEXT = (ROOT / "compose.yaml").read_text()
+EXAMPLE = (ROOT / ".env.example").read_text()
+DRAIN_S = 120.0
+"""What an ending worker allows its deliveries (reelmill_worker.app, which cannot be imported without a farm)."""
+
+Composition = dict[str, Any]
+
+
+def seconds(duration: str) -> float:
+    """Read a duration as Compose prints it: 18m0s."""
+    return sum(
+        float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in re.findall(r"([\d.]+)(\w)", duration)
+    )
+
+
+def test_the_example_filled_in_starts_the_farm_of_each_profile() -> None:
+    filled = dict(line.split("=", 1) for line in EXAMPLE.splitlines() if line and not line.startswith("#")) | SECRETS
+
+    default = compose("config", "--services", **filled)
+    cpu = compose("config", "--services", **filled | {"COMPOSE_PROFILES": "cpu"})
+
+    assert set(default.stdout.split()) == {"redis", "store", "worker", "flower"}, default.stderr
+    assert set(cpu.stdout.split()) == {"redis", "store", "worker-cpu", "flower"}, cpu.stderr
+
+
+@pytest.mark.parametrize("missing", sorted(SECRETS))
+@pytest.mark.parametrize("how", ["unset", "empty"])
+def test_nothing_starts_without_a_password(missing: str, how: str) -> None:
+    given = {name: value for name, value in SECRETS.items() if name != missing} | (
+        {missing: ""} if how == "empty" else {}
+    )
+
+    done = compose("--profile", "gpu", "config", "-q", **given)
+
+    assert done.returncode != 0
+    assert f"{missing} is missing a value: set it in .env" in done.stderr
+
+
+def test_no_password_has_a_default_or_stands_in_a_file() -> None:
+    assert not re.findall(r"\$\{(?:\w*(?:PASSWORD|KEY|AUTH|SECRET)\w*):?[-+][^}]*\}", TEXT)
+    for name in SECRETS:
+        assert re.search(rf"^{name}=$", EXAMPLE, re.MULTILINE), f"{name} is not empty in .env.example"
+
+
+def test_it_is_valid_by_the_compose_specification() -> None:
+    program = Path(sys.executable).with_name("check-jsonschema")
+    command = [program, "--builtin-schema", "vendor.compose-spec", ROOT / "compose.yaml"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_service_is_watched_locked_down_and_started_again(composition: Composition) -> None:
+    for name, service in composition["services"].items():
+        assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["restart"] == ("no" if name == "producer" else "unless-stopped"), name
+        assert service["logging"]["options"]["max-size"], name
+        assert "build" in service or service["user"].split(":")[0] not in {"0", "root"}, name
+
+
+def test_nothing_is_published_beyond_this_host(composition: Composition) -> None:
+    published = {name: service.get("ports", []) for name, service in composition["services"].items()}
+
+    assert {port["host_ip"] for ports in published.values() for port in ports} == {"127.0.0.1"}
+    assert {name for name, ports in published.items() if ports} == {"redis", "store", "flower"}
+
+
+def test_what_holds_no_keys_cannot_reach_the_store(composition: Composition) -> None:
+    for name, service in composition["services"].items():
+        if "storage" in service["networks"]:
+            assert service["environment"]["AWS_SECRET_ACCESS_KEY"] == SECRETS["S3_SECRET_KEY"], name
+
+
+def test_every_volume_is_used_and_no_used_one_is_forgotten(composition: Composition) -> None:
+    mounts = [mount for service in composition["services"].values() for mount in service.get("volumes", [])]
+
+    assert {mount["source"] for mount in mounts if mount["type"] == "volume"} == set(composition["volumes"])
+    assert {mount["target"] for mount in mounts if mount["type"] == "bind"} == {"/etc/reelmill", "/prompts"}
+    for mount in mounts:
+        if mount["type"] == "bind":
+            assert mount["read_only"]
+            assert Path(mount["source"]).is_dir()
+
+
+def test_every_variable_is_explained_in_the_example_and_none_is_left_over() -> None:
+    used = set(re.findall(r"\$\{(\w+)", TEXT))
+    explained = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", EXAMPLE, re.MULTILINE))
+
+    assert explained == used | {"COMPOSE_PROFILES"}
+
+
+def test_the_defaults_that_the_example_tells_are_those_of_compose() -> None:
+    told = dict(re.findall(r"^#([A-Z0-9_]+)=(.+)$", EXAMPLE, re.MULTILINE))
+    defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+
+    assert {name: value for name, value in told.items() if name != "GPU_COUNT"} == {
+        name: value for name, value in defaults.items() if name not in {"GPU_COUNT", "TORCH_INDEX_URL"}
+    }
+
+
+def test_every_setting_that_a_container_gets_is_one_that_reelmill_knows(composition: Composition) -> None:
+    read = {
+        name: Settings.from_env(service["environment"])
+        for name, service in composition["services"].items()
+        if any(variable.startswith(PREFIX) for variable in service["environment"])
+    }
+
+    assert set(read) == {"worker", "worker-cpu", "flower", "producer"}
+    assert {settings.redis_url for settings in read.values()} == {"redis://:redis-test-password@redis:6379/0"}
+    for name in ("worker", "worker-cpu", "producer"):
+        assert read[name].store_url == "s3://clips"
+        assert read[name].s3_endpoint == "http://store.localhost:8333"
+    assert read["worker"].profile == read["producer"].profile == "fastwan-qad-fp8"
+
+
+def test_the_store_answers_to_the_name_that_clips_are_linked_by(composition: Composition) -> None:
+    store = composition["services"]["store"]
+    settings = Settings.from_env(composition["services"]["producer"]["environment"])
+    bucket = settings.store_url.removeprefix("s3://")
+
+    assert f"http://{store['networks']['storage']['aliases'][0]}:{store['ports'][0]['target']}" == settings.s3_endpoint
+    assert f"-bucket={bucket}" in store["command"]
+
+
+def test_a_worker_is_given_the_time_to_finish_and_store_its_clip(composition: Composition) -> None:
+    longest = Settings().clip_hard_limit_s + DRAIN_S
+
+    for name in ("worker", "worker-cpu"):
+        assert seconds(composition["services"][name]["stop_grace_period"]) >= longest
+
+
+@pytest.mark.parametrize(("variables", "count"), [({}, -1), ({"GPU_COUNT": "2"}, 2)])
+def test_a_worker_reserves_the_gpus_that_it_is_told_to(variables: dict[str, str], count: int) -> None:
+    done = compose("--profile", "gpu", "config", "--format", "json", **SECRETS, **variables)
+
+    (device,) = json.loads(done.stdout)["services"]["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": count, "capabilities": ["gpu"]}

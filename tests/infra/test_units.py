@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import program
+from fixtures.deployment import ROOT
+from reelmill_common.errors import InvalidSettings, WorkerUnfit
+from reelmill_common.settings import PREFIX, Settings
+
+UNIT = (ROOT / "infra/systemd/reelmill-worker@.service").read_text()
+EXAMPLE = (ROOT / "infra/systemd/worker.env.example").read_text()
+
+
+def test_the_unit_is_one_that_systemd_accepts(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "reelmill-worker@0.service"
+    unit.write_text(UNIT.replace("/opt/reelmill/bin/reelmill", "/bin/true"))
+
+    done = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert "reelmill-worker" not in done.stderr
+
+
+def test_the_settings_of_the_unit_and_of_its_example_are_known() -> None:
+    example = dict(re.findall(rf"^#?({PREFIX}\w+)=(.*)$", EXAMPLE, re.MULTILINE))
+    unit = dict(re.findall(rf"({PREFIX}\w+)=(\S+)", UNIT))
+
+    settings = Settings.from_env(example | unit)
+
+    assert settings.store_url == "s3://clips"
+    assert settings.state_dir == Path("/var/lib/reelmill")
+
+
+def test_the_unit_starts_a_command_with_options_that_exist() -> None:
+    (command,) = re.findall(r"^ExecStart=/opt/reelmill/bin/reelmill (.+)$", UNIT, re.MULTILINE)
+    words = command.replace("%i", "0").split()
+
+    ran = program(*words, "--help", env={})
+
+    assert ran.status == 0, ran.err
+    assert all(word in ran.out for word in words if word.startswith("--"))
+
+
+def test_a_worker_that_a_person_must_look_at_is_not_started_again() -> None:
+    (prevented,) = re.findall(r"^RestartPreventExitStatus=(.+)$", UNIT, re.MULTILINE)
+
+    assert {int(status) for status in prevented.split()} == {WorkerUnfit.exit_status, InvalidSettings.exit_status}
+
+
+def test_systemd_waits_for_the_clip_in_hand() -> None:
+    (timeout,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
+
+    assert int(timeout) >= Settings().clip_hard_limit_s + 120  # and its delivery, DRAIN_S of the worker
+    assert "KillMode=mixed" in UNIT
