@@ -67,8 +67,8 @@ class ModelFolder:
         return cls(
             root=root,
             transformer=_open_transformer(root, files),
-            text_encoder=_open_part(root, layout.TEXT_ENCODER),
-            vae=_open_part(root, layout.VAE),
+            text_encoder=open_part(root, layout.TEXT_ENCODER),
+            vae=open_part(root, layout.VAE),
             tiny_decoder=_open_decoder(root),
             tokens=TokenCounter.open(root / layout.TOKENIZER_FILE),
             model_hash=_model_hash(root, files),
@@ -87,7 +87,17 @@ def _check_index(root: Path) -> None:
             )
 
 
-def _open_part(root: Path, part: str, *, folder: str = "") -> Part:
+def open_part(root: Path, part: str, *, folder: str = "") -> Part:
+    """Open one part of a model: its config, and the headers of its weights, checked against each other.
+
+    Args:
+        root: The model.
+        part: Its name, which tells the class.
+        folder: Where it lies, if not in the folder of its name.
+
+    Raises:
+        InvalidModel: Something is absent, of another model, cut off, or a pickle.
+    """
     path = root / (folder or part)
     config = layout.read_json(path / layout.CONFIG_FILE)
     tensors = read_folder(path)
@@ -98,14 +108,14 @@ def _open_part(root: Path, part: str, *, folder: str = "") -> Part:
 def _open_transformer(root: Path, files: dict[str, dict[str, Any]]) -> Part:
     artifact = root / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE
     if not artifact.is_file():
-        return _open_part(root, layout.TRANSFORMER)
+        return open_part(root, layout.TRANSFORMER)
     made_of = layout.read_json(artifact).get("source")
     for name, entry in _of_part(files, layout.TRANSFORMER).items():
         if not isinstance(made_of, dict) or made_of.get(name) != entry["sha256"]:
             raise InvalidModel(
                 f"{artifact.parent} was made of another {name}; remove it and run `reelmill model quantize {root}`"
             )
-    return _open_part(root, layout.TRANSFORMER, folder=layout.TRANSFORMER_FP8)
+    return open_part(root, layout.TRANSFORMER, folder=layout.TRANSFORMER_FP8)
 
 
 def _open_decoder(root: Path) -> Part:

@@ -1,0 +1,140 @@
+"""From a transformer in floats to the e4m3 artifact that is loaded ever after: a quarter of the size, one hash.
+
+Weights are quantised once and not on every load, because the codes depend on where they are made: FastVideo's on a GPU
+and on a CPU differ in some (section 4.4 of its reproduction fastvideo2), and all workers shall have the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reelmill_common.errors import InvalidModel
+from reelmill_worker.kernels.quantize import quantize_rows_reference
+from reelmill_worker.pipeline import layout
+from reelmill_worker.pipeline.linears import quantize_tensor
+from reelmill_worker.pipeline.manifest import file_sha256, known_files, listing
+from reelmill_worker.pipeline.plan import Granularity
+from reelmill_worker.pipeline.recipe import versions
+from reelmill_worker.pipeline.safetensors_file import TensorEntry, TensorFiles
+from reelmill_worker.pipeline.safetensors_writer import Described, write_safetensors
+from reelmill_worker.pipeline.tensor_check import E4M3, GATE, QUANTISED
+from reelmill_worker.pipeline.weights import Part, open_part
+
+FORMAT = "reelmill-fp8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What quantising made.
+
+    Attributes:
+        folder: `transformer_fp8` in the model.
+        sha256: Of its weights file.
+        quantised: Number of weights that are codes now.
+        size_bytes: Of its weights file.
+    """
+
+    folder: Path
+    sha256: str
+    quantised: int
+    size_bytes: int
+
+
+def quantize(root: Path, *, granularity: Granularity = "row") -> Artifact:
+    """Write a model's `transformer_fp8`, one tensor in memory at a time.
+
+    Args:
+        root: The model, with `transformer/` in floats.
+        granularity: `row`, a scale for each output channel; or `tensor`, one for the weight, with the released recipe's
+            own rounding (see `linears.quantize_tensor`).
+
+    Raises:
+        InvalidModel: The transformer is not in floats, is damaged, or there is an artifact already.
+    """
+    folder = root / layout.TRANSFORMER_FP8
+    if folder.exists():
+        raise InvalidModel(f"{folder} exists; remove it to quantise the transformer again")
+    part = open_part(root, layout.TRANSFORMER)
+    source = _source_hashes(root, part)
+    # Written beside and renamed: an artifact of that name is always whole, even if we are killed here.
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
+    try:
+        quantised = _write(work / layout.WEIGHTS_FILE, part, granularity)
+        layout.write_json(work / layout.CONFIG_FILE, part.config)
+        files = listing(work, [work / layout.WEIGHTS_FILE, work / layout.CONFIG_FILE])
+        layout.write_json(work / layout.MANIFEST_FILE, _manifest(granularity, source, files))
+        work.chmod(0o755)
+        work.replace(folder)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    weights = files[layout.WEIGHTS_FILE]
+    return Artifact(folder=folder, sha256=weights["sha256"], quantised=quantised, size_bytes=int(weights["size_bytes"]))
+
+
+def _manifest(granularity: Granularity, source: Mapping[str, str], files: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "granularity": granularity,
+        "source": dict(source),
+        "files": dict(files),
+        "torch": versions()["torch"],
+    }
+
+
+def _source_hashes(root: Path, part: Part) -> dict[str, str]:
+    """Hash the source's files, and compare them with the model's manifest where there is one."""
+    known = known_files(root) if (root / layout.MANIFEST_FILE).is_file() else {}
+    hashes: dict[str, str] = {}
+    for file in sorted({entry.file for entry in part.tensors.entries.values()}):
+        name = file.relative_to(root).as_posix()
+        hashes[name] = file_sha256(file)
+        if name in known and known[name]["sha256"] != hashes[name]:
+            raise InvalidModel(f"{file} is not what the manifest says (sha256 differs); download it again")
+    return hashes
+
+
+def _write(file: Path, part: Part, granularity: Granularity) -> int:
+    entries = {name: entry for name, entry in part.tensors.entries.items() if not GATE.fullmatch(name)}
+    done = [name for name, entry in entries.items() if entry.dtype == E4M3]
+    if done:
+        raise InvalidModel(f"{entries[done[0]].file} is quantised already ({done[0]} is {E4M3}); use it as it is")
+    described: dict[str, Described] = {}
+    for name, entry in entries.items():
+        described.update(_described(name, entry, granularity))
+    write_safetensors(file, described, _quantised(part.tensors, entries, granularity))
+    return sum(1 for name in entries if QUANTISED.fullmatch(name))
+
+
+def _described(name: str, entry: TensorEntry, granularity: Granularity) -> dict[str, Described]:
+    if not QUANTISED.fullmatch(name):
+        return {name: (entry.dtype, entry.shape)}
+    scales = entry.shape[:1] if granularity == "row" else ()
+    return {name: (E4M3, entry.shape), f"{name}_scale": ("F32", scales)}
+
+
+def _quantised(
+    tensors: TensorFiles, names: Mapping[str, TensorEntry], granularity: Granularity
+) -> Iterator[tuple[str, Tensor]]:
+    for name in names:
+        tensor = tensors[name]
+        if not QUANTISED.fullmatch(name):
+            yield name, tensor
+            continue
+        codes, scale = quantize_rows(tensor) if granularity == "row" else quantize_tensor(tensor)
+        yield name, codes
+        yield f"{name}_scale", scale.to(torch.float32)
+
+
+def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return e4m3 codes (n, k) and scales (n,), as a plan with row-wise scales makes them on load."""
+    codes, scale = quantize_rows_reference(weight, "e4m3")
+    return codes, scale.reshape(-1)
