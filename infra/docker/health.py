@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 
