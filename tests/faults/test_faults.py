@@ -6,7 +6,6 @@ faults under the real model are in `tests/acceptance`.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -20,7 +19,6 @@ from fixtures.link import link_to
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import WorkerState
-from reelmill_common.storage import open_store
 from reelmill_producer.valkey import ValkeyServer
 
 pytestmark = pytest.mark.services
@@ -29,23 +27,6 @@ CLIP_S = 0.2
 RENDERER = f"fixed:{CLIP_S}"
 CHILD_RECOVERY_S = 10.0
 """Most seconds from the death of a child to its successor's first clip (issue 3, on a loaded two-core machine)."""
-
-
-def assert_stored_once(farm: Farm, batch: str, job_ids: list[str]) -> None:
-    """Look into the store, not only into the ledger: one manifest and one MP4 for every job, and nothing else."""
-    store = open_store(farm.settings)
-    found = [item.key for item in store.list(f"{batch}/")]
-    manifests = [key for key in found if key.endswith(".json")]
-    owners = [json.loads(store.get(key))["job"]["job_id"] for key in manifests]
-
-    results = {job_id: farm.ledger.job(job_id).result for job_id in job_ids}
-    assert sorted(owners) == sorted(job_ids)
-    assert {key for key in found if key.endswith(".mp4")} == {result.key for result in results.values() if result}
-    assert len(found) == 3 * len(job_ids)
-
-
-def attempts(farm: Farm, job_ids: list[str]) -> int:
-    return sum(farm.ledger.job(job_id).attempts for job_id in job_ids)
 
 
 def test_a_child_killed_in_mid_batch_costs_one_attempt_and_is_replaced_within_ten_seconds(
@@ -66,9 +47,9 @@ def test_a_child_killed_in_mid_batch_costs_one_attempt_and_is_replaced_within_te
 
     assert recovery_s <= CHILD_RECOVERY_S
     assert view.counts[JobState.SUCCEEDED] == 30
-    assert len(jobs) <= attempts(farm, jobs) <= len(jobs) + 3  # one on the GPU, at most two on their way to the store
+    assert len(jobs) <= farm.attempts(jobs) <= len(jobs) + 3  # one on the GPU, at most two on their way to the store
     assert farm.child_pid(worker) != victim
-    assert_stored_once(farm, "night", jobs)
+    farm.assert_stored_once("night", jobs)
 
 
 def test_a_parent_killed_in_mid_batch_takes_its_child_with_it_and_is_started_again(
@@ -86,7 +67,7 @@ def test_a_parent_killed_in_mid_batch_takes_its_child_with_it_and_is_started_aga
 
     assert view.counts[JobState.SUCCEEDED] == 20
     assert worker.parent_pid != parent
-    assert_stored_once(farm, "night", jobs)
+    farm.assert_stored_once("night", jobs)
 
 
 def test_a_host_that_vanishes_leaves_its_jobs_to_the_others_after_its_lease(make_farm: Callable[..., Farm]) -> None:
@@ -107,7 +88,7 @@ def test_a_host_that_vanishes_leaves_its_jobs_to_the_others_after_its_lease(make
     assert recovery_s <= farm.settings.lease_s + 5
     assert view.counts[JobState.SUCCEEDED] == 12
     assert {farm.ledger.job(job).worker for job in taken.jobs} == {other.node}
-    assert_stored_once(farm, "night", jobs)
+    farm.assert_stored_once("night", jobs)
 
 
 def test_a_killed_server_that_comes_back_costs_no_clip(
@@ -129,7 +110,7 @@ def test_a_killed_server_that_comes_back_costs_no_clip(
 
         assert view.counts[JobState.SUCCEEDED] == 40
         assert recovery_s <= 10
-        assert_stored_once(farm, "night", jobs)
+        farm.assert_stored_once("night", jobs)
     finally:
         for worker in farm.workers:
             worker.kill()
@@ -150,8 +131,8 @@ def test_reset_connections_render_nothing_twice(make_farm: Callable[..., Farm], 
 
         assert cuts > 6
         assert view.counts[JobState.SUCCEEDED] == 40
-        assert attempts(farm, jobs) <= len(jobs) + 3  # a claim whose answer was cut off runs out, once per cut at most
-        assert_stored_once(farm, "night", jobs)
+        assert farm.attempts(jobs) <= len(jobs) + 3  # a claim whose answer was cut off runs out, once per cut at most
+        farm.assert_stored_once("night", jobs)
         farm.close()
 
 
@@ -174,7 +155,7 @@ def test_a_worker_frozen_beyond_its_lease_publishes_nothing_when_it_wakes(
 
     assert view.counts[JobState.SUCCEEDED] == 16
     wait_for(lambda: all(not view.jobs for view in farm.ledger.workers()), what="no leases left")
-    assert_stored_once(farm, "night", jobs)
+    farm.assert_stored_once("night", jobs)
     assert other.process.poll() is None
 
 
@@ -195,8 +176,8 @@ def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
     view = farm.wait_done("night")
 
     assert view.counts[JobState.SUCCEEDED] == 30
-    assert attempts(farm, jobs) == 30
-    assert_stored_once(farm, "night", jobs)
+    assert farm.attempts(jobs) == 30
+    farm.assert_stored_once("night", jobs)
     wait_for(lambda: "trouble" not in farm.ledger.workers()[0].info, what="the trouble's end")
 
 
@@ -213,12 +194,12 @@ def test_a_drained_worker_stores_what_it_has_and_leaves_the_rest_waiting(make_fa
     assert status == 0
     assert counts[JobState.RUNNING] == 0
     assert counts[JobState.SUCCEEDED] < 10
-    assert attempts(farm, jobs) == counts[JobState.SUCCEEDED]  # nothing was begun in vain
+    assert farm.attempts(jobs) == counts[JobState.SUCCEEDED]  # nothing was begun in vain
     assert farm.ledger.workers() == []
 
     farm.start()
     assert farm.wait_done("night").counts[JobState.SUCCEEDED] == 10
-    assert_stored_once(farm, "night", jobs)
+    farm.assert_stored_once("night", jobs)
 
 
 def test_children_that_die_while_they_load_quarantine_the_worker(make_farm: Callable[..., Farm]) -> None:

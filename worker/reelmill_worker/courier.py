@@ -154,9 +154,10 @@ class Courier:
         folder = self.spool / f"{claimed.job_id}.{claimed.token}"
         folder.mkdir(parents=True, exist_ok=True)
         video, poster = folder / "clip.mp4", folder / "poster.jpg"
-        recipe = make_recipe(claimed.spec, job=self._whose(claimed), renderer=self.renderer)
+        renderer = {**self.renderer, **({"plan": rendering.plan.describe()} if rendering.plan else {})}
+        recipe = make_recipe(claimed.spec, job=self._whose(claimed), renderer=renderer)
         write_video(rendering.frames, video, fps=claimed.spec.fps, recipe=recipe, settings=self.settings)
-        media.write_poster(rendering.frames[0], poster)
+        media.write_poster(rendering.frames[len(rendering.frames) // 2], poster)  # many clips open on a fade
         video_bytes = video.stat().st_size
         return Packed(
             folder=folder,

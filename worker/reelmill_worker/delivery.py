@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -15,6 +16,8 @@ from reelmill_worker.courier import Courier, Parcel
 
 log = structlog.get_logger(__name__)
 
+NICE = 10
+"""How much the delivery threads stand back from the thread that renders (`man 7 sched`: 0 to 19)."""
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 
@@ -87,6 +90,8 @@ class Deliveries:
         return len(self._fresh) + len(self._parked) + self._under_way
 
     def _work(self) -> None:
+        # Linux has a nice value per thread, and the encoder's own threads inherit it: what feeds the GPU goes first.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             parcel = self._next()
             if parcel is None:

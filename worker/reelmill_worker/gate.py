@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+SWITCH_S = 0.0005
+"""Seconds after which a delivery thread yields the interpreter to the thread that feeds the GPU. Python's 5 ms would
+be waited for at every answer from Redis, several times between two clips."""
 PATIENCE_S = 2.0
 """Seconds between tries while a server that we need at start does not answer."""
 
@@ -58,6 +62,7 @@ class Gate:
         process without a model.
         """
         started = time.monotonic()
+        sys.setswitchinterval(SWITCH_S)
         self.tell("loading")
         try:
             desk, info = self._pass()
@@ -134,7 +139,7 @@ def _try_encoder(settings: Settings, lane: str, spool: Path) -> None:
     """Mux a test card: a codec that this host lacks would otherwise fail every clip after it was rendered."""
     spec = RenderSpec(prompt="a test card", profile=lane, frames=PROFILES[lane].lengths[0])
     trial = spool / "trial.mp4"
-    write_video(TestCard(spec, 0.0).frames, trial, fps=spec.fps, recipe={}, settings=settings)
+    write_video(TestCard(spec).frames, trial, fps=spec.fps, recipe={}, settings=settings)
     trial.unlink()
 
 

@@ -6,13 +6,16 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
+
+if TYPE_CHECKING:
+    from reelmill_worker.pipeline.plan import Plan
 
 OnStage = Callable[[str], None]
 """Called before each stage with its name. What it raises ends the render; the renderer stays usable."""
@@ -40,6 +43,11 @@ class Rendering(Protocol):
         """Seconds by stage."""
         ...
 
+    @property
+    def plan(self) -> Plan | None:
+        """How a model rendered it: after a fallback not the renderer's usual plan."""
+        ...
+
 
 class Renderer(Protocol):
     """A loaded model, or what stands for one."""
@@ -53,7 +61,7 @@ class Renderer(Protocol):
         """
         ...
 
-    def canary(self) -> None:
+    def canary(self) -> object:
         """Render a small fixed job and check it. Raises what `render` raises."""
         ...
 
@@ -90,11 +98,12 @@ class TestCard:
 
     __test__ = False  # not a test, whatever pytest makes of the name
 
-    def __init__(self, spec: RenderSpec, seconds: float) -> None:
+    def __init__(self, spec: RenderSpec, seconds: float = 0.0) -> None:
         """Draw the card for a spec."""
         self.frames = _moving_band(spec)
         self.latents_sha256 = hashlib.sha256(spec.to_json().encode()).hexdigest()
         self.seconds = {"denoise": seconds}
+        self.plan = None
 
 
 class FixedDurationRenderer:
@@ -109,10 +118,13 @@ class FixedDurationRenderer:
 
     def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
         """Wait out the duration, stage by stage."""
-        for stage in STAGES:
+        started = time.monotonic()
+        card = TestCard(spec)
+        for number, stage in enumerate(STAGES, start=1):
             on_stage(stage)
-            time.sleep(self._seconds / len(STAGES))
-        return TestCard(spec, self._seconds)
+            time.sleep(max(0.0, started + self._seconds * number / len(STAGES) - time.monotonic()))
+        card.seconds = {"denoise": round(time.monotonic() - started, 6)}
+        return card
 
     def canary(self) -> None:
         """Do nothing: there is nothing to break."""

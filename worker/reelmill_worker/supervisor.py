@@ -30,6 +30,8 @@ LONGEST_PAUSE_S = 60.0
 STEADY_S = 60.0
 """A parent that lived this long died of something new: its pause starts from the shortest again."""
 POLL_S = 0.1
+THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""OpenMP's threads spin while they wait for each other; with several workers on a host they would spin against them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Parent:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             self.command,
-            env={**self.environment, "CUDA_VISIBLE_DEVICES": self.post.device},
+            env={**THREADS, **self.environment, "CUDA_VISIBLE_DEVICES": self.post.device},
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             start_new_session=True,  # Ctrl-C reaches us only, and we tell the parents once

@@ -1,0 +1,164 @@
+"""Every command of the README runs here, or in the test that is named for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import Ran, program
+from fixtures.farm import Farm
+from reelmill_worker import media
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+ELSEWHERE = {
+    "git clone https://github.com/reelmill/reelmill && cd reelmill": "whoever runs these tests has done it",
+    "make test": "what runs these tests",
+    "pip install 'reelmill[worker,gpu]'": "the Makefile installs the worker extra; test_wheel.py installs the wheel",
+    "cp .env.example .env": "tests/infra",
+    "docker compose --profile gpu up -d": "tests/infra",
+}
+"""Commands of the README that this module does not run, and where they are shown."""
+
+PROMPTS = "id,prompt,seed,frames\nfox,A red fox in the snow,1,5\nowl,An owl at dusk,2,5\n"
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+
+
+def shell_commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`((?:cp|docker compose) [^`]+)`", README)
+    return [line for line in [*lines, *inline] if line and not line.startswith("export ")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "prompts.csv").write_text(PROMPTS)
+    return tmp_path
+
+
+@pytest.fixture
+def alone(folder: Path) -> Callable[[str], Ran]:
+    """Run a command as on a machine with nothing configured, in a home of its own."""
+
+    def run(command: str) -> Ran:
+        env = {"HOME": str(folder), "REELMILL_STATE_DIR": str(folder / "state"), "HF_HUB_OFFLINE": "1"}
+        return program(*_arguments(command), env=env, cwd=folder)
+
+    return run
+
+
+def test_every_command_is_run_somewhere() -> None:
+    run_here = {command for test in (DEMO, WITHOUT_A_FARM, MODEL, ON_A_FARM) for command in test}
+
+    assert set(shell_commands()) == run_here | set(ELSEWHERE)
+
+
+DEMO = ["make demo"]
+
+
+def test_the_demo_leaves_clips_posters_manifests_and_a_page(folder: Path) -> None:
+    recipe = re.search(r"^demo:.*\n\t\$\(BIN\)/(.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    command = recipe[1].replace("--dir demo", f"--dir {folder / 'demo'}")
+
+    first = program(*_arguments(command), env={}, cwd=ROOT)
+    again = program(*_arguments(command), env={}, cwd=ROOT)
+
+    assert (first.status, again.status) == (0, 0), first.err + again.err
+    clips = sorted((folder / "demo/clips").rglob("*.mp4"))
+    assert len(clips) == 7
+    for clip in clips:
+        probe = media.probe(clip)
+        assert (probe.frames, probe.fps) == (81, 16)
+        assert media.read_recipe(clip)["spec"]["prompt"] == probe.tags["prompt"]
+        assert clip.with_suffix(".jpg").stat().st_size > 1000  # not a grey card
+        assert json.loads(clip.with_suffix(".json").read_text())["clip"]["size_bytes"] == clip.stat().st_size
+    assert str(folder / "demo/index.html") in first.out
+    assert (folder / "demo/index.html").read_text().count("<video") == 7
+    assert "0 added" in again.err
+
+
+WITHOUT_A_FARM = [
+    'reelmill render "a red fox runs through fresh snow at dawn, low sun, long shadows"',
+    "reelmill submit prompts.csv --wait",
+]
+
+
+@pytest.mark.parametrize("command", WITHOUT_A_FARM)
+def test_a_command_brings_its_own_farm(command: str, alone: Callable[[str], Ran]) -> None:
+    ran = alone(command)
+
+    assert ran.status == 0, ran.err
+    assert ran.out.strip()
+
+
+MODEL = ["reelmill model pull", "reelmill model quantize"]
+
+
+def test_pull_without_a_network_says_what_to_do(alone: Callable[[str], Ran]) -> None:
+    ran = alone("reelmill model pull")
+
+    assert ran.status in (75, 78), ran.err
+    assert ran.err.startswith("error: ")
+    assert "Traceback" not in ran.err
+
+
+def test_a_model_is_quantized_once(folder: Path, tiny_model: Path, alone: Callable[[str], Ran]) -> None:
+    model = folder / "tiny"
+    shutil.copytree(tiny_model, model)
+
+    ran = program("model", "quantize", str(model), env={"REELMILL_STATE_DIR": str(folder / "state")})
+
+    assert ran.status == 0, ran.err
+    assert list((model / "transformer_fp8").glob("*.safetensors"))
+
+
+ON_A_FARM = [
+    "reelmill worker",
+    "reelmill submit prompts.csv",
+    "reelmill watch prompts",
+    "reelmill doctor",
+]
+
+
+def test_the_farm_commands_drive_a_farm_and_the_sdk_reads_it(
+    make_farm: Callable[..., Farm], tiny_model: Path, folder: Path
+) -> None:
+    farm = make_farm(model_dir=str(tiny_model))
+    farm.start()  # runs `reelmill worker`
+    env = farm.settings.to_env()
+
+    submitted = program("submit", "prompts.csv", env=env, cwd=folder)
+    watched = program("watch", "prompts", env=env, cwd=folder)
+    examined = program("doctor", env=env, cwd=folder)
+    script = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert script is not None
+    sdk = subprocess.run(
+        [sys.executable, "-c", script[1]], env={**os.environ, **env}, capture_output=True, text=True, check=False
+    )
+
+    assert submitted.out.strip() == "prompts", submitted.err
+    assert watched.status == 0, watched.err
+    farm.assert_stored_once("prompts", [view.job_id for view in farm.ledger.jobs("prompts")])
+    assert examined.status == 0, examined.out + examined.err
+    assert sdk.returncode == 0, sdk.stderr
+    assert sdk.stdout.count(".mp4") == 2
+
+
+def _arguments(command: str) -> list[str]:
+
+    first, *rest = shlex.split(command)
+    assert first == "reelmill"
+    return rest
