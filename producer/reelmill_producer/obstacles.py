@@ -9,8 +9,13 @@ from reelmill_producer.client import Reelmill
 _RUNNING = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 
 
-def obstacle(farm: Reelmill, batch: str) -> str:
+def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
     """Return why nothing of a batch runs and what to do about it; empty if something does, or soon will.
+
+    Args:
+        farm: The farm.
+        batch: Its name.
+        coming: A lane whose worker is on its way, though it has not registered yet.
 
     Raises:
         NotFound: No such batch.
@@ -21,15 +26,15 @@ def obstacle(farm: Reelmill, batch: str) -> str:
     if view.state is BatchState.PAUSED:
         return f"batch {batch} is paused; `reelmill resume {batch}` goes on with it"
     waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
-    return "" if waiting is None else _of_lane(waiting.spec.profile, farm.workers())
+    return "" if waiting is None else _of_lane(waiting.spec.profile, farm.workers(), coming)
 
 
-def _of_lane(lane: str, workers: list[WorkerView]) -> str:
+def _of_lane(lane: str, workers: list[WorkerView], coming: str) -> str:
     serving = [worker for worker in workers if worker.lane == lane]
     states = {worker.state for worker in serving}
     if WorkerState.READY in states:
         return ""
-    if WorkerState.STARTING in states:
+    if WorkerState.STARTING in states or (lane == coming and not states):
         return f"a worker for lane {lane} is starting"
     if WorkerState.QUARANTINED in states:
         reasons = {worker.reason for worker in serving if worker.state is WorkerState.QUARANTINED}

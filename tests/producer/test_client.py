@@ -170,6 +170,7 @@ def test_a_long_batch_is_read_page_by_page(client: Reelmill) -> None:
 def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
     client.submit("a fox", batch="sdk")
     nobody = obstacle(client, "sdk")
+    coming = obstacle(client, "sdk", coming="tiny")
     ledger.register("cpu0@test", "tiny", {})
     starting = obstacle(client, "sdk")
     ledger.quarantine("cpu0@test", "the canary came out black")
@@ -178,7 +179,7 @@ def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
     paused = obstacle(client, "sdk")
 
     assert nobody == "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`"
-    assert starting == "a worker for lane tiny is starting"
+    assert coming == starting == "a worker for lane tiny is starting"
     assert "quarantined: the canary came out black" in unfit
     assert "batch sdk is paused; `reelmill resume sdk`" in paused
 

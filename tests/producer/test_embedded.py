@@ -17,8 +17,11 @@ import pytest
 
 from fixtures.cli import Running, program, started
 from fixtures.valkey import wait_for
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
+from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import has_run
 from reelmill_producer.state_file import FarmRecord
 
@@ -47,6 +50,12 @@ def state_dir(env: Mapping[str, str]) -> Path:
 
 def record_of(env: Mapping[str, str]) -> FarmRecord:
     return wait_for(lambda: state_file.running(state_dir(env)), what="a running farm")
+
+
+def client(env: Mapping[str, str]) -> Reelmill:
+    """Another terminal, in this process: finds the farm by its state folder."""
+    record_of(env)
+    return Reelmill.from_env(env)
 
 
 def is_alive(pid: int) -> bool:
@@ -91,7 +100,8 @@ def test_other_terminals_find_the_farm_of_up(env: dict[str, str], night: Path) -
         until_ready(up)
         second = program("up", env=env)
         waited = program("submit", str(night), "--wait", "--json", env=env)
-        status = json.loads(program("status", "--json", env=env).out)
+        with client(env) as farm:
+            workers = [worker.state for worker in farm.workers()]
         mode = stat.S_IMODE((state_dir(env) / "farm.json").stat().st_mode)
         record = record_of(env)
         up.interrupt()
@@ -100,7 +110,7 @@ def test_other_terminals_find_the_farm_of_up(env: dict[str, str], night: Path) -
     assert second.status == 0
     assert "a farm runs in" in second.err
     assert json.loads(waited.out)["counts"]["succeeded"] == 6
-    assert [worker["state"] for worker in status["workers"]] == ["ready"]
+    assert workers == [WorkerState.READY]
     assert mode == 0o600
     assert ended == 0
     assert not is_alive(record.worker_pid)
@@ -110,27 +120,22 @@ def test_other_terminals_find_the_farm_of_up(env: dict[str, str], night: Path) -
 
 
 def test_an_interrupted_farm_is_gone_on_with(env: dict[str, str], night: Path) -> None:
-    slow = env | {"REELMILL_RENDERER": "fixed:1.5"}
-    with started("submit", str(night), "--wait", env=slow) as first:
+    with started("submit", str(night), "--wait", env=env | {"REELMILL_RENDERER": "fixed:1"}) as first:
         first.wait_for_line("clip-0 stored")
         first.interrupt(signal.SIGTERM)
         first_status = first.wait()
-    between = json.loads(program("status", "night", "--json", env=env).out)
 
-    with started("up", env=env) as up:
-        until_ready(up)
-        watched = program("watch", "night", env=env)
-        after = json.loads(program("status", "night", "--json", env=env).out)
+    with started("up", env=env) as up, client(env) as farm:
+        between = farm.batch("night").counts  # the worker is only about to start
+        after = farm.wait("night").counts
         up.interrupt()
         up.wait()
 
     assert first_status == 130
     assert "the clip in hand is finished first" in first.err
-    assert 0 < between["counts"]["succeeded"] < 6
-    assert between["counts"]["running"] == 0
-    assert between["remaining"] == 6 - between["counts"]["succeeded"]
-    assert watched.status == 0
-    assert after["outcome"] == "succeeded"
+    assert 0 < between[JobState.SUCCEEDED] < 6
+    assert between[JobState.RUNNING] == between[JobState.FAILED] == 0
+    assert after[JobState.SUCCEEDED] == 6
 
 
 def test_a_farm_whose_process_was_killed_is_taken_over(env: dict[str, str], night: Path) -> None:

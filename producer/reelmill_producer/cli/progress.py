@@ -17,7 +17,6 @@ from reelmill_common.ledger import BatchView, Event, JobView
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.output import event_record, print_json
 from reelmill_producer.cli.session import Session
-from reelmill_producer.client import Reelmill
 from reelmill_producer.obstacles import obstacle
 
 IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
@@ -57,7 +56,7 @@ def follow(session: Session, batch: str, *, after: str = "", events_as_json: boo
     """
     farm = session.farm
     with _display() as display:
-        watch = _Watch(farm=farm, batch=batch, display=display)
+        watch = _Watch(session=session, batch=batch, display=display)
         try:
             for events in farm.rounds(batch, after=after):
                 for event in events:
@@ -104,8 +103,9 @@ def label(job: JobView) -> str:
 class _Watch:
     """What a person was told about a batch so far."""
 
-    def __init__(self, *, farm: Reelmill, batch: str, display: Display) -> None:
-        self._farm, self._batch, self._display = farm, batch, display
+    def __init__(self, *, session: Session, batch: str, display: Display) -> None:
+        self._farm, self._batch, self._display = session.farm, batch, display
+        self._coming = session.coming
         self._shown_at = self._news_at = 0.0
         self._obstacle = ""
 
@@ -125,7 +125,7 @@ class _Watch:
             self._display.show(self._farm.batch(self._batch), list(self._farm.jobs(self._batch, states=IN_HAND)))
         if now - self._news_at >= OBSTACLE_AFTER_S:
             self._news_at = now
-            self._complain(obstacle(self._farm, self._batch))
+            self._complain(obstacle(self._farm, self._batch, coming=self._coming))
 
     def _complain(self, text: str) -> None:
         if text and text != self._obstacle:

@@ -35,6 +35,11 @@ class Session:
             self.local.check()
 
     @property
+    def coming(self) -> str:
+        """The lane whose worker an embedded farm has started, registered or not; empty elsewhere."""
+        return "" if self.local is None else self.local.settings.profile
+
+    @property
     def idle(self) -> bool:
         """Whether nobody will render when this command has ended, until a farm is started."""
         return self.local is not None and self.local.owned
