@@ -25,6 +25,8 @@ from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import has_run
 from reelmill_producer.state_file import FarmRecord
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "prompts.csv"
+
 pytestmark = pytest.mark.services
 
 
@@ -151,6 +153,26 @@ def test_a_farm_whose_process_was_killed_is_taken_over(env: dict[str, str], nigh
     assert done.status == 0
     assert json.loads(done.out)["counts"]["succeeded"] == 6
     assert not is_alive(orphan)
+
+
+def test_the_demo_leaves_clips_and_a_page_and_finds_them_the_second_time(env: dict[str, str], tmp_path: Path) -> None:
+    arguments = ("demo", "--dir", str(tmp_path / "demo"), str(EXAMPLES))
+
+    first = program(*arguments, env=env)
+    again = program(*arguments, env=env)
+    clips = sorted(path.suffix for path in (tmp_path / "demo" / "clips" / "prompts").glob("*-*"))
+    page = (tmp_path / "demo" / "index.html").read_text()
+    next((tmp_path / "demo" / "clips" / "prompts").glob("fox-????????.mp4")).unlink()
+    spoiled = program(*arguments, env=env)
+
+    assert (first.status, first.out) == (0, f"{tmp_path}/demo/index.html\n")
+    assert (again.status, again.out) == (0, first.out)
+    assert "nothing new: batch prompts has all 7 jobs already" in again.err
+    assert "starting a worker" not in again.err
+    assert clips == [".jpg"] * 7 + [".json"] * 7 + [".mp4"] * 7
+    assert page.count("<video") == 7
+    assert spoiled.status == 66
+    assert "is no longer in" in spoiled.err
 
 
 def test_a_worker_that_is_unfit_ends_the_wait(env: dict[str, str], night: Path, tmp_path: Path) -> None:
