@@ -12,7 +12,7 @@ from fixtures.bench import NODE, Bench
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed
-from reelmill_worker.courier import Parcel
+from reelmill_worker.parcel import Parcel
 from reelmill_worker.renderer import FixedDurationRenderer
 
 
@@ -54,7 +54,7 @@ def test_a_delivered_clip_has_its_poster_and_a_manifest_that_names_it(bench: Ben
     assert manifest["job"]["job_id"] == claimed.job_id
     assert manifest["clip"]["key"] == view.result.key
     assert {"mux", "upload"} <= view.result.seconds.keys()
-    assert list(bench.courier.spool.iterdir()) == []
+    wait_for(lambda: not list(bench.courier.packer.spool.iterdir()), what="an empty spool")
 
 
 def test_there_is_room_for_as_many_clips_as_the_limit_says(make_bench: Callable[..., Bench]) -> None:
@@ -82,7 +82,7 @@ def test_a_later_attempt_stores_under_its_own_keys_and_removes_what_the_earlier_
 
     assert view.result is not None
     assert view.result.key.endswith(".a2.mp4")
-    wait_for(lambda: len(list(bench.store.list("night/"))) == 3, what="the first attempt's remains to go")
+    assert len(list(bench.store.list("night/"))) == 3
 
 
 def test_an_attempt_that_lost_its_lease_publishes_nothing(bench: Bench) -> None:
@@ -160,7 +160,7 @@ def test_what_cannot_be_stored_before_the_end_is_given_back_unpunished(bench: Be
 
     assert left == 2
     assert [bench.state(claimed.job_id) for claimed in given] == [JobState.QUEUED] * 2
-    assert list(bench.courier.spool.iterdir()) == []
+    assert list(bench.courier.packer.spool.iterdir()) == []
 
 
 def test_a_clip_that_cannot_be_muxed_fails_its_attempt(make_bench: Callable[..., Bench]) -> None:
@@ -173,3 +173,17 @@ def test_a_clip_that_cannot_be_muxed_fails_its_attempt(make_bench: Callable[...,
     error = bench.ledger.job(claimed.job_id).error
     assert error is not None
     assert "no_such_codec" in error["message"]
+
+
+def test_a_foreign_clip_under_the_same_key_is_not_overwritten(bench: Bench) -> None:
+    claimed = bench.claim()
+    key = f"night/0000-{claimed.job_id[:8]}.mp4"
+    bench.store.put(key, b"somebody else's", content_type="video/mp4")
+
+    bench.deliveries.hand_over(parcel(bench, claimed))
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the failure")
+
+    assert view.state is JobState.FAILED
+    assert view.error is not None
+    assert view.error["code"] == "clip_exists"
+    assert bench.store.get(key) == b"somebody else's"

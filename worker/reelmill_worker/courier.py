@@ -2,79 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 from structlog.contextvars import bound_contextvars
 
-from reelmill_common.errors import AttemptLost, NotFound, ReelmillError, StoreError, StoreRefused, StoreUnavailable
+from reelmill_common.errors import (
+    AttemptLost,
+    ClipExists,
+    NotFound,
+    ReelmillError,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from reelmill_common.jobs import JobState, Stage
 from reelmill_common.ledger import Claimed, Ledger, Result
-from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import ClipKeys, clip_keys
-from reelmill_worker import media
 from reelmill_worker.ending import end_attempt
-from reelmill_worker.lease import Lease, Leases
-from reelmill_worker.pipeline.recipe import make_manifest, make_recipe
-from reelmill_worker.renderer import Rendering
+from reelmill_worker.lease import Leases
+from reelmill_worker.parcel import Packed, Packer, Parcel
+from reelmill_worker.pipeline.recipe import make_manifest
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """A clip as files in the spool.
-
-    Attributes:
-        folder: Holds them, and nothing else.
-        size_bytes: Disk that they take.
-        sha256: Hash of the MP4.
-        video_bytes: Size of the MP4.
-        recipe: What is in its tags and will be in its manifest.
-        seconds: Seconds by stage so far.
-    """
-
-    folder: Path
-    size_bytes: int
-    sha256: str
-    video_bytes: int
-    recipe: Mapping[str, Any]
-    latents_sha256: str
-    seconds: Mapping[str, float]
-
-    @property
-    def video(self) -> Path:
-        """The MP4."""
-        return self.folder / "clip.mp4"
-
-    @property
-    def poster(self) -> Path:
-        """The first frame as JPEG."""
-        return self.folder / "poster.jpg"
-
-
-@dataclass(slots=True, kw_only=True)
-class Parcel:
-    """A render on its way to the store: frames until it is packed, files from then on."""
-
-    lease: Lease
-    rendering: Rendering | None
-    packed: Packed | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """Disk that it takes."""
-        return self.packed.size_bytes if self.packed else 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,17 +37,12 @@ class Courier:
     """Takes parcels to the store, one call per leg, so that a leg can wait for a store that is down.
 
     Attributes:
-        renderer: What the renderer says of itself; goes into every recipe.
-        spool: Folder of this process for files on their way.
         on_end: Called when a job has ended here: the broker may have room for another.
     """
 
     store: ClipStore
     leases: Leases
-    settings: Settings
-    renderer: Mapping[str, Any]
-    worker: str
-    spool: Path
+    packer: Packer
     on_end: Callable[[], None]
 
     def pack(self, parcel: Parcel) -> bool:
@@ -102,7 +52,7 @@ class Courier:
             return parcel.packed is not None
         with self._ending(parcel) as leg:
             self.leases.report(parcel.lease, Stage.MUX)
-            parcel.packed = self._write_files(parcel.lease.claimed, rendering)
+            parcel.packed = self.packer.pack(parcel.lease.claimed, rendering)
             parcel.rendering = None  # 97 MB of RGB for 81 frames of 832x480
             leg.went_well = True
         return leg.went_well
@@ -118,7 +68,7 @@ class Courier:
             return self.pack(parcel) and self.ship(parcel)
         with self._ending(parcel) as leg:
             self.leases.report(parcel.lease, Stage.UPLOAD)
-            result = self._upload(parcel.lease, packed)
+            result = self._upload(parcel, packed)
             self._finish(parcel, result)
             leg.went_well = True
         return leg.went_well
@@ -129,7 +79,7 @@ class Courier:
         self.leases.drop(parcel.lease)
         with suppress(ReelmillError):
             self.leases.ledger.release(claimed.job_id, claimed.token)
-        self._forget_files(parcel)
+        parcel.forget_files()
         log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.token)
 
     @contextmanager
@@ -142,48 +92,19 @@ class Courier:
             except (StoreUnavailable, StoreRefused):
                 raise
             except Exception as err:  # noqa: BLE001 - the other half of the task boundary, on the delivery thread
-                self._withdraw(claimed)
-                self._forget_files(parcel)
+                self._withdraw(parcel)
+                parcel.forget_files()
                 with suppress(ReelmillError):  # then the lease runs out
                     # A full disk or a missing encoder is this worker's fault: another one may deliver the job.
-                    end_attempt(self.leases, parcel.lease, err, retryable=parcel.packed is None)
+                    end_attempt(self.leases, parcel.lease, err, retryable=not isinstance(err, ClipExists))
                 self.on_end()
 
-    def _write_files(self, claimed: Claimed, rendering: Rendering) -> Packed:
+    def _upload(self, parcel: Parcel, packed: Packed) -> Result:
         started = time.monotonic()
-        folder = self.spool / f"{claimed.job_id}.{claimed.token}"
-        folder.mkdir(parents=True, exist_ok=True)
-        video, poster = folder / "clip.mp4", folder / "poster.jpg"
-        renderer = {**self.renderer, **({"plan": rendering.plan.describe()} if rendering.plan else {})}
-        recipe = make_recipe(claimed.spec, job=self._whose(claimed), renderer=renderer)
-        write_video(rendering.frames, video, fps=claimed.spec.fps, recipe=recipe, settings=self.settings)
-        media.write_poster(rendering.frames[len(rendering.frames) // 2], poster)  # many clips open on a fade
-        video_bytes = video.stat().st_size
-        return Packed(
-            folder=folder,
-            size_bytes=video_bytes + poster.stat().st_size,
-            sha256=_sha256(video),
-            video_bytes=video_bytes,
-            recipe=recipe,
-            latents_sha256=rendering.latents_sha256,
-            seconds={**rendering.seconds, "mux": round(time.monotonic() - started, 4)},
-        )
-
-    def _whose(self, claimed: Claimed) -> dict[str, Any]:
-        return {
-            "job_id": claimed.job_id,
-            "batch": claimed.batch,
-            "row": claimed.row,
-            "attempt": claimed.token,
-            "worker": self.worker,
-        }
-
-    def _upload(self, lease: Lease, packed: Packed) -> Result:
-        started = time.monotonic()
-        keys = _keys(lease.claimed)
-        self.store.put(keys.video, packed.video, content_type="video/mp4")
-        self.store.put(keys.poster, packed.poster, content_type="image/jpeg")
-        lease.check()
+        keys = _keys(parcel.lease.claimed)
+        self._put(parcel, keys.video, packed.video, "video/mp4")
+        self._put(parcel, keys.poster, packed.poster, "image/jpeg")
+        parcel.lease.check()
         result = Result(
             key=keys.video,
             sha256=packed.sha256,
@@ -194,41 +115,45 @@ class Courier:
         clip = {name: getattr(result, name) for name in ("key", "sha256", "size_bytes", "latents_sha256")}
         manifest = make_manifest(packed.recipe, clip=clip, seconds=result.seconds)
         # The key is this attempt's own, so an older manifest there is this very attempt's, from a put that was cut off.
-        self.store.put(keys.manifest, manifest, content_type="application/json", replace=True)
+        self._put(parcel, keys.manifest, manifest, "application/json", replace=True)
         return result
+
+    def _put(self, parcel: Parcel, key: str, source: Path | bytes, content_type: str, *, replace: bool = False) -> None:
+        parcel.keys.add(key)
+        try:
+            self.store.put(key, source, content_type=content_type, replace=replace)
+        except ClipExists:
+            parcel.keys.discard(key)  # what is there is somebody else's
+            raise
 
     def _finish(self, parcel: Parcel, result: Result) -> None:
         claimed, ledger = parcel.lease.claimed, self.leases.ledger
+        # What earlier attempts stored is nobody's: none of them was accepted, or there would be no later one.
+        for token in range(1, claimed.token):
+            self._remove(_all(_keys(claimed, token)))
         if not self.leases.insist(lambda: ledger.finish(claimed.job_id, claimed.token, result)):
             raise AttemptLost(f"attempt {claimed.token} at job {claimed.job_id} came too late to be published")
         self.leases.drop(parcel.lease)
-        self._forget_files(parcel)
+        parcel.forget_files()
         log.info("clip.rendered", key=result.key, size_bytes=result.size_bytes, seconds=dict(result.seconds))
-        for token in range(1, claimed.token):
-            self._remove(clip_keys(claimed.batch, claimed.row, attempt=token))
         self.on_end()
 
-    def _withdraw(self, claimed: Claimed) -> None:
+    def _withdraw(self, parcel: Parcel) -> None:
         """Remove what a losing attempt stored, unless its finish was accepted after all."""
-        keys = _keys(claimed)
+        claimed = parcel.lease.claimed
         try:
-            if not _is_ours(self.leases.ledger, claimed, keys):
-                self._remove(keys)
+            if parcel.keys and not _is_ours(self.leases.ledger, claimed):
+                self._remove(parcel.keys)
         except ReelmillError as err:  # an object too many is no harm: nothing points at it
-            log.warning("clip.left_behind", key=keys.video, error=str(err))
+            log.warning("clip.left_behind", keys=sorted(parcel.keys), error=str(err))
 
-    def _remove(self, keys: ClipKeys) -> None:
-        """Remove an attempt's objects, the manifest first: without it nobody takes the others for a clip."""
+    def _remove(self, keys: Collection[str]) -> None:
+        """Remove objects, the manifest first: without it nobody takes the others for a clip."""
         try:
-            for key in (keys.manifest, keys.poster, keys.video):
+            for key in sorted(keys, key=lambda key: not key.endswith(".json")):
                 self.store.delete(key)
         except StoreError as err:
-            log.warning("clip.left_behind", key=keys.video, error=str(err))
-
-    def _forget_files(self, parcel: Parcel) -> None:
-        parcel.rendering = None
-        if parcel.packed is not None:
-            shutil.rmtree(parcel.packed.folder, ignore_errors=True)
+            log.warning("clip.left_behind", keys=sorted(keys), error=str(err))
 
 
 @dataclass(slots=True)
@@ -236,40 +161,19 @@ class _Leg:
     went_well: bool = False
 
 
-def write_video(
-    frames: NDArray[np.uint8], path: Path, *, fps: int, recipe: Mapping[str, Any], settings: Settings
-) -> None:
-    """Write an MP4 as the settings say.
-
-    Raises:
-        InvalidSettings: The encoder is unknown here, or refuses its options.
-        RenderFailed: The encoder or the disk failed.
-    """
-    media.write_clip(
-        frames,
-        path,
-        fps=fps,
-        recipe=recipe,
-        codec=settings.video_codec,
-        preset=settings.video_preset,
-        crf=settings.video_crf,
-        threads=settings.video_threads,
-    )
+def _keys(claimed: Claimed, token: int = 0) -> ClipKeys:
+    """The keys of an attempt, by default of this one."""
+    return clip_keys(claimed.batch, claimed.row, attempt=token or claimed.token)
 
 
-def _keys(claimed: Claimed) -> ClipKeys:
-    return clip_keys(claimed.batch, claimed.row, attempt=claimed.token)
+def _all(keys: ClipKeys) -> tuple[str, str, str]:
+    return keys.video, keys.poster, keys.manifest
 
 
-def _is_ours(ledger: Ledger, claimed: Claimed, keys: ClipKeys) -> bool:
+def _is_ours(ledger: Ledger, claimed: Claimed) -> bool:
     """Whether the ledger has this attempt's clip as the job's result."""
     try:
         view = ledger.job(claimed.job_id)
     except NotFound:
         return False
-    return view.state is JobState.SUCCEEDED and view.result is not None and view.result.key == keys.video
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return view.state is JobState.SUCCEEDED and view.result is not None and view.result.key == _keys(claimed).video

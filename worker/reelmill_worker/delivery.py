@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from reelmill_common.errors import StoreRefused, StoreUnavailable
-from reelmill_worker.courier import Courier, Parcel
+from reelmill_worker.courier import Courier
+from reelmill_worker.parcel import Parcel
 
 log = structlog.get_logger(__name__)
 

@@ -21,10 +21,11 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, StoreReport, open_store
-from reelmill_worker.courier import Courier, write_video
+from reelmill_worker.courier import Courier
 from reelmill_worker.delivery import Deliveries
 from reelmill_worker.lease import Leases
 from reelmill_worker.notice import Notice, notice_path, post
+from reelmill_worker.parcel import Packer, write_video
 from reelmill_worker.renderer import Renderer, TestCard, open_renderer
 from reelmill_worker.tasks import Desk, Refill
 
@@ -102,10 +103,7 @@ class Gate:
         courier = Courier(
             store=store,
             leases=leases,
-            settings=settings,
-            renderer=renderer.describe(),
-            worker=self.worker,
-            spool=spool,
+            packer=Packer(settings=settings, renderer=renderer.describe(), worker=self.worker, spool=spool),
             on_end=refill.ask,
         )
         deliveries = Deliveries(

@@ -14,10 +14,10 @@ from structlog.contextvars import bound_contextvars
 
 from reelmill_common.errors import JobCancelled, ReelmillError, RenderTimedOut
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
-from reelmill_worker.courier import Parcel
 from reelmill_worker.delivery import Deliveries
 from reelmill_worker.ending import end_attempt
 from reelmill_worker.lease import Lease, Leases
+from reelmill_worker.parcel import Parcel
 from reelmill_worker.renderer import Renderer
 
 log = structlog.get_logger(__name__)

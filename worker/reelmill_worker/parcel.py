@@ -1,0 +1,150 @@
+"""A render on its way to the store: frames first, then files in the spool."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reelmill_common.ledger import Claimed
+from reelmill_common.settings import Settings
+from reelmill_worker import media
+from reelmill_worker.lease import Lease
+from reelmill_worker.pipeline.recipe import make_recipe
+from reelmill_worker.renderer import Rendering
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A clip as files in the spool.
+
+    Attributes:
+        folder: Holds them, and nothing else.
+        size_bytes: Disk that they take.
+        sha256: Hash of the MP4.
+        video_bytes: Size of the MP4.
+        recipe: What is in its tags and will be in its manifest.
+        seconds: Seconds by stage so far.
+    """
+
+    folder: Path
+    size_bytes: int
+    sha256: str
+    video_bytes: int
+    recipe: Mapping[str, Any]
+    latents_sha256: str
+    seconds: Mapping[str, float]
+
+    @property
+    def video(self) -> Path:
+        """The MP4."""
+        return self.folder / "clip.mp4"
+
+    @property
+    def poster(self) -> Path:
+        """A frame from the middle as JPEG."""
+        return self.folder / "poster.jpg"
+
+
+@dataclass(slots=True, kw_only=True)
+class Parcel:
+    """A render on its way to the store: frames until it is packed, files from then on.
+
+    Attributes:
+        keys: Objects that are, or may be, in the store because of it: a put whose answer was lost counts.
+    """
+
+    lease: Lease
+    rendering: Rendering | None
+    packed: Packed | None = None
+    keys: set[str] = field(default_factory=set[str])
+
+    @property
+    def size_bytes(self) -> int:
+        """Disk that it takes."""
+        return self.packed.size_bytes if self.packed else 0
+
+    def forget_files(self) -> None:
+        """Give up frames and files alike."""
+        self.rendering = None
+        if self.packed is not None:
+            shutil.rmtree(self.packed.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packer:
+    """Writes renders as files.
+
+    Attributes:
+        renderer: What the renderer says of itself; goes into every recipe.
+        spool: Folder of this process for files on their way.
+    """
+
+    settings: Settings
+    renderer: Mapping[str, Any]
+    worker: str
+    spool: Path
+
+    def pack(self, claimed: Claimed, rendering: Rendering) -> Packed:
+        """Write MP4 and poster.
+
+        Raises:
+            InvalidSettings: The encoder is unknown here, or refuses its options.
+            RenderFailed: The encoder or the disk failed.
+        """
+        started = time.monotonic()
+        folder = self.spool / f"{claimed.job_id}.{claimed.token}"
+        folder.mkdir(parents=True, exist_ok=True)
+        video, poster = folder / "clip.mp4", folder / "poster.jpg"
+        recipe = self._recipe(claimed, rendering)
+        write_video(rendering.frames, video, fps=claimed.spec.fps, recipe=recipe, settings=self.settings)
+        media.write_poster(rendering.frames[len(rendering.frames) // 2], poster)  # many clips open on a fade
+        video_bytes = video.stat().st_size
+        return Packed(
+            folder=folder,
+            size_bytes=video_bytes + poster.stat().st_size,
+            sha256=_sha256(video),
+            video_bytes=video_bytes,
+            recipe=recipe,
+            latents_sha256=rendering.latents_sha256,
+            seconds={**rendering.seconds, "mux": round(time.monotonic() - started, 4)},
+        )
+
+    def _recipe(self, claimed: Claimed, rendering: Rendering) -> dict[str, Any]:
+        whose = {name: getattr(claimed, name) for name in ("job_id", "batch", "row")}
+        job = {**whose, "attempt": claimed.token, "worker": self.worker}
+        plan = {"plan": rendering.plan.describe()} if rendering.plan else {}
+        return make_recipe(claimed.spec, job=job, renderer={**self.renderer, **plan})
+
+
+def write_video(
+    frames: NDArray[np.uint8], path: Path, *, fps: int, recipe: Mapping[str, Any], settings: Settings
+) -> None:
+    """Write an MP4 as the settings say.
+
+    Raises:
+        InvalidSettings: The encoder is unknown here, or refuses its options.
+        RenderFailed: The encoder or the disk failed.
+    """
+    media.write_clip(
+        frames,
+        path,
+        fps=fps,
+        recipe=recipe,
+        codec=settings.video_codec,
+        preset=settings.video_preset,
+        crf=settings.video_crf,
+        threads=settings.video_threads,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
