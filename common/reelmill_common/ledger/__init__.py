@@ -1,5 +1,6 @@
 """The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua scripts."""
 
+from reelmill_common.ledger.census import Census
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.records import (
     BatchView,
@@ -17,6 +18,7 @@ from reelmill_common.ledger.records import (
 
 __all__ = [
     "BatchView",
+    "Census",
     "Claimed",
     "Dispatch",
     "Event",

@@ -11,6 +11,7 @@ from redis import Redis
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import reading, views
+from reelmill_common.ledger.census import Census, census
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.records import (
     BatchView,
@@ -346,6 +347,10 @@ class Ledger:
             (views.worker_view(answer, live_s=LIVE_S) for answer in self._server.run("workers")),
             key=lambda worker: worker.name,
         )
+
+    def census(self) -> Census:
+        """Count what waits, runs and has ended, in one script: for metrics, which name no batch and no job."""
+        return census(self._server.run("census"))
 
     def events(self, *, after: str = "$", block_s: float = 0.0, count: int = 1000) -> list[Event]:
         """Return events after a stream id (`$`: only new ones, `0`: all that are kept), waiting up to `block_s`."""

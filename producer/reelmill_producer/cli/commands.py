@@ -15,6 +15,8 @@ from reelmill_producer.cli import farming, following, rendering, steering, submi
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
 from reelmill_producer.flower import EPILOG as FLOWER_EPILOG
 from reelmill_producer.flower import flower
+from reelmill_producer.metrics import EPILOG as METRICS_EPILOG
+from reelmill_producer.metrics import metrics
 
 GROUP = "reelmill.commands"
 
@@ -89,6 +91,7 @@ for _command, _epilog in (
     (farming.demo, "Try: reelmill demo --dir demo examples/prompts.csv"),
     (farming.doctor, "Try: reelmill doctor"),
     (flower, FLOWER_EPILOG),
+    (metrics, METRICS_EPILOG),
 ):
     app.command(_command.__name__, epilog=_epilog)(_command)
 _add_plugins()

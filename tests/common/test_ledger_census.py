@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from common.ledger_scene import LANE, claim, make_jobs, make_result, start_worker, submit
+from fixtures.valkey import wait_for
+from reelmill_common.jobs import Batch, BatchState, JobState
+from reelmill_common.ledger import Census, Ledger
+
+OTHER_LANE = "fastwan-qad-fp8"
+
+
+def test_a_new_farm_has_nothing(ledger: Ledger) -> None:
+    census = ledger.census()
+
+    assert census.lines == []
+    assert set(census.ended.values()) == set(census.batches.values()) == {0}
+
+
+def test_every_job_is_counted_once_where_it_stands(ledger: Ledger) -> None:
+    start_worker(ledger)
+    submit(ledger, "done", 2, priority=9)
+    for item in ledger.pump(LANE, depth=2):
+        claimed = claim(ledger, item)
+        ledger.finish(claimed.job_id, claimed.token, make_result())
+    submit(ledger, "night", 9, priority=7)
+    running, stopping, failing, *_sent = ledger.pump(LANE, depth=5)
+    claim(ledger, running)
+    claim(ledger, stopping)
+    ledger.cancel_job(stopping.job_id)
+    failed = claim(ledger, failing)
+    ledger.fail(failed.job_id, failed.token, "bad_output", "black", retryable=False)
+    submit(ledger, "later", 3, priority=7)
+    ledger.pause_batch("later")
+    submit(ledger, "urgent", 1, priority=9)
+    ledger.submit(Batch(name="two-lanes", priority=7), make_jobs("two-lanes", 4, lane=OTHER_LANE))
+    ledger.submit(Batch(name="two-lanes", priority=7), make_jobs("two-lanes", 2, start=4))
+    cancelled = submit(ledger, "given-up", 1)
+    ledger.cancel_job(cancelled[0])
+
+    census = ledger.census()
+
+    assert live(census) == live_by_looking(ledger)
+    assert census.ended == {JobState.SUCCEEDED: 2, JobState.FAILED: 1, JobState.CANCELLED: 1}
+    assert census.batches == {BatchState.ACTIVE: 3, BatchState.PAUSED: 1, BatchState.DONE: 2}
+    assert live(census)[(LANE, 7, BatchState.ACTIVE, JobState.CANCEL_REQUESTED)] == 1
+    assert live(census)[(LANE, 7, BatchState.PAUSED, JobState.QUEUED)] == 3
+    assert live(census)[(OTHER_LANE, 7, BatchState.ACTIVE, JobState.QUEUED)] == 4
+
+
+def test_the_oldest_wait_is_that_of_the_job_submitted_first(ledger: Ledger) -> None:
+    submit(ledger, "old", 1)
+    first = wait_for(lambda: ledger.census().lines[0].oldest_wait_s >= 0.05 and ledger.census().lines[0].oldest_wait_s)
+    submit(ledger, "new", 1)
+    (line,) = ledger.census().lines
+    ledger.cancel_batch("old")
+    (without,) = ledger.census().lines
+
+    assert line.oldest_wait_s >= float(first)
+    assert without.oldest_wait_s < line.oldest_wait_s
+
+
+def live(census: Census) -> Counter[tuple[str, int, BatchState, JobState]]:
+    found: Counter[tuple[str, int, BatchState, JobState]] = Counter()
+    for line in census.lines:
+        for state, count in line.counts.items():
+            found[(line.lane, line.priority, line.batch_state, state)] += count
+    return +found
+
+
+def live_by_looking(ledger: Ledger) -> Counter[tuple[str, int, BatchState, JobState]]:
+    """Count the same from each job's own record."""
+    return Counter(
+        (job.spec.profile, batch.priority, batch.state, job.state)
+        for batch in ledger.batches()
+        for job in ledger.jobs(batch.name)
+        if not job.state.is_final
+    )
