@@ -19,6 +19,7 @@ from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_producer import state_file
+from reelmill_producer.clips import Clip, clip_of
 from reelmill_producer.prompt_files import job_of_row
 
 if TYPE_CHECKING:
@@ -32,38 +33,6 @@ _PAGE = 1000
 _JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
-    """A finished clip and how to get it.
-
-    Attributes:
-        key: Object key of the MP4, relative to the store's root; the poster and the manifest lie beside it.
-        url: A link that works now: `file://…`, or presigned for `settings.presign_s`.
-        seconds: Seconds by stage.
-    """
-
-    job_id: str
-    batch: str
-    row: str
-    spec: RenderSpec
-    key: str
-    url: str
-    sha256: str
-    size_bytes: int
-    latents_sha256: str
-    seconds: Mapping[str, float]
-
-    @property
-    def poster_key(self) -> str:
-        """Key of the JPEG."""
-        return self.key.removesuffix(".mp4") + ".jpg"
-
-    @property
-    def manifest_key(self) -> str:
-        """Key of the JSON that says how the clip was made."""
-        return self.key.removesuffix(".mp4") + ".json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,20 +288,7 @@ class Reelmill:
         Raises:
             NotFound: The job has none (yet).
         """
-        if job.result is None:
-            raise NotFound(f"job {job.job_id} is {job.state} and has no clip")
-        return Clip(
-            job_id=job.job_id,
-            batch=job.batch,
-            row=job.row,
-            spec=job.spec,
-            key=job.result.key,
-            url=self.store.url(job.result.key),
-            sha256=job.result.sha256,
-            size_bytes=job.result.size_bytes,
-            latents_sha256=job.result.latents_sha256,
-            seconds=job.result.seconds,
-        )
+        return clip_of(job, self.store)
 
     # -- steering ------------------------------------------------------------------------------------------------
 

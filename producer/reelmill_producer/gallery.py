@@ -8,7 +8,7 @@ from html import escape
 from urllib.parse import quote
 
 from reelmill_common.ledger import BatchView, JobView
-from reelmill_producer.client import Clip
+from reelmill_producer.clips import Clip
 
 _STYLE = """
 :root { color-scheme: dark light; --gap: 1rem }

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
 from reelmill_common.ledger import BatchView, JobView
-from reelmill_producer.client import Clip
+from reelmill_producer.clips import Clip
 from reelmill_producer.gallery import Gallery
 
 EVIL = "<script>alert('x')</script> & \"quotes\""

@@ -13,7 +13,7 @@ import typer
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, Event, JobView, WorkerView
-from reelmill_producer.client import Clip
+from reelmill_producer.clips import Clip
 from reelmill_producer.findings import Finding
 
 

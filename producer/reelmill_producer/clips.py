@@ -1,0 +1,65 @@
+"""Clips: what a succeeded job left in the store, with a link that works now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reelmill_common.errors import NotFound
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.ledger import JobView
+from reelmill_common.storage import ClipStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A finished clip and how to get it.
+
+    Attributes:
+        key: Object key of the MP4, relative to the store's root; the poster and the manifest lie beside it.
+        url: A link that works now: `file://…`, or presigned for `settings.presign_s`.
+        seconds: Seconds by stage.
+    """
+
+    job_id: str
+    batch: str
+    row: str
+    spec: RenderSpec
+    key: str
+    url: str
+    sha256: str
+    size_bytes: int
+    latents_sha256: str
+    seconds: Mapping[str, float]
+
+    @property
+    def poster_key(self) -> str:
+        """Key of the JPEG."""
+        return self.key.removesuffix(".mp4") + ".jpg"
+
+    @property
+    def manifest_key(self) -> str:
+        """Key of the JSON that says how the clip was made."""
+        return self.key.removesuffix(".mp4") + ".json"
+
+
+def clip_of(job: JobView, store: ClipStore) -> Clip:
+    """Return the clip of a succeeded job.
+
+    Raises:
+        NotFound: The job has none (yet).
+    """
+    if job.result is None:
+        raise NotFound(f"job {job.job_id} is {job.state} and has no clip")
+    return Clip(
+        job_id=job.job_id,
+        batch=job.batch,
+        row=job.row,
+        spec=job.spec,
+        key=job.result.key,
+        url=store.url(job.result.key),
+        sha256=job.result.sha256,
+        size_bytes=job.result.size_bytes,
+        latents_sha256=job.result.latents_sha256,
+        seconds=job.result.seconds,
+    )
