@@ -20,6 +20,7 @@
     │   └── AttemptLost                 69   the lease ran out; another attempt owns the job (retryable)
     ├── JobCancelled                    69   somebody asked for the job to stop, and it has stopped
     ├── InvalidModel                    78   a model folder is incomplete, mis-shaped or not safetensors
+    ├── HubUnavailable                  75   the model hub does not answer (retryable)
     └── WorkerUnfit                     69   the start-up gate failed: this worker must not take jobs
 
 The number is the exit status of a command that ends with the error (the names are from sysexits.h). It also is the
@@ -172,6 +173,14 @@ class InvalidModel(ReelmillError):
 
     code = "invalid_model"
     exit_status = 78
+
+
+class HubUnavailable(ReelmillError, ConnectionError):
+    """The model hub does not answer. What has been downloaded is kept; run the same command again."""
+
+    code = "hub_unavailable"
+    exit_status = 75
+    retryable = True
 
 
 class WorkerUnfit(ReelmillError):

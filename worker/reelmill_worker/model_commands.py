@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+from reelmill_common.errors import InvalidModel
+from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.profiles import PROFILES
+
 app = typer.Typer(no_args_is_help=True, help="Make, download and prepare models.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Model = Annotated[Path, typer.Argument(help="Folder of a model in the diffusers layout.")]
 
 
 @app.command("tiny", epilog="Try: reelmill model tiny ~/models/tiny")
 def tiny(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
-    seed: Annotated[int, typer.Option(help="Seed of the weights.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 7,
 ) -> None:
     """Make the tiny model: the real classes with random weights, a few MB, for machines without a GPU.
 
@@ -23,3 +31,84 @@ def tiny(
 
     make_tiny(folder, seed=seed)
     typer.echo(str(folder))
+
+
+@app.command("pull", epilog="Try: reelmill model pull ~/models/fastwan-qad-fp8")
+def pull(
+    folder: Annotated[Path, typer.Argument(help="A new folder, or that of a download that was cut off.")],
+    profile: Annotated[str, typer.Option(help="Model profile, which names the repository.")] = DEFAULT_PROFILE,
+    repo: Annotated[str, typer.Option(help="Another repository, as owner/name.")] = "",
+    revision: Annotated[str, typer.Option(help="Commit to take; a branch is taken at its newest commit.")] = "main",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Download a model: about 29 GB for the real one. Only JSON and safetensors files, checked by size and hash.
+
+    Run the same command again to go on with a download that was cut off. Prints the commit; exits 75 when the hub does
+    not answer.
+    """
+    repository = repo or _repository(profile)
+    from reelmill_worker.pipeline.pull import pull as download  # noqa: PLC0415 - torch
+
+    pulled = download(repository, folder, revision=revision)
+    _print(
+        {
+            "folder": str(folder),
+            "repo": pulled.repo,
+            "revision": pulled.revision,
+            "size_bytes": pulled.size_bytes,
+            "model_hash": pulled.model_hash,
+        },
+        plain="revision",
+        as_json=as_json,
+    )
+
+
+@app.command("quantize", epilog="Try: reelmill model quantize ~/models/fastwan-qad-fp8")
+def quantize(
+    model: Model,
+    scales: Annotated[
+        Literal["row", "tensor"], typer.Option(help="One scale a weight row, or one a tensor as the released code has.")
+    ] = "row",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Turn a model's transformer into e4m3 weights with scales, once: a quarter of the size, loaded ever after.
+
+    The transformer in floats may be removed afterwards. Prints the artifact's hash.
+    """
+    from reelmill_worker.pipeline.quantizing import quantize as make_artifact  # noqa: PLC0415 - torch
+
+    artifact = make_artifact(model, granularity=scales)
+    _print(
+        {
+            "folder": str(artifact.folder),
+            "sha256": artifact.sha256,
+            "size_bytes": artifact.size_bytes,
+            "quantised": artifact.quantised,
+        },
+        plain="sha256",
+        as_json=as_json,
+    )
+
+
+@app.command("check", epilog="Try: reelmill model check ~/models/tiny")
+def check(model: Model, *, as_json: Json = False) -> None:
+    """Check a model without loading it: layout, configs, and every tensor's name, shape and dtype. Prints its hash."""
+    from reelmill_worker.pipeline.weights import ModelFolder  # noqa: PLC0415 - torch
+
+    opened = ModelFolder.open(model)
+    _print({"folder": str(model), "model_hash": opened.model_hash}, plain="model_hash", as_json=as_json)
+
+
+def _repository(profile: str) -> str:
+    if profile not in PROFILES:
+        raise InvalidModel(f"profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+    repository = PROFILES[profile].repo
+    if repository is None:
+        raise InvalidModel(f"profile {profile} is not downloaded but made: reelmill model tiny FOLDER")
+    return repository
+
+
+def _print(values: dict[str, Any], *, plain: str, as_json: bool) -> None:
+    typer.echo(json.dumps(values) if as_json else str(values[plain]))

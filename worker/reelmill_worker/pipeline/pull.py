@@ -1,0 +1,268 @@
+"""Downloading a model: one commit of a repository, only files that cannot run code, each checked by size and hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoFile
+
+from reelmill_common.errors import HubUnavailable, InvalidModel
+from reelmill_worker.pipeline import layout
+from reelmill_worker.pipeline.manifest import write_manifest
+from reelmill_worker.pipeline.safetensors_file import PICKLES
+from reelmill_worker.pipeline.weights import CLASSES, ModelFolder
+
+log = structlog.get_logger(__name__)
+
+ALLOWED = re.compile(
+    r"model_index\.json"
+    r"|scheduler/scheduler_config\.json"
+    r"|tokenizer/(tokenizer|tokenizer_config|special_tokens_map)\.json"
+    r"|(transformer|text_encoder|vae)/(config\.json|[\w.-]+\.safetensors(\.index\.json)?)"
+)
+"""All that is ever downloaded: JSON and safetensors. A repository may hold pickles and code; they stay there."""
+STATE_FILE = ".reelmill-pull.json"
+SPARE_BYTES = 1 << 30
+"""Room to leave on the disk."""
+BLOCK = 1 << 20
+# The library's HTTP client has had two names; its errors are the first base of the library's own.
+HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderSource:
+    """Where the tiny decoder comes from; it is in no model repository.
+
+    Attributes:
+        url: Of one commit's file.
+        size_bytes: Of the file.
+        blob: Its Git object id, which is the SHA-1 of `blob SIZE` and the content.
+    """
+
+    url: str
+    size_bytes: int
+    blob: str
+
+
+TAEW2_1 = DecoderSource(
+    url="https://raw.githubusercontent.com/madebyollin/taehv/1f14a568f24bf8811e0a0ac601613e04fc1581e8/"
+    "safetensors/taew2_1.safetensors",
+    size_bytes=22_642_902,
+    blob="ec1a2be453a250aa406e912bb630c34463ba0b2f",
+)
+"""MIT licence. Size and object id are those of the commit's tree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """What was downloaded.
+
+    Attributes:
+        revision: The commit, 40 hexadecimal digits; give it to `--revision` to get the same files again.
+    """
+
+    folder: Path
+    repo: str
+    revision: str
+    size_bytes: int
+    model_hash: str
+
+
+def pull(
+    repo: str, folder: Path, *, revision: str = "main", endpoint: str | None = None, decoder: DecoderSource = TAEW2_1
+) -> Pulled:
+    """Download a model in the diffusers layout, or go on with a download that was cut off.
+
+    A branch name is resolved to its commit once; a download that is gone on with stays at that commit.
+
+    Args:
+        repo: `owner/name` on the hub.
+        folder: New, empty, or of the download that was cut off.
+        revision: Branch, tag or commit.
+        endpoint: Another hub than huggingface.co.
+        decoder: The tiny decoder's file.
+
+    Raises:
+        InvalidModel: No such repository or revision, not a model of ours, or a file is not what it should be.
+        HubUnavailable: The hub does not answer; what has come is kept.
+    """
+    api = HfApi(endpoint=endpoint)
+    with _hub_errors(repo, revision):
+        commit = _commit(api, repo, folder, revision)
+        tree = api.list_repo_tree(repo, recursive=True, revision=commit)
+        files = [item for item in tree if isinstance(item, RepoFile)]
+    wanted = choose_files(repo, files)
+    size = sum(item.size for item in wanted)
+    _check_room(folder, size + decoder.size_bytes)
+    layout.write_json(folder / STATE_FILE, {"repo": repo, "revision": commit})
+    log.info("pull.started", repo=repo, revision=commit, files=len(wanted), size_bytes=size)
+    with _hub_errors(repo, revision):
+        names = [item.path for item in wanted]
+        snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=names, endpoint=endpoint)
+    for item in wanted:
+        check_file(folder / item.path, item)
+    fetch_decoder(folder / layout.TINY_DECODER, decoder)
+    _finish(folder, {"repo": repo, "revision": commit, "tiny_decoder": decoder.url})
+    model = ModelFolder.open(folder)
+    return Pulled(folder=folder, repo=repo, revision=commit, size_bytes=size, model_hash=model.model_hash)
+
+
+def _commit(api: HfApi, repo: str, folder: Path, revision: str) -> str:
+    state = folder / STATE_FILE
+    if state.is_file():
+        known = layout.read_json(state)
+        if known.get("repo") == repo and revision in ("main", known.get("revision")):
+            return str(known["revision"])
+        raise InvalidModel(
+            f"{folder} holds a download of {known.get('repo')} at {known.get('revision')} that was cut off; go on with "
+            f"that, or name another folder"
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidModel(f"{folder} exists and is not empty; name a new folder, or remove it first")
+    return str(api.model_info(repo, revision=revision).sha)
+
+
+def choose_files(repo: str, files: Sequence[RepoFile]) -> list[RepoFile]:
+    """Return the files of a repository that make up a model.
+
+    Raises:
+        InvalidModel: A part is not there, or only as a pickle.
+    """
+    wanted = [item for item in files if ALLOWED.fullmatch(item.path)]
+    present = {item.path for item in files}
+    for name in (layout.MODEL_INDEX_FILE, layout.TOKENIZER_FILE, *(f"{part}/{layout.CONFIG_FILE}" for part in CLASSES)):
+        if name not in present:
+            raise InvalidModel(f"{repo} has no {name}; only models in the diffusers layout can be pulled")
+    for part in CLASSES:
+        inside = [item.path for item in files if item.path.startswith(f"{part}/")]
+        if not any(name.endswith(".safetensors") for name in inside):
+            pickles = [name for name in inside if name.endswith(PICKLES)]
+            what = f"only the pickle {pickles[0]}, which can run any code" if pickles else "no weights"
+            raise InvalidModel(f"{repo} has {what} in {part}/; take a repository with safetensors files")
+    return wanted
+
+
+def check_file(path: Path, item: RepoFile) -> None:
+    """Compare a downloaded file with what the hub says of it.
+
+    Raises:
+        InvalidModel: Size or hash differ. The file is removed, so that the next try downloads it again.
+    """
+    got = path.stat().st_size
+    if got != item.size:
+        path.unlink()
+        raise InvalidModel(f"{path} has {got} bytes where the hub says {item.size}; it was removed: pull again")
+    expected, actual = (item.lfs.sha256, _sha256(path)) if item.lfs else (item.blob_id, git_blob(path))
+    if actual != expected:
+        path.unlink()
+        raise InvalidModel(f"{path} has hash {actual} where the hub says {expected}; it was removed: pull again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def git_blob(path: Path) -> str:
+    """Return the Git object id of a file."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fetch_decoder(folder: Path, source: DecoderSource) -> None:
+    """Download the tiny decoder's weights, going on where an earlier try ended, and write its config.
+
+    Raises:
+        InvalidModel: The file is not the one that was wanted.
+        HubUnavailable: The server does not answer, or ended too early.
+    """
+    layout.write_json(folder / layout.CONFIG_FILE, layout.TINY_DECODER_CONFIG)
+    target = folder / layout.WEIGHTS_FILE
+    if target.is_file():
+        return
+    part = folder / f".{layout.WEIGHTS_FILE}.part"
+    try:
+        _fetch(source.url, part)
+    except (OSError, urllib.error.URLError) as err:
+        raise HubUnavailable(f"{source.url} cannot be read: {err}; run the same command again to go on") from err
+    if part.stat().st_size < source.size_bytes:
+        raise HubUnavailable(
+            f"{source.url} ended after {part.stat().st_size} of {source.size_bytes} bytes; run the same command again"
+        )
+    if part.stat().st_size != source.size_bytes or git_blob(part) != source.blob:
+        part.unlink()
+        raise InvalidModel(f"{source.url} is not the file that was wanted (Git object {source.blob}); pull again")
+    part.replace(target)
+
+
+def _fetch(url: str, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 - our constant
+    try:
+        answer: Any = urllib.request.urlopen(request, timeout=60)  # noqa: S310 - as above
+    except urllib.error.HTTPError as err:
+        if err.code == 416:  # nothing is left to send: the part is whole
+            err.close()
+            return
+        raise
+    with answer, part.open("ab" if answer.status == 206 else "wb") as stream:
+        shutil.copyfileobj(answer, stream, BLOCK)
+
+
+def _check_room(folder: Path, size: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    have = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    free = shutil.disk_usage(folder).free
+    if free < size - have + SPARE_BYTES:
+        raise InvalidModel(
+            f"{folder} has {free / 1e9:.1f} GB free; the model takes {(size - have) / 1e9:.1f} GB more, and 1 GB is to "
+            f"stay free: name a folder on a larger disk"
+        )
+
+
+def _finish(folder: Path, source: dict[str, str]) -> None:
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    write_manifest(folder, source=source)
+    (folder / STATE_FILE).unlink()
+
+
+@contextmanager
+def _hub_errors(repo: str, revision: str) -> Generator[None]:
+    """Say in our words what the hub's library raises."""
+    try:
+        yield
+    except GatedRepoError as err:
+        raise InvalidModel(f"{repo} is gated; accept its terms on the hub, then set HF_TOKEN") from err
+    except RepositoryNotFoundError as err:
+        raise InvalidModel(f"the hub has no repository {repo}, or it is private; set HF_TOKEN if it is") from err
+    except RevisionNotFoundError as err:
+        raise InvalidModel(f"{repo} has no revision {revision!r}; take a commit from the hub's history page") from err
+    except HFValidationError as err:
+        raise InvalidModel(f"{repo!r} is no repository name; use owner/name") from err
+    except (HTTP_ERROR, LocalEntryNotFoundError, ConnectionError, TimeoutError) as err:
+        raise HubUnavailable(
+            f"the hub does not answer for {repo}: {str(err).partition(chr(10))[0]}; check the network and run the same "
+            f"command again: it goes on where it ended"
+        ) from err
