@@ -54,7 +54,7 @@ class Settings:
     redis_url: str = field(default="", repr=False)
     store_url: str = ""
     farm: str = "main"
-    state_dir: Path = Path("~/.local/state/reelmill").expanduser()
+    state_dir: Path = field(default_factory=lambda: Path("~/.local/state/reelmill").expanduser())
     profile: str = ""
     model_dir: str = ""
     renderer: str = "model"
