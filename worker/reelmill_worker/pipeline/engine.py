@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reelmill_common.jobs import RenderSpec
 from reelmill_worker.pipeline.checks import FrameWatch, check_finite, finite_flag
-from reelmill_worker.pipeline.host_copy import HostCopy, finish
+from reelmill_worker.pipeline.host_copy import FrameBuffer, HostCopy, finish
 from reelmill_worker.pipeline.noise import Noise, latent_size
 from reelmill_worker.pipeline.plan import Plan
 from reelmill_worker.pipeline.samplers import STEPS, dmd3, unipc3
@@ -109,13 +109,12 @@ class Engine:
         latents = self._denoise(spec, text, start, noise, clock)
         clock.enter("decode", "decode")
         copy, finite = HostCopy.start(latents), HostCopy.start(finite_flag(latents))
-        frames, watch = self._decode(spec, latents)
+        buffer, watch = self._decode(spec, latents)
         check_finite(finite.wait())
         digest = latents_hash(copy.wait())  # hashed while the GPU decodes
         watch.judge(spec.frames)
-        pictures = np.concatenate([chunk.wait().numpy() for chunk in frames])
         clock.leave()
-        return Rendered(frames=pictures, latents_sha256=digest, seconds=clock.seconds, plan=self.plan)
+        return Rendered(frames=buffer.pictures().numpy(), latents_sha256=digest, seconds=clock.seconds, plan=self.plan)
 
     @torch.inference_mode()
     def _denoise(self, spec: RenderSpec, text: TextContext, start: Tensor, noise: Noise, clock: StageClock) -> Tensor:
@@ -131,12 +130,13 @@ class Engine:
         return dmd3(velocity, x, noise.again, on_step=on_step)
 
     @torch.inference_mode()
-    def _decode(self, spec: RenderSpec, latents: Tensor) -> tuple[list[HostCopy], FrameWatch]:
-        copies, watch = [], FrameWatch()
+    def _decode(self, spec: RenderSpec, latents: Tensor) -> tuple[FrameBuffer, FrameWatch]:
+        watch = FrameWatch()
+        buffer = FrameBuffer.sized(spec.frames, spec.height, spec.width, device=self.plan.device)
         for chunk in self.decoder(spec.decoder).decode_chunks(latents):
             watch.look(chunk)
-            copies.append(HostCopy.start(chunk))
-        return copies, watch
+            buffer.add(chunk)
+        return buffer, watch
 
 
 @dataclass(slots=True, kw_only=True)

@@ -39,6 +39,29 @@ class HostCopy:
         return self.target
 
 
+@dataclass(slots=True, eq=False)
+class FrameBuffer:
+    """Frames on the host, filled chunk by chunk while the GPU decodes the next."""
+
+    _target: Tensor
+    _filled: int = 0
+
+    @classmethod
+    def sized(cls, frames: int, height: int, width: int, *, device: str) -> FrameBuffer:
+        """Take memory for a clip; see `HostCopy` for where pinned memory comes from."""
+        return cls(torch.empty((frames, height, width, 3), dtype=torch.uint8, pin_memory=device != "cpu"))
+
+    def add(self, chunk: Tensor) -> None:
+        """Queue the copy of the next frames, (n, height, width, 3) uint8. Frames beyond the last are left out."""
+        room = self._target[self._filled : self._filled + chunk.shape[0]]
+        room.copy_(chunk[: room.shape[0]], non_blocking=True)
+        self._filled += chunk.shape[0]
+
+    def pictures(self) -> Tensor:
+        """Return the frames. Only to be read once the GPU has finished."""
+        return self._target
+
+
 def finish(device: str) -> None:
     """Wait until the GPU has done everything that it was asked for."""
     if device != "cpu":
