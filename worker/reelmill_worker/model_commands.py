@@ -70,16 +70,30 @@ def quantize(
     scales: Annotated[
         Literal["row", "tensor"], typer.Option(help="One scale a weight row, or one a tensor as the released code has.")
     ] = "row",
+    lora: Annotated[
+        list[str] | None, typer.Option(help="LoRA file to merge first, as FILE or FILE=STRENGTH. May be repeated.")
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="A new model folder to write; needed with --lora.")] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Turn a model's transformer into e4m3 weights with scales, once: a quarter of the size, loaded ever after.
 
-    The transformer in floats may be removed afterwards. Prints the artifact's hash.
+    The transformer in floats may be removed afterwards. With --lora, a changed model is written to another folder, with
+    a hash of its own; serve it with REELMILL_MODEL_DIR. Prints the artifact's hash.
     """
+    if lora and into is None:
+        raise typer.BadParameter("--lora changes the model; name a new folder with --into")
+    changes = [_lora(text) for text in lora or []]
+    from reelmill_worker.pipeline.lora import Lora  # noqa: PLC0415 - torch
     from reelmill_worker.pipeline.quantizing import quantize as make_artifact  # noqa: PLC0415 - torch
 
-    artifact = make_artifact(model, granularity=scales)
+    artifact = make_artifact(
+        model,
+        granularity=scales,
+        loras=[Lora.open(path, strength=strength) for path, strength in changes],
+        into=into,
+    )
     _print(
         {
             "folder": str(artifact.folder),
@@ -99,6 +113,16 @@ def check(model: Model, *, as_json: Json = False) -> None:
 
     opened = ModelFolder.open(model)
     _print({"folder": str(model), "model_hash": opened.model_hash}, plain="model_hash", as_json=as_json)
+
+
+def _lora(text: str) -> tuple[Path, float]:
+    file, equals, strength = text.rpartition("=")
+    if not equals:
+        return Path(text), 1.0
+    try:
+        return Path(file), float(strength)
+    except ValueError:
+        raise typer.BadParameter(f"--lora {text}: {strength!r} is no number; write FILE or FILE=0.8") from None
 
 
 def _repository(profile: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from reelmill_common.errors import InvalidModel
 from reelmill_worker.kernels.quantize import quantize_rows_reference
 from reelmill_worker.pipeline import layout
 from reelmill_worker.pipeline.linears import quantize_tensor
-from reelmill_worker.pipeline.manifest import file_sha256, known_files, listing
+from reelmill_worker.pipeline.lora import Lora, merged
+from reelmill_worker.pipeline.manifest import FORMAT as MODEL_FORMAT
+from reelmill_worker.pipeline.manifest import file_sha256, known_files, listing, model_files
 from reelmill_worker.pipeline.plan import Granularity
 from reelmill_worker.pipeline.recipe import versions
 from reelmill_worker.pipeline.safetensors_file import TensorEntry, TensorFiles
@@ -48,29 +50,49 @@ class Artifact:
     size_bytes: int
 
 
-def quantize(root: Path, *, granularity: Granularity = "row") -> Artifact:
+def quantize(
+    root: Path, *, granularity: Granularity = "row", loras: Sequence[Lora] = (), into: Path | None = None
+) -> Artifact:
     """Write a model's `transformer_fp8`, one tensor in memory at a time.
 
     Args:
         root: The model, with `transformer/` in floats.
         granularity: `row`, a scale for each output channel; or `tensor`, one for the weight, with the released recipe's
             own rounding (see `linears.quantize_tensor`).
+        loras: Changes to merge first.
+        into: A new model folder for the artifact; the other parts are linked into it, or copied to another disk.
 
     Raises:
-        InvalidModel: The transformer is not in floats, is damaged, or there is an artifact already.
+        InvalidModel: The transformer is not in floats, is damaged, there is an artifact already, or a LoRA file is of
+            another model.
     """
-    folder = root / layout.TRANSFORMER_FP8
-    if folder.exists():
-        raise InvalidModel(f"{folder} exists; remove it to quantise the transformer again")
+    target = root if into is None else into
+    folder = target / layout.TRANSFORMER_FP8
+    _check_target(root, into, folder)
     part = open_part(root, layout.TRANSFORMER)
+    for lora in loras:
+        lora.check(part.tensors.entries)
     source = _source_hashes(root, part)
-    # Written beside and renamed: an artifact of that name is always whole, even if we are killed here.
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
     try:
-        quantised = _write(work / layout.WEIGHTS_FILE, part, granularity)
+        if into is not None:
+            _link_model(root, into)
+        return _build(folder, part, granularity, loras, source)
+    except BaseException:
+        if into is not None:
+            shutil.rmtree(into, ignore_errors=True)
+        raise
+
+
+def _build(
+    folder: Path, part: Part, granularity: Granularity, loras: Sequence[Lora], source: Mapping[str, str]
+) -> Artifact:
+    # Written beside and renamed: an artifact of that name is always whole, even if we are killed here.
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        quantised = _write(work / layout.WEIGHTS_FILE, part, granularity, loras)
         layout.write_json(work / layout.CONFIG_FILE, part.config)
         files = listing(work, [work / layout.WEIGHTS_FILE, work / layout.CONFIG_FILE])
-        layout.write_json(work / layout.MANIFEST_FILE, _manifest(granularity, source, files))
+        layout.write_json(work / layout.MANIFEST_FILE, _manifest(granularity, source, loras, files))
         work.chmod(0o755)
         work.replace(folder)
     except BaseException:
@@ -80,12 +102,43 @@ def quantize(root: Path, *, granularity: Granularity = "row") -> Artifact:
     return Artifact(folder=folder, sha256=weights["sha256"], quantised=quantised, size_bytes=int(weights["size_bytes"]))
 
 
-def _manifest(granularity: Granularity, source: Mapping[str, str], files: Mapping[str, Any]) -> dict[str, Any]:
+def _check_target(root: Path, into: Path | None, folder: Path) -> None:
+    if folder.exists():
+        raise InvalidModel(f"{folder} exists; remove it to quantise the transformer again")
+    if into is not None and into.exists():
+        raise InvalidModel(f"{into} exists; name a new folder for the changed model")
+    if into is not None and into.absolute().is_relative_to(root.absolute()):
+        raise InvalidModel(f"{into} is inside {root}; name a folder outside of it")
+
+
+def _link_model(root: Path, into: Path) -> None:
+    """Make a model folder of another's parts, all but the transformer: its files take no room a second time."""
+    kept = [file for file in model_files(root) if file.relative_to(root).parts[0] != layout.TRANSFORMER]
+    for file in kept:
+        place = into / file.relative_to(root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.hardlink_to(file)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(file, place)
+    hashes = known_files(root)
+    files = {name: hashes[name] for name in (file.relative_to(root).as_posix() for file in kept)}
+    layout.write_json(
+        into / layout.MANIFEST_FILE, {"format": MODEL_FORMAT, "source": {"changed_from": root.name}, "files": files}
+    )
+
+
+def _manifest(
+    granularity: Granularity, source: Mapping[str, str], loras: Sequence[Lora], files: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "granularity": granularity,
         "source": dict(source),
         "files": dict(files),
+        "loras": [
+            {"name": lora.path.name, "sha256": file_sha256(lora.path), "strength": lora.strength} for lora in loras
+        ],
         "torch": versions()["torch"],
     }
 
@@ -102,7 +155,7 @@ def _source_hashes(root: Path, part: Part) -> dict[str, str]:
     return hashes
 
 
-def _write(file: Path, part: Part, granularity: Granularity) -> int:
+def _write(file: Path, part: Part, granularity: Granularity, loras: Sequence[Lora]) -> int:
     entries = {name: entry for name, entry in part.tensors.entries.items() if not GATE.fullmatch(name)}
     done = [name for name, entry in entries.items() if entry.dtype == E4M3]
     if done:
@@ -110,7 +163,7 @@ def _write(file: Path, part: Part, granularity: Granularity) -> int:
     described: dict[str, Described] = {}
     for name, entry in entries.items():
         described.update(_described(name, entry, granularity))
-    write_safetensors(file, described, _quantised(part.tensors, entries, granularity))
+    write_safetensors(file, described, _quantised(part.tensors, entries, granularity, loras))
     return sum(1 for name in entries if QUANTISED.fullmatch(name))
 
 
@@ -122,12 +175,12 @@ def _described(name: str, entry: TensorEntry, granularity: Granularity) -> dict[
 
 
 def _quantised(
-    tensors: TensorFiles, names: Mapping[str, TensorEntry], granularity: Granularity
+    tensors: TensorFiles, names: Mapping[str, TensorEntry], granularity: Granularity, loras: Sequence[Lora]
 ) -> Iterator[tuple[str, Tensor]]:
     for name in names:
-        tensor = tensors[name]
+        tensor = merged(name, tensors[name], loras)
         if not QUANTISED.fullmatch(name):
-            yield name, tensor
+            yield name, tensor.to(tensors[name].dtype)
             continue
         codes, scale = quantize_rows(tensor) if granularity == "row" else quantize_tensor(tensor)
         yield name, codes
