@@ -39,8 +39,8 @@ MESSAGE_CHARS = 1000
 FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
-_PUMP_MOST = 50  # jobs chosen by one script: about 1 ms of the server's time
-_TOUCH_MOST = 100  # jobs touched by one script of reap, cancel and retry: about 2 ms
+_PUMP_MOST = 16  # jobs chosen by one script: about 1 ms of the server's time
+_TOUCH_MOST = 50  # jobs touched by one script of reap, cancel and retry: about 3 ms
 _REAP_MOST = 1000  # jobs freed by one call of reap
 
 

@@ -1,3 +1,4 @@
+-- lib: move
 -- Cancel some of what is not final in a batch. ARGV: batch, most jobs to touch.
 -- Returns {number touched, number that still waits}, or false if there is no such batch. The caller goes on until
 -- nothing waits, so that a batch of any size never blocks the server for long.

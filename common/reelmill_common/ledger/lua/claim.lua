@@ -1,3 +1,4 @@
+-- lib: move
 -- Accept a message: count the attempt and grant a lease.
 -- ARGV: id, generation, worker, lease in seconds. Returns {batch, row, token, spec}, or why not.
 local job = load_job(ARGV[1])

@@ -1,3 +1,4 @@
+-- lib: move
 -- Confirm that a running job has stopped as it was asked to. ARGV: id, token.
 -- Returns 1, also when it is said again; 0 if the lease was lost or nobody had asked.
 local job = load_job(ARGV[1])

@@ -1,3 +1,4 @@
+-- lib: move ending
 -- Report a failed attempt. ARGV: id, token, code, message, '1' if retryable, most attempts.
 -- Returns the new state, or false if the attempt had lost its lease.
 local job = load_leased(ARGV[1], ARGV[2])

@@ -1,3 +1,4 @@
+-- lib: move
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
 -- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
 -- ARGV: id, token, key of the clip, result. Returns 1, or 0 if the attempt lost.

@@ -1,3 +1,4 @@
+-- lib: move
 -- Choose what a lane runs next and mark it dispatched. Costs O(log n) for each job chosen, whatever waits.
 -- ARGV: lane, depth, seconds within which a worker must have beaten, most jobs to choose.
 -- Returns {id, generation, priority, spec} for each.
@@ -20,9 +21,10 @@ local function dispatch(priority, batch, start)
     chosen[#chosen + 1] = {id, job.generation, priority, redis.call('GET', spec_key(id))}
 end
 
+local counts = redis.call('HMGET', lane_key(lane), 'd0', 'd1', 'd2', 'd3', 'd4', 'd5', 'd6', 'd7', 'd8', 'd9')
 local sent = 0 -- at this priority and above: less urgent ones must not block an urgent one
 for priority = 9, 0, -1 do
-    sent = sent + tonumber(redis.call('HGET', lane_key(lane), 'd' .. priority) or 0)
+    sent = sent + tonumber(counts[priority + 1] or 0)
     while sent < room and #chosen < most do
         local first = redis.call('ZRANGE', ready_key(lane, priority), 0, 0, 'WITHSCORES')
         if not first[1] then break end

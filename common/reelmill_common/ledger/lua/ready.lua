@@ -1,3 +1,4 @@
+-- lib: worker
 -- Mark a worker ready, unless it is quarantined or draining: those last until forgiven or registered anew.
 -- ARGV: worker, info. Returns 1, or 0 if it is not registered.
 local worker = ARGV[1]

@@ -1,3 +1,4 @@
+-- lib: move ending worker
 -- Enter a worker as starting. Jobs leased to an earlier life of the name are taken back at once: that life is over.
 -- A quarantined worker stays quarantined. ARGV: worker, lane, info, most attempts.
 local worker, lane = ARGV[1], ARGV[2]

@@ -1,3 +1,4 @@
+-- lib: move
 -- Undo pause. ARGV: batch. Returns 1, or 0 if there is no such batch.
 local batch = ARGV[1]
 local paused = redis.call('HGET', batch_key(batch), 'paused')

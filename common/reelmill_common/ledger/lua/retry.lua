@@ -1,3 +1,4 @@
+-- lib: move
 -- Queue some of a batch's failed and cancelled jobs again, with failures counted from zero.
 -- ARGV: batch, most jobs to touch. Returns {number touched, number left}, or false if there is no such batch.
 local batch = ARGV[1]

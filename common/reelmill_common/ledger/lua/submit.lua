@@ -1,3 +1,4 @@
+-- lib: move
 -- Add a chunk of jobs to a batch, making the batch if it is new. All of the chunk or, on a conflict, nothing.
 -- ARGV: batch, priority, weight, cap, owner, then id, row, lane, spec for each job (at most 1,000: Lua's stack).
 -- Returns {number added, number that was there} or {'conflict', id, row, spec that is there}.

@@ -1,65 +1,14 @@
--- Put in front of every script: the key names, the clock, and the one way in which a job changes its state.
---
--- States are single letters, so that a job's hash stays a listpack of short fields:
---   q queued   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
---
--- Where a job stands follows from its state, and only `move` changes either:
+-- The one way in which a job changes its state. Where a job stands follows from its state, and only `move` changes
+-- either:
 --   q      in the waiting set of its batch and lane
 --   d      in `sent`, counted in its lane by the priority that it was sent with
 --   r, x   in `leases` and in the set of its worker
 --   d,r,x  in the in-flight set of its batch
 --   f, c   in the retry set of its batch
 
-local P = KEYS[1] -- "reelmill:{farm}:", so that every key of a farm has one hash tag
-local EVENTS_KEPT = 50000 -- about 7 MB
-local clock = redis.call('TIME') -- never the caller's clock: hosts disagree
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-
 local IN_FLIGHT = {d = true, r = true, x = true}
-local LEASED = {r = true, x = true}
 local FINAL = {s = true, f = true, c = true}
 local RETRY = {f = true, c = true}
-
-local SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
-
-local function job_key(id) return P .. 'job:' .. id end
-local function spec_key(id) return P .. 'spec:' .. id end
-local function error_key(id) return P .. 'error:' .. id end
-local function result_key(id) return P .. 'result:' .. id end
-local function batch_key(batch) return P .. 'batch:' .. batch end
-local function order_key(batch) return P .. 'order:' .. batch end
-local function waiting_key(batch, lane) return P .. 'waiting:' .. batch .. ':' .. lane end
-local function flight_key(batch) return P .. 'flight:' .. batch end
-local function retry_key(batch) return P .. 'retry:' .. batch end
-local function lane_key(lane) return P .. 'lane:' .. lane end
-local function ready_key(lane, priority) return P .. 'ready:' .. lane .. ':' .. priority end
-local function live_key(lane) return P .. 'live:' .. lane end
-local function worker_key(worker) return P .. 'worker:' .. worker end
-local function held_key(worker) return P .. 'held:' .. worker end
-
--- Append to the event stream; more fields follow as name, value, name, value.
-local function tell(name, batch, job, worker, ...)
-    redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
-        'e', name, 'b', batch, 'j', job, 'w', worker, ...)
-end
-
-local function load_job(id)
-    local v = redis.call('HMGET', job_key(id), 's', 'b', 'l', 'n', 'g', 'p', 'a', 'k', 'w', 'x')
-    if not v[1] then return nil end
-    return {
-        id = id, state = v[1], batch = v[2], lane = v[3], order = tonumber(v[4]), generation = tonumber(v[5]),
-        priority = v[6], attempts = tonumber(v[7] or 0), failures = tonumber(v[8] or 0), worker = v[9] or '',
-        stage = v[10] or '',
-    }
-end
-
--- Load a job only for the holder of its lease: nil for anybody else. The token is the number of the attempt. A lease
--- that is over but not yet reaped still is its holder's, for nobody else has the job.
-local function load_leased(id, token)
-    local job = load_job(id)
-    if job and LEASED[job.state] and job.attempts == tonumber(token) then return job end
-    return nil
-end
 
 -- Put a batch into the ready index of its lanes, or take it out, so that pump never looks at one that may not run.
 -- A batch that comes in starts at the lane's current virtual time: its idle past is neither credit nor debt.
@@ -111,20 +60,28 @@ local function enter(job, state)
     end
 end
 
+local function push(list, name, value)
+    list[#list + 1] = name
+    list[#list + 1] = value
+end
+
 -- Move a job to another state, with all that depends on it, and tell so.
 -- `fields`: more of its hash, as a list of name, value. The event's own fields follow `event`.
 local function move(job, state, fields, event, ...)
     local from, batch = job.state, batch_key(job.batch)
+    local hash = {'HSET', job_key(job.id), 's', state, unpack(fields)}
     if not (LEASED[from] and LEASED[state]) then
         leave(job)
         enter(job, state)
-        redis.call('HSET', job_key(job.id), 'x', '')
+        push(hash, 'x', '')
     end
     job.state = state
     if state == 'q' or state == 'c' then
         job.generation = job.generation + 1 -- a message that is under way dies at claim
+        push(hash, 'g', job.generation)
     end
-    redis.call('HSET', job_key(job.id), 's', state, 'g', job.generation, unpack(fields))
+    if FINAL[state] then push(hash, 't2', now) end
+    redis.call(unpack(hash))
     redis.call('HINCRBY', batch, from, -1)
     redis.call('HINCRBY', batch, state, 1)
     if IN_FLIGHT[state] and not IN_FLIGHT[from] then
@@ -135,7 +92,6 @@ local function move(job, state, fields, event, ...)
     if not (IN_FLIGHT[from] and IN_FLIGHT[state]) then reindex(job.batch) end
     tell(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
     if FINAL[state] then
-        redis.call('HSET', job_key(job.id), 't2', now)
         local left = redis.call('HMGET', batch, 'q', 'd', 'r', 'x')
         if left[1] + left[2] + left[3] + left[4] == 0 then
             redis.call('HSET', batch, 'done', now)
@@ -162,35 +118,3 @@ local function cancel(job) move(job, 'c', {}, 'job.cancelled') end
 
 -- Ask the worker to stop: it hears so when it next reports, and says when it has.
 local function request_cancel(job) move(job, 'x', {}, 'job.cancel_requested') end
-
--- End an attempt without a clip. Asked to stop: cancelled. Not counted: back in line. Else counted as a failure, and
--- back in line while failures are left and it makes sense to try again.
-local function give_back(job, reason)
-    if job.state == 'x' then return cancel(job) end
-    requeue(job, reason)
-end
-
-local function attempt_failed(job, code, message, retryable, max_attempts)
-    redis.call('SET', error_key(job.id), cjson.encode({code = code, message = message}))
-    if job.state == 'x' then return cancel(job) end
-    job.failures = job.failures + 1
-    redis.call('HSET', job_key(job.id), 'k', job.failures)
-    if retryable and job.failures < max_attempts then return requeue(job, code) end
-    move(job, 'f', {}, 'job.failed', 'code', code, 'message', message)
-end
-
-local function worker_lost(job, why, max_attempts)
-    local doing = ''
-    if job.stage ~= '' then doing = ' at ' .. job.stage end
-    attempt_failed(job, 'worker_lost', 'worker ' .. job.worker .. ' ' .. why .. doing, true, max_attempts)
-end
-
--- Set a worker's state. Only a ready one counts for pump.
-local function set_worker(worker, lane, state, ...)
-    redis.call('HSET', worker_key(worker), 'lane', lane, 'state', state, ...)
-    if state == 'ready' then
-        redis.call('ZADD', live_key(lane), redis.call('HGET', worker_key(worker), 'seen'), worker)
-    else
-        redis.call('ZREM', live_key(lane), worker)
-    end
-end

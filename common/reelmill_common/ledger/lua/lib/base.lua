@@ -1,0 +1,52 @@
+-- Put in front of every script: the names of the keys, the clock, the events, and how a job is read.
+--
+-- States are single letters, so that a job's hash stays a listpack of short fields:
+--   q queued   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
+
+local P = KEYS[1] -- "reelmill:{farm}:", so that every key of a farm has one hash tag
+local EVENTS_KEPT = 50000 -- about 7 MB
+local clock = redis.call('TIME') -- never the caller's clock: hosts disagree
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local LEASED = {r = true, x = true}
+
+local SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
+
+local function job_key(id) return P .. 'job:' .. id end
+local function spec_key(id) return P .. 'spec:' .. id end
+local function error_key(id) return P .. 'error:' .. id end
+local function result_key(id) return P .. 'result:' .. id end
+local function batch_key(batch) return P .. 'batch:' .. batch end
+local function order_key(batch) return P .. 'order:' .. batch end
+local function waiting_key(batch, lane) return P .. 'waiting:' .. batch .. ':' .. lane end
+local function flight_key(batch) return P .. 'flight:' .. batch end
+local function retry_key(batch) return P .. 'retry:' .. batch end
+local function lane_key(lane) return P .. 'lane:' .. lane end
+local function ready_key(lane, priority) return P .. 'ready:' .. lane .. ':' .. priority end
+local function live_key(lane) return P .. 'live:' .. lane end
+local function worker_key(worker) return P .. 'worker:' .. worker end
+local function held_key(worker) return P .. 'held:' .. worker end
+
+-- Append to the event stream; more fields follow as name, value, name, value.
+local function tell(name, batch, job, worker, ...)
+    redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
+        'e', name, 'b', batch, 'j', job, 'w', worker, ...)
+end
+
+local function load_job(id)
+    local v = redis.call('HMGET', job_key(id), 's', 'b', 'l', 'n', 'g', 'p', 'a', 'k', 'w', 'x')
+    if not v[1] then return nil end
+    return {
+        id = id, state = v[1], batch = v[2], lane = v[3], order = tonumber(v[4]), generation = tonumber(v[5]),
+        priority = v[6], attempts = tonumber(v[7] or 0), failures = tonumber(v[8] or 0), worker = v[9] or '',
+        stage = v[10] or '',
+    }
+end
+
+-- Load a job only for the holder of its lease: nil for anybody else. The token is the number of the attempt. A lease
+-- that is over but not yet reaped still is its holder's, for nobody else has the job.
+local function load_leased(id, token)
+    local job = load_job(id)
+    if job and LEASED[job.state] and job.attempts == tonumber(token) then return job end
+    return nil
+end
