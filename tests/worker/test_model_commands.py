@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fixtures.cli import Ran, program
+from reelmill_common.settings import Settings
 from reelmill_producer.cli import app
 from reelmill_worker.pipeline.weights import ModelFolder
+from reelmill_worker.renderer import model_dir
 
 
 def model(*args: str | Path) -> Ran:
@@ -23,6 +25,19 @@ def test_a_tiny_model_made_on_the_command_line_opens(tmp_path: Path) -> None:
 
     assert (ran.status, ran.out.strip()) == (0, str(tmp_path / "tiny"))
     assert ModelFolder.open(tmp_path / "tiny")
+
+
+def test_without_a_folder_the_model_goes_where_a_worker_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(state_dir=tmp_path)
+    for name, value in settings.to_env().items():
+        monkeypatch.setenv(name, value)
+
+    made, checked = model("tiny"), model("check", "--profile", "tiny")
+
+    assert made.out.strip() == str(model_dir(settings, "tiny"))
+    assert checked.out.strip() == ModelFolder.open(tmp_path / "models" / "tiny").model_hash
 
 
 def test_a_folder_in_the_way_ends_with_78_and_without_a_traceback(tmp_path: Path) -> None:
@@ -57,7 +72,7 @@ def test_checking_prints_the_models_hash(tiny_model: Path) -> None:
     ("profile", "message"),
     [
         ("tiny", "is not downloaded but made: reelmill model tiny"),
-        ("nope", "profile 'nope' is unknown; known are"),
+        ("nope", "--profile 'nope' is unknown; known are"),
     ],
 )
 def test_a_profile_that_cannot_be_pulled_says_why(profile: str, message: str, tmp_path: Path) -> None:

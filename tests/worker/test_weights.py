@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from reelmill_common.errors import InvalidModel
+from reelmill_worker.pipeline.skeleton import skeleton
+from reelmill_worker.pipeline.tensor_check import QUANTISED
 from reelmill_worker.pipeline.weights import ModelFolder
 
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
@@ -236,6 +238,19 @@ def test_a_model_of_another_kind_is_refused(model: Path) -> None:
         InvalidModel, match="transformer is HunyuanVideoTransformer3DModel, wanted WanTransformer3DModel"
     ):
         ModelFolder.open(model)
+
+
+def test_the_real_models_config_implies_its_parameters_and_300_quantised_weights() -> None:
+    config = {
+        "num_attention_heads": 12, "attention_head_dim": 128, "text_dim": 4096, "ffn_dim": 8960, "num_layers": 30,
+        "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads",
+    }  # fmt: skip
+
+    shapes = {name: tensor.shape for name, tensor in skeleton("transformer", config).state_dict().items()}
+
+    quantised = [shape.numel() for name, shape in shapes.items() if QUANTISED.fullmatch(name)]
+    assert sum(shape.numel() for shape in shapes.values()) == 1_418_996_800
+    assert (len(quantised), sum(quantised)) == (300, 1_391_984_640)
 
 
 def test_no_folder_at_all_says_how_to_get_one(tmp_path: Path) -> None:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from reelmill_common.errors import InvalidModel
+from reelmill_common.errors import InvalidModel, InvalidSettings
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.profiles import PROFILES
+from reelmill_common.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Make, download and prepare models.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Model = Annotated[Path, typer.Argument(help="Folder of a model in the diffusers layout.")]
+Profile = Annotated[str, typer.Option(help=f"Model profile, one of {', '.join(PROFILES)}.")]
+Model = Annotated[
+    Path | None, typer.Argument(help="Folder of a model in the diffusers layout. Default: where a worker looks for it.")
+]
 
 
-@app.command("tiny", epilog="Try: reelmill model tiny ~/models/tiny")
+@app.command("tiny", epilog="Try: reelmill model tiny")
 def tiny(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="A new folder. Default: where a worker of the tiny profile looks.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 7,
 ) -> None:
     """Make the tiny model: the real classes with random weights, a few MB, for machines without a GPU.
@@ -29,14 +36,18 @@ def tiny(
     """
     from reelmill_worker.pipeline.tiny_model import make_tiny  # noqa: PLC0415 - torch
 
-    make_tiny(folder, seed=seed)
-    typer.echo(str(folder))
+    target = folder or _worker_folder("tiny")
+    make_tiny(target, seed=seed)
+    typer.echo(str(target))
 
 
-@app.command("pull", epilog="Try: reelmill model pull ~/models/fastwan-qad-fp8")
+@app.command("pull", epilog="Try: reelmill model pull")
 def pull(
-    folder: Annotated[Path, typer.Argument(help="A new folder, or that of a download that was cut off.")],
-    profile: Annotated[str, typer.Option(help="Model profile, which names the repository.")] = DEFAULT_PROFILE,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A new folder, or that of a download that was cut off. Default: where a worker looks."),
+    ] = None,
+    profile: Profile = DEFAULT_PROFILE,
     repo: Annotated[str, typer.Option(help="Another repository, as owner/name.")] = "",
     revision: Annotated[str, typer.Option(help="Commit to take; a branch is taken at its newest commit.")] = "main",
     *,
@@ -50,10 +61,10 @@ def pull(
     repository = repo or _repository(profile)
     from reelmill_worker.pipeline.pull import pull as download  # noqa: PLC0415 - torch
 
-    pulled = download(repository, folder, revision=revision)
+    pulled = download(repository, folder or _worker_folder(profile), revision=revision)
     _print(
         {
-            "folder": str(folder),
+            "folder": str(pulled.folder),
             "repo": pulled.repo,
             "revision": pulled.revision,
             "size_bytes": pulled.size_bytes,
@@ -64,9 +75,10 @@ def pull(
     )
 
 
-@app.command("quantize", epilog="Try: reelmill model quantize ~/models/fastwan-qad-fp8")
+@app.command("quantize", epilog="Try: reelmill model quantize")
 def quantize(
-    model: Model,
+    model: Model = None,
+    profile: Profile = DEFAULT_PROFILE,
     scales: Annotated[
         Literal["row", "tensor"], typer.Option(help="One scale a weight row, or one a tensor as the released code has.")
     ] = "row",
@@ -89,7 +101,7 @@ def quantize(
     from reelmill_worker.pipeline.quantizing import quantize as make_artifact  # noqa: PLC0415 - torch
 
     artifact = make_artifact(
-        model,
+        model or _worker_folder(profile),
         granularity=scales,
         loras=[Lora.open(path, strength=strength) for path, strength in changes],
         into=into,
@@ -106,13 +118,13 @@ def quantize(
     )
 
 
-@app.command("check", epilog="Try: reelmill model check ~/models/tiny")
-def check(model: Model, *, as_json: Json = False) -> None:
+@app.command("check", epilog="Try: reelmill model check --profile tiny")
+def check(model: Model = None, profile: Profile = DEFAULT_PROFILE, *, as_json: Json = False) -> None:
     """Check a model without loading it: layout, configs, and every tensor's name, shape and dtype. Prints its hash."""
     from reelmill_worker.pipeline.weights import ModelFolder  # noqa: PLC0415 - torch
 
-    opened = ModelFolder.open(model)
-    _print({"folder": str(model), "model_hash": opened.model_hash}, plain="model_hash", as_json=as_json)
+    opened = ModelFolder.open(model or _worker_folder(profile))
+    _print({"folder": str(opened.root), "model_hash": opened.model_hash}, plain="model_hash", as_json=as_json)
 
 
 def _lora(text: str) -> tuple[Path, float]:
@@ -125,9 +137,20 @@ def _lora(text: str) -> tuple[Path, float]:
         raise typer.BadParameter(f"--lora {text}: {strength!r} is no number; write FILE or FILE=0.8") from None
 
 
-def _repository(profile: str) -> str:
+def _worker_folder(profile: str) -> Path:
+    from reelmill_worker.renderer import model_dir  # noqa: PLC0415 - numpy
+
+    _check_profile(profile)
+    return model_dir(Settings.from_env(os.environ), profile)
+
+
+def _check_profile(profile: str) -> None:
     if profile not in PROFILES:
-        raise InvalidModel(f"profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+        raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+
+
+def _repository(profile: str) -> str:
+    _check_profile(profile)
     repository = PROFILES[profile].repo
     if repository is None:
         raise InvalidModel(f"profile {profile} is not downloaded but made: reelmill model tiny FOLDER")
