@@ -150,7 +150,9 @@ def test_all_chunks_share_one_compiled_graph(
 ) -> None:
     counter = CompileCounter()
     compile_with = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda run, **options: compile_with(run, backend=counter, **options))
+    monkeypatch.setattr(
+        torch, "compile", lambda run, *, options=None, **rest: compile_with(run, backend=counter, **rest)
+    )
     plan = Plan(device="cpu", gpu="cpu", dtype="float32", linears="fp8", compile=True)
 
     frames = TinyDecoder.load(tensors, plan=plan).decode(latents[:, :, :13])  # 13 = 4 x 3 + 1: the last is padded

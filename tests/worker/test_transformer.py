@@ -155,7 +155,9 @@ def test_all_layers_share_one_compiled_graph(
 ) -> None:
     counter = CompileCounter()
     compile_with = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda run, **options: compile_with(run, backend=counter, **options))
+    monkeypatch.setattr(
+        torch, "compile", lambda run, *, options=None, **rest: compile_with(run, backend=counter, **rest)
+    )
     compiling = Plan(device="cpu", gpu="cpu", dtype="float32", linears="fp8", compile=True)
     transformer = ours(theirs, compiling)
     plain = ours(theirs, cpu_plan(linears="fp8"))

@@ -59,8 +59,10 @@ def gelu_quantize_reference(x: Tensor, target: Target) -> tuple[Tensor, Tensor]:
 def codes(scaled, TARGET: tl.constexpr):
     """Round to the codes of a target: 1 is e4m3, 2 is int8."""
     if TARGET == 2:
-        return tl.floor(scaled + 0.5).to(tl.int8)
-    return tl.minimum(tl.maximum(scaled, -448.0), 448.0).to(tl.float8e4nv)
+        y = tl.floor(scaled + 0.5).to(tl.int8)
+    else:
+        y = tl.minimum(tl.maximum(scaled, -448.0), 448.0).to(tl.float8e4nv)
+    return y
 
 
 @jit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -104,9 +105,11 @@ class Engine:
         clock = StageClock(device=self.plan.device, on_stage=on_stage)
         noise = Noise.seeded(spec.seed, latent_size(spec), spec.sampler)
         clock.enter("encode_text", "encode_text")
-        text = self.transformer.prepare_text(self.text.encode(spec.prompt))
-        start = noise.initial()  # drawn on the CPU while the GPU is busy with the text
-        latents = self._denoise(spec, text, start, noise, clock)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            # On another core: 20 ms for 81 frames of 832x480, while this one is busy launching the text's kernels.
+            start = beside.submit(noise.initial)
+            text = self.transformer.prepare_text(self.text.encode(spec.prompt))
+        latents = self._denoise(spec, text, start.result(), noise, clock)
         clock.enter("decode", "decode")
         copy, finite = HostCopy.start(latents), HostCopy.start(finite_flag(latents))
         buffer, watch = self._decode(spec, latents)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from structlog.testing import capture_logs
+
+from reelmill_worker.pipeline.compile_cache import KEPT_FILES, CompileCache, setup_key
+from reelmill_worker.pipeline.plan import choose_plan, cpu_plan, gpu_facts
+
+PLAN = choose_plan(gpu_facts("H100"))
+ARTIFACTS = b"what the compiler made"
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a compilation: there are artifacts. Making real ones takes a GPU, or half a minute of C++."""
+    monkeypatch.setattr(torch.compiler, "save_cache_artifacts", lambda: (ARTIFACTS, None))
+
+
+def test_what_one_start_saved_the_next_one_loads(
+    tmp_path: Path, compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bytes] = []
+    monkeypatch.setattr(torch.compiler, "load_cache_artifacts", lambda content: given.append(content) or "found")
+    assert not CompileCache.of(tmp_path, PLAN, "hash").load()
+
+    assert CompileCache.of(tmp_path, PLAN, "hash").save()
+
+    assert CompileCache.of(tmp_path, PLAN, "hash").load()
+    assert given == [ARTIFACTS]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param((replace(PLAN, gpu="NVIDIA A100"), "hash"), id="another GPU"),
+        pytest.param((replace(PLAN, linears="bf16"), "hash"), id="other arithmetic"),
+        pytest.param((PLAN, "other"), id="another model"),
+    ],
+)
+def test_another_setup_never_gets_it(tmp_path: Path, compiled: None, other: tuple[object, str]) -> None:
+    CompileCache.of(tmp_path, PLAN, "hash").save()
+
+    assert not CompileCache.of(tmp_path, *other).load()
+
+
+def test_another_torch_is_another_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = setup_key(PLAN, "hash")
+
+    monkeypatch.setattr(torch, "__version__", "9.9.9")
+
+    assert setup_key(PLAN, "hash") != before
+
+
+def test_why_a_plan_was_chosen_does_not_matter() -> None:
+    assert setup_key(replace(PLAN, reasons=("because",)), "hash") == setup_key(PLAN, "hash")
+
+
+def test_a_file_that_is_no_cache_is_passed_over_and_said(tmp_path: Path) -> None:
+    cache = CompileCache.of(tmp_path, PLAN, "hash")
+    cache.path.parent.mkdir()
+    cache.path.write_bytes(b"cut off")
+
+    with capture_logs() as logs:
+        assert not cache.load()
+
+    assert logs[0]["event"] == "compile_cache.ignored"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_model_is_no_reason_to_stop(tmp_path: Path, compiled: None) -> None:
+    tmp_path.chmod(0o500)
+
+    assert not CompileCache.of(tmp_path, PLAN, "hash").save()
+
+
+def test_a_folder_that_cannot_be_made_is_said_and_passed_over(tmp_path: Path, compiled: None) -> None:
+    (tmp_path / ".compile_cache").write_text("a file where the folder would be")
+
+    with capture_logs() as logs:
+        assert not CompileCache.of(tmp_path, PLAN, "hash").save()
+
+    assert logs[0]["event"] == "compile_cache.not_saved"
+
+
+def test_only_the_newest_files_are_kept(tmp_path: Path, compiled: None) -> None:
+    for number in range(KEPT_FILES + 3):
+        CompileCache.of(tmp_path, PLAN, f"model {number}").save()
+
+    assert len(list((tmp_path / ".compile_cache").iterdir())) == KEPT_FILES
+
+
+def test_a_plan_that_compiles_nothing_keeps_nothing(tmp_path: Path, compiled: None) -> None:
+    assert not CompileCache.of(tmp_path, cpu_plan(), "hash").save()
+    assert list(tmp_path.iterdir()) == []

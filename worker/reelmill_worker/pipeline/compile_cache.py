@@ -1,0 +1,117 @@
+"""What `torch.compile` made, kept in a file beside the model, so that the next start does not make it again.
+
+A file is only loaded by the setup that made it: its name holds a hash of GPU, driver, torch, Triton, plan and model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import torch
+
+from reelmill_worker.pipeline.plan import Plan
+
+log = structlog.get_logger(__name__)
+
+FOLDER = ".compile_cache"
+KEPT_FILES = 8
+"""Files of other setups that are left in the folder: a farm may share one over a network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileCache:
+    """The file of one setup. Whatever goes wrong with it costs time, never a render: it is logged and passed over.
+
+    Attributes:
+        path: `<model>/.compile_cache/<key>.bin`; a dotted folder is no part of the model.
+        enabled: Whether the plan compiles anything.
+    """
+
+    path: Path
+    enabled: bool
+
+    @classmethod
+    def of(cls, model: Path, plan: Plan, model_hash: str) -> CompileCache:
+        """Return the cache of a plan and a model on this machine."""
+        return cls(path=model / FOLDER / f"{setup_key(plan, model_hash)}.bin", enabled=plan.compile)
+
+    def load(self) -> bool:
+        """Give the compiler what an earlier start saved; return whether there was something."""
+        if not self.enabled or not self.path.is_file():
+            return False
+        try:
+            loaded = torch.compiler.load_cache_artifacts(self.path.read_bytes())
+            error = "" if loaded is not None else "torch does not take it"
+        # A cut-off or foreign file may fail anywhere in the unpickling; compiling anew is always right.
+        except Exception as err:  # noqa: BLE001
+            error = f"{type(err).__name__}: {err}"
+        if error:
+            log.warning("compile_cache.ignored", path=str(self.path), error=error)
+            return False
+        log.info("compile_cache.loaded", path=str(self.path))
+        return True
+
+    def save(self) -> bool:
+        """Write what this process compiled, unless the file is there; return whether it was written."""
+        if not self.enabled or self.path.exists():
+            return False
+        artifacts = torch.compiler.save_cache_artifacts()
+        if artifacts is None:
+            return False
+        try:
+            _write_whole(self.path, artifacts[0])
+            _drop_oldest(self.path.parent, keep=KEPT_FILES)
+        except OSError as err:  # a model folder may be read-only
+            log.warning("compile_cache.not_saved", path=str(self.path), error=str(err))
+            return False
+        log.info("compile_cache.saved", path=str(self.path), size_bytes=len(artifacts[0]))
+        return True
+
+
+def setup_key(plan: Plan, model_hash: str) -> str:
+    """Return a hash of all that decides what the compiler makes, 32 hexadecimal digits."""
+    facts = {
+        "plan": {key: value for key, value in plan.describe().items() if key != "reasons"},
+        "model": model_hash,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "triton": _version("triton"),
+        "driver": _driver(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _driver() -> str:
+    try:
+        return Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+    except OSError:
+        return ""
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside and rename: a reader never sees half a file."""
+    path.parent.mkdir(exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+    Path(part).replace(path)
+
+
+def _drop_oldest(folder: Path, *, keep: int) -> None:
+    files = sorted(folder.glob("*.bin"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files[keep:]:
+        file.unlink(missing_ok=True)
