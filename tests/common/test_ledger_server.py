@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from common.ledger_scene import LANE, make_jobs, make_result, start_worker, submit
 from fixtures.s3 import free_port
+from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidSettings, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import Ledger, Orders
@@ -94,7 +95,7 @@ def test_a_full_server_is_refused_with_advice_and_takes_jobs_again_when_it_has_r
         redis.Redis.from_url(own_valkey.url) as admin,
         Ledger.connect(with_url(settings, own_valkey.url)) as ledger,
     ):
-        admin.config_set("maxmemory", "1mb")
+        admin.config_set("maxmemory", "1")
         with pytest.raises(LedgerRefused, match="is full: raise maxmemory"):
             ledger.submit(Batch(name="night"), make_jobs("night", 1))
         admin.config_set("maxmemory", "0")
@@ -143,6 +144,8 @@ def test_a_ledger_survives_a_killed_server(settings: Settings, own_valkey: Valke
         start_worker(ledger)
         (item,) = ledger.pump(LANE)
         claimed = ledger.claim(job_id, item.generation, "gpu0@test", lease_s=600)
+        with redis.Redis.from_url(own_valkey.url) as admin:  # `everysec` holds writes back while it syncs
+            wait_for(lambda: admin.info("persistence")["aof_buffer_length"] == 0, what="the last write in the file")
         own_valkey.kill()
         with pytest.raises(LedgerUnavailable):
             ledger.renew(job_id, 1, lease_s=600)
