@@ -161,6 +161,21 @@ def test_output_that_an_attention_kernel_spoils_is_rendered_again_with_plain_att
     assert [event["event"] for event in events] == ["render.fell_back"]
 
 
+def test_an_attention_kernel_that_spoils_the_canary_is_given_up_for_good(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention_that_breaks(monkeypatch)
+    suspect = Resident.load(tiny_model, plan=replace(cpu_plan(), attention="broken"))
+
+    suspect.canary()
+
+    with capture_logs() as events:
+        clip = suspect.render(spec(), ignore)
+    assert suspect.plan.attention == clip.plan.attention == "sdpa"
+    assert "since the canary: the latents hold NaN" in suspect.describe()["plan"]["reasons"][-1]
+    assert events == []
+
+
 class ShortOfMemory:
     """Stands before an engine's render and refuses as CUDA does, a number of times."""
 
@@ -204,4 +219,22 @@ def test_memory_that_does_not_suffice_for_the_low_plan_either_fails_the_clip_and
     shortage.left = 1
     with pytest.raises(OutOfMemory, match="CUDA out of memory"):
         resident.render(spec(), ignore)
+    assert len(resident.render(spec(), ignore).frames) == 9
+
+
+def test_a_reload_that_fails_is_tried_again_with_the_next_clip(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resident = Resident.load(tiny_model, plan=cpu_plan())
+    ShortOfMemory(monkeypatch, times=1)
+    load = Engine.load
+
+    def no_room(*_: object, **__: object) -> Engine:
+        raise torch.OutOfMemoryError("CUDA out of memory while loading")
+
+    monkeypatch.setattr(Engine, "load", no_room)
+    with pytest.raises(OutOfMemory, match="also on the low-memory plan: CUDA out of memory while loading"):
+        resident.render(spec(), ignore)
+    monkeypatch.setattr(Engine, "load", load)
+
     assert len(resident.render(spec(), ignore).frames) == 9

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 
 from reelmill_common.errors import BadOutput, OutOfMemory
 from reelmill_common.jobs import RenderSpec
+from reelmill_worker.pipeline.compile_cache import CompileCache
 from reelmill_worker.pipeline.engine import Engine, OnStage, Rendered
 from reelmill_worker.pipeline.plan import Plan
 from reelmill_worker.pipeline.recipe import versions
@@ -40,7 +43,10 @@ class Resident:
     def __init__(self, folder: ModelFolder, *, plan: Plan) -> None:
         """Load a checked model; `load` opens and checks it first."""
         self._folder = folder
-        self._engine = Engine.load(folder, plan)
+        self._compiled = CompileCache.of(folder.root, plan, folder.model_hash)
+        self._compiled.load()
+        self._plan = plan
+        self._engine: Engine | None = Engine.load(folder, plan)
         self._spares: dict[Plan, Engine] = {}
 
     @classmethod
@@ -66,7 +72,7 @@ class Resident:
     @property
     def plan(self) -> Plan:
         """How this machine renders now: another plan than at the start once the GPU ran out of memory."""
-        return self._engine.plan
+        return self._plan
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the pixels beside the spec, as JSON values."""
@@ -91,58 +97,88 @@ class Resident:
         try:
             return self._in_memory(spec, on_stage)
         except BadOutput as err:
-            plain = self._plain_plan(str(err))
+            plain = self._plain_plan(f"for this clip: {err}")
             if plain is None:
                 raise
             log.warning("render.fell_back", to=PLAIN_ATTENTION, reason=str(err))
+        with _memory_errors("with plain attention beside the usual one"):
             return self._spare(plain).render(spec, on_stage)
 
     def canary(self) -> Rendered:
         """Render a fixed job twice, check it, and return the second: it is also the time of a warm render.
 
+        An attention kernel that spoils it is given up for plain attention, for good.
+
         Raises:
             BadOutput: The output is unusable, or the two differ, which a healthy GPU's never do.
+            OutOfMemory: Also the low-memory plan does not fit.
         """
         spec = CANARIES[self.plan.device]
-        first, second = (self.render(spec, lambda _: None) for _ in range(2))
+        try:
+            first = self._in_memory(spec, _no_stage)
+        except BadOutput as err:
+            plain = self._plain_plan(f"since the canary: {err}")
+            if plain is None:
+                raise
+            log.warning("plan.fell_back", to=PLAIN_ATTENTION, reason=str(err))
+            self._reload(plain)
+            first = self._in_memory(spec, _no_stage)
+        second = self._in_memory(spec, _no_stage)
         if first.latents_sha256 != second.latents_sha256:
             raise BadOutput("two renders of one job differ; the GPU, its memory or a kernel is at fault")
+        self._compiled.save()
         return second
 
     def _in_memory(self, spec: RenderSpec, on_stage: OnStage) -> Rendered:
         try:
-            return self._engine.render(spec, on_stage)
+            return self._loaded().render(spec, on_stage)
         except torch.OutOfMemoryError as err:
             low = self.plan.low_memory()
             if (low.text_encoder, low.decode_chunk) == (self.plan.text_encoder, self.plan.decode_chunk):
                 raise OutOfMemory(_first_line(err)) from err
             log.warning("render.fell_back", to="low memory", reason=_first_line(err))
         self._reload(low)
-        try:
-            return self._engine.render(spec, on_stage)
-        except torch.OutOfMemoryError as err:
-            raise OutOfMemory(f"also on the low-memory plan: {_first_line(err)}") from err
+        with _memory_errors("also on the low-memory plan"):
+            return self._loaded().render(spec, on_stage)
+
+    def _loaded(self) -> Engine:
+        """The engine; loaded now if the last attempt to load it failed."""
+        if self._engine is None:
+            self._engine = Engine.load(self._folder, self._plan)
+        return self._engine
 
     def _reload(self, plan: Plan) -> None:
-        """Load the model anew under another plan. The old one goes first: there is no room for both."""
-        del self._engine
+        """Have the model loaded anew under another plan. The old one goes first: there is no room for both."""
+        self._engine = None
         self._spares.clear()
-        if torch.cuda.is_available():
+        self._plan = plan
+        if plan.device == "cuda":
             torch.cuda.empty_cache()
-        self._engine = Engine.load(self._folder, plan)
 
     def _plain_plan(self, reason: str) -> Plan | None:
         """The plan with the attention that has no tricks, or None where that is what failed."""
         if self.plan.attention.startswith(PLAIN_ATTENTION):
             return None
-        note = f"attention {PLAIN_ATTENTION} for this clip: {reason}"
+        note = f"attention {PLAIN_ATTENTION} {reason}"
         return replace(self.plan, attention=PLAIN_ATTENTION, reasons=(*self.plan.reasons, note))
 
     def _spare(self, plan: Plan) -> Engine:
         key = replace(plan, reasons=())
         if key not in self._spares:
-            self._spares[key] = Engine.load(self._folder, plan, text=self._engine.text)
+            self._spares[key] = Engine.load(self._folder, plan, text=self._loaded().text)
         return self._spares[key]
+
+
+def _no_stage(_stage: str) -> None:
+    """Take no notice of a stage: nobody waits for the canary."""
+
+
+@contextmanager
+def _memory_errors(when: str) -> Generator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as err:
+        raise OutOfMemory(f"{when}: {_first_line(err)}") from err
 
 
 def _first_line(err: BaseException) -> str:
