@@ -16,6 +16,7 @@ from fixtures.cli import Ran, program
 from fixtures.farm import Farm, specs
 from fixtures.s3 import S3Server
 from fixtures.valkey import wait_for
+from reelmill_common.broker import make_app
 from reelmill_common.jobs import JobState, job_id
 from reelmill_common.ledger import JobView, WorkerState
 from reelmill_common.settings import Settings
@@ -50,9 +51,11 @@ def farm(
     farm = Farm(settings=settings, folder=folder, env=nanio_server.credentials())
     with pytest.MonkeyPatch.context() as monkeypatch:
         nanio_server.let_in(monkeypatch)
-        farm.start_all(2)
-        yield farm
-        farm.close()
+        try:
+            farm.start_all(2)
+            yield farm
+        finally:
+            farm.close()
 
 
 def reelmill(farm: Farm, *args: str) -> Ran:
@@ -109,6 +112,18 @@ def test_only_the_child_holds_the_model(farm: Farm) -> None:
 
     assert "libtorch" in in_child
     assert "libtorch" not in in_parent
+
+
+def test_the_parents_answer_while_their_children_render(farm: Farm) -> None:
+    farm.submit("busy", specs(6, frames=81))
+    farm.wait_count("busy", JobState.RUNNING, 2)
+
+    answers = make_app(farm.settings).control.ping(timeout=5, limit=2)
+    busy = farm.ledger.batch("busy").remaining
+    farm.wait_done("busy")
+
+    assert {node for answer in answers for node in answer} == {worker.node for worker in farm.workers}
+    assert busy
 
 
 def test_the_same_job_twice_is_the_same_clip_and_another_seed_is_another(farm: Farm) -> None:

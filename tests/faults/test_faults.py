@@ -220,3 +220,17 @@ def test_children_that_die_while_they_load_quarantine_the_worker(make_farm: Call
     assert worker.wait() == 69
     assert 4 <= len(killed) <= 5  # one that was ready, and three that were not
     assert "died" in farm.ledger.workers()[0].reason
+
+
+def test_a_render_beyond_the_time_limit_is_interrupted_and_the_model_stays(make_farm: Callable[..., Farm]) -> None:
+    farm = make_farm(renderer="fixed:20", clip_soft_limit_s=1, max_attempts=1)
+    worker = farm.start()
+    before = farm.child_pid(worker)
+
+    (job,) = farm.submit("slow", specs(1))
+    farm.wait_done("slow")
+
+    error = farm.ledger.job(job).error
+    assert error is not None
+    assert error["code"] == "timed_out"
+    assert farm.child_pid(worker) == before

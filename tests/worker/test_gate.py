@@ -143,9 +143,10 @@ def test_a_store_that_does_not_answer_at_start_is_waited_for(
             target=lambda: entered.append(enter(store_url="s3://clips", s3_endpoint="http://127.0.0.1:1")), daemon=True
         )
         thread.start()
-        wait_for(lambda: any(entry["event"] == "store.awaited" for entry in logs), what="word of the store")
+        wait_for(lambda: any(entry["event"] == "gate.waited" for entry in logs), what="word of the store")
 
     said = notice(settings)
     assert entered == []
     assert said is not None
     assert said.verdict == "loading"
+    assert str(said.info["trouble"]).startswith("store: ")

@@ -135,6 +135,18 @@ def test_children_that_keep_dying_while_they_load_quarantine_the_worker(
     assert state(ledger) is WorkerState.QUARANTINED
 
 
+def test_children_that_end_while_they_wait_for_a_server_are_nobodys_fault(
+    house: Housekeeping, ledger: Ledger, child: Child
+) -> None:
+    for _ in range(EARLY_DEATHS + 1):
+        child.says("loading", info={"trouble": "store: no answer"})
+        house.look()
+        child.pid += 1
+
+    assert house.unfit == ""
+    assert ledger.workers()[0].info["trouble"] == "store: no answer"
+
+
 def test_a_quarantine_from_outside_stops_the_worker(house: Housekeeping, ledger: Ledger, child: Child) -> None:
     child.says("ready")
     house.look()

@@ -89,12 +89,25 @@ class Gate:
         spool = _fresh_spool(settings.state_dir, self.worker)
         _try_encoder(settings, self.lane, spool)
         store = open_store(settings)
-        report = _patiently(store.check, "store.awaited")
-        ledger = _patiently(lambda: Ledger.connect(settings), "ledger.awaited")
+        report = self._patiently(store.check, "store")
+        ledger = self._patiently(lambda: Ledger.connect(settings), "ledger")
         info = {"host": os.uname().nodename, **renderer.describe(), **_facts(report)}
         desk = self._desk(renderer, store, ledger, spool, info)
         self.tell("ready", info=info)
         return desk, info
+
+    def _patiently(self, call: Callable[[], T], what: str) -> T:
+        """Wait for a server that is down at start; one that refuses us is a reason to be unfit."""
+        complained = ""
+        while True:
+            try:
+                return call()
+            except (LedgerUnavailable, StoreUnavailable) as err:
+                if str(err) != complained:
+                    log.warning("gate.waited", server=what, error=str(err))
+                    self.tell("loading", info={"trouble": f"{what}: {err}"})
+                complained = str(err)
+                time.sleep(PATIENCE_S)
 
     def _desk(self, renderer: Renderer, store: ClipStore, ledger: Ledger, spool: Path, info: dict[str, Any]) -> Desk:
         settings = self.settings
@@ -143,19 +156,6 @@ def _try_encoder(settings: Settings, lane: str, spool: Path) -> None:
 
 def _facts(report: StoreReport) -> dict[str, Any]:
     return {"store": report.url, "store_once": report.conditional_put}
-
-
-def _patiently(call: Callable[[], T], event: str) -> T:
-    """A server that is down at start is waited for; one that refuses us is a reason to be unfit."""
-    complained = ""
-    while True:
-        try:
-            return call()
-        except (LedgerUnavailable, StoreUnavailable) as err:
-            if str(err) != complained:
-                log.warning(event, error=str(err))
-            complained = str(err)
-            time.sleep(PATIENCE_S)
 
 
 def _fresh_spool(state_dir: Path, worker: str) -> Path:

@@ -49,7 +49,8 @@ class Housekeeping:
     _ledger: Ledger | None = None
     _pid: int | None = None
     _registered: bool = False
-    _notice: Notice | None = None
+    _said: Notice | None = None
+    _heeded: Notice | None = None
     _early_deaths: int = 0
     _draining: bool = False
     _drain_told: bool = False
@@ -86,14 +87,14 @@ class Housekeeping:
         pid = self.child_pid()
         if pid is not None and pid != self._pid:
             self._meet(pid)
+        self._said = read(self.notices, pid=self._pid) or self._said
         ledger = self._connected()
         if self._pid is not None and not self._registered:
             ledger.register(self.worker, self.lane, {"pid": self._pid})
-            self._registered, self._notice = True, None
-        notice = read(self.notices, pid=self._pid)
-        if self._registered and notice is not None and notice != self._notice:
-            self._heed(ledger, notice)
-            self._notice = notice
+            self._registered, self._heeded = True, None
+        if self._registered and self._said is not None and self._said != self._heeded:
+            self._heed(ledger, self._said)
+            self._heeded = self._said
 
     def round(self) -> None:
         """Beat, reap and pump once."""
@@ -111,10 +112,12 @@ class Housekeeping:
 
     def _meet(self, pid: int) -> None:
         if self._pid is not None:
-            was_ready, self.consuming = self.consuming, False
-            self._early_deaths = 0 if was_ready else self._early_deaths + 1
-            log.error("child.lost", pid=self._pid, was_ready=was_ready, successor=pid)
-        self._pid, self._registered = pid, False
+            last, self.consuming = self._said, False
+            # One that waited for a server was ended by the pool for being slow: that says nothing about this worker.
+            early = last is None or (last.verdict == "loading" and not last.info)
+            self._early_deaths = self._early_deaths + 1 if early else 0
+            log.error("child.lost", pid=self._pid, ready=bool(last and last.verdict == "ready"), successor=pid)
+        self._pid, self._registered, self._said = pid, False, None
         if self._early_deaths >= EARLY_DEATHS:
             reason = f"the process that loads the model died {self._early_deaths} times in a row while loading"
             self._connected().quarantine(self.worker, reason)
@@ -126,6 +129,8 @@ class Housekeeping:
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
             self.consuming = True
+        elif notice.verdict == "loading" and notice.info:
+            ledger.register(self.worker, self.lane, {"pid": notice.pid, **notice.info})
         elif notice.verdict == "unfit":
             ledger.quarantine(self.worker, notice.reason)
             self._give_up(notice.reason)
