@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.pipeline import layout
+
+log = structlog.get_logger(__name__)
 
 FORMAT = "reelmill-model"
 
@@ -60,11 +65,15 @@ def known_files(folder: Path) -> dict[str, dict[str, Any]]:
     """
     path = folder / layout.MANIFEST_FILE
     if not path.is_file():
-        return listing(folder, model_files(folder))
-    files: object = layout.read_json(path).get("files")
-    if not isinstance(files, dict):
+        started = time.monotonic()
+        files = listing(folder, model_files(folder))
+        # Seconds for a model that `reelmill model pull` did not bring: on every start, so somebody should know.
+        log.info("model.hashed", folder=str(folder), seconds=round(time.monotonic() - started, 3))
+        return files
+    listed: object = layout.read_json(path).get("files")
+    if not isinstance(listed, dict):
         raise InvalidModel(f"{path} lists no files; download the model again (reelmill model pull)")
-    for name, wanted in files.items():
+    for name, wanted in listed.items():
         file = folder / name
         # Whoever has the quantised artifact need not keep the 4 times larger transformer that it was made of.
         if not file.is_file() and not (name.startswith(f"{layout.TRANSFORMER}/") and _has_artifact(folder)):
@@ -72,7 +81,7 @@ def known_files(folder: Path) -> dict[str, dict[str, Any]]:
         if file.is_file() and file.stat().st_size != wanted["size_bytes"]:
             got, want = file.stat().st_size, wanted["size_bytes"]
             raise InvalidModel(f"{file} has {got} bytes where the manifest says {want}; download it again")
-    return files
+    return listed
 
 
 def _has_artifact(folder: Path) -> bool:
