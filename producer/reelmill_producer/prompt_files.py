@@ -110,12 +110,13 @@ class PromptFile:
 
     def _admitted(self, row: Row) -> BadLine | bool:
         """Keep a good row; return whether it is new, or why it is bad."""
+        place = f"{row.place}: " if row.place else ""
         try:
             key, spec = job_of_row({**self.defaults, **_given(row.values)})
             if self.admit is not None:
                 self.admit(spec)
         except InvalidJob as err:
-            return BadLine(line=row.line, reason=str(err))
+            return BadLine(line=row.line, reason=f"{place}{err}")
         earlier = self._good.add(key, spec, row.line)
         if earlier is None:
             return True
@@ -124,7 +125,7 @@ class PromptFile:
             return False
         return BadLine(
             line=row.line,
-            reason=f"id {key!r} stands in line {line} with different content; give each clip an id of its own",
+            reason=f"{place}id {key!r} stands in line {line} with different content; give each clip an id of its own",
         )
 
 
@@ -208,7 +209,9 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
         stream = Path(name).open("rb")  # noqa: SIM115 - closed below; errors of the body are not ours to explain
     except (OSError, ValueError) as err:
         why = getattr(err, "strerror", None) or str(err)
-        raise InvalidPromptFile(f"cannot read {name!r} ({why}); give a file of prompts (txt, csv or jsonl)") from err
+        raise InvalidPromptFile(
+            f"cannot read {name!r} ({why}); give a file of prompts (txt, csv, jsonl or yaml)"
+        ) from err
     with stream:
         yield stream
 

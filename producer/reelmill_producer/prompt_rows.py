@@ -1,4 +1,4 @@
-"""Rows of a prompt file in its three formats: what one line (or CSV record) says about one job, not yet checked."""
+"""Rows of a prompt file in its formats: what a line, a CSV record or a grid says about one job, not yet checked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.jobs import RenderSpec
 from reelmill_producer.prompt_lines import BadLine, TextLine, read_lines
 
-Format = Literal["txt", "csv", "jsonl"]
+Format = Literal["txt", "csv", "jsonl", "yaml"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 COLUMNS: tuple[str, ...] = ("id", *(item.name for item in fields(RenderSpec)))
 """What a row may say; everything but the prompt has a default."""
 
-_SUFFIXES: Mapping[str, Format] = {".txt": "txt", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES: Mapping[str, Format] = {
+    ".txt": "txt",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +36,12 @@ class Row:
     Attributes:
         line: Where it begins, counted from 1.
         values: By column; values are text, or whatever JSON holds.
+        place: What a person calls it beside its line, for example `job 3, row 2 of 8`; empty if its line is its own.
     """
 
     line: int
     values: Mapping[str, object]
+    place: str = ""
 
 
 def format_of(suffix: str) -> Format | None:
@@ -44,7 +53,8 @@ def read_rows(stream: IO[bytes], form: Format) -> Iterator[Row | BadLine]:
     """Yield the rows of a stream in file order, bad lines among them.
 
     Raises:
-        InvalidPromptFile: Nothing can be read at all: UTF-16, or a CSV header with wrong columns.
+        InvalidPromptFile: Nothing can be read at all: UTF-16, a CSV header with wrong columns, or YAML of another
+            shape.
     """
     match form:
         case "txt":
@@ -53,6 +63,10 @@ def read_rows(stream: IO[bytes], form: Format) -> Iterator[Row | BadLine]:
             return _csv_rows(stream)
         case "jsonl":
             return _json_rows(stream)
+        case "yaml":
+            from reelmill_producer.prompt_yaml import yaml_rows  # noqa: PLC0415 - it knows us; and 30 ms for YAML alone
+
+            return yaml_rows(stream)
 
 
 def _text_rows(stream: IO[bytes]) -> Iterator[Row | BadLine]:
@@ -86,7 +100,7 @@ def _json_row(item: TextLine) -> Row | BadLine:
         )
     if repeated := [name for name, count in Counter(name for name, _ in value).items() if count > 1]:
         return BadLine(line=item.line, reason=f"{', '.join(sorted(repeated))} given twice; give each field once")
-    if unknown := _unknown([name for name, _ in value]):
+    if unknown := unknown_names([name for name, _ in value]):
         return BadLine(line=item.line, reason=f"unknown field {unknown}")
     return Row(line=item.line, values=dict(value))
 
@@ -151,7 +165,7 @@ def _csv_reason(err: csv.Error, *, last: int, start: int) -> str:
 
 def _header(cells: Sequence[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
-    if unknown := _unknown(names):
+    if unknown := unknown_names(names):
         raise InvalidPromptFile(f"unknown column {unknown}. Columns are parted by commas and named in the first line")
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidPromptFile(f"column {', '.join(repeated)} stands twice in the header; name each once")
@@ -171,11 +185,11 @@ def _csv_row(line: int, header: Sequence[str], cells: Sequence[str]) -> Row | Ba
     return Row(line=line, values=dict(zip(header, cells, strict=True)))
 
 
-def _unknown(names: Sequence[str]) -> str:
+def unknown_names(names: Sequence[str], known: Sequence[str] = COLUMNS) -> str:
     """Return the unknown ones among the names and what could be meant, or an empty string."""
-    unknown = [name for name in names if name not in COLUMNS]
+    unknown = [name for name in names if name not in known]
     if not unknown:
         return ""
-    near = difflib.get_close_matches(unknown[0].lower(), COLUMNS, n=1)
+    near = difflib.get_close_matches(unknown[0].lower(), known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ";"
-    return f"{', '.join(repr(name[:40]) for name in unknown[:5])}{hint} Known are {', '.join(COLUMNS)}"
+    return f"{', '.join(repr(name[:40]) for name in unknown[:5])}{hint} Known are {', '.join(known)}"

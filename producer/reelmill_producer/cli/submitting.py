@@ -22,7 +22,7 @@ from reelmill_producer.prompt_rows import FORMATS, Format
 
 
 def submit(  # noqa: PLR0913 - one parameter an option
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts: .txt, .csv or .jsonl; - reads stdin.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts: .txt, .csv, .jsonl or .yaml; - reads stdin.")],
     *,
     batch: Annotated[str, typer.Option(help="Name of the batch. Default: the file's name.")] = "",
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
