@@ -44,7 +44,7 @@ def clips(plan: Plan, figures: dict[str, float]) -> None:
 def whole_clips(folder: Path, plan: Plan, figures: dict[str, float]) -> None:
     torch.cuda.reset_peak_memory_stats()
     started = time.monotonic()
-    resident = Resident.load(folder, plan=plan)
+    resident = Resident.load(folder, plan=plan, compile_cache=folder.with_name("compile-cache"))
     loaded = time.monotonic()
     resident.canary()
     ready = time.monotonic()
@@ -68,7 +68,7 @@ def whole_clips(folder: Path, plan: Plan, figures: dict[str, float]) -> None:
 
 def memory(folder: Path, plan: Plan) -> None:
     torch.cuda.reset_peak_memory_stats()
-    resident = Resident.load(folder, plan=plan)
+    resident = Resident.load(folder, plan=plan, compile_cache=folder.with_name("compile-cache"))
     for take in range(2):
         rendered = resident.render(RenderSpec(prompt=PROMPT.format(take=take), seed=take), lambda _: None)
     row("stages", *(f"{stage} {seconds:.3f} s" for stage, seconds in rendered.seconds.items()))

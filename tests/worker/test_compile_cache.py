@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +61,6 @@ def test_why_a_plan_was_chosen_does_not_matter() -> None:
 
 def test_a_file_that_is_no_cache_is_passed_over_and_said(tmp_path: Path) -> None:
     cache = CompileCache.of(tmp_path, PLAN, "hash")
-    cache.path.parent.mkdir()
     cache.path.write_bytes(b"cut off")
 
     with capture_logs() as logs:
@@ -71,18 +69,11 @@ def test_a_file_that_is_no_cache_is_passed_over_and_said(tmp_path: Path) -> None
     assert logs[0]["event"] == "compile_cache.ignored"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_model_is_no_reason_to_stop(tmp_path: Path, compiled: None) -> None:
-    tmp_path.chmod(0o500)
-
-    assert not CompileCache.of(tmp_path, PLAN, "hash").save()
-
-
 def test_a_folder_that_cannot_be_made_is_said_and_passed_over(tmp_path: Path, compiled: None) -> None:
-    (tmp_path / ".compile_cache").write_text("a file where the folder would be")
+    (tmp_path / "cache").write_text("a file where the folder would be")
 
     with capture_logs() as logs:
-        assert not CompileCache.of(tmp_path, PLAN, "hash").save()
+        assert not CompileCache.of(tmp_path / "cache", PLAN, "hash").save()
 
     assert logs[0]["event"] == "compile_cache.not_saved"
 
@@ -91,9 +82,28 @@ def test_only_the_newest_files_are_kept(tmp_path: Path, compiled: None) -> None:
     for number in range(KEPT_FILES + 3):
         CompileCache.of(tmp_path, PLAN, f"model {number}").save()
 
-    assert len(list((tmp_path / ".compile_cache").iterdir())) == KEPT_FILES
+    assert len(list(tmp_path.iterdir())) == KEPT_FILES
 
 
 def test_a_plan_that_compiles_nothing_keeps_nothing(tmp_path: Path, compiled: None) -> None:
     assert not CompileCache.of(tmp_path, cpu_plan(), "hash").save()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_others_may_write_is_never_unpickled(
+    what: str, tmp_path: Path, compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = CompileCache.of(tmp_path / "cache", PLAN, "hash")
+    cache.save()
+    monkeypatch.setattr(torch.compiler, "load_cache_artifacts", lambda _: pytest.fail("it was loaded"))
+    (cache.path if what == "file" else cache.path.parent).chmod(0o777)
+
+    with capture_logs() as events:
+        assert not cache.load()
+
+    assert events[0]["event"] == "compile_cache.ignored"
+
+
+def test_without_a_folder_nothing_is_kept(compiled: None) -> None:
+    assert not CompileCache.of(None, PLAN, "hash").save()

@@ -90,7 +90,8 @@ def _load_resident(settings: Settings, profile: str) -> Renderer:
     from reelmill_worker.pipeline.plan import detect  # noqa: PLC0415 - torch: only the rendering child may load it
     from reelmill_worker.pipeline.resident import Resident  # noqa: PLC0415 - as above
 
-    return Resident.load(model_dir(settings, profile), plan=detect())
+    cache = settings.state_dir / "compile-cache"
+    return Resident.load(model_dir(settings, profile), plan=detect(), compile_cache=cache)
 
 
 class TestCard:

@@ -1,6 +1,8 @@
-"""What `torch.compile` made, kept in a file beside the model, so that the next start does not make it again.
+"""What `torch.compile` made, kept in a file of this worker's, so that the next start does not make it again.
 
 A file is only loaded by the setup that made it: its name holds a hash of GPU, driver, torch, Triton, plan and model.
+Its content is unpickled by torch, so it never lies in a model folder, which may come from anywhere, and is passed over
+unless it belongs to us and nobody else may write it.
 """
 
 from __future__ import annotations
@@ -20,9 +22,8 @@ from reelmill_worker.pipeline.plan import Plan
 
 log = structlog.get_logger(__name__)
 
-FOLDER = ".compile_cache"
 KEPT_FILES = 8
-"""Files of other setups that are left in the folder: a farm may share one over a network."""
+"""Files of other setups that are left in the folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +31,25 @@ class CompileCache:
     """The file of one setup. Whatever goes wrong with it costs time, never a render: it is logged and passed over.
 
     Attributes:
-        path: `<model>/.compile_cache/<key>.bin`; a dotted folder is no part of the model.
-        enabled: Whether the plan compiles anything.
+        path: `<folder>/<key>.bin`.
+        enabled: Whether there is a folder, and the plan compiles anything.
     """
 
     path: Path
     enabled: bool
 
     @classmethod
-    def of(cls, model: Path, plan: Plan, model_hash: str) -> CompileCache:
-        """Return the cache of a plan and a model on this machine."""
-        return cls(path=model / FOLDER / f"{setup_key(plan, model_hash)}.bin", enabled=plan.compile)
+    def of(cls, folder: Path | None, plan: Plan, model_hash: str) -> CompileCache:
+        """Return the cache of a plan and a model on this machine; without a folder, one that keeps nothing."""
+        name = f"{setup_key(plan, model_hash)}.bin"
+        return cls(path=(folder or Path()) / name, enabled=plan.compile and folder is not None)
 
     def load(self) -> bool:
         """Give the compiler what an earlier start saved; return whether there was something."""
         if not self.enabled or not self.path.is_file():
+            return False
+        if not _is_ours_alone(self.path):
+            log.warning("compile_cache.ignored", path=str(self.path), error="others than its owner may write it")
             return False
         try:
             loaded = torch.compiler.load_cache_artifacts(self.path.read_bytes())
@@ -68,7 +73,7 @@ class CompileCache:
         try:
             _write_whole(self.path, artifacts[0])
             _drop_oldest(self.path.parent, keep=KEPT_FILES)
-        except OSError as err:  # a model folder may be read-only
+        except OSError as err:  # the disk may be full
             log.warning("compile_cache.not_saved", path=str(self.path), error=str(err))
             return False
         log.info("compile_cache.saved", path=str(self.path), size_bytes=len(artifacts[0]))
@@ -88,6 +93,11 @@ def setup_key(plan: Plan, model_hash: str) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def _is_ours_alone(path: Path) -> bool:
+    facts = [path.stat(), path.parent.stat()]
+    return all(fact.st_uid == os.getuid() and not fact.st_mode & 0o022 for fact in facts)
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -104,7 +114,7 @@ def _driver() -> str:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Write beside and rename: a reader never sees half a file."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, part = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as stream:
         stream.write(content)

@@ -40,18 +40,23 @@ CANARIES = {
 class Resident:
     """A model in memory, ready to render. One render at a time; not to be shared between threads."""
 
-    def __init__(self, folder: ModelFolder, *, plan: Plan) -> None:
+    def __init__(self, folder: ModelFolder, *, plan: Plan, compile_cache: Path | None = None) -> None:
         """Load a checked model; `load` opens and checks it first."""
         self._folder = folder
-        self._compiled = CompileCache.of(folder.root, plan, folder.model_hash)
+        self._compiled = CompileCache.of(compile_cache, plan, folder.model_hash)
         self._compiled.load()
         self._plan = plan
         self._engine: Engine | None = Engine.load(folder, plan)
         self._spares: dict[Plan, Engine] = {}
 
     @classmethod
-    def load(cls, model_dir: Path, *, plan: Plan) -> Resident:
+    def load(cls, model_dir: Path, *, plan: Plan, compile_cache: Path | None = None) -> Resident:
         """Check a model folder and load it: a second for the tiny model, up to a minute for the real one.
+
+        Args:
+            model_dir: Folder in the diffusers layout.
+            plan: How this machine renders.
+            compile_cache: Folder of ours for what the compiler makes; without one it is made at every start.
 
         Raises:
             InvalidModel: The folder is incomplete, mis-shaped or unsafe.
@@ -59,7 +64,7 @@ class Resident:
         started = time.monotonic()
         if plan.device == "cpu":
             torch.set_num_threads(CPU_THREADS)
-        resident = cls(ModelFolder.open(model_dir), plan=plan)
+        resident = cls(ModelFolder.open(model_dir), plan=plan, compile_cache=compile_cache)
         seconds = round(time.monotonic() - started, 3)
         log.info("model.loaded", model_hash=resident.model_hash[:16], gpu=plan.gpu, seconds=seconds)
         return resident
