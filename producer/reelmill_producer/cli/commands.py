@@ -82,6 +82,7 @@ for _command, _epilog in (
     (following.watch, "Try: reelmill watch prompts"),
     (following.status, "Try: reelmill status --json"),
     (following.results, "Try: reelmill results prompts"),
+    (following.export, "Try: reelmill export prompts"),
     (steering.cancel, "Try: reelmill cancel prompts"),
     (steering.pause, "Try: reelmill pause prompts"),
     (steering.resume, "Try: reelmill resume prompts"),

@@ -1,4 +1,4 @@
-"""Commands that look: watch, status, results."""
+"""Commands that look: watch, status, results, export."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from reelmill_producer.cli.output import (
 )
 from reelmill_producer.cli.session import read_settings, reading, require_history, session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.results_file import results_of
 
 
 def watch(batch: BatchName, *, json: Json = False) -> None:
@@ -67,6 +68,16 @@ def results(batch: BatchName, *, json: Json = False) -> None:
                 print_json(clip_record(clip))
             else:
                 typer.echo(link(clip))
+
+
+def export(batch: BatchName) -> None:
+    """Print what became of a batch's jobs.
+
+    JSON, one object a line for each job that has ended, in the order of submission.
+    """
+    with reading() as farm:
+        for result in results_of(farm, batch):
+            print_json(result)
 
 
 def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: bool) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,12 +17,14 @@ from reelmill_common.ledger import BatchView, Submitted
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.dry_run import show_dry_run
 from reelmill_producer.cli.options import Json, Priority, Profile
 from reelmill_producer.cli.output import batch_record, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.client import Reelmill
 from reelmill_producer.prompt_files import FileReport, PromptFile, open_prompt_file, refusal
 from reelmill_producer.prompt_rows import FORMATS, Format
+from reelmill_producer.results_file import ResultsFile, open_results_file, results_of
 
 
 def submit(  # noqa: PLR0913 - one parameter an option
@@ -28,9 +34,13 @@ def submit(  # noqa: PLR0913 - one parameter an option
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
     priority: Priority = None,
     profile: Profile = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and submit nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and submit nothing.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Submit the good rows of a bad file.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the batch is done, and show progress.")] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="With --wait: write what became of each job to this file, as JSON lines.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="With --dry-run: money per GPU-hour, to show the cost.")] = None,
     json: Json = False,
 ) -> None:
     """Submit a file of prompts as a batch.
@@ -39,6 +49,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
 
     Every row is checked first: if one is wrong, all wrong ones are listed and nothing is submitted.
     """
+    _check_usage(results, rate, wait=wait, dry_run=dry_run)
     settings = read_settings(profile)
     lane = lane_of(settings)
     with open_prompt_file(
@@ -51,18 +62,38 @@ def submit(  # noqa: PLR0913 - one parameter an option
         name = Batch(name=batch or prompts.batch_name).name
         report = _checked(prompts, skip_invalid=skip_invalid)
         if dry_run:
-            _show_dry_run(name, report, json=json)
+            show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
             return
-        with session(settings) as opened:
+        with _opened_results(results, file) as results_file, session(settings) as opened:
             before = opened.farm.ledger.newest_event()
             submitted = _submit(opened.farm, name, prompts, priority)
             tell(summary(name, submitted, report))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
+            if results_file is not None:
+                tell(f"{results_file.write(results_of(opened.farm, name)):,} results in {results}")
             if wait:
                 progress.require_success(view)
             else:
                 warn_if_idle(opened)
+
+
+def _check_usage(results: Path | None, rate: float | None, *, wait: bool, dry_run: bool) -> None:
+    if results is not None and (dry_run or not wait):
+        raise typer.BadParameter("--results needs --wait, and no --dry-run; `reelmill export` prints them at any time")
+    if rate is not None and not dry_run:
+        raise typer.BadParameter("--rate is for --dry-run, which shows the cost; add it, or leave --rate out")
+    if rate is not None and not 0 <= rate < math.inf:
+        raise typer.BadParameter(f"--rate {rate} is no price; give money per GPU-hour, for example 2.5")
+
+
+@contextmanager
+def _opened_results(path: Path | None, source: str) -> Generator[ResultsFile | None]:
+    if path is None:
+        yield None
+        return
+    with open_results_file(path, source=source) as opened:
+        yield opened
 
 
 def _submit(farm: Reelmill, name: str, prompts: PromptFile, priority: int | None) -> Submitted:
@@ -115,15 +146,6 @@ def _show_submitted(view: BatchView, submitted: Submitted, report: FileReport, *
         print_json({**batch_record(view), **counts, "duplicates": report.duplicates, "skipped": report.bad_count})
     else:
         typer.echo(view.name)
-
-
-def _show_dry_run(name: str, report: FileReport, *, json: bool) -> None:
-    counts = {"jobs": report.rows, "duplicates": report.duplicates, "skipped": report.bad_count}
-    if json:
-        print_json({"batch": name, "dry_run": True, **counts})
-    else:
-        typer.echo(report.rows)
-    tell(f"{report.rows:,} jobs for batch {name}; nothing was submitted")
 
 
 def warn_if_idle(opened: Session) -> None:

@@ -1,0 +1,98 @@
+"""Results: what became of each finished job of a batch, one JSON object a line, for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reelmill_common.errors import ReelmillError, StoreRefused
+from reelmill_common.ledger import JobView
+from reelmill_common.storage import ClipStore
+from reelmill_producer.client import Reelmill
+
+
+def results_of(farm: Reelmill, batch: str) -> Iterator[dict[str, Any]]:
+    """Yield what became of each job of a batch that has ended, in the order of submission.
+
+    Raises:
+        NotFound: No such batch.
+    """
+    # All jobs, and not only the ended ones: those pages would shift while others end.
+    for job in farm.jobs(batch):
+        if job.state.is_final:
+            yield result_record(job, farm.store)
+
+
+def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
+    """Return what became of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip."""
+    result = job.result
+    return {
+        "row": job.row,
+        "job_id": job.job_id,
+        "state": job.state.value,
+        "key": None if result is None else result.key,
+        "url": None if result is None else store.url(result.key),
+        "sha256": None if result is None else result.sha256,
+        "seed": job.spec.seed,
+        "error": None if job.error is None or result is not None else dict(job.error),
+    }
+
+
+class ResultsFile:
+    """A file of results that is there whole or not at all."""
+
+    def __init__(self, path: Path, part: Path) -> None:
+        self._path, self._part = path, part
+
+    def write(self, results: Iterator[dict[str, Any]]) -> int:
+        """Write all of them in place of what the file held; return how many.
+
+        Raises:
+            StoreRefused: The disk does not take them.
+        """
+        count = 0
+        with _telling(self._path):
+            with self._part.open("w", encoding="utf-8") as handle:
+                for result in results:
+                    handle.write(json.dumps(result, ensure_ascii=False) + "\n")
+                    count += 1
+            self._part.replace(self._path)
+        return count
+
+
+@contextmanager
+def open_results_file(path: Path, *, source: str) -> Generator[ResultsFile]:
+    """Make sure that results can be written, before anything is submitted whose results they would be.
+
+    Args:
+        path: Of the file, which may be there already.
+        source: Name of the prompt file, which must be another one.
+
+    Raises:
+        StoreRefused: It cannot be written, or is the prompt file itself.
+    """
+    if path.is_dir():
+        raise StoreRefused(f"--results {path} is a folder; name a file in it")
+    if source != "-" and path.resolve() == Path(source).resolve():
+        raise StoreRefused(f"--results {path} is the prompt file itself; name another file")
+    part = path.with_name(f".{path.name}.part")
+    with _telling(path):
+        part.touch()
+    try:
+        yield ResultsFile(path, part)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling(path: Path) -> Generator[None]:
+    try:
+        yield
+    except ReelmillError:  # of the farm that the results come from: theirs to explain, though some are OSErrors
+        raise
+    except (OSError, ValueError) as err:
+        why = getattr(err, "strerror", None) or str(err)
+        raise StoreRefused(f"cannot write --results {path} ({why}); choose another file") from err
