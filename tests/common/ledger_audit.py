@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 STATES = "qdrxsfc"
-SETS = ("waiting", "sent", "leases", "flight", "retry", "held")
+SETS = ("waiting", "sent", "leases", "flight", "retry", "held", "ready", "levels")
 
 
 def audit(kept: dict[str, Any]) -> None:
@@ -34,6 +34,13 @@ def audit(kept: dict[str, Any]) -> None:
         if state in "fc":
             expected[f"retry:{batch}"].add(job_id)
 
+    for name in list(expected):
+        kind, batch, lane = (*name.split(":"), "", "")[:3]
+        if kind == "waiting" and is_open(kept[f"batch:{batch}"]):
+            priority = kept[f"batch:{batch}"]["priority"]
+            expected[f"ready:{lane}:{priority}"].add(batch)
+            expected[f"levels:{lane}"].add(priority)
+
     assert {name: set(value) for name, value in kept.items() if name.split(":")[0] in SETS} == dict(expected)
     for name, count in counts.items():
         batch = kept[f"batch:{name}"]
@@ -45,6 +52,12 @@ def audit(kept: dict[str, Any]) -> None:
             counters = {field: int(value) for field, value in lane.items() if field.startswith("d")}
             assert min(counters.values(), default=0) >= 0
             assert +Counter(counters) == sent[name.removeprefix("lane:")]
+
+
+def is_open(batch: dict[str, str]) -> bool:
+    """Whether more of a batch may be dispatched: only then is it in the index that pump looks at."""
+    in_flight = sum(int(batch[state]) for state in "drx")
+    return batch["paused"] == "0" and (batch["cap"] == "0" or in_flight < int(batch["cap"]))
 
 
 def snapshot(client: redis.Redis, farm: str) -> dict[str, Any]:

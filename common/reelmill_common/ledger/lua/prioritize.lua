@@ -6,7 +6,7 @@ local v = redis.call('HMGET', batch_key(batch), 'priority', 'lanes')
 if not v[1] then return 0 end
 if v[1] == priority then return 1 end
 for lane in string.gmatch(v[2], '[^,]+') do
-    redis.call('ZREM', ready_key(lane, v[1]), batch)
+    unready(batch, lane, v[1])
     redis.call('HDEL', batch_key(batch), 'v:' .. lane) -- another priority has another virtual clock
 end
 redis.call('HSET', batch_key(batch), 'priority', priority)

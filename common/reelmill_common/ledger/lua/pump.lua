@@ -21,11 +21,13 @@ local function dispatch(priority, batch, start)
     chosen[#chosen + 1] = {id, job.generation, priority, redis.call('GET', spec_key(id))}
 end
 
+local levels = {} -- the priorities at which any batch is ready
+for _, priority in ipairs(redis.call('SMEMBERS', levels_key(lane))) do levels[tonumber(priority)] = true end
 local counts = redis.call('HMGET', lane_key(lane), 'd0', 'd1', 'd2', 'd3', 'd4', 'd5', 'd6', 'd7', 'd8', 'd9')
 local sent = 0 -- at this priority and above: less urgent ones must not block an urgent one
 for priority = 9, 0, -1 do
     sent = sent + tonumber(counts[priority + 1] or 0)
-    while sent < room and #chosen < most do
+    while levels[priority] and sent < room and #chosen < most do
         local first = redis.call('ZRANGE', ready_key(lane, priority), 0, 0, 'WITHSCORES')
         if not first[1] then break end
         dispatch(priority, first[1], tonumber(first[2]))

@@ -23,6 +23,7 @@ local function flight_key(batch) return P .. 'flight:' .. batch end
 local function retry_key(batch) return P .. 'retry:' .. batch end
 local function lane_key(lane) return P .. 'lane:' .. lane end
 local function ready_key(lane, priority) return P .. 'ready:' .. lane .. ':' .. priority end
+local function levels_key(lane) return P .. 'levels:' .. lane end
 local function live_key(lane) return P .. 'live:' .. lane end
 local function worker_key(worker) return P .. 'worker:' .. worker end
 local function held_key(worker) return P .. 'held:' .. worker end

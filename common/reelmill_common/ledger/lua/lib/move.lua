@@ -10,6 +10,12 @@ local IN_FLIGHT = {d = true, r = true, x = true}
 local FINAL = {s = true, f = true, c = true}
 local RETRY = {f = true, c = true}
 
+-- Take a batch out of a lane's ready index, and the priority out of the lane's levels if that was its last batch.
+local function unready(batch, lane, priority)
+    redis.call('ZREM', ready_key(lane, priority), batch)
+    if redis.call('EXISTS', ready_key(lane, priority)) == 0 then redis.call('SREM', levels_key(lane), priority) end
+end
+
 -- Put a batch into the ready index of its lanes, or take it out, so that pump never looks at one that may not run.
 -- A batch that comes in starts at the lane's current virtual time: its idle past is neither credit nor debt.
 local function reindex(batch)
@@ -24,8 +30,9 @@ local function reindex(batch)
             local own = redis.call('HGET', batch_key(batch), 'v:' .. lane)
             local current = redis.call('HGET', lane_key(lane), 'v' .. v[6])
             redis.call('ZADD', ready, math.max(tonumber(own or 0), tonumber(current or 0)), batch)
+            redis.call('SADD', levels_key(lane), v[6])
         elseif inside and not fit then
-            redis.call('ZREM', ready, batch)
+            unready(batch, lane, v[6])
         end
     end
 end
