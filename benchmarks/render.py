@@ -210,7 +210,7 @@ def decoder(plan: Plan, figures) -> None:
     parallel = median_ms(lambda: whole.decode(latents), repeats=5)
     want = whole.decode(latents)
     row("all at once, eager", f"{parallel:.1f} ms", f"{parallel_gb:.2f} GB")
-    for chunk in (3, 7, 1):
+    for chunk in (3, 1):
         for compiled in (False, True):
             with section(f"chunks of {chunk}, {'compiled' if compiled else 'eager'}"):
                 started = time.monotonic()

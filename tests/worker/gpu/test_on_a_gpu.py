@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import WanTransformer3DModel
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,7 +31,8 @@ CONFIG: dict[str, Any] = {
     "eps": 1e-6,
 }
 LATENTS = (1, 16, 5, 30, 52)
-WIDTHS = (64, 32, 16, 16)
+WIDTHS = (256, 128, 64, 64)
+"""Of taew2_1. The convolution library picks its algorithm by shape, so equal bits are a matter of the real shapes."""
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,6 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    from diffusers import WanTransformer3DModel
-
     torch.manual_seed(0)
     return WanTransformer3DModel(**CONFIG).state_dict()
 
@@ -54,8 +54,6 @@ def inputs() -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def exact(weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]) -> Tensor:
-    from diffusers import WanTransformer3DModel
-
     model = WanTransformer3DModel(**CONFIG).eval().cuda()
     model.load_state_dict(weights)
     with torch.no_grad():
@@ -67,6 +65,10 @@ def run(plan: Plan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]) -
     return transformer.velocity(inputs[0], 757.0, transformer.prepare_text(inputs[1]))
 
 
+COMPILER_WARNS = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inductor's own import
+
+
+@COMPILER_WARNS
 @pytest.mark.parametrize(
     ("change", "cosine"),
     [
@@ -92,6 +94,7 @@ def test_every_precision_stays_close_to_diffusers_in_float32(
     assert float(F.cosine_similarity(got.float().flatten(), exact.flatten(), dim=0)) >= cosine
 
 
+@COMPILER_WARNS
 @pytest.mark.parametrize("compiled", [False, True])
 def test_the_same_job_gives_the_same_bits(
     plan: Plan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor], compiled: bool
@@ -117,6 +120,7 @@ def test_each_kernel_that_runs_here_is_right(kernel: str) -> None:
     assert verdict.cosine >= 0.998
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_a_step_reads_nothing_back_from_the_gpu(
     plan: Plan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]
 ) -> None:
@@ -133,14 +137,15 @@ def test_a_step_reads_nothing_back_from_the_gpu(
     assert bool(got.isfinite().all())
 
 
+@COMPILER_WARNS
 @pytest.mark.parametrize("compiled", [False, True])
 def test_chunks_of_the_decoder_give_the_bits_of_all_frames_at_once(plan: Plan, compiled: bool) -> None:
-    tensors, latents = decoder_weights(), torch.randn((1, 16, 21, 30, 52)).cuda()
+    tensors, latents = decoder_weights(), torch.randn((1, 16, 21, 60, 104)).cuda()
     whole = TinyDecoder.load(tensors, plan=replace(plan, decode_chunk=21)).decode(latents)
 
     pieces = TinyDecoder.load(tensors, plan=replace(plan, decode_chunk=3, compile=compiled)).decode(latents)
 
-    assert pieces.shape == (81, 240, 416, 3)
+    assert pieces.shape == (81, 480, 832, 3)
     assert torch.equal(pieces, whole)
 
 

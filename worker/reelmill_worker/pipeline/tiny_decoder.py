@@ -8,7 +8,7 @@ Letters: t latent frames, f frames, c channels, h and w sizes on the current lev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -71,7 +71,7 @@ class TinyDecoder:
         self._plan = plan
         # Rounded where the plain code rounds: without this the compiler keeps float32 between two operations, and one
         # code in eight comes out otherwise (our measurement, H100).
-        options = {"emulate_precision_casts": True}
+        options: dict[str, str | int | bool | Callable[..., object]] = {"emulate_precision_casts": True}
         compiled = torch.compile(decode_chunk, fullgraph=True, dynamic=False, options=options)
         self._run = compiled if plan.compile else decode_chunk
 
