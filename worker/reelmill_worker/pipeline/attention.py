@@ -112,7 +112,6 @@ class Verdict:
 def probe(kernel: str, *, device: str, shape: tuple[int, int, int] = TEST_SHAPE) -> Verdict:
     """Run a kernel on random input and compare it with the plain one in float32."""
     q, k, v = _probe_input(device, shape)
-    wanted = _sdpa(q.float(), k.float(), v.float())
     try:
         got = attention(q, k, v, kernel).float()
     # A kernel may fail in any way there is: not built, wrong architecture, wrong driver. Each is a reason to pass on.
@@ -120,6 +119,7 @@ def probe(kernel: str, *, device: str, shape: tuple[int, int, int] = TEST_SHAPE)
         return Verdict(kernel=kernel, cosine=0.0, error=f"{type(err).__name__}: {str(err).splitlines()[0][:200]}")
     if not bool(got.isfinite().all()):
         return Verdict(kernel=kernel, cosine=0.0, error="its output is not finite")
+    wanted = _sdpa(q.float(), k.float(), v.float())
     cosine = float(F.cosine_similarity(got.flatten(), wanted.flatten(), dim=0))
     error = "" if cosine >= LEAST_COSINE else f"cosine {cosine:.4f} against float32, below {LEAST_COSINE}"
     return Verdict(kernel=kernel, cosine=cosine, error=error)
@@ -135,7 +135,9 @@ def _probe_input(device: str, shape: tuple[int, int, int]) -> tuple[Tensor, Tens
     return tuple(x.to(device, dtype) for x in (3 * q, k, v))  # type: ignore[return-value]  # three of three
 
 
-def first_fit(candidates: Sequence[str], *, device: str) -> tuple[str, tuple[str, ...]]:
+def first_fit(
+    candidates: Sequence[str], *, device: str, shape: tuple[int, int, int] = TEST_SHAPE
+) -> tuple[str, tuple[str, ...]]:
     """Return the first kernel that passes its self-test, and why each before it did not.
 
     Raises:
@@ -143,7 +145,7 @@ def first_fit(candidates: Sequence[str], *, device: str) -> tuple[str, tuple[str
     """
     complaints: list[str] = []
     for kernel in candidates:
-        verdict = probe(kernel, device=device)
+        verdict = probe(kernel, device=device, shape=shape)
         if verdict.fit:
             return kernel, tuple(complaints)
         complaints.append(f"attention {kernel} failed its self-test: {verdict.error}")
