@@ -27,7 +27,7 @@ JOB_FIELDS = (*COLUMNS, "seeds", "vars", "grid")
 DEFAULTS = (*SPEC_FIELDS, "seeds")
 
 _RANGE = re.compile(r"([0-9]{1,19})(?:\.\.([0-9]{1,19}))?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -134,7 +134,7 @@ def _check_names(given: Mapping[str, object], grid: Mapping[str, object], variab
     if twice := [name for name in given if name in grid]:
         raise InvalidJob(f"{', '.join(twice)} stands in the job and under grid:; give it once")
     if wrong := [name for name in variables if not _VARIABLE.fullmatch(name)]:
-        raise InvalidJob(f"vars: {wrong[0][:40]!r} is no name; use letters, digits and _, as in {{animal}}")
+        raise InvalidJob(f"vars: {wrong[0][:40]!r} is no name; use 1 to 64 letters, digits and _, as in {{animal}}")
 
 
 def _mapping(name: str, value: object) -> Mapping[str, object]:
