@@ -4,7 +4,7 @@
 --   q queued   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
 
 local P = KEYS[1] -- "reelmill:{farm}:", so that every key of a farm has one hash tag
-local EVENTS_KEPT = 50000 -- about 7 MB
+local EVENTS_KEPT = 50000 -- about 4 MB
 local clock = redis.call('TIME') -- never the caller's clock: hosts disagree
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
