@@ -110,6 +110,10 @@ class Settings:
         """Return the variables that make `from_env` build these settings again, for a child process."""
         return {PREFIX + item.name.upper(): str(getattr(self, item.name)) for item in fields(self)}
 
+    def model_folder(self, profile: str) -> Path:
+        """Return where a profile's model is: `model_dir` if that is set, else its place in `state_dir`."""
+        return Path(self.model_dir) if self.model_dir else self.state_dir / "models" / profile
+
     @property
     def embedded(self) -> bool:
         """Whether the farm runs on the embedded server."""

@@ -6,6 +6,7 @@ Without it the 8,192 characters of `jobs.MAX_PROMPT_CHARS` bound a prompt here, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,8 @@ def prompt_check(settings: Settings, profile: str) -> Admit:
 
 
 def _tokenizer(settings: Settings, profile: str, served: str) -> Path:
-    of_settings = settings.model_dir and profile == served
-    folder = Path(settings.model_dir) if of_settings else settings.state_dir / "models" / profile
-    return folder / "tokenizer" / "tokenizer.json"
+    own = settings if profile == served else replace(settings, model_dir="")
+    return own.model_folder(profile) / "tokenizer" / "tokenizer.json"
 
 
 def _counter(path: Path) -> TokenCounter | None:

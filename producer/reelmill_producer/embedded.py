@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelmill_common.errors import InvalidModel, LedgerUnavailable, ReelmillError, WorkerUnfit
+from reelmill_common.gpus import gpu_numbers
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.settings import Settings
@@ -152,7 +153,7 @@ class EmbeddedFarm:
     def _provide_model(self) -> None:
         if self.settings.renderer != "model":
             return
-        folder = model_dir(self.settings)
+        folder = self.settings.model_folder(self.settings.profile)
         if (folder / "model_index.json").is_file():
             return
         if self.settings.profile != TINY:
@@ -230,12 +231,7 @@ def has_run(state_dir: Path) -> bool:
 
 def default_profile() -> str:
     """Return what this machine can render: `tiny` unless it has an NVIDIA GPU."""
-    return DEFAULT_PROFILE if any(Path("/dev").glob("nvidia[0-9]*")) else TINY
-
-
-def model_dir(settings: Settings) -> Path:
-    """Return the folder of the settings' model."""
-    return Path(settings.model_dir) if settings.model_dir else settings.state_dir / "models" / settings.profile
+    return DEFAULT_PROFILE if gpu_numbers() else TINY
 
 
 def _worker_side(*arguments: str) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
+from reelmill_common.gpus import gpu_numbers
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
-from reelmill_producer.embedded import TINY, default_profile, model_dir
+from reelmill_producer.embedded import TINY, default_profile
 from reelmill_producer.findings import Finding, Level
 
 _WORKER_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
@@ -35,7 +34,7 @@ def worker_findings(settings: Settings) -> list[Finding]:
 
 
 def _gpu(settings: Settings) -> Finding:
-    cards = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    cards = len(gpu_numbers())
     if not cards and settings.video_codec.endswith("_nvenc"):
         return Finding(
             name="gpu",
@@ -57,7 +56,7 @@ def _gpu(settings: Settings) -> Finding:
 
 def _model(settings: Settings) -> Finding:
     profile = settings.profile or default_profile()
-    folder = model_dir(replace(settings, profile=profile))
+    folder = settings.model_folder(profile)
     if settings.renderer != "model":
         return Finding(name="model", level=Level.OK, found=f"none is needed: REELMILL_RENDERER={settings.renderer}")
     missing = [pattern for pattern in _MODEL_FILES if not any(folder.glob(pattern))]

@@ -11,7 +11,6 @@ from fixtures.cli import Ran, program
 from reelmill_common.settings import Settings
 from reelmill_producer.cli import app
 from reelmill_worker.pipeline.weights import ModelFolder
-from reelmill_worker.renderer import model_dir
 
 
 def model(*args: str | Path) -> Ran:
@@ -36,7 +35,7 @@ def test_without_a_folder_the_model_goes_where_a_worker_looks_for_it(
 
     made, checked = model("tiny"), model("check", "--profile", "tiny")
 
-    assert made.out.strip() == str(model_dir(settings, "tiny"))
+    assert made.out.strip() == str(settings.model_folder("tiny"))
     assert checked.out.strip() == ModelFolder.open(tmp_path / "models" / "tiny").model_hash
 
 

@@ -11,7 +11,7 @@ import pytest
 from fixtures.farm import specs
 from reelmill_common.errors import InvalidModel, InvalidSettings, JobCancelled
 from reelmill_common.settings import Settings
-from reelmill_worker.renderer import STAGES, FixedDurationRenderer, model_dir, open_renderer
+from reelmill_worker.renderer import STAGES, FixedDurationRenderer, open_renderer
 
 
 def test_a_fixed_renderer_takes_its_time_and_passes_every_stage() -> None:
@@ -61,8 +61,8 @@ def test_a_renderer_that_nobody_knows_is_refused_with_an_example() -> None:
 def test_the_model_lies_in_the_state_folder_unless_a_folder_is_named(settings: Settings) -> None:
     named = dataclasses.replace(settings, model_dir="/models/wan")
 
-    assert model_dir(settings, "tiny") == settings.state_dir / "models" / "tiny"
-    assert str(model_dir(named, "tiny")) == "/models/wan"
+    assert settings.model_folder("tiny") == settings.state_dir / "models" / "tiny"
+    assert str(named.model_folder("tiny")) == "/models/wan"
 
 
 def test_a_missing_model_is_refused(settings: Settings) -> None:

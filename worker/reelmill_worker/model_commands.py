@@ -138,10 +138,8 @@ def _lora(text: str) -> tuple[Path, float]:
 
 
 def _worker_folder(profile: str) -> Path:
-    from reelmill_worker.renderer import model_dir  # noqa: PLC0415 - numpy
-
     _check_profile(profile)
-    return model_dir(Settings.from_env(os.environ), profile)
+    return Settings.from_env(os.environ).model_folder(profile)
 
 
 def _check_profile(profile: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -81,17 +80,12 @@ def open_renderer(settings: Settings, profile: str) -> Renderer:
     return _load_resident(settings, profile)
 
 
-def model_dir(settings: Settings, profile: str) -> Path:
-    """Return the folder of a profile's model."""
-    return Path(settings.model_dir) if settings.model_dir else settings.state_dir / "models" / profile
-
-
 def _load_resident(settings: Settings, profile: str) -> Renderer:
     from reelmill_worker.pipeline.plan import detect  # noqa: PLC0415 - torch: only the rendering child may load it
     from reelmill_worker.pipeline.resident import Resident  # noqa: PLC0415 - as above
 
     cache = settings.state_dir / "compile-cache"
-    return Resident.load(model_dir(settings, profile), plan=detect(), compile_cache=cache)
+    return Resident.load(settings.model_folder(profile), plan=detect(), compile_cache=cache)
 
 
 class TestCard:

@@ -20,6 +20,7 @@ import structlog
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 from reelmill_common.errors import InvalidSettings, LedgerUnavailable, NotFound, WorkerUnfit
+from reelmill_common.gpus import gpu_numbers
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 
@@ -207,8 +208,7 @@ def find_gpus(dev: Path, visible: str | None) -> list[str]:
     """Return the CUDA devices to serve: `CUDA_VISIBLE_DEVICES` if it is set, else every NVIDIA GPU of the host."""
     if visible is not None:
         return [item.strip() for item in visible.split(",") if item.strip()]
-    numbers = (file.name.removeprefix("nvidia") for file in dev.glob("nvidia[0-9]*"))
-    return sorted((number for number in numbers if number.isdigit()), key=int)
+    return gpu_numbers(dev)
 
 
 def _lock(state_dir: Path, node: str, stack: ExitStack) -> bool:
