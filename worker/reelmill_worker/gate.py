@@ -104,8 +104,8 @@ class Gate:
                 return call()
             except (LedgerUnavailable, StoreUnavailable) as err:
                 if str(err) != complained:
-                    log.warning("gate.waited", server=what, error=str(err))
                     self.tell("loading", info={"trouble": f"{what}: {err}"})
+                    log.warning("gate.waited", server=what, error=str(err))
                 complained = str(err)
                 time.sleep(PATIENCE_S)
 

@@ -53,7 +53,15 @@ _ALIASES = {
     "IllegalLocationConstraintException": "PermanentRedirect",
 }
 _ABSENT = {"NoSuchKey", "NotFound", "404"}
-_WAIT = {"SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "429"}
+_WAIT = {
+    "SlowDown",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "Throttling",
+    "ThrottlingException",
+    "429",
+    "ClientDisconnected",  # 499 of SeaweedFS: the connection broke in the middle of a body
+}
 _NOT_IMPLEMENTED = 501
 _NO_CREDENTIALS = (
     NoCredentialsError,
