@@ -8,8 +8,7 @@ from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_resu
 from reelmill_common.contract import LABEL_CHARS
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, BatchState, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused, WorkerState
-from reelmill_common.ledger import ledger as ledger_module
+from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused, WorkerState, dispatching, side
 
 
 def test_nothing_is_dispatched_while_no_worker_is_ready(ledger: Ledger) -> None:
@@ -29,7 +28,7 @@ def test_a_worker_of_another_lane_does_not_count(ledger: Ledger) -> None:
 def test_a_worker_whose_beats_stopped_does_not_count(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(ledger, "night", 3)
     start_worker(ledger)
-    monkeypatch.setattr(ledger_module, "LIVE_S", 0.0)
+    monkeypatch.setattr(side, "LIVE_S", 0.0)
 
     assert ledger.pump(LANE) == []
     assert [worker.state for worker in ledger.workers()] == [WorkerState.DEAD]
@@ -258,7 +257,7 @@ def test_a_vanished_message_is_sent_again_under_a_new_generation(
     (lost,) = ledger.pump(LANE, depth=1)
     assert ledger.reap() == 0
 
-    monkeypatch.setattr(ledger_module, "VANISHED_S", 0.0)
+    monkeypatch.setattr(dispatching, "VANISHED_S", 0.0)
     assert ledger.reap() == 1
 
     (again,) = ledger.pump(LANE, depth=1)

@@ -20,8 +20,7 @@ from common.ledger_audit import audit, snapshot
 from common.ledger_model import LEASED, LedgerModel, ModelJob
 from reelmill_common.errors import JobConflict, NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger, Result
-from reelmill_common.ledger import ledger as ledger_module
+from reelmill_common.ledger import Claimed, Ledger, Result, dispatching, side
 from reelmill_common.ledger.views import LETTERS
 
 LANES = ("tiny", "fastwan-qad-fp8")
@@ -157,7 +156,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(vanished=st.booleans())
     def reap(self, vanished: bool) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ledger_module, "VANISHED_S", 0.0 if vanished else FOREVER_S)
+            patch.setattr(dispatching, "VANISHED_S", 0.0 if vanished else FOREVER_S)
             assert self.ledger.reap() == self.model.reap(messages_vanished=vanished)
 
     # -- attempts
@@ -293,7 +292,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 def test_the_ledger_keeps_the_rules_of_the_model(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "LIVE_S", FOREVER_S)
+    monkeypatch.setattr(side, "LIVE_S", FOREVER_S)
     LedgerMachine.redis_url = redis_url.removesuffix("/0") + "/9"  # emptied before every example
 
     run_state_machine_as_test(

@@ -5,8 +5,7 @@ import pytest
 from common.ledger_scene import LANE, WORKER, begin, make_result, start_worker, submit
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, Orders, WorkerState, WorkerView
-from reelmill_common.ledger import ledger as ledger_module
+from reelmill_common.ledger import Ledger, Orders, WorkerState, WorkerView, side
 
 
 def state_of(ledger: Ledger, worker: str = WORKER) -> WorkerState:
@@ -142,7 +141,7 @@ def test_a_silent_worker_is_called_lost_once_and_comes_back_with_a_beat(
     submit(ledger, "night", 1)
     start_worker(ledger)
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_module, "LIVE_S", 0.0)
+        patch.setattr(side, "LIVE_S", 0.0)
         ledger.reap()
         ledger.reap()
     assert ledger.pump(LANE) == []

@@ -1,0 +1,66 @@
+"""Attempts: claim, renew, finish or fail one try at a job, each only by the holder of its lease."""
+
+from __future__ import annotations
+
+from reelmill_common.errors import InvalidJob
+from reelmill_common.jobs import JobState, RenderSpec
+from reelmill_common.ledger import views
+from reelmill_common.ledger.records import Claimed, Orders, Refused, Result
+from reelmill_common.ledger.side import Side, kept
+
+
+class Attempts(Side):
+    """The worker's side of a job."""
+
+    def claim(self, job_id: str, generation: int, worker: str, *, lease_s: float) -> Claimed | Refused:
+        """Accept a message: count the attempt and grant a lease with a fencing token, or say why not.
+
+        A job that an unfit worker asks for goes back in line, since its message is used up. One whose spec this
+        version cannot read (a newer producer wrote it) fails at once, and the answer is `UNKNOWN`.
+        """
+        answer = self._server.run("claim", job_id, generation, worker, lease_s)
+        if isinstance(answer, str):
+            return Refused(answer)
+        batch, row, token, spec = answer
+        try:
+            return Claimed(job_id=job_id, batch=batch, row=row, token=token, spec=RenderSpec.from_json(spec))
+        except InvalidJob as err:
+            self.fail(job_id, token, err.code, f"{err}; is this worker older than the producer?", retryable=False)
+            return Refused.UNKNOWN
+
+    def renew(self, job_id: str, token: int, *, lease_s: float) -> Orders:
+        """Extend a lease."""
+        return Orders(self._server.run("renew", job_id, token, lease_s, ""))
+
+    def stage(self, job_id: str, token: int, stage: str, *, lease_s: float) -> Orders:
+        """Extend a lease and record what the job is doing now."""
+        return Orders(self._server.run("renew", job_id, token, lease_s, stage))
+
+    def finish(self, job_id: str, token: int, result: Result) -> bool:
+        """Publish: accepted once, and only from the holder of the lease. False means that the attempt lost.
+
+        A clip that is stored wins over a request to cancel. The same attempt may repeat the same result, since an
+        answer can be lost on the way, and hears True again.
+        """
+        return bool(self._server.run("finish", job_id, token, result.key, views.result_json(result)))
+
+    def fail(self, job_id: str, token: int, code: str, message: str, *, retryable: bool) -> JobState | None:
+        """Report a failed attempt: queued again while attempts are left and it is retryable, else failed.
+
+        A job that was asked to stop becomes cancelled instead. Returns the new state, or None if the attempt had
+        lost its lease (nothing is changed then).
+        """
+        flag = "1" if retryable else "0"
+        letter = self._server.run("fail", job_id, token, code, kept(message), flag, self._max_attempts)
+        return None if letter is None else views.STATES[letter]
+
+    def cancelled(self, job_id: str, token: int) -> bool:
+        """Confirm that a running job has stopped because it was asked to."""
+        return bool(self._server.run("confirm_cancel", job_id, token))
+
+    def release(self, job_id: str, token: int) -> bool:
+        """Give a job back unrendered without counting the attempt against it (drain, shutdown).
+
+        A job that was asked to stop becomes cancelled.
+        """
+        return bool(self._server.run("release", job_id, token))

@@ -1,0 +1,42 @@
+"""What every side of the ledger stands on: the server, the names of the keys, and how a missing name is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis import Redis
+
+from reelmill_common.errors import NotFound
+from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.server import Server
+
+LIVE_S = 10.0
+"""Seconds without a beat after which a worker counts as dead: pump sends nothing for it."""
+MESSAGE_CHARS = 1000
+"""Longest error message or reason that is kept; a traceback belongs into the log."""
+TOUCH_MOST = 50
+"""Jobs touched by one script of reap, cancel and retry: about 3 ms of the server's time."""
+
+
+class Side:
+    """A group of the ledger's methods. `Ledger` is all of them."""
+
+    def __init__(self, redis: Redis, *, farm: str = "main", max_attempts: int = 3) -> None:
+        self._server = Server(redis, Keys(farm).prefix)
+        self._keys = Keys(farm)
+        self._max_attempts = max_attempts
+
+    def _of_batch(self, script: str, batch: str, *args: str | float) -> Any:
+        answer = self._server.run(script, batch, *args)
+        if not answer:
+            raise NotFound(f"no batch {batch!r}; `reelmill status` lists those that there are")
+        return answer
+
+    def _of_worker(self, script: str, worker: str, *args: str) -> None:
+        if not self._server.run(script, worker, *args):
+            raise NotFound(f"no worker {worker!r} is registered; it registers when it starts")
+
+
+def kept(text: str) -> str:
+    """Cut a message to what is kept, and replace halves of surrogate pairs, which UTF-8 cannot hold."""
+    return text[:MESSAGE_CHARS].encode("utf-8", "replace").decode()
