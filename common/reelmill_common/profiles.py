@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MAX_TOKENS = 512
 """Text length of the Wan transformer, in tokens (config `text_len`)."""
+TINY = "tiny"
+"""Name of the profile that is made locally and renders on a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,6 @@ PROFILES: dict[str, Profile] = {
             repo="FastVideo/FastWan-QAD-FP8-1.3B",
         ),
         # Same classes and file layout, a few MB, random weights from a fixed seed: what a machine without a GPU runs.
-        Profile(name="tiny", sizes=((128, 80), (80, 128)), lengths=(5, 9, 17, 33, 49, 81), fps=16, repo=None),
+        Profile(name=TINY, sizes=((128, 80), (80, 128)), lengths=(5, 9, 17, 33, 49, 81), fps=16, repo=None),
     )
 }

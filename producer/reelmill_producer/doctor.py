@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol, cast
 
 from reelmill_common.errors import ReelmillError
+from reelmill_common.findings import Finding, Level, worst
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer import state_file
-from reelmill_producer.findings import Finding, Level, worst
 from reelmill_producer.redis_health import redis_findings
-from reelmill_producer.worker_health import worker_findings
 
-__all__ = ["Finding", "Level", "examine", "worst"]
+__all__ = ["Finding", "Level", "examine", "examine_card", "worst"]
+
+GROUP = "reelmill.checkups"
+"""Entry points of parts that examine themselves: the producer never imports the worker."""
 
 
-def examine(settings: Settings) -> list[Finding]:
+class Checkup(Protocol):
+    """A module that an entry point names."""
+
+    def examine(self, settings: Settings, *, deep: bool) -> list[Finding]:
+        """Look at this machine."""
+        ...
+
+    def examine_card(self, name: str) -> list[Finding]:
+        """Say how a GPU that need not be here would render."""
+        ...
+
+
+def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     """Look at everything, in the order in which it is needed. Takes seconds, unless a server does not answer.
 
     Settings without a Redis URL mean the farm that runs on `settings.state_dir`, if one does.
+
+    Args:
+        settings: Of the farm.
+        deep: Also run each attention kernel and hash the model's files, which takes a minute for the real one.
     """
     record = state_file.running(settings.state_dir) if settings.embedded else None
     if record is not None:
@@ -27,9 +48,30 @@ def examine(settings: Settings) -> list[Finding]:
     return [
         *redis_findings(settings),
         store_finding(settings),
-        *worker_findings(settings),
+        *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
+        flower_finding(),
         disk_finding(settings),
     ]
+
+
+def examine_card(name: str) -> list[Finding]:
+    """Say how a GPU that need not be here would render.
+
+    Raises:
+        NotFound: The card is not in the worker's table.
+    """
+    return [found for checkup in _checkups() for found in checkup.examine_card(name)]
+
+
+def _checkups() -> list[Checkup]:
+    return [cast("Checkup", entry.load()) for entry in entry_points(group=GROUP)]
+
+
+def flower_finding() -> Finding:
+    """See whether the dashboard can be started here."""
+    if find_spec("flower") is None:
+        return Finding(name="flower", level=Level.OK, found="not installed; pip install 'reelmill[flower]' brings it")
+    return Finding(name="flower", level=Level.OK, found="installed; `reelmill flower` asks for a password")
 
 
 def store_finding(settings: Settings) -> Finding:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelmill_common.errors import InvalidModel, LedgerUnavailable, ReelmillError, WorkerUnfit
-from reelmill_common.gpus import gpu_numbers
-from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.gpus import default_profile
 from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
 from reelmill_producer.state_file import FarmRecord
@@ -27,8 +27,6 @@ JOIN_TIMEOUT_S = 60.0
 KILL_AFTER_S = 15.0
 """Seconds between the second signal to a worker, which kills, and the end of our patience."""
 LOG_BYTES = 10_000_000
-
-TINY = "tiny"
 
 Say = Callable[[str], None]
 
@@ -227,11 +225,6 @@ def _own(settings: Settings, environment: Mapping[str, str], say: Say) -> Genera
 def has_run(state_dir: Path) -> bool:
     """Whether a farm ever ran on a state folder: only then is there anything to ask it."""
     return (state_dir / "valkey").is_dir()
-
-
-def default_profile() -> str:
-    """Return what this machine can render: `tiny` unless it has an NVIDIA GPU."""
-    return DEFAULT_PROFILE if gpu_numbers() else TINY
 
 
 def _worker_side(*arguments: str) -> list[str]:

@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from reelmill_common.errors import ReelmillError
+from reelmill_common.findings import Finding, Level
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import connect
 from reelmill_common.settings import Settings
-from reelmill_producer.findings import Finding, Level
 
 SLOW_MS = 20.0
 """Milliseconds of a round trip to Redis that are worth a word: a clip takes about ten of them."""

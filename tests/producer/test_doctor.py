@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from fixtures.cli import Cli
 from fixtures.s3 import S3Server, free_port
 from reelmill_common.settings import Settings
 from reelmill_producer.doctor import Finding, Level, examine, worst
@@ -43,7 +44,7 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
     assert all(not finding.advice for finding in told)
     assert [finding.name for finding in findings] == [
         *("redis", "redis.aof", "redis.eviction", "redis.memory", "redis.round_trip", "clock"),
-        *("store", "worker", "gpu", "model", "disk"),
+        *("store", "worker", "gpu", "model", "flower", "disk"),
     ]
 
 
@@ -191,3 +192,9 @@ def test_looking_at_the_worker_does_not_import_it(tmp_path: Path) -> None:
     )
 
     assert json.loads(child.stdout) == []
+
+
+def test_the_plan_of_a_card_is_told_without_looking_at_anything(cli: Cli) -> None:
+    findings = cli("doctor", "--gpu", "L40S", "--json").json["findings"]
+
+    assert [finding["check"] for finding in findings] == ["gpu", "plan"]

@@ -13,6 +13,7 @@ import typer
 from reelmill_common.errors import InvalidSettings, NotFound, StoreRefused
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import WorkerState
+from reelmill_common.profiles import TINY
 from reelmill_producer import doctor as doctors
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
@@ -22,7 +23,7 @@ from reelmill_producer.cli.output import batch_record, finding_record, print_jso
 from reelmill_producer.cli.session import Session, read_settings, session
 from reelmill_producer.cli.submitting import followed, summary
 from reelmill_producer.client import Reelmill
-from reelmill_producer.embedded import TINY, EmbeddedFarm
+from reelmill_producer.embedded import EmbeddedFarm
 from reelmill_producer.gallery import Gallery
 from reelmill_producer.prompt_files import open_prompt_file
 
@@ -99,12 +100,19 @@ def demo(
     progress.require_success(view)
 
 
-def doctor(*, json: Json = False) -> None:
+def doctor(
+    *,
+    gpu: Annotated[str, typer.Option(help='Only say how this GPU would render, for example "RTX 3090".')] = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also run the GPU's kernels and hash the model's files.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Look at everything that a farm stands on, and say what to do.
 
     Exits 78 if something does not work, 0 if all does, with or without warnings.
     """
-    findings = doctors.examine(read_settings())
+    findings = doctors.examine_card(gpu) if gpu else doctors.examine(read_settings(), deep=deep)
     if json:
         print_json({"worst": doctors.worst(findings).value, "findings": list(map(finding_record, findings))})
     else:

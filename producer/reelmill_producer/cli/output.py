@@ -11,10 +11,10 @@ from urllib.request import url2pathname
 
 import typer
 
+from reelmill_common.findings import Finding
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, Event, JobView, WorkerView
 from reelmill_producer.clips import Clip
-from reelmill_producer.findings import Finding
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from reelmill_common.errors import InvalidSettings, LedgerUnavailable
+from reelmill_common.gpus import default_profile
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
@@ -62,7 +63,7 @@ def lane_of(settings: Settings) -> str:
     if settings.profile or not settings.embedded:
         return settings.profile or DEFAULT_PROFILE
     record = state_file.running(settings.state_dir)
-    return record.profile if record is not None else embedded.default_profile()
+    return record.profile if record is not None else default_profile()
 
 
 @contextmanager

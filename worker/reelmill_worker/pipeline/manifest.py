@@ -84,6 +84,23 @@ def known_files(folder: Path) -> dict[str, dict[str, Any]]:
     return listed
 
 
+def check_files(folder: Path) -> int:
+    """Hash every file that is there and compare it with the manifest; return how many there were.
+
+    Raises:
+        InvalidModel: A file is absent or not what was downloaded or made.
+    """
+    listed = known_files(folder)
+    present = [name for name in listed if (folder / name).is_file()]
+    for name in present:
+        got, want = file_sha256(folder / name), listed[name]["sha256"]
+        if got != want:
+            raise InvalidModel(
+                f"{folder / name} has hash {got[:16]}… where the manifest says {want[:16]}…; get it again"
+            )
+    return len(present)
+
+
 def _has_artifact(folder: Path) -> bool:
     return (folder / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE).is_file()
 
