@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from reelmill_common.errors import InvalidJob
+from reelmill_common.nights.windows import Windows
 from reelmill_common.profiles import PROFILES, Profile
 from reelmill_common.prompts import clean_prompt
 
@@ -209,6 +210,7 @@ class Batch:
         weight: Share among batches of equal priority, 1 to 100.
         max_in_flight: Most jobs dispatched or running at once; 0 means no cap.
         owner: Who submitted, for fair share and accounts; free text of at most 64 characters.
+        window: Hours in which it may run, as `nights.windows` reads them; empty: always.
     """
 
     name: str
@@ -216,6 +218,7 @@ class Batch:
     weight: int = 1
     max_in_flight: int = 0
     owner: str = ""
+    window: str = ""
 
     def __post_init__(self) -> None:
         check_name("batch", self.name)
@@ -224,6 +227,8 @@ class Batch:
         _check_range("max_in_flight", self.max_in_flight, 0, 100_000)
         if len(self.owner) > 64:
             raise InvalidJob(f"owner has {len(self.owner)} characters; use at most 64")
+        if self.window:
+            Windows.parse(self.window)
 
 
 def job_id(batch: str, row: str) -> str:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from reelmill_common.errors import InvalidSettings
+from reelmill_common.errors import InvalidJob, InvalidSettings
+from reelmill_common.nights.windows import Windows
 from reelmill_common.profiles import PROFILES
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
 LogFormat = Literal["auto", "json", "text"]
+MetricsScope = Literal["worker", "farm"]
 
 PREFIX = "REELMILL_"
 
@@ -36,6 +38,8 @@ class Settings:
         max_deliveries: Clips that may be muxed and uploaded while the next one renders, 1 to 8.
         spool_mb: Disk that finished but not yet stored clips may take before claiming stops, in MB.
         max_attempts: Attempts at one job before it counts as failed, 1 to 20.
+        worker_window: Hours in which the worker may render, such as `22:00-07:00 Europe/Vienna` (`nights.windows`);
+            outside of them it rests with its model loaded. Empty: always.
         clip_soft_limit_s: Seconds after which a render is interrupted (the model stays loaded).
         clip_hard_limit_s: Seconds after which the process that renders is killed.
         video_codec: PyAV encoder: libx264, libx265, libsvtav1, h264_nvenc or hevc_nvenc.
@@ -47,6 +51,11 @@ class Settings:
         s3_checksum: `auto` tries both of boto3's modes at start and keeps the one that the server takes.
         s3_ca_bundle: PEM file of a private certificate authority.
         presign_s: Seconds that a presigned link is valid, 60 to 604800.
+        metrics_port: Port of a worker's figures for Prometheus; worker i of a host takes this + i. 0: no figures.
+        metrics_host: Address to bind it to. Beyond this host others see the figures: set `metrics_token` too.
+        metrics_token: What a scrape must bring as `Authorization: Bearer …`; also asked by `reelmill metrics`. Empty:
+            anybody who reaches the port may read.
+        metrics_scope: `worker`, or `farm` to serve the farm's figures on the worker's port as well.
         log_level: debug, info, warning or error.
         log_format: `auto` is JSON unless stderr is a terminal.
     """
@@ -64,6 +73,7 @@ class Settings:
     max_deliveries: int = 2
     spool_mb: int = 2048
     max_attempts: int = 3
+    worker_window: str = ""
     clip_soft_limit_s: int = 600
     clip_hard_limit_s: int = 900
     video_codec: str = "libx264"
@@ -75,6 +85,10 @@ class Settings:
     s3_checksum: ChecksumMode = "auto"
     s3_ca_bundle: str = ""
     presign_s: int = 86_400
+    metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
+    metrics_token: str = field(default="", repr=False)
+    metrics_scope: MetricsScope = "worker"
     log_level: str = "info"
     log_format: LogFormat = "auto"
 
@@ -164,11 +178,18 @@ def _renderer(text: str) -> str:
     return text
 
 
+def _window(text: str) -> str:
+    try:
+        return Windows.parse(text).text
+    except InvalidJob as err:
+        raise ValueError(f"is no window: {err}") from err
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-_SECRET = {"redis_url"}
+_SECRET = {"redis_url", "metrics_token"}
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "redis_url": _url("redis", "rediss"),
     "store_url": _url("s3", "file"),
@@ -182,6 +203,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "max_deliveries": _number(int, 1, 8),
     "spool_mb": _number(int, 1, 1_000_000),
     "max_attempts": _number(int, 1, 20),
+    "worker_window": _window,
     "clip_soft_limit_s": _number(int, 1, 86_400),
     "clip_hard_limit_s": _number(int, 1, 86_400),
     "video_codec": _choice("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc"),
@@ -190,6 +212,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "s3_endpoint": _url("http", "https"),
     "s3_checksum": _choice(*get_args(ChecksumMode)),
     "presign_s": _number(int, 60, 604_800),
+    "metrics_port": _number(int, 0, 65_000),
+    "metrics_scope": _choice(*get_args(MetricsScope)),
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_format": _choice(*get_args(LogFormat)),
 }

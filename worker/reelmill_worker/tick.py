@@ -14,6 +14,7 @@ from celery import Celery
 from reelmill_common import broker
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.nights.ticker import Ticker
 from reelmill_common.settings import Settings
 from reelmill_worker.notice import Notice, read
 
@@ -56,8 +57,14 @@ class Housekeeping:
     _drain_told: bool = False
     _next_round: float = 0.0
     _trouble: str = ""
+    _resting: bool = False
+    _ticker: Ticker = field(init=False)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
+        self._resting = bool(self.settings.worker_window)  # until the ledger has said otherwise
 
     def start(self) -> None:
         """Begin, once; a later call does nothing (Celery starts its steps again after a lost connection)."""
@@ -107,6 +114,7 @@ class Housekeeping:
             self.consuming = self._registered = False  # forgotten or given up meanwhile: enter again
         elif seen.state is WorkerState.QUARANTINED:
             self._give_up(seen.reason)
+        self._rest(self._ticker.round(ledger))
         ledger.reap()
         broker.pump(ledger, self.app, self.settings, self.lane)
 
@@ -128,12 +136,19 @@ class Housekeeping:
             ledger.ready(self.worker, {"pid": notice.pid, **notice.info})
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
-            self.consuming = True
+            self.consuming = not self._resting
         elif notice.verdict == "loading" and notice.info:
             ledger.register(self.worker, self.lane, {"pid": notice.pid, **notice.info})
         elif notice.verdict == "unfit":
             ledger.quarantine(self.worker, notice.reason)
             self._give_up(notice.reason)
+
+    def _rest(self, resting: bool) -> None:  # noqa: FBT001 - the one thing that it is told
+        if resting:
+            self.consuming = False
+        elif self._resting:
+            self._heeded = None  # `look` heeds the child's notice again, and with it consumes
+        self._resting = resting
 
     def _give_up(self, reason: str) -> None:
         if not self.unfit:

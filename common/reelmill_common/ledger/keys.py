@@ -26,6 +26,11 @@ class Keys:
         """Sorted set of batch names by time of creation."""
         return f"{self.prefix}batches"
 
+    @property
+    def leases(self) -> str:
+        """Sorted set of the jobs under a lease by the time at which it runs out."""
+        return f"{self.prefix}leases"
+
     def job(self, job_id: str) -> str:
         """Hash of a job's state."""
         return f"{self.prefix}job:{job_id}"
@@ -57,3 +62,21 @@ class Keys:
     def retry(self, name: str) -> str:
         """Sorted set of a batch's failed and cancelled jobs in the order of submission."""
         return f"{self.prefix}retry:{name}"
+
+    @property
+    def schedule_names(self) -> str:
+        """Set of the names of all schedules."""
+        return f"{self.prefix}schedule_names"
+
+    @property
+    def schedules(self) -> str:
+        """Sorted set of the schedules that are not paused, by their next run."""
+        return f"{self.prefix}schedules"
+
+    def schedule(self, name: str) -> str:
+        """Hash of a schedule."""
+        return f"{self.prefix}schedule:{name}"
+
+    def rows(self, rows: str) -> str:
+        """List of the pieces of a schedule's rows."""
+        return f"{self.prefix}rows:{rows}"

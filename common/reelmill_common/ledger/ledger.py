@@ -9,6 +9,7 @@ from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import reading, side, views
 from reelmill_common.ledger.attempts import Attempts
+from reelmill_common.ledger.board import Board, board
 from reelmill_common.ledger.census import Census, census
 from reelmill_common.ledger.dispatching import Dispatching
 from reelmill_common.ledger.keys import Keys
@@ -16,6 +17,7 @@ from reelmill_common.ledger.records import (
     BatchView,
     Event,
     JobView,
+    Memory,
     Submitted,
     WorkerView,
 )
@@ -23,13 +25,14 @@ from reelmill_common.ledger.server import connect
 from reelmill_common.ledger.staff import Staff
 from reelmill_common.ledger.steering import Steering
 from reelmill_common.ledger.submission import conflicts, submit
+from reelmill_common.ledger.timetable import Timetable
 from reelmill_common.settings import Settings
 
 FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
 
-class Ledger(Steering, Dispatching, Attempts, Staff):
+class Ledger(Steering, Dispatching, Attempts, Staff, Timetable):
     """One farm's record. Cheap to build; holds a connection pool, safe to use from several threads.
 
     All times are on Redis' clock. Methods raise `LedgerUnavailable` when Redis does not answer and `LedgerRefused`
@@ -77,7 +80,10 @@ class Ledger(Steering, Dispatching, Attempts, Staff):
             JobConflict: A job is there with another spec; nothing of its chunk was added.
             InvalidJob: A job belongs to another batch.
         """
-        return submit(self._server, batch, jobs)
+        submitted = submit(self._server, batch, jobs)
+        if batch.window:
+            self.turn_windows()  # a new batch is shut until somebody has looked
+        return submitted
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -118,6 +124,15 @@ class Ledger(Steering, Dispatching, Attempts, Staff):
     def census(self) -> Census:
         """Count what waits, runs and has ended, in one script: for metrics, which name no batch and no job."""
         return census(self._server.run("census"))
+
+    def memory(self) -> Memory:
+        """Return how much memory the server uses, and how much it may."""
+        (info,) = self._server.read([("INFO", "memory")])
+        return Memory(used_bytes=int(info["used_memory"]), limit_bytes=int(info.get("maxmemory", 0)))
+
+    def board(self) -> Board:
+        """Return what runs now, for a live view: four round trips, whatever the size of the farm."""
+        return board(self._server, self._keys, live_s=side.LIVE_S)
 
     def events(self, *, after: str = "$", block_s: float = 0.0, count: int = 1000) -> list[Event]:
         """Return events after a stream id (`$`: only new ones, `0`: all that are kept), waiting up to `block_s`."""

@@ -41,6 +41,7 @@ class Claimed:
 
     Attributes:
         token: Fencing token: the number of the attempt, counted from 1. A later claim has a higher one.
+        sent_s: Seconds since the job was dispatched to the broker.
     """
 
     job_id: str
@@ -48,6 +49,7 @@ class Claimed:
     row: str
     token: int
     spec: RenderSpec
+    sent_s: float = 0.0
 
 
 class Refused(StrEnum):
@@ -58,6 +60,7 @@ class Refused(StrEnum):
     NOT_DISPATCHED = "not_dispatched"
     HELD = "held"
     UNFIT = "unfit"
+    CLOSING = "closing"
 
 
 class Orders(StrEnum):
@@ -118,7 +121,12 @@ class JobView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchView:
-    """One batch with its counters. Counts are kept by the scripts, never scanned."""
+    """One batch with its counters. Counts are kept by the scripts, never scanned.
+
+    Attributes:
+        window: Hours in which it may run, as they were written; empty: always.
+        shut: Whether its window is shut now, or so near its end that no clip would be done in time.
+    """
 
     name: str
     state: BatchState
@@ -129,6 +137,8 @@ class BatchView:
     counts: Mapping[JobState, int]
     created_at: float
     finished_at: float | None = None
+    window: str = ""
+    shut: bool = False
 
     @property
     def total(self) -> int:
@@ -141,12 +151,25 @@ class BatchView:
         return sum(count for state, count in self.counts.items() if not state.is_final)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Memory of the Redis server.
+
+    Attributes:
+        limit_bytes: `maxmemory`: beyond it writes are refused. 0: no limit.
+    """
+
+    used_bytes: int
+    limit_bytes: int
+
+
 class WorkerState(StrEnum):
     """Where a worker stands."""
 
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
+    RESTING = "resting"
     QUARANTINED = "quarantined"
     DEAD = "dead"
 

@@ -25,7 +25,14 @@ def submit(server: Server, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted
         InvalidJob: A job belongs to another batch.
     """
     added = unchanged = 0
-    policy: tuple[str | int, ...] = (batch.name, batch.priority, batch.weight, batch.max_in_flight, batch.owner)
+    policy: tuple[str | int, ...] = (
+        batch.name,
+        batch.priority,
+        batch.weight,
+        batch.max_in_flight,
+        batch.owner,
+        batch.window,
+    )
     calls = ((*policy, *_flat(chunk, batch.name)) for chunk in _chunks(jobs, CHUNK))
     while several := list(islice(calls, CHUNKS)):
         for answer in server.run_many("submit", several):

@@ -24,7 +24,7 @@ LETTERS: Mapping[JobState, str] = {
 STATES: Mapping[str, JobState] = {letter: state for state, letter in LETTERS.items()}
 
 _EVENT_FIELDS = ("e", "b", "j", "w")
-_MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING)
+_MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING)
 
 
 def job_view(
@@ -53,7 +53,10 @@ def job_view(
 def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
     """Build one batch from its hash; its state follows from its counters."""
     counts = {state: int(batch[letter]) for state, letter in LETTERS.items()}
-    state = BatchState.PAUSED if batch["paused"] == "1" else BatchState.ACTIVE
+    shut = batch.get("shut") == "1"
+    state = BatchState.SCHEDULED if shut else BatchState.ACTIVE
+    if batch["paused"] == "1":
+        state = BatchState.PAUSED
     if all(state.is_final or not count for state, count in counts.items()):
         state = BatchState.DONE
     return BatchView(
@@ -66,6 +69,8 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
         counts=counts,
         created_at=int(batch["created"]) / 1000,
         finished_at=_seconds(batch.get("done")),
+        window=batch.get("window", ""),
+        shut=shut,
     )
 
 

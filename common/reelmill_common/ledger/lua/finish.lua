@@ -1,4 +1,4 @@
--- lib: move
+-- lib: move pace
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
 -- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
 -- ARGV: id, token, key of the clip, result. Returns 1, or 0 if the attempt lost.
@@ -10,5 +10,6 @@ if not job then
     return again and 1 or 0
 end
 redis.call('SET', result_key(job.id), ARGV[4])
+measure(job)
 move(job, 's', {}, 'job.finished', 'key', ARGV[3])
 return 1

@@ -1,10 +1,10 @@
 -- lib: move
 -- Add a chunk of jobs to a batch, making the batch if it is new. All of the chunk or, on a conflict, nothing.
--- ARGV: batch, priority, weight, cap, owner, then id, row, lane, spec for each job (at most 1,000: Lua's stack).
+-- ARGV: batch, priority, weight, cap, owner, window or '', then id, row, lane, spec for each job (at most 1,000: Lua's stack).
 -- Returns {number added, number that was there} or {'conflict', id, row, spec that is there}.
 local batch = ARGV[1]
 local fresh, given, same = {}, {}, 0
-for i = 6, #ARGV, 4 do
+for i = 7, #ARGV, 4 do
     local id, spec = ARGV[i], ARGV[i + 3]
     local known = given[id] or redis.call('GET', spec_key(id))
     if not known then
@@ -23,6 +23,10 @@ if redis.call('HSETNX', key, 'created', now) == 1 then
     redis.call('HSET', key, 'priority', ARGV[2], 'weight', ARGV[3], 'cap', ARGV[4], 'owner', ARGV[5], 'paused', 0,
         'lanes', '', 'q', 0, 'd', 0, 'r', 0, 'x', 0, 's', 0, 'f', 0, 'c', 0)
     redis.call('ZADD', P .. 'batches', now, batch)
+    if ARGV[6] ~= '' then -- shut until somebody has looked what its window says, which is due at once
+        redis.call('HSET', key, 'window', ARGV[6], 'shut', 1)
+        redis.call('ZADD', P .. 'windows', 0, batch)
+    end
 end
 
 local order = redis.call('HINCRBY', key, 'n', #fresh) - #fresh

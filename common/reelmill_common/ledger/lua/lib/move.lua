@@ -19,9 +19,9 @@ end
 -- Put a batch into the ready index of its lanes, or take it out, so that pump never looks at one that may not run.
 -- A batch that comes in starts at the lane's current virtual time: its idle past is neither credit nor debt.
 local function reindex(batch)
-    local v = redis.call('HMGET', batch_key(batch), 'paused', 'cap', 'd', 'r', 'x', 'priority', 'lanes')
+    local v = redis.call('HMGET', batch_key(batch), 'paused', 'cap', 'd', 'r', 'x', 'priority', 'lanes', 'shut')
     local cap = tonumber(v[2])
-    local open = v[1] ~= '1' and (cap == 0 or v[3] + v[4] + v[5] < cap)
+    local open = v[1] ~= '1' and v[8] ~= '1' and (cap == 0 or v[3] + v[4] + v[5] < cap)
     for lane in string.gmatch(v[7], '[^,]+') do
         local ready = ready_key(lane, v[6])
         local inside = redis.call('ZSCORE', ready, batch)

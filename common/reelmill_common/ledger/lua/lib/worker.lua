@@ -9,3 +9,8 @@ local function set_worker(worker, lane, state, ...)
         redis.call('ZREM', live_key(lane), worker)
     end
 end
+
+local function rest(worker, lane)
+    set_worker(worker, lane, 'resting')
+    tell('worker.rested', '', '', worker)
+end

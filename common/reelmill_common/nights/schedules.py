@@ -1,0 +1,134 @@
+"""Schedules: a prompt file's rows, a policy, and the times at which they become a new batch."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Literal, get_args
+
+from reelmill_common.errors import InvalidJob
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec, check_name
+from reelmill_common.nights.cron import Cron
+
+CatchUp = Literal["skip", "once"]
+
+ON_TIME = timedelta(minutes=5)
+"""How late a run may begin and still be that run. What is later was missed: nobody was there."""
+MAX_NAME = 44
+"""Characters: the batch of a run has 20 more for its time, and at most 64."""
+MAX_ROWS_CHARS = 16 * 2**20
+"""Of all pieces together, as they lie in Redis."""
+
+_PIECE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """What is submitted when.
+
+    Attributes:
+        name: Key of the schedule; its batches are named by it and by the time of the run.
+        cron: When it runs.
+        catch_up: What becomes of runs that nobody was there for: `skip` them, or submit the last of them `once`.
+        policy: Fields of `Batch` for its batches.
+    """
+
+    name: str
+    cron: Cron
+    catch_up: CatchUp = "skip"
+    policy: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        check_name("schedule", self.name)
+        if len(self.name) > MAX_NAME:
+            raise InvalidJob(f"schedule {self.name!r} has {len(self.name)} characters; use at most {MAX_NAME}")
+        if self.catch_up not in get_args(CatchUp):
+            raise InvalidJob(f"catch_up={self.catch_up!r} is unknown; known are {', '.join(get_args(CatchUp))}")
+
+    def batch(self, moment: datetime) -> Batch:
+        """Return the batch of the run of a moment. Its name has the time in UTC, which no clock shows twice."""
+        return Batch(name=batch_name(self.name, moment), **self.policy)
+
+    def run_at(self, due: datetime, now: datetime) -> tuple[datetime | None, datetime]:
+        """Return which run to begin now (None: none, it was missed), and when the next one is due.
+
+        Args:
+            due: A run that is not after now.
+            now: In UTC.
+        """
+        if now - due <= ON_TIME:
+            return due, self.cron.next_after(due)
+        if self.catch_up == "skip":
+            return None, self.cron.next_after(now - ON_TIME)
+        last = self.cron.last_until(due, now)
+        return last, self.cron.next_after(last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleView:
+    """A schedule as the ledger has it.
+
+    Attributes:
+        jobs: Rows of its file.
+        next_at: Unix seconds of its next run, or None while it is paused.
+        last_at: Unix seconds of its last run, or None.
+        last_batch: Batch of its last run; empty if it had none.
+        error: Why its last run could not be submitted; empty otherwise.
+    """
+
+    schedule: Schedule
+    jobs: int
+    paused: bool
+    created_at: float
+    next_at: float | None
+    last_at: float | None
+    last_batch: str
+    error: str
+
+
+def batch_name(schedule: str, moment: datetime) -> str:
+    """Return the name of a run's batch, such as `nightly-20261124t210000z`: sorts by time."""
+    return f"{schedule}-{moment:%Y%m%dt%H%M%Sz}"
+
+
+def policy_of(batch: Batch) -> dict[str, Any]:
+    """Return what of a batch is policy and not as by default."""
+    return {
+        item.name: value
+        for item in fields(Batch)
+        if item.name != "name" and (value := getattr(batch, item.name)) != item.default
+    }
+
+
+def pack(rows: Iterable[tuple[str, RenderSpec]]) -> Iterator[tuple[str, int]]:
+    """Yield pieces of text that hold some rows each, and their number of rows.
+
+    Raises:
+        InvalidJob: All together they are too much to be kept.
+    """
+    size, rest = 0, iter(rows)
+    while chunk := list(islice(rest, _PIECE_ROWS)):
+        text = json.dumps([[key, spec.to_json()] for key, spec in chunk], ensure_ascii=False)
+        piece = base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+        size += len(piece)
+        if size > MAX_ROWS_CHARS:
+            raise InvalidJob(
+                f"the rows are more than {MAX_ROWS_CHARS // 2**20} MiB when packed, too much for a schedule; split the "
+                "file over several schedules, or submit it with --window"
+            )
+        yield piece, len(chunk)
+
+
+def unpack(piece: str, batch: str) -> Iterator[RenderJob]:
+    """Yield the jobs that a piece holds.
+
+    Raises:
+        InvalidJob: A row is none that this version knows.
+    """
+    for key, spec in json.loads(zlib.decompress(base64.b85decode(piece))):
+        yield RenderJob(batch=batch, row=key, spec=RenderSpec.from_json(spec))
