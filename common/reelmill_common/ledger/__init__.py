@@ -1,5 +1,6 @@
 """The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua scripts."""
 
+from reelmill_common.ledger.board import Board
 from reelmill_common.ledger.census import Census
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.records import (
@@ -8,6 +9,7 @@ from reelmill_common.ledger.records import (
     Dispatch,
     Event,
     JobView,
+    Memory,
     Orders,
     Refused,
     Result,
@@ -18,12 +20,14 @@ from reelmill_common.ledger.records import (
 
 __all__ = [
     "BatchView",
+    "Board",
     "Census",
     "Claimed",
     "Dispatch",
     "Event",
     "JobView",
     "Ledger",
+    "Memory",
     "Orders",
     "Refused",
     "Result",

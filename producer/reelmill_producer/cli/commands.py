@@ -11,7 +11,7 @@ from types import FrameType
 import typer
 
 from reelmill_common.errors import InvalidSettings, ReelmillError
-from reelmill_producer.cli import farming, following, rendering, steering, submitting
+from reelmill_producer.cli import farming, following, rendering, steering, submitting, top
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
 from reelmill_producer.flower import EPILOG as FLOWER_EPILOG
 from reelmill_producer.flower import flower
@@ -81,6 +81,7 @@ for _command, _epilog in (
     (submitting.submit, "Try: reelmill submit examples/prompts.csv --wait"),
     (following.watch, "Try: reelmill watch prompts"),
     (following.status, "Try: reelmill status --json"),
+    (top.top, "Try: reelmill top"),
     (following.results, "Try: reelmill results prompts"),
     (following.export, "Try: reelmill export prompts"),
     (steering.cancel, "Try: reelmill cancel prompts"),

@@ -1,0 +1,192 @@
+"""The board: everything that runs at one moment, read in a few round trips whatever the size of the farm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import views
+from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.records import WorkerState, WorkerView
+from reelmill_common.ledger.server import Server
+
+SAMPLE_EVENTS = 2000
+"""Newest events that rates are taken from: about 300 clips, whose span is told with the rate."""
+
+PAGE = 250
+"""Batches or jobs that one script reads: about 1 ms of the server's time."""
+
+_ENDED = tuple(state for state in JobState if state.is_final)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InHand:
+    """A job that somebody works on.
+
+    Attributes:
+        since_s: Seconds since it was claimed, on Redis' clock.
+    """
+
+    job_id: str
+    batch: str
+    row: str
+    lane: str
+    state: JobState
+    stage: str
+    worker: str
+    attempt: int
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBatch:
+    """A batch with work left.
+
+    Attributes:
+        clips_per_h: Clips of it that were stored in the sample of events, by hour.
+    """
+
+    name: str
+    owner: str
+    priority: int
+    paused: bool
+    shut: bool
+    counts: Mapping[JobState, int]
+    clips_per_h: float
+
+    @property
+    def total(self) -> int:
+        """Jobs in the batch."""
+        return sum(self.counts.values())
+
+    @property
+    def remaining(self) -> int:
+        """Jobs that are not final yet."""
+        return sum(count for state, count in self.counts.items() if not state.is_final)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until it is done at its present rate; None where it has none."""
+        return self.remaining / self.clips_per_h * 3600 if self.clips_per_h else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """What a farm does now.
+
+    Attributes:
+        workers: By name, all of them.
+        in_hand: Jobs under a lease, by worker and claim.
+        batches: Those with work left, the most urgent first, then the oldest.
+        ended_batches: How many have none left.
+        ended: Jobs of all batches by how they ended.
+        clips_per_h: Clips stored in the sample, by hour.
+        failures: Attempts and jobs that failed in the sample.
+        sample_s: Seconds that the sample spans, up to now.
+    """
+
+    workers: Sequence[WorkerView]
+    in_hand: Sequence[InHand]
+    batches: Sequence[OpenBatch]
+    ended_batches: int
+    ended: Mapping[JobState, int]
+    clips_per_h: float
+    failures: int
+    sample_s: float
+
+    @property
+    def ready(self) -> int:
+        """Workers that may claim."""
+        return sum(worker.state is WorkerState.READY for worker in self.workers)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody works on yet."""
+        states = (JobState.QUEUED, JobState.DISPATCHED)
+        return sum(batch.counts.get(state, 0) for batch in self.batches for state in states)
+
+
+@dataclass(slots=True)
+class _Sample:
+    """Counts over the newest events."""
+
+    stored: dict[str, int]
+    failures: int
+    span_s: float
+
+    def per_h(self, clips: int) -> float:
+        return clips * 3600 / self.span_s if self.span_s > 0 else 0.0
+
+
+def board(server: Server, keys: Keys, *, live_s: float) -> Board:
+    """Read the board, in pages that hold up the server for a few milliseconds each."""
+    workers = server.run("workers")
+    clock, events, batches, leased = server.read(
+        [
+            ("TIME",),
+            ("XREVRANGE", keys.events, "+", "-", "COUNT", SAMPLE_EVENTS),
+            ("ZCARD", keys.batches),
+            ("ZCARD", keys.leases),
+        ]
+    )
+    sample = _sample(events, int(clock[0]) + int(clock[1]) / 1e6)
+    whole = [_batch(row, sample) for row in _pages(server, "board_batches", batches, *views.LETTERS.values())]
+    hand = [_in_hand(row) for row in _pages(server, "board_hand", leased)]
+    still_open = [batch for batch in whole if batch.remaining]
+    return Board(
+        workers=sorted((views.worker_view(answer, live_s=live_s) for answer in workers), key=lambda found: found.name),
+        in_hand=sorted(hand, key=lambda job: (job.worker, -job.since_s)),
+        batches=sorted(still_open, key=lambda batch: -batch.priority),
+        ended_batches=len(whole) - len(still_open),
+        ended={state: sum(batch.counts[state] for batch in whole) for state in _ENDED},
+        clips_per_h=sample.per_h(sum(sample.stored.values())),
+        failures=sample.failures,
+        sample_s=sample.span_s,
+    )
+
+
+def _pages(server: Server, script: str, total: int, *args: str) -> list[Any]:
+    calls: list[tuple[str | float, ...]] = [(start, start + PAGE - 1, *args) for start in range(0, total, PAGE)]
+    return [row for page in (server.run_many(script, calls) if calls else ()) for row in page]
+
+
+def _batch(row: Sequence[Any], sample: _Sample) -> OpenBatch:
+    name, priority, owner, paused, shut, *counts = row
+    return OpenBatch(
+        name=name,
+        owner=owner,
+        priority=int(priority),
+        paused=paused == "1",
+        shut=shut == "1",
+        counts=dict(zip(views.LETTERS, counts, strict=True)),
+        clips_per_h=sample.per_h(sample.stored.get(name, 0)),
+    )
+
+
+def _in_hand(row: Sequence[Any]) -> InHand:
+    job_id, batch, name, lane, stage, worker, since_ms, attempt, letter = row
+    return InHand(
+        job_id=job_id,
+        batch=batch,
+        row=name,
+        lane=lane,
+        state=views.STATES[letter],
+        stage=stage,
+        worker=worker,
+        attempt=attempt,
+        since_s=since_ms / 1000,
+    )
+
+
+def _sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> _Sample:
+    stored: dict[str, int] = {}
+    failures = 0
+    for _, entry in events:
+        if entry["e"] == "job.finished":
+            stored[entry["b"]] = stored.get(entry["b"], 0) + 1
+        elif entry["e"] == "job.failed":
+            failures += 1
+    oldest = int(events[-1][0].partition("-")[0]) / 1000 if events else now
+    return _Sample(stored=stored, failures=failures, span_s=max(0.0, now - oldest))
