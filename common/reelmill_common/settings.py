@@ -212,7 +212,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "s3_endpoint": _url("http", "https"),
     "s3_checksum": _choice(*get_args(ChecksumMode)),
     "presign_s": _number(int, 60, 604_800),
-    "metrics_port": _number(int, 0, 65_000),
+    "metrics_port": _number(int, 0, 65_535),
     "metrics_scope": _choice(*get_args(MetricsScope)),
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_format": _choice(*get_args(LogFormat)),

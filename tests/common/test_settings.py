@@ -100,8 +100,8 @@ def test_a_wrong_url_is_not_repeated_since_it_may_hold_a_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_password_is_not_in_the_repr() -> None:
-    assert "hunter2" not in repr(Settings(redis_url="redis://:hunter2@farm"))
+def test_no_secret_is_in_the_repr() -> None:
+    assert "hunter2" not in repr(Settings(redis_url="redis://:hunter2@farm", metrics_token="hunter2"))
 
 
 def test_a_child_process_gets_the_same_settings() -> None:
@@ -114,6 +114,7 @@ def test_a_child_process_gets_the_same_settings() -> None:
     changed |= {"worker_window": "22:00-07:00 UTC"}
     changed |= {"profile": "tiny", "renderer": "fixed:0.5", "video_codec": "libx265", "presign_s": 61}
     changed |= {"s3_checksum": "when_supported", "log_level": "debug", "log_format": "json"}
+    changed |= {"metrics_scope": "farm"}
     settings = Settings(**changed)  # type: ignore[arg-type]  # one dict of all types
 
     assert all(getattr(settings, item.name) != getattr(Settings(), item.name) for item in dataclasses.fields(Settings))

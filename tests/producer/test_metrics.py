@@ -9,11 +9,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fixtures.cli import program, started
 from fixtures.s3 import free_port
+from reelmill_common.exposition import registry
+from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Ledger
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
-from reelmill_producer.metrics import registry
 from reelmill_producer.valkey import ValkeyServer
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -31,7 +32,7 @@ def samples(text: str) -> Samples:
 
 
 def scrape(ledger: Ledger) -> Samples:
-    return samples(generate_latest(registry(ledger)).decode())
+    return samples(generate_latest(registry(FarmCollector(ledger))).decode())
 
 
 def value(found: Samples, name: str, **labels: str) -> float:

@@ -52,10 +52,13 @@ def worker(
             settings.state_dir, devices=_devices(devices), name=name, host=socket.gethostname(), stack=stack
         )
         supervisor.forgive(settings, posts)
-        environment = os.environ | settings.to_env()
         queue = queue_name(settings.farm, settings.profile)
         parents = [
-            supervisor.Parent(post=post, command=supervisor.celery_command(post.node, queue), environment=environment)
+            supervisor.Parent(
+                post=post,
+                command=supervisor.celery_command(post.node, queue),
+                environment=os.environ | _own(settings, post.number).to_env(),
+            )
             for post in posts
         ]
         status = supervisor.Supervisor(parents=parents).run()
@@ -72,6 +75,11 @@ def _settings(profile: str) -> Settings:
     if profile and profile not in PROFILES:
         raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
     return replace(settings, profile=profile or settings.profile or DEFAULT_PROFILE)
+
+
+def _own(settings: Settings, number: int) -> Settings:
+    """Return the settings of one worker of this host: each serves its figures on a port of its own."""
+    return replace(settings, metrics_port=settings.metrics_port and settings.metrics_port + number)
 
 
 def _devices(text: str) -> list[str]:

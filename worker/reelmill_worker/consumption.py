@@ -12,7 +12,9 @@ from celery.worker import state
 from reelmill_common.contract import queue_name
 from reelmill_common.errors import WorkerUnfit
 from reelmill_common.settings import Settings
+from reelmill_worker.metrics import Exporter, WorkerCollector
 from reelmill_worker.notice import notice_path
+from reelmill_worker.tally import figures_path
 from reelmill_worker.tick import LOOK_S, Housekeeping
 
 log = structlog.get_logger(__name__)
@@ -42,11 +44,24 @@ def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopS
                 notices=notice_path(settings.state_dir, consumer.hostname, os.getpid()),
                 child_pid=lambda: next(iter(consumer.pool.info["processes"]), None),
             )
+            counted = figures_path(settings.state_dir, consumer.hostname, os.getpid())
+            self.exporter = Exporter(
+                settings,
+                WorkerCollector(
+                    worker=consumer.hostname,
+                    lane=lane,
+                    figures=counted,
+                    standing=lambda: self.house.standing,
+                    info=lambda: self.house.child_info,
+                ),
+                counted,
+            )
             signals.worker_shutting_down.connect(self._drain)
             signals.worker_shutdown.connect(self._retire)
 
         def start(self, parent: Any) -> None:
             self.house.start()
+            self.exporter.start()
             # On the loop's own timer: consumers and channels belong to the event loop's thread.
             parent.timer.call_repeatedly(LOOK_S, self._apply, (parent,))
 
@@ -65,5 +80,6 @@ def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopS
 
         def _retire(self, **_kwargs: Any) -> None:
             self.house.stop()
+            self.exporter.stop()
 
     return Consumption

@@ -31,6 +31,8 @@ from reelmill_worker.pipeline.recipe import make_manifest
 
 log = structlog.get_logger(__name__)
 
+DELIVERY_STAGES = (str(Stage.MUX), str(Stage.UPLOAD))
+
 
 @dataclass(slots=True, kw_only=True)
 class Courier:
@@ -80,6 +82,7 @@ class Courier:
         with suppress(ReelmillError):
             self.leases.ledger.release(claimed.job_id, claimed.token)
         parcel.forget_files()
+        self.leases.tally.ended("given_back")
         log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.token)
 
     @contextmanager
@@ -135,6 +138,8 @@ class Courier:
             raise AttemptLost(f"attempt {claimed.token} at job {claimed.job_id} came too late to be published")
         self.leases.drop(parcel.lease)
         parcel.forget_files()
+        self.leases.tally.took({stage: result.seconds[stage] for stage in DELIVERY_STAGES})
+        self.leases.tally.ended("stored")
         log.info("clip.rendered", key=result.key, size_bytes=result.size_bytes, seconds=dict(result.seconds))
         self.on_end()
 

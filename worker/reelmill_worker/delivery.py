@@ -14,6 +14,7 @@ import structlog
 from reelmill_common.errors import StoreRefused, StoreUnavailable
 from reelmill_worker.courier import Courier
 from reelmill_worker.parcel import Parcel
+from reelmill_worker.tally import Load
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +68,12 @@ class Deliveries:
         with self._changed:
             return self._changed.wait_for(self._has_room, timeout=timeout_s)
 
+    def load(self) -> Load:
+        """Return what is under way."""
+        with self._changed:
+            spooled = sum(parcel.size_bytes for parcel in self._parked)
+            return Load(deliveries=self._in_flight(), spool_bytes=spooled, store_up=self._trouble is None)
+
     def close(self, timeout_s: float) -> int:
         """Finish what is under way, give up what cannot be stored in time, and return how many that were."""
         with self._changed:
@@ -105,6 +112,7 @@ class Deliveries:
                 else:
                     self._end(stored=self.courier.ship(parcel))
             except (StoreUnavailable, StoreRefused) as err:
+                self.courier.leases.tally.store_failed(err.code)
                 self._park(parcel, err)
 
     def _next(self) -> Parcel | None:

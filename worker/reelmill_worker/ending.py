@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from reelmill_common.errors import AttemptLost, JobCancelled, OutOfMemory, ReelmillError
+from reelmill_common.jobs import JobState
 from reelmill_worker.lease import Lease, Leases
 
 log = structlog.get_logger(__name__)
@@ -26,13 +27,16 @@ def end_attempt(leases: Leases, lease: Lease, error: BaseException, *, retryable
     leases.drop(lease)
     if isinstance(error, JobCancelled):
         leases.insist(lambda: leases.ledger.cancelled(job_id, token))
+        leases.tally.ended("cancelled")
         log.info("clip.cancelled")
         return "cancelled"
     if isinstance(error, AttemptLost):
+        leases.tally.ended("lost")
         log.warning("clip.lost", error=str(error))
         return "lost"
     code, message, worth_it = _classify(error)
     state = leases.insist(lambda: leases.ledger.fail(job_id, token, code, message, retryable=worth_it or retryable))
+    leases.tally.ended("retried" if state is JobState.QUEUED else "failed" if state else "lost", code)
     known = isinstance(error, ReelmillError)
     log.error("clip.failed", code=code, error=message, state=state, exc_info=None if known else error)
     return code

@@ -16,6 +16,7 @@ from celery import Celery
 
 from reelmill_common import broker
 from reelmill_common.errors import LedgerUnavailable, ReelmillError, StoreUnavailable, WorkerUnfit
+from reelmill_common.exposition import advertised_host
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.profiles import PROFILES
@@ -27,6 +28,7 @@ from reelmill_worker.lease import Leases
 from reelmill_worker.notice import Notice, notice_path, post
 from reelmill_worker.parcel import Packer, write_video
 from reelmill_worker.renderer import Renderer, TestCard, open_renderer
+from reelmill_worker.tally import Tally, figures_path
 from reelmill_worker.tasks import Desk, Refill
 
 log = structlog.get_logger(__name__)
@@ -74,7 +76,9 @@ class Gate:
             log.error("gate.refused", code=code, error=str(err), exc_info=None if known else err)  # noqa: TRY400
             self.tell("unfit", reason=reason)
             return None
-        log.info("gate.passed", seconds=round(time.monotonic() - started, 3), **info)
+        seconds = round(time.monotonic() - started, 3)
+        desk.leases.tally.passed_gate(seconds)
+        log.info("gate.passed", seconds=seconds, **info)
         return desk
 
     def tell(self, verdict: Any, *, reason: str = "", info: dict[str, Any] | None = None) -> None:
@@ -91,7 +95,9 @@ class Gate:
         store = open_store(settings)
         report = self._patiently(store.check, "store")
         ledger = self._patiently(lambda: Ledger.connect(settings), "ledger")
-        info = {"host": os.uname().nodename, **renderer.describe(), **_facts(report)}
+        info = {"host": os.uname().nodename, **renderer.describe(), **_facts(report), **_gpu()}
+        if settings.metrics_port:
+            info["metrics"] = f"{advertised_host(settings.metrics_host)}:{settings.metrics_port}"
         desk = self._desk(renderer, store, ledger, spool, info)
         self.tell("ready", info=info)
         return desk, info
@@ -111,7 +117,8 @@ class Gate:
 
     def _desk(self, renderer: Renderer, store: ClipStore, ledger: Ledger, spool: Path, info: dict[str, Any]) -> Desk:
         settings = self.settings
-        leases = Leases(ledger=ledger, lease_s=settings.lease_s)
+        tally = Tally(figures_path(settings.state_dir, self.worker, self.parent_pid))
+        leases = Leases(ledger=ledger, lease_s=settings.lease_s, tally=tally)
         refill = Refill(pump=lambda: broker.pump(ledger, self.app, settings, self.lane))
         courier = Courier(
             store=store,
@@ -127,6 +134,7 @@ class Gate:
         )
         for part in (leases, refill, deliveries):
             part.start()
+        tally.start(deliveries.load)
         return Desk(
             worker=self.worker,
             lease_s=settings.lease_s,
@@ -156,6 +164,14 @@ def _try_encoder(settings: Settings, lane: str, spool: Path) -> None:
 
 def _facts(report: StoreReport) -> dict[str, Any]:
     return {"store": report.url, "store_once": report.conditional_put}
+
+
+def _gpu() -> dict[str, str]:
+    """Say which card it is, by the name that the driver's sensors know it by; torch is loaded if there is a model."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    return {"gpu_uuid": f"GPU-{torch.cuda.get_device_properties(0).uuid}"}
 
 
 def _fresh_spool(state_dir: Path, worker: str) -> Path:

@@ -11,6 +11,7 @@ import structlog
 
 from reelmill_common.errors import AttemptLost, JobCancelled, LedgerRefused, LedgerUnavailable
 from reelmill_common.ledger import Claimed, Ledger, Orders
+from reelmill_worker.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -48,10 +49,14 @@ class Leases:
 
     A ledger that does not answer, or is full, changes nothing: the work goes on, and whoever holds a lease when it
     answers again may still renew it, unless it was given to another.
+
+    Attributes:
+        tally: Where is counted what becomes of the attempts.
     """
 
     ledger: Ledger
     lease_s: float
+    tally: Tally = field(default_factory=Tally)
     _held: dict[tuple[str, int], Lease] = field(default_factory=dict[tuple[str, int], Lease])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)

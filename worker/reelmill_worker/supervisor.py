@@ -42,10 +42,12 @@ class Post:
     Attributes:
         device: CUDA device index as text, or "" for the CPU.
         node: Celery node name, unique on the farm.
+        number: Of all workers of this host, from 0: counts its metrics port.
     """
 
     device: str
     node: str
+    number: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -192,9 +194,14 @@ def reserve(state_dir: Path, *, devices: Sequence[str], name: str, host: str, st
         InvalidSettings: Another command of this host serves a device already.
     """
     if not devices:
-        free = (node for number in range(1000) if _lock(state_dir, node := f"{name or 'cpu'}{number}@{host}", stack))
-        return [Post(device="", node=next(free))]
-    posts = [Post(device=device, node=f"{name or 'gpu'}{device}@{host}") for device in devices]
+        names = ((number, f"{name or 'cpu'}{number}@{host}") for number in range(1000))
+        number, node = next((number, node) for number, node in names if _lock(state_dir, node, stack))
+        return [Post(device="", node=node, number=number)]
+    posts = [
+        # By the device, not by the place in the list: there may be one command for each GPU.
+        Post(device=device, node=f"{name or 'gpu'}{device}@{host}", number=int(device) if device.isdigit() else place)
+        for place, device in enumerate(devices)
+    ]
     for post in posts:
         if not _lock(state_dir, post.node, stack):
             raise InvalidSettings(

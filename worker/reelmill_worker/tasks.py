@@ -18,7 +18,8 @@ from reelmill_worker.delivery import Deliveries
 from reelmill_worker.ending import end_attempt
 from reelmill_worker.lease import Lease, Leases
 from reelmill_worker.parcel import Parcel
-from reelmill_worker.renderer import Renderer
+from reelmill_worker.renderer import Renderer, Rendering
+from reelmill_worker.tally import Cause
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class Desk:
 
         A refused claim is normal: the message was stale, or the ledger has put the job back in line.
         """
-        if not self.deliveries.wait_for_room(ROOM_WAIT_S):
+        if not self._wait_for_room():
             return {"outcome": "no_room"}
         claimed = self.leases.insist(lambda: self.ledger.claim(job_id, generation, self.worker, lease_s=self.lease_s))
         if isinstance(claimed, Refused):
@@ -64,13 +65,21 @@ class Desk:
         """Finish the deliveries under way, give back what cannot be stored in time, and let the leases go."""
         left = self.deliveries.close(timeout_s)
         self.leases.stop()
+        self.leases.tally.stop()
         log.info("desk.closed", given_back=left)
+
+    def _wait_for_room(self) -> bool:
+        asked, was_up = time.monotonic(), self.deliveries.load().store_up
+        found = self.deliveries.wait_for_room(ROOM_WAIT_S)
+        cause: Cause = "delivery_full" if was_up and self.deliveries.load().store_up else "store_down"
+        self.leases.tally.waited(cause, time.monotonic() - asked)
+        return found
 
     def _attempt(self, claimed: Claimed) -> dict[str, Any]:
         lease = self.leases.hold(claimed)
         started = time.monotonic()
         try:
-            rendering = self.renderer.render(claimed.spec, lambda stage: self.leases.report(lease, stage))
+            rendering = self._render(lease)
         except SoftTimeLimitExceeded:
             outcome = end_attempt(self.leases, lease, self._why_interrupted(lease, time.monotonic() - started))
         except ReelmillError as err:
@@ -82,6 +91,19 @@ class Desk:
             self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering))
             outcome = "rendered"
         return {"outcome": outcome, "attempt": claimed.token, "seconds": round(time.monotonic() - started, 3)}
+
+    def _render(self, lease: Lease) -> Rendering:
+        tally, claimed = self.leases.tally, lease.claimed
+        tally.render_began(sent_s=claimed.sent_s)
+        try:
+            rendering = self.renderer.render(claimed.spec, lambda stage: self.leases.report(lease, stage))
+        finally:
+            tally.render_ended()
+        tally.took(rendering.seconds)
+        plan = rendering.plan
+        if plan is not None and plan.device == "cuda" and plan.text_encoder == "cpu":
+            tally.encoded_on_cpu(rendering.seconds.get("encode_text", 0.0))
+        return rendering
 
     def _why_interrupted(self, lease: Lease, seconds: float) -> ReelmillError:
         """The same signal comes from the time limit and from `celery control terminate JOB SIGUSR1`."""

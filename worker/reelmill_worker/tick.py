@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 from celery import Celery
@@ -65,6 +66,20 @@ class Housekeeping:
     def __post_init__(self) -> None:
         self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
         self._resting = bool(self.settings.worker_window)  # until the ledger has said otherwise
+
+    @property
+    def standing(self) -> WorkerState:
+        """Where the worker stands, as far as the parent knows."""
+        if self.unfit:
+            return WorkerState.QUARANTINED
+        if self._draining:
+            return WorkerState.DRAINING
+        return WorkerState.READY if self.consuming else WorkerState.STARTING
+
+    @property
+    def child_info(self) -> Mapping[str, Any]:
+        """What the present child says of itself; empty while it has said nothing."""
+        return self._said.info if self._said is not None else {}
 
     def start(self) -> None:
         """Begin, once; a later call does nothing (Celery starts its steps again after a lost connection)."""

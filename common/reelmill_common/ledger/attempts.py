@@ -21,9 +21,10 @@ class Attempts(Side):
         answer = self._server.run("claim", job_id, generation, worker, lease_s)
         if isinstance(answer, str):
             return Refused(answer)
-        batch, row, token, spec = answer
+        batch, row, token, spec, *sent_ms = answer
         try:
-            return Claimed(job_id=job_id, batch=batch, row=row, token=token, spec=RenderSpec.from_json(spec))
+            spec = RenderSpec.from_json(spec)
+            return Claimed(job_id=job_id, batch=batch, row=row, token=token, spec=spec, sent_s=sum(sent_ms) / 1000)
         except InvalidJob as err:
             self.fail(job_id, token, err.code, f"{err}; is this worker older than the producer?", retryable=False)
             return Refused.UNKNOWN

@@ -1,0 +1,123 @@
+"""What the driver tells of one GPU through NVML; nothing where there is no such driver, package or card.
+
+Read in the Celery parent, which has no CUDA context: NVML needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+THROTTLES: Mapping[str, str] = {
+    "power_cap": "nvmlClocksThrottleReasonSwPowerCap",
+    "hardware_slowdown": "nvmlClocksThrottleReasonHwSlowdown",
+    "software_thermal": "nvmlClocksThrottleReasonSwThermalSlowdown",
+    "hardware_thermal": "nvmlClocksThrottleReasonHwThermalSlowdown",
+    "hardware_power_brake": "nvmlClocksThrottleReasonHwPowerBrakeSlowdown",
+}
+"""Reasons for a lower clock that say something is wrong, and NVML's names of their bits (nvml.h)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One figure of a card.
+
+    Attributes:
+        name: Of the metric, without `reelmill_gpu_`; base units.
+        grows: Whether it only grows.
+        reason: Throttle reason that it is about; empty for all other figures.
+    """
+
+    name: str
+    help: str
+    value: float
+    grows: bool = False
+    reason: str = ""
+
+
+class GpuSensors:
+    """One card, opened at the first reading."""
+
+    def __init__(self, uuid: str, nvml: Any = None) -> None:
+        """Take a card by its UUID (`GPU-…`).
+
+        Args:
+            uuid: As CUDA and nvidia-smi know it. An index would not do: CUDA and NVML count in different orders.
+            nvml: The module `pynvml`, or what answers like it; by default the installed one.
+        """
+        self._uuid = uuid
+        self._nvml = nvml
+        self._card: Any = None
+        self._absent = not uuid
+
+    def read(self) -> Iterator[Reading]:
+        """Yield what the card tells; a figure that this model lacks is left out."""
+        if self._absent or not self._open():
+            return
+        for measure in (_memory, _use, _power, _energy, _temperature, _throttles):
+            yield from self._ask(measure)
+
+    def _ask(self, measure: Callable[[Any, Any], Iterator[Reading]]) -> list[Reading]:
+        try:
+            return list(measure(self._nvml, self._card))
+        except self._nvml.NVMLError as err:
+            log.debug("gpu.unread", figure=measure.__name__.strip("_"), error=str(err))
+            return []
+
+    def _open(self) -> bool:
+        if self._card is not None:
+            return True
+        try:
+            self._nvml = self._nvml or import_module("pynvml")  # of the extra `gpu`
+        except ImportError as err:
+            self._give_up(f"{err}; run pip install 'reelmill[gpu]'")
+            return False
+        try:
+            self._nvml.nvmlInit()
+            self._card = self._nvml.nvmlDeviceGetHandleByUUID(self._uuid)
+        except self._nvml.NVMLError as err:  # a MIG slice has no sensors of its own
+            self._give_up(str(err))
+        return not self._absent
+
+    def _give_up(self, why: str) -> None:
+        log.warning("gpu.without_sensors", uuid=self._uuid, error=why)
+        self._absent = True
+
+
+def _memory(nvml: Any, card: Any) -> Iterator[Reading]:
+    memory = nvml.nvmlDeviceGetMemoryInfo(card)
+    yield Reading(name="memory_used_bytes", help="GPU memory in use, by all processes.", value=memory.used)
+    yield Reading(name="memory_bytes", help="GPU memory.", value=memory.total)
+
+
+def _use(nvml: Any, card: Any) -> Iterator[Reading]:
+    percent = nvml.nvmlDeviceGetUtilizationRates(card).gpu
+    yield Reading(name="busy_ratio", help="Share of the last second in which a kernel ran.", value=percent / 100)
+
+
+def _power(nvml: Any, card: Any) -> Iterator[Reading]:
+    milliwatts = nvml.nvmlDeviceGetPowerUsage(card)
+    yield Reading(name="power_watts", help="Power drawn by the whole board.", value=milliwatts / 1000)
+
+
+def _energy(nvml: Any, card: Any) -> Iterator[Reading]:
+    millijoules = nvml.nvmlDeviceGetTotalEnergyConsumption(card)
+    yield Reading(name="energy_joules", help="Energy since the driver came up.", value=millijoules / 1000, grows=True)
+
+
+def _temperature(nvml: Any, card: Any) -> Iterator[Reading]:
+    celsius = nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU)
+    yield Reading(name="temperature_celsius", help="Temperature of the GPU.", value=celsius)
+
+
+def _throttles(nvml: Any, card: Any) -> Iterator[Reading]:
+    bits = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(card)
+    for reason, name in THROTTLES.items():
+        on = bool(bits & getattr(nvml, name))
+        yield Reading(name="throttled", help="Whether the clock is held down, by reason.", value=on, reason=reason)

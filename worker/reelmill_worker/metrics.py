@@ -1,0 +1,188 @@
+"""A worker's figures for Prometheus, served by its Celery parent: what its children counted, and the GPU's sensors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from reelmill_common.errors import ReelmillError
+from reelmill_common.exposition import Endpoint, counter, gauge, registry
+from reelmill_common.farm_figures import FarmCollector
+from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.settings import Settings
+from reelmill_worker import tally
+from reelmill_worker.gpu_sensors import GpuSensors, Reading
+from reelmill_worker.tally import Figures, Spread
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 5.0
+"""Seconds until a port that was taken is tried again: a parent that was restarted may meet its predecessor's."""
+STANDINGS = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING, WorkerState.QUARANTINED)
+PLAN_LABELS = ("gpu", "linears", "attention", "text_encoder")
+
+
+class WorkerCollector:
+    """What Prometheus' client library asks at each scrape.
+
+    Args:
+        worker: Node name.
+        lane: Model profile.
+        figures: The file in which the children count, see `tally`.
+        standing: Returns where the worker stands.
+        info: Returns what the present child says of itself; empty while there is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        lane: str,
+        figures: Path,
+        standing: Callable[[], WorkerState],
+        info: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._worker = worker
+        self._lane = lane
+        self._figures = figures
+        self._standing = standing
+        self._info = info
+        self._sensors: tuple[str, GpuSensors] = ("", GpuSensors(""))
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: the names are known without reading anything at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every figure."""
+        figures, info = tally.read(self._figures), self._info()
+        yield from self._identity(info)
+        yield from _counts(figures)
+        yield from _load(figures)
+        yield from _gpu(list(self._card(info).read()))
+
+    def _identity(self, info: Mapping[str, Any]) -> Iterator[Metric]:
+        plan = info.get("plan", {})
+        labels = {
+            "worker": self._worker,
+            "lane": self._lane,
+            "version": version("reelmill"),
+            "renderer": str(info.get("renderer", "")),
+            "model": str(info.get("model_hash", ""))[:16],
+            **{name: str(plan.get(name, "")) for name in PLAN_LABELS},
+        }
+        yield gauge("reelmill_worker_info", "What this worker is.", [*labels], [(tuple(labels.values()), 1)])
+        now = self._standing()
+        states: list[tuple[tuple[str, ...], float]] = [((state,), state is now) for state in STANDINGS]
+        yield gauge("reelmill_worker_state", "1 for the state that it is in.", ["state"], states)
+
+    def _card(self, info: Mapping[str, Any]) -> GpuSensors:
+        uuid = str(info.get("gpu_uuid", ""))
+        if uuid and uuid != self._sensors[0]:
+            self._sensors = (uuid, GpuSensors(uuid))
+        return self._sensors[1]
+
+
+class Exporter:
+    """Serves a worker's figures from a daemon thread; a worker whose port is taken renders all the same."""
+
+    def __init__(self, settings: Settings, collector: WorkerCollector, figures: Path) -> None:
+        """Take what is served. `figures` is the file of the children, removed at the end."""
+        self._settings = settings
+        self._collector = collector
+        self._figures = figures
+        self._endpoint: Endpoint | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, once, if the settings name a port."""
+        if self._settings.metrics_port and self._thread is None:
+            self._thread = threading.Thread(target=self._listen, name="exporter", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no more. The child is gone when this is called."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._endpoint is not None:
+            self._endpoint.close()
+        self._figures.unlink(missing_ok=True)
+
+    def _listen(self) -> None:
+        complained = ""
+        while not self._stopping.is_set():
+            try:
+                self._endpoint = self._open()
+            except (OSError, ReelmillError) as err:
+                if str(err) != complained:
+                    log.warning("metrics.refused", port=self._settings.metrics_port, error=str(err))
+                complained = str(err)
+                self._stopping.wait(RETRY_S)
+            else:
+                log.info("metrics.served", host=self._settings.metrics_host, port=self._endpoint.port)
+                return
+
+    def _open(self) -> Endpoint:
+        settings = self._settings
+        served: list[Collector] = [self._collector]
+        if settings.metrics_scope == "farm":
+            served.append(FarmCollector(Ledger.connect(settings)))
+        figures = registry(*served)
+        host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token
+        return Endpoint(figures, host=host, port=port, token=token)
+
+
+def _counts(figures: Figures) -> Iterator[Metric]:
+    yield counter("reelmill_clips", "Attempts by how they ended.", ["outcome"], _by_name(figures.clips))
+    yield counter("reelmill_failures", "Failed attempts by error code.", ["code"], _by_name(figures.failures))
+    yield counter("reelmill_store_errors", "Uploads that the store failed.", ["code"], _by_name(figures.store_errors))
+    yield _histogram("reelmill_stage_seconds", "Time of a clip in a stage.", "stage", figures.stages)
+    yield _histogram("reelmill_idle_gap_seconds", "Time between two renders, by cause.", "cause", figures.gaps)
+    yield counter("reelmill_starts", "Times that the model was loaded.", (), [((), figures.starts)])
+    yield gauge("reelmill_startup_seconds", "Time of the last start-up.", (), [((), figures.startup_s)])
+
+
+def _load(figures: Figures) -> Iterator[Metric]:
+    load = figures.load
+    yield gauge("reelmill_deliveries", "Clips rendered and not yet stored.", (), [((), load.deliveries)])
+    yield gauge("reelmill_spool_bytes", "Disk of clips that wait for the store.", (), [((), load.spool_bytes)])
+    yield gauge("reelmill_store_up", "Whether the store took the last clip.", (), [((), load.store_up)])
+    if figures.starts:  # both clocks are this host's monotonic one
+        idle_s = time.monotonic() - figures.idle_since if figures.idle_since else 0.0
+        yield gauge("reelmill_idle_seconds", "Time since the last render; 0 during one.", (), [((), idle_s)])
+
+
+def _gpu(readings: list[Reading]) -> Iterator[Metric]:
+    for name in dict.fromkeys(reading.name for reading in readings):
+        same = [reading for reading in readings if reading.name == name]
+        kind = counter if same[0].grows else gauge
+        labels = ["reason"] if same[0].reason else []
+        samples = [((reading.reason,) if labels else (), reading.value) for reading in same]
+        yield kind(f"reelmill_gpu_{name}", same[0].help, labels, samples)
+
+
+def _by_name(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float]]:
+    return [((name,), count) for name, count in counts.items()]
+
+
+def _histogram(name: str, text: str, label: str, spreads: Mapping[str, Spread]) -> Metric:
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - see `exposition.registry`
+
+    family = HistogramMetricFamily(name, text, labels=[label])
+    ends = [*(str(bound) for bound in tally.BOUNDS_S), "+Inf"]
+    for value, spread in spreads.items():
+        family.add_metric([value], list(zip(ends, accumulate(spread.counts), strict=True)), sum_value=spread.total_s)
+    return family

@@ -1,0 +1,224 @@
+"""What a rendering child counts for Prometheus, kept in one small file that its Celery parent serves.
+
+The file outlives the child: the next one goes on from it, so the counts grow as long as the parent lives. It is written
+by a thread of its own, at most once in `WRITE_S`; what a killed child counted after its last write is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+Outcome = Literal["stored", "failed", "retried", "cancelled", "lost", "given_back"]
+"""How an attempt ended: `retried` failed and is queued again, `lost` no longer held its lease, `given_back` could not
+be stored before the process ended."""
+Cause = Literal["no_work", "queue", "text", "delivery_full", "store_down", "starting"]
+"""Why the GPU had nothing to do between two renders: no job was dispatched; one was, and was not here yet; the CPU
+encoded its prompt; too many clips were under way to the store; the store took none; the model was being loaded."""
+
+BOUNDS_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Upper ends of the histograms' buckets, in seconds: from an upload to a folder to a night without work."""
+WRITE_S = 0.5
+NO_WAIT_S = 0.001
+"""A wait that is shorter found the door open."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Spread:
+    """A histogram.
+
+    Attributes:
+        counts: Observations by bucket, one more than `BOUNDS_S`; not cumulated.
+        total_s: Sum of all.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    total_s: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Take an observation."""
+        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.total_s += seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is on its way to the store.
+
+    Attributes:
+        deliveries: Clips that are rendered and not yet stored.
+        spool_bytes: Disk that parked ones take.
+        store_up: False from a refusal or a time-out until a clip is stored.
+    """
+
+    deliveries: int = 0
+    spool_bytes: int = 0
+    store_up: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """Everything that is counted.
+
+    Attributes:
+        stages: Seconds by stage, of each render and delivery.
+        gaps: Seconds without a render by `Cause`. A gap with two causes counts as two.
+        clips: Attempts by `Outcome`.
+        failures: Failed attempts, retried ones among them, by error code.
+        store_errors: Times that the store failed a delivery, by error code.
+        starts: Children that passed the start-up gate.
+        startup_s: Seconds that the last of them took for it.
+        idle_since: Monotonic time at which the last render ended; 0 during one, and before the first child is ready.
+    """
+
+    stages: dict[str, Spread] = field(default_factory=dict[str, Spread])
+    gaps: dict[str, Spread] = field(default_factory=dict[str, Spread])
+    clips: dict[str, int] = field(default_factory=dict[str, int])
+    failures: dict[str, int] = field(default_factory=dict[str, int])
+    store_errors: dict[str, int] = field(default_factory=dict[str, int])
+    starts: int = 0
+    startup_s: float = 0.0
+    idle_since: float = 0.0
+    load: Load = field(default_factory=Load)
+
+
+def figures_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
+    """Return the file in which the children of one Celery parent count."""
+    return state_dir / "run" / f"{worker}.{parent_pid}.figures"
+
+
+def read(path: Path) -> Figures:
+    """Return what was counted last; nothing if there is no file yet."""
+    try:
+        known = json.loads(path.read_text())
+    except FileNotFoundError:
+        return Figures()
+    for name in ("stages", "gaps"):
+        known[name] = {label: Spread(**spread) for label, spread in known[name].items()}
+    return Figures(**known | {"load": Load(**known["load"])})
+
+
+class Tally:
+    """The child's counts. Every method returns at once and may be called from any thread.
+
+    Without a path it counts and writes nothing, for renderers outside of a farm.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Go on from the file of the last child."""
+        self._path = path
+        self._figures = replace(read(path), idle_since=0.0, load=Load()) if path else Figures()
+        self._waits: dict[Cause, float] = {}
+        self._measure: Callable[[], Load] = Load
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._written = ""
+
+    def start(self, measure: Callable[[], Load]) -> None:
+        """Begin to write.
+
+        Args:
+            measure: Returns what is on its way to the store; asked before each write.
+        """
+        self._measure = measure
+        if self._path is not None:
+            self._thread = threading.Thread(target=self._keep_writing, name="tally", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Write for the last time."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def passed_gate(self, seconds: float) -> None:
+        """Count a start: from now on the GPU waits for work."""
+        with self._lock:
+            self._figures.starts += 1
+            self._figures.startup_s = seconds
+            self._figures.idle_since = time.monotonic()
+            self._gap("starting", seconds)
+
+    def waited(self, cause: Cause, seconds: float) -> None:
+        """Say what a part of the present gap was for; the rest is told apart when a render begins."""
+        with self._lock:
+            if seconds >= NO_WAIT_S:
+                self._waits[cause] = self._waits.get(cause, 0.0) + seconds
+
+    def render_began(self, *, sent_s: float) -> None:
+        """End a gap.
+
+        Args:
+            sent_s: Seconds since the job was dispatched: before that there was nothing to do.
+        """
+        with self._lock:
+            if not self._figures.idle_since:
+                return
+            rest = max(0.0, time.monotonic() - self._figures.idle_since - sum(self._waits.values()))
+            idle = max(0.0, rest - sent_s)
+            for cause, seconds in {**self._waits, "no_work": idle, "queue": rest - idle}.items():
+                if seconds > 0:
+                    self._gap(cause, seconds)
+            self._waits.clear()
+            self._figures.idle_since = 0.0
+
+    def render_ended(self) -> None:
+        """Begin a gap."""
+        with self._lock:
+            self._figures.idle_since = time.monotonic()
+
+    def encoded_on_cpu(self, seconds: float) -> None:
+        """Count the time within a render in which the GPU waited for the text encoder."""
+        with self._lock:
+            self._gap("text", seconds)
+
+    def took(self, seconds: Mapping[str, float]) -> None:
+        """Count seconds by stage."""
+        with self._lock:
+            for stage, value in seconds.items():
+                self._figures.stages.setdefault(stage, Spread()).add(value)
+
+    def ended(self, outcome: Outcome, code: str = "") -> None:
+        """Count an attempt's end, with its error code if it failed."""
+        with self._lock:
+            _count(self._figures.clips, outcome)
+            if code:
+                _count(self._figures.failures, code)
+
+    def store_failed(self, code: str) -> None:
+        """Count a delivery that the store did not take."""
+        with self._lock:
+            _count(self._figures.store_errors, code)
+
+    def _gap(self, cause: str, seconds: float) -> None:
+        self._figures.gaps.setdefault(cause, Spread()).add(seconds)
+
+    def _keep_writing(self) -> None:
+        while not self._stopping.wait(WRITE_S):
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        load = self._measure()  # before our lock: it takes a lock of its own
+        with self._lock:
+            self._figures.load = load
+            text = json.dumps(asdict(self._figures))
+        if self._path is None or text == self._written:
+            return
+        draft = self._path.with_suffix(".draft")
+        with suppress(OSError):  # a full disk must not end a render; the counts are written when there is room again
+            draft.write_text(text)
+            draft.replace(self._path)
+            self._written = text
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
