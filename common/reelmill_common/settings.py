@@ -31,7 +31,9 @@ class Settings:
         profile: Model profile that a worker serves, and a job's default. Empty: `tiny` on the embedded farm without
             a GPU, else `fastwan-qad-fp8`.
         model_dir: Folder of the model in the diffusers layout. Empty: `models/<profile>` in `state_dir`.
-        renderer: `model`, or `fixed:SECONDS` for a test card after that time: measures the farm, makes no clips.
+        renderer: `model`, or `fixed:SECONDS` for a test card after that time: measures the farm, makes no clips. For the
+            fault matrix it also is the fault: `fixed:SECONDS:broken` fails every job, and a prompt with `[kill]` kills
+            the process.
         lease_s: Seconds that a worker may be silent before its job is given to another, 2 to 600.
         tick_s: Seconds between a worker's housekeeping rounds (pump, reap, beat), 0.1 to 30.
         dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
@@ -173,7 +175,7 @@ def _farm(text: str) -> str:
 
 
 def _renderer(text: str) -> str:
-    if not re.fullmatch(r"model|fixed:[0-9]+(\.[0-9]+)?", text):
+    if not re.fullmatch(r"model|fixed:[0-9]+(\.[0-9]+)?(:broken)?", text):
         raise ValueError("is neither model nor fixed:SECONDS (for example fixed:0.05)")
     return text
 

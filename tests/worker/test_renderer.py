@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
 from fixtures.farm import specs
-from reelmill_common.errors import InvalidModel, InvalidSettings, JobCancelled
+from reelmill_common.errors import BadOutput, InvalidModel, InvalidSettings, JobCancelled
 from reelmill_common.settings import Settings
 from reelmill_worker.renderer import STAGES, FixedDurationRenderer, open_renderer
 
@@ -44,6 +47,29 @@ def test_what_a_stage_raises_ends_the_render_and_the_renderer_goes_on() -> None:
         renderer.render(specs(1)[0], stop)
 
     assert renderer.render(specs(1)[0], lambda _stage: None).frames.any()
+
+
+def test_a_broken_renderer_fails_every_render_and_passes_its_canary(settings: Settings) -> None:
+    renderer = open_renderer(dataclasses.replace(settings, renderer="fixed:0.01:broken"), "tiny")
+
+    renderer.canary()
+    for spec in specs(2):
+        with pytest.raises(BadOutput, match="fixed:SECONDS:broken"):
+            renderer.render(spec, lambda _stage: None)
+
+
+def test_a_prompt_with_the_mark_kills_the_process_halfway() -> None:
+    script = (
+        "from reelmill_worker.renderer import FixedDurationRenderer as Renderer; "
+        "from reelmill_common.jobs import RenderSpec as Spec; "
+        "spec = Spec(prompt='a fox [kill]', profile='tiny'); "
+        "Renderer(seconds=0).render(spec, lambda stage: print(stage, flush=True))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout.splitlines()[-1] == "denoise 2/3"
 
 
 def test_the_setting_chooses_the_renderer(settings: Settings) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
+from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
 
@@ -19,7 +23,13 @@ if TYPE_CHECKING:
 OnStage = Callable[[str], None]
 """Called before each stage with its name. What it raises ends the render; the renderer stays usable."""
 
+log = structlog.get_logger(__name__)
+
 FIXED = "fixed:"
+BROKEN = ":broken"
+"""After `fixed:SECONDS`: every render fails its output check, as on a GPU with bad memory; the canary passes."""
+KILL_MARK = "[kill]"
+"""In a prompt: kills the process of a fixed renderer halfway, as a job that crashes the driver would."""
 STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode")
 """What a render goes through before its frames are handed over, in order."""
 
@@ -76,7 +86,8 @@ def open_renderer(settings: Settings, profile: str) -> Renderer:
         InvalidModel: The model folder is incomplete, mis-shaped or unsafe.
     """
     if settings.renderer.startswith(FIXED):
-        return FixedDurationRenderer(seconds=float(settings.renderer.removeprefix(FIXED)))
+        seconds, broken, _ = settings.renderer.removeprefix(FIXED).partition(BROKEN)
+        return FixedDurationRenderer(seconds=float(seconds), broken=bool(broken))
     return _load_resident(settings, profile)
 
 
@@ -105,20 +116,31 @@ class FixedDurationRenderer:
     """Shows a test card after a fixed time, without a model: to measure the farm, never to make clips.
 
     It passes through the same stages, so orders, leases, deliveries and stores do all that they do for a real clip.
+    On request it is the fault: see `BROKEN` and `KILL_MARK`.
     """
 
-    def __init__(self, *, seconds: float) -> None:
+    def __init__(self, *, seconds: float, broken: bool = False) -> None:
         """Take `seconds` for each render, whatever is asked for."""
         self._seconds = seconds
+        self._broken = broken
 
     def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
-        """Wait out the duration, stage by stage."""
+        """Wait out the duration, stage by stage.
+
+        Raises:
+            BadOutput: The renderer was told to be broken.
+        """
         started = time.monotonic()
         card = TestCard(spec)
         for number, stage in enumerate(STAGES, start=1):
             on_stage(stage)
             time.sleep(max(0.0, started + self._seconds * number / len(STAGES) - time.monotonic()))
+            if KILL_MARK in spec.prompt and number > len(STAGES) // 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        if self._broken:
+            raise BadOutput("all frames are black; the renderer was started as `fixed:SECONDS:broken`")
         card.seconds = {"denoise": round(time.monotonic() - started, 6)}
+        log.info("card.drawn")  # the witness of a render that came to its end, whatever becomes of it
         return card
 
     def canary(self) -> None:
@@ -126,7 +148,7 @@ class FixedDurationRenderer:
 
     def describe(self) -> Mapping[str, Any]:
         """Say that no model was at work."""
-        return {"renderer": f"{FIXED}{self._seconds:g}", "model_hash": "none"}
+        return {"renderer": f"{FIXED}{self._seconds:g}{BROKEN * self._broken}", "model_hash": "none"}
 
 
 def _moving_band(spec: RenderSpec) -> NDArray[np.uint8]:
