@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -26,6 +26,8 @@ MAX_SEED = 2**63 - 1
 """Largest seed that `torch.Generator.manual_seed` takes on every platform."""
 MAX_PROMPT_CHARS = 8192
 """512 tokens of at most 16 characters each: a longer prompt can never fit, whatever the tokenizer."""
+MAX_MOMENT = 253_402_300_799
+"""Last second of the year 9999, the last that `datetime` can show."""
 SIZE_STEP = 16
 """Pixels: VAE stride 8 x patch 2."""
 
@@ -38,6 +40,7 @@ class JobState(StrEnum):
     """Where a job stands. Only the ledger's scripts move it."""
 
     QUEUED = "queued"
+    HELD = "held"
     DISPATCHED = "dispatched"
     RUNNING = "running"
     CANCEL_REQUESTED = "cancel_requested"
@@ -211,6 +214,11 @@ class Batch:
         max_in_flight: Most jobs dispatched or running at once; 0 means no cap.
         owner: Who submitted, for fair share and accounts; free text of at most 64 characters.
         window: Hours in which it may run, as `nights.windows` reads them; empty: always.
+        max_failures: Failed jobs, as `10`, or their share of all, as `5%`, at which it pauses itself; empty: never.
+        start_after: Unix seconds before which nothing of it starts; 0: at once.
+        expires_at: Unix seconds after which nothing of it starts: what has not, fails as `expired`; 0: never.
+        after: Names of batches of which all clips must have succeeded before it starts.
+        after_any: Names of batches that must have ended, in whatever way.
     """
 
     name: str
@@ -219,6 +227,11 @@ class Batch:
     max_in_flight: int = 0
     owner: str = ""
     window: str = ""
+    max_failures: str = ""
+    start_after: float = 0.0
+    expires_at: float = 0.0
+    after: Sequence[str] = ()
+    after_any: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_name("batch", self.name)
@@ -229,6 +242,12 @@ class Batch:
             raise InvalidJob(f"owner has {len(self.owner)} characters; use at most 64")
         if self.window:
             Windows.parse(self.window)
+        _check_budget(self.max_failures)
+        _check_moments(self.start_after, self.expires_at)
+        for name in (*self.after, *self.after_any):
+            check_name("batch", name)
+            if name == self.name:
+                raise InvalidJob(f"batch {name!r} cannot wait for itself; name another batch")
 
 
 def job_id(batch: str, row: str) -> str:
@@ -308,6 +327,22 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise InvalidJob(f"{name}={value} is out of range; use {low} to {high}")
+
+
+def _check_budget(text: str) -> None:
+    if not text:
+        return
+    number = re.fullmatch(r"([1-9][0-9]{0,6})|([1-9][0-9]?|100)%", text)
+    if number is None:
+        raise InvalidJob(f"max_failures={text[:40]!r} is no budget; use a number such as 10, or a share of 1% to 100%")
+
+
+def _check_moments(start: float, expires: float) -> None:
+    for name, moment in (("start_after", start), ("expires_at", expires)):
+        if not 0 <= moment <= MAX_MOMENT:
+            raise InvalidJob(f"{name}={moment} is out of range; use Unix seconds, 0 to {MAX_MOMENT}")
+    if start and expires and expires <= start:
+        raise InvalidJob(f"expires_at={expires} is not after start_after={start}; nothing could ever start")
 
 
 def _as_int(name: str, given: object) -> int:

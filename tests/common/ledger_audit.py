@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 STATES = "qdrxsfc"
-SETS = ("waiting", "sent", "leases", "flight", "retry", "held", "ready", "levels")
+SETS = ("waiting", "sent", "leases", "flight", "retry", "held", "ready", "share", "spots", "levels")
 
 
 def audit(kept: dict[str, Any]) -> None:
@@ -34,12 +34,7 @@ def audit(kept: dict[str, Any]) -> None:
         if state in "fc":
             expected[f"retry:{batch}"].add(job_id)
 
-    for name in list(expected):
-        kind, batch, lane = (*name.split(":"), "", "")[:3]
-        if kind == "waiting" and is_open(kept[f"batch:{batch}"]):
-            priority = kept[f"batch:{batch}"]["priority"]
-            expected[f"ready:{lane}:{priority}"].add(batch)
-            expected[f"levels:{lane}"].add(priority)
+    expect_indexes(expected, kept)
 
     assert {name: set(value) for name, value in kept.items() if name.split(":")[0] in SETS} == dict(expected)
     for name, count in counts.items():
@@ -47,17 +42,48 @@ def audit(kept: dict[str, Any]) -> None:
         assert {state: int(batch[state]) for state in STATES} == {state: count[state] for state in STATES}
         assert ("done" in batch) == (not sum(count[state] for state in "qdrx"))
         assert sorted(kept[f"order:{name}"]) == sorted(job_id for job_id, job in jobs.items() if job["b"] == name)
-    for name, lane in kept.items():
-        if name.startswith("lane:"):
-            counters = {field: int(value) for field, value in lane.items() if field.startswith("d")}
+    audit_counters(kept, counts, sent)
+
+
+def expect_indexes(expected: dict[str, set[str]], kept: dict[str, Any]) -> None:
+    """Add the indexes that pump looks at to what is expected, from the waiting sets that are."""
+    for name in list(expected):
+        kind, batch, lane = (*name.split(":"), "", "")[:3]
+        if kind == "waiting" and is_open(kept[f"batch:{batch}"]):
+            priority, owner = kept[f"batch:{batch}"]["priority"], kept[f"batch:{batch}"]["owner"]
+            expected[f"share:{lane}:{priority}:{owner}"].add(batch)
+            expected[f"spots:{owner}"].add(f"{lane}:{priority}")
+            if has_room(kept.get(f"owner:{owner}", {})):
+                expected[f"ready:{lane}:{priority}"].add(owner)
+                expected[f"levels:{lane}"].add(priority)
+
+
+def audit_counters(kept: dict[str, Any], counts: dict[str, Counter[str]], sent: dict[str, Counter[str]]) -> None:
+    """Fail on a counter of an owner or a lane that contradicts the states of the jobs."""
+    flying: Counter[str] = Counter()
+    for name, count in counts.items():
+        flying[kept[f"batch:{name}"]["owner"]] += sum(count[state] for state in "drx")
+    for name, value in kept.items():
+        kind, _, rest = name.partition(":")
+        if kind == "owner":
+            assert int(value.get("n", 0)) == flying[rest]
+        if kind == "lane":
+            counters = {field: int(number) for field, number in value.items() if field.startswith("d")}
             assert min(counters.values(), default=0) >= 0
-            assert +Counter(counters) == sent[name.removeprefix("lane:")]
+            assert +Counter(counters) == sent[rest]
 
 
 def is_open(batch: dict[str, str]) -> bool:
     """Whether more of a batch may be dispatched: only then is it in the index that pump looks at."""
     in_flight = sum(int(batch[state]) for state in "drx")
-    return batch["paused"] == "0" and (batch["cap"] == "0" or in_flight < int(batch["cap"]))
+    waits = batch.get("shut") == "1" or batch.get("early") == "1" or batch.get("unmet", "")
+    return batch["paused"] == "0" and not waits and (batch["cap"] == "0" or in_flight < int(batch["cap"]))
+
+
+def has_room(owner: dict[str, str]) -> bool:
+    """Whether an owner is below its cap."""
+    cap = int(owner.get("cap", 0))
+    return not cap or int(owner.get("n", 0)) < cap
 
 
 def snapshot(client: redis.Redis, farm: str) -> dict[str, Any]:

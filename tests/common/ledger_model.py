@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import Orders, Refused, WorkerState
@@ -35,6 +35,7 @@ class ModelBatch:
     policy: Batch
     priority: int
     paused: bool = False
+    spent: int = 0
     jobs: list[ModelJob] = field(default_factory=list)
     finish_times: dict[str, float] = field(default_factory=dict)
 
@@ -43,6 +44,13 @@ class ModelBatch:
 
     def in_flight(self) -> int:
         return sum(job.state in IN_FLIGHT for job in self.jobs)
+
+
+@dataclass
+class ModelOwner:
+    weight: int = 1
+    cap: int = 0
+    finish_times: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass
@@ -59,8 +67,11 @@ class LedgerModel:
         self.batches: dict[str, ModelBatch] = {}
         self.jobs: dict[str, ModelJob] = {}
         self.workers: dict[str, ModelWorker] = {}
-        self.start_times: dict[tuple[str, int], dict[str, float]] = {}
-        self.virtual_now: Counter[tuple[str, int]] = Counter()
+        self.owners: defaultdict[str, ModelOwner] = defaultdict(ModelOwner)
+        self.owner_starts: dict[tuple[str, int], dict[str, float]] = {}
+        self.owner_now: Counter[tuple[str, int]] = Counter()
+        self.start_times: dict[tuple[str, int, str], dict[str, float]] = {}
+        self.virtual_now: Counter[tuple[str, int, str]] = Counter()
 
     # -- producer
 
@@ -93,8 +104,21 @@ class LedgerModel:
         self.take_back_sent(name)
 
     def resume(self, name: str) -> None:
-        self.batches[name].paused = False
+        batch = self.batches[name]
+        if batch.paused:
+            batch.paused, batch.spent = False, 0
         self.settle()
+
+    def set_owner(self, name: str, weight: int, cap: int) -> None:
+        self.owners[name].weight, self.owners[name].cap = weight, cap
+        self.settle()
+
+    def set_weight_and_cap(self, name: str, weight: int, cap: int) -> None:
+        batch = self.batches[name]
+        changed = (batch.policy.weight, batch.policy.max_in_flight) != (weight, cap)
+        batch.policy = replace(batch.policy, weight=weight, max_in_flight=cap)
+        if changed:
+            self.take_back_sent(name)
 
     def prioritize(self, name: str, priority: int) -> None:
         batch = self.batches[name]
@@ -123,34 +147,55 @@ class LedgerModel:
     # -- dispatch
 
     def settle(self) -> None:
-        """Let batches that may run join their lanes at the virtual time of now; take out those that may not."""
+        """Let batches and owners that may run join at the virtual time of now; take out those that may not."""
         for name, batch in self.batches.items():
-            cap = batch.policy.max_in_flight
+            cap, owner = batch.policy.max_in_flight, batch.policy.owner
             open_ = not batch.paused and (not cap or batch.in_flight() < cap)
             for lane in {job.job.lane for job in batch.jobs}:
-                key = (lane, batch.priority)
+                key = (lane, batch.priority, owner)
                 start_times = self.start_times.setdefault(key, {})
                 if not (open_ and batch.waiting(lane)):
                     start_times.pop(name, None)
                 elif name not in start_times:
                     start_times[name] = max(batch.finish_times.get(lane, 0.0), self.virtual_now[key])
+        for (lane, priority, name), start_times in self.start_times.items():
+            owner, level = self.owners[name], (lane, priority)
+            owner_starts = self.owner_starts.setdefault(level, {})
+            if not start_times or (owner.cap and self.in_flight_of(name) >= owner.cap):
+                owner_starts.pop(name, None)
+            elif name not in owner_starts:
+                owner_starts[name] = max(owner.finish_times.get(level, 0.0), self.owner_now[level])
+
+    def in_flight_of(self, owner: str) -> int:
+        return sum(batch.in_flight() for batch in self.batches.values() if batch.policy.owner == owner)
 
     def pump(self, lane: str, depth: int) -> list[tuple[str, int, int]]:
         ready = sum(worker.lane == lane and worker.state is WorkerState.READY for worker in self.workers.values())
         chosen = []
         for priority in range(9, -1, -1):
-            key = (lane, priority)
-            while self.start_times.get(key) and self.sent(lane, priority) < depth * ready:
-                start, name = min((start, name) for name, start in self.start_times[key].items())
-                batch = self.batches[name]
+            level = (lane, priority)
+            while self.owner_starts.get(level) and self.sent(lane, priority) < depth * ready:
+                owner = self.turn_of_owner(level)
+                batch = self.turn_of_batch((lane, priority, owner))
                 job = batch.waiting(lane)[0]
                 job.state, job.sent_priority = DISPATCHED, priority
-                self.virtual_now[key] = start
-                finish = start + 1 / batch.policy.weight
-                batch.finish_times[lane] = self.start_times[key][name] = finish
                 self.settle()
                 chosen.append((job.job.job_id, job.generation, priority))
         return chosen
+
+    def turn_of_owner(self, level: tuple[str, int]) -> str:
+        start, name = min((start, name) for name, start in self.owner_starts[level].items())
+        self.owner_now[level] = start
+        owner = self.owners[name]
+        owner.finish_times[level] = self.owner_starts[level][name] = start + 1 / owner.weight
+        return name
+
+    def turn_of_batch(self, key: tuple[str, int, str]) -> ModelBatch:
+        start, name = min((start, name) for name, start in self.start_times[key].items())
+        self.virtual_now[key] = start
+        batch = self.batches[name]
+        batch.finish_times[key[0]] = self.start_times[key][name] = start + 1 / batch.policy.weight
+        return batch
 
     def sent(self, lane: str, priority: int) -> int:
         return sum(
@@ -240,6 +285,15 @@ class LedgerModel:
             self.requeue(job)
         else:
             self.end(job, FAILED)
+            self.spend(self.batches[job.job.batch])
+
+    def spend(self, batch: ModelBatch) -> None:
+        budget = batch.policy.max_failures
+        if all(job.state.is_final for job in batch.jobs):
+            return
+        batch.spent += 1
+        if budget and not batch.paused and batch.spent >= int(budget):
+            self.pause(batch.policy.name)
 
     def give_back(self, job: ModelJob) -> None:
         if job.state is CANCEL_REQUESTED:

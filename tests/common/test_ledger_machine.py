@@ -21,6 +21,7 @@ from common.ledger_model import LEASED, LedgerModel, ModelJob
 from reelmill_common.errors import JobConflict, NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Ledger, Result, dispatching, side
+from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.views import LETTERS
 
 LANES = ("tiny", "fastwan-qad-fp8")
@@ -29,6 +30,7 @@ WORKERS = ("gpu0@one", "gpu1@one", "gpu0@two")
 MAX_ATTEMPTS = 2
 FOREVER_S = 1e6
 
+owners = st.sampled_from(("", "ann", "bo:b"))
 names, lanes, workers = st.sampled_from(BATCHES), st.sampled_from(LANES), st.sampled_from(WORKERS)
 indexes = st.integers(0, 10**6)
 priorities = st.sampled_from((5, 5, 5, 9))  # mostly equal, so that batches share
@@ -61,6 +63,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def start_workers(self) -> None:
         for worker, lane in zip(WORKERS, (LANES[0], LANES[0], LANES[1]), strict=True):
             self.start_worker(worker, lane)
+        for owner, weight in (("ann", 2), ("bo:b", 3)):
+            self.ledger.set_owner(owner, weight=weight)
+            self.model.set_owner(owner, weight, 0)
 
     # -- producer
 
@@ -70,9 +75,11 @@ class LedgerMachine(RuleBasedStateMachine):
         priority=priorities,
         weight=st.integers(1, 3),
         cap=st.sampled_from((0, 0, 1, 3)),
+        owner=owners,
+        budget=st.sampled_from(("", "1", "2")),
     )
-    def submit(self, name: str, rows: list[int], priority: int, weight: int, cap: int) -> None:
-        policy = Batch(name=name, priority=priority, weight=weight, max_in_flight=cap)
+    def submit(self, name: str, rows: list[int], priority: int, weight: int, cap: int, owner: str, budget: str) -> None:
+        policy = Batch(name=name, priority=priority, weight=weight, max_in_flight=cap, owner=owner, max_failures=budget)
         jobs = [render_job(name, row) for row in rows]
 
         done = self.ledger.submit(policy, jobs)
@@ -118,6 +125,16 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             getattr(self.ledger, f"{verb}_batch")(name)
             getattr(self.model, verb)(name)
+
+    @rule(name=st.one_of(names, owners), weight=st.integers(1, 3), cap=st.sampled_from((0, 0, 1, 2)))
+    def change_shares(self, name: str, weight: int, cap: int) -> None:
+        if name not in BATCHES:
+            self.ledger.set_owner(name, weight=weight, max_in_flight=cap)
+            self.model.set_owner(name, weight, cap)
+        elif name in self.model.batches:
+            change = PolicyChange(weight=weight, max_in_flight=cap)
+            self.ledger.set_policy(self.ledger.batch(name), change)
+            self.model.set_weight_and_cap(name, weight, cap)
 
     # -- dispatch
 

@@ -3,6 +3,7 @@
 from reelmill_common.ledger.board import Board
 from reelmill_common.ledger.census import Census
 from reelmill_common.ledger.ledger import Ledger
+from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
     BatchView,
     Claimed,
@@ -11,9 +12,11 @@ from reelmill_common.ledger.records import (
     JobView,
     Memory,
     Orders,
+    OwnerView,
     Refused,
     Result,
     Submitted,
+    Wait,
     WorkerState,
     WorkerView,
 )
@@ -29,9 +32,12 @@ __all__ = [
     "Ledger",
     "Memory",
     "Orders",
+    "OwnerView",
+    "PolicyChange",
     "Refused",
     "Result",
     "Submitted",
+    "Wait",
     "WorkerState",
     "WorkerView",
 ]

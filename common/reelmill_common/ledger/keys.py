@@ -27,6 +27,15 @@ class Keys:
         return f"{self.prefix}batches"
 
     @property
+    def owners(self) -> str:
+        """Set of the names of all owners."""
+        return f"{self.prefix}owners"
+
+    def owner(self, name: str) -> str:
+        """Hash of an owner's share, cap and count in flight."""
+        return f"{self.prefix}owner:{name}"
+
+    @property
     def leases(self) -> str:
         """Sorted set of the jobs under a lease by the time at which it runs out."""
         return f"{self.prefix}leases"
@@ -72,6 +81,11 @@ class Keys:
     def schedules(self) -> str:
         """Sorted set of the schedules that are not paused, by their next run."""
         return f"{self.prefix}schedules"
+
+    @property
+    def runs(self) -> str:
+        """Sorted set of the runs of schedules that are not submitted yet."""
+        return f"{self.prefix}runs"
 
     def schedule(self, name: str) -> str:
         """Hash of a schedule."""

@@ -13,6 +13,7 @@ from reelmill_common.ledger.board import Board, board
 from reelmill_common.ledger.census import Census, census
 from reelmill_common.ledger.dispatching import Dispatching
 from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.policy import Policies
 from reelmill_common.ledger.records import (
     BatchView,
     Event,
@@ -32,7 +33,7 @@ FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
 
-class Ledger(Steering, Dispatching, Attempts, Staff, Timetable):
+class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable):
     """One farm's record. Cheap to build; holds a connection pool, safe to use from several threads.
 
     All times are on Redis' clock. Methods raise `LedgerUnavailable` when Redis does not answer and `LedgerRefused`

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
 
@@ -52,6 +52,18 @@ class Claimed:
     sent_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming:
+    """What a lane has dispatched and nobody has claimed, in the order in which it will probably be.
+
+    Attributes:
+        workers: Ready workers of the lane.
+    """
+
+    workers: int
+    specs: Sequence[RenderSpec]
+
+
 class Refused(StrEnum):
     """Why a claim was refused. All are normal: the message was a stale hint."""
 
@@ -95,6 +107,7 @@ class JobView:
     """One job as the ledger has it.
 
     Attributes:
+        priority: Its own if it was given one (`own_priority`), else its batch's.
         stage: What a running job is doing, for example `denoise 2/3`; empty otherwise.
         attempts: Claims so far.
         worker: Node name of the worker that has or had it; empty if none.
@@ -110,6 +123,7 @@ class JobView:
     priority: int
     generation: int
     attempts: int
+    own_priority: bool = False
     stage: str = ""
     worker: str = ""
     error: Mapping[str, str] | None = None
@@ -120,12 +134,49 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """One thing that keeps a batch from running, although nobody paused it.
+
+    Attributes:
+        kind: `window` (its window is shut), `start` (its moment has not come) or `after` (another batch).
+        batch: Name of that batch; empty otherwise.
+        until: Unix seconds of the moment; 0 otherwise.
+        stuck: The other batch has ended otherwise than this one wants: only people can help.
+    """
+
+    kind: Literal["window", "start", "after"]
+    batch: str = ""
+    until: float = 0.0
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerView:
+    """An owner's policy.
+
+    Attributes:
+        name: As in `Batch.owner`; empty is the owner of batches that name none.
+        weight: Share among owners at equal priority.
+        max_in_flight: Most jobs of all its batches dispatched or running at once; 0 means no cap.
+        in_flight: How many are.
+    """
+
+    name: str
+    weight: int
+    max_in_flight: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchView:
     """One batch with its counters. Counts are kept by the scripts, never scanned.
 
     Attributes:
         window: Hours in which it may run, as they were written; empty: always.
         shut: Whether its window is shut now, or so near its end that no clip would be done in time.
+        max_failures, start_after, expires_at, after, after_any: As in `Batch`.
+        why_paused: Why it paused itself; empty if it did not.
+        waits_for: What keeps it from running; empty if nothing does, and once it is done.
     """
 
     name: str
@@ -139,6 +190,13 @@ class BatchView:
     finished_at: float | None = None
     window: str = ""
     shut: bool = False
+    max_failures: str = ""
+    start_after: float = 0.0
+    expires_at: float = 0.0
+    after: Sequence[str] = ()
+    after_any: Sequence[str] = ()
+    why_paused: str = ""
+    waits_for: Sequence[Wait] = ()
 
     @property
     def total(self) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from reelmill_common.errors import InvalidJob, JobConflict
 from reelmill_common.jobs import Batch, RenderJob
 from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.policy import more_policy, refuse_wait
 from reelmill_common.ledger.records import Submitted
 from reelmill_common.ledger.server import Server
 
@@ -23,6 +25,7 @@ def submit(server: Server, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted
     Raises:
         JobConflict: A job is there with another spec.
         InvalidJob: A job belongs to another batch.
+        NotFound: The batch should wait for one that is not there.
     """
     added = unchanged = 0
     policy: tuple[str | int, ...] = (
@@ -32,6 +35,7 @@ def submit(server: Server, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted
         batch.max_in_flight,
         batch.owner,
         batch.window,
+        json.dumps(more_policy(batch)),
     )
     calls = ((*policy, *_flat(chunk, batch.name)) for chunk in _chunks(jobs, CHUNK))
     while several := list(islice(calls, CHUNKS)):
@@ -42,6 +46,8 @@ def submit(server: Server, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted
                     f"row {row!r} of batch {batch.name!r} is there with other content (job {job_id}: {stored}); "
                     f"give the row another id, or submit under another batch name"
                 )
+            if answer[0] == "unknown":
+                refuse_wait(batch.name, *answer)
             added += answer[0]
             unchanged += answer[1]
     return Submitted(added=added, unchanged=unchanged)

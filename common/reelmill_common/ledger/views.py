@@ -9,10 +9,11 @@ from typing import Any
 
 from reelmill_common.contract import LABEL_CHARS
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
-from reelmill_common.ledger.records import BatchView, Event, JobView, Result, WorkerState, WorkerView
+from reelmill_common.ledger.records import BatchView, Event, JobView, OwnerView, Result, Wait, WorkerState, WorkerView
 
 LETTERS: Mapping[JobState, str] = {
     JobState.QUEUED: "q",
+    JobState.HELD: "h",
     JobState.DISPATCHED: "d",
     JobState.RUNNING: "r",
     JobState.CANCEL_REQUESTED: "x",
@@ -30,14 +31,15 @@ _MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING, Worke
 def job_view(
     job_id: str, job: Mapping[str, str], priority: str, spec: str, error: str | None, result: str | None
 ) -> JobView:
-    """Build one job from its hash, its batch's priority and its JSON texts."""
+    """Build one job from its hash, its batch's priority and its JSON texts. A priority of its own goes before that."""
     return JobView(
         job_id=job_id,
         batch=job["b"],
         row=job["r"],
         state=STATES[job["s"]],
         spec=RenderSpec.from_json(spec),
-        priority=int(priority),
+        priority=int(job.get("o", priority)),
+        own_priority="o" in job,
         generation=int(job["g"]),
         attempts=int(job.get("a", 0)),
         stage=job.get("x", ""),
@@ -52,9 +54,9 @@ def job_view(
 
 def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
     """Build one batch from its hash; its state follows from its counters."""
-    counts = {state: int(batch[letter]) for state, letter in LETTERS.items()}
-    shut = batch.get("shut") == "1"
-    state = BatchState.SCHEDULED if shut else BatchState.ACTIVE
+    counts = {state: int(batch.get(letter, 0)) for state, letter in LETTERS.items()}
+    waits = _waits(batch)
+    state = BatchState.SCHEDULED if waits else BatchState.ACTIVE
     if batch["paused"] == "1":
         state = BatchState.PAUSED
     if all(state.is_final or not count for state, count in counts.items()):
@@ -70,7 +72,24 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
         created_at=int(batch["created"]) / 1000,
         finished_at=_seconds(batch.get("done")),
         window=batch.get("window", ""),
-        shut=shut,
+        shut=batch.get("shut") == "1",
+        max_failures=batch.get("max_failures", ""),
+        start_after=_moment(batch, "start"),
+        expires_at=_moment(batch, "expires"),
+        after=_names(batch, "after"),
+        after_any=_names(batch, "after_any"),
+        why_paused=batch.get("why_paused", ""),
+        waits_for=() if state is BatchState.DONE else waits,
+    )
+
+
+def owner_view(name: str, owner: Mapping[str, str]) -> OwnerView:
+    """Build one owner from its hash, which may be empty."""
+    return OwnerView(
+        name=name,
+        weight=int(owner.get("weight", 1)),
+        max_in_flight=int(owner.get("cap", 0)),
+        in_flight=int(owner.get("n", 0)),
     )
 
 
@@ -113,6 +132,23 @@ def label(spec: str) -> str:
     """Return the short text that stands for a job in Flower: the start of its prompt."""
     prompt: str = json.loads(spec)["prompt"]
     return prompt if len(prompt) <= LABEL_CHARS else prompt[: LABEL_CHARS - 1] + "…"
+
+
+def _waits(batch: Mapping[str, str]) -> tuple[Wait, ...]:
+    stuck = _names(batch, "stuck")
+    return (
+        *([Wait(kind="window")] if batch.get("shut") == "1" else []),
+        *([Wait(kind="start", until=_moment(batch, "start"))] if batch.get("early") == "1" else []),
+        *(Wait(kind="after", batch=name, stuck=name in stuck) for name in _names(batch, "unmet")),
+    )
+
+
+def _names(batch: Mapping[str, str], field: str) -> tuple[str, ...]:
+    return tuple(name for name in batch.get(field, "").split(",") if name)
+
+
+def _moment(batch: Mapping[str, str], field: str) -> float:
+    return int(batch.get(field) or 0) / 1000
 
 
 def _seconds(milliseconds: str | None) -> float | None:

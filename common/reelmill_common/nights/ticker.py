@@ -14,7 +14,8 @@ import structlog
 
 from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.ledger import Ledger, WorkerState
-from reelmill_common.ledger.timetable import Due, moment_of
+from reelmill_common.ledger.timetable import Due
+from reelmill_common.nights.clock import moment_of
 from reelmill_common.nights.schedules import unpack
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class Ticker:
         due = ledger.due()
         resting = self._keep_hours(ledger, due)
         ledger.turn_windows(due)
+        ledger.sweep()
         started = self._fire(ledger, due)
         for batch in (*due.runs, *started):
             self._submit(ledger, batch)

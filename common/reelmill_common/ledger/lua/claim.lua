@@ -4,10 +4,15 @@
 -- milliseconds since it was sent}, or why not.
 local job = load_job(ARGV[1])
 if not job then return 'unknown' end
-local policy = redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'closes')
+local policy = redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'closes', 'expires')
 if job.state == 'q' and (policy[1] == '1' or policy[2] == '1') then return 'held' end
 if job.generation ~= tonumber(ARGV[2]) then return 'stale' end
 if job.state ~= 'd' then return 'not_dispatched' end
+local expires = tonumber(policy[4] or nil)
+if expires and expires <= now then
+    requeue(job, 'expired') -- and sweep ends it
+    return 'held'
+end
 local worker = redis.call('HMGET', worker_key(ARGV[3]), 'state', 'lane', 'until')
 if worker[1] ~= 'ready' or worker[2] ~= job.lane then
     requeue(job, 'worker_unfit') -- its message is used up: let pump send another at once

@@ -1,10 +1,11 @@
--- lib: move
+-- lib: move policy
 -- Add a chunk of jobs to a batch, making the batch if it is new. All of the chunk or, on a conflict, nothing.
--- ARGV: batch, priority, weight, cap, owner, window or '', then id, row, lane, spec for each job (at most 1,000: Lua's stack).
--- Returns {number added, number that was there} or {'conflict', id, row, spec that is there}.
+-- ARGV: batch, priority, weight, cap, owner, window or '', more policy as JSON (see lib/policy), then id, row, lane, spec
+-- for each job (at most 1,000: Lua's stack). Returns {number added, number that was there},
+-- {'conflict', id, row, spec that is there} or {'unknown', a batch that it should wait for}.
 local batch = ARGV[1]
 local fresh, given, same = {}, {}, 0
-for i = 7, #ARGV, 4 do
+for i = 8, #ARGV, 4 do
     local id, spec = ARGV[i], ARGV[i + 3]
     local known = given[id] or redis.call('GET', spec_key(id))
     if not known then
@@ -19,10 +20,19 @@ end
 if #fresh == 0 then return {0, same} end
 
 local key = batch_key(batch)
-if redis.call('HSETNX', key, 'created', now) == 1 then
+local is_new, more = redis.call('EXISTS', key) == 0, nil
+if is_new then
+    more = cjson.decode(ARGV[7])
+    local unknown = unknown_of(more.after .. ',' .. more.after_any)
+    if unknown then return {'unknown', unknown} end
+    redis.call('HSET', key, 'created', now)
     redis.call('HSET', key, 'priority', ARGV[2], 'weight', ARGV[3], 'cap', ARGV[4], 'owner', ARGV[5], 'paused', 0,
         'lanes', '', 'q', 0, 'd', 0, 'r', 0, 'x', 0, 's', 0, 'f', 0, 'c', 0)
     redis.call('ZADD', P .. 'batches', now, batch)
+    redis.call('SADD', OWNERS, ARGV[5])
+    if more.max_failures ~= '' then redis.call('HSET', key, 'max_failures', more.max_failures) end
+    if more.start ~= '' then set_start(batch, more.start) end
+    if more.expires ~= '' then set_expiry(batch, more.expires) end
     if ARGV[6] ~= '' then -- shut until somebody has looked what its window says, which is due at once
         redis.call('HSET', key, 'window', ARGV[6], 'shut', 1)
         redis.call('ZADD', P .. 'windows', 0, batch)
@@ -51,7 +61,7 @@ for lane, line in pairs(waiting) do
 end
 redis.call('HSET', key, 'lanes', lanes)
 redis.call('HINCRBY', key, 'q', #fresh)
-redis.call('HDEL', key, 'done')
-reindex(batch)
+if redis.call('HDEL', key, 'done') == 1 then settle_dependants(batch) end
+if is_new and more.after .. more.after_any ~= '' then set_after(batch, more.after, more.after_any) else reindex(batch) end
 tell('batch.submitted', batch, '', '', 'count', #fresh)
 return {#fresh, same}

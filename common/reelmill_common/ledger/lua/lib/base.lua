@@ -1,7 +1,7 @@
 -- Put in front of every script: the names of the keys, the clock, the events, and how a job is read.
 --
 -- States are single letters, so that a job's hash stays a listpack of short fields:
---   q queued   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
+--   q queued   h held   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
 
 local P = KEYS[1] -- "reelmill:{farm}:", so that every key of a farm has one hash tag
 local EVENTS_KEPT = 50000 -- about 4 MB
@@ -11,6 +11,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local LEASED = {r = true, x = true}
 
 local SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
+local OWNERS, STARTS, EXPIRIES = P .. 'owners', P .. 'starts', P .. 'expiries'
 
 local function job_key(id) return P .. 'job:' .. id end
 local function spec_key(id) return P .. 'spec:' .. id end
@@ -18,15 +19,25 @@ local function error_key(id) return P .. 'error:' .. id end
 local function result_key(id) return P .. 'result:' .. id end
 local function batch_key(batch) return P .. 'batch:' .. batch end
 local function order_key(batch) return P .. 'order:' .. batch end
-local function waiting_key(batch, lane) return P .. 'waiting:' .. batch .. ':' .. lane end
+-- Jobs with a priority of their own wait in a set of that priority, `own`; the others in the batch's.
+local function waiting_key(batch, lane, own)
+    return P .. 'waiting:' .. batch .. ':' .. lane .. (own and ':' .. own or '')
+end
+local function hold_key(batch, lane) return P .. 'hold:' .. batch .. ':' .. lane end
 local function flight_key(batch) return P .. 'flight:' .. batch end
 local function retry_key(batch) return P .. 'retry:' .. batch end
 local function lane_key(lane) return P .. 'lane:' .. lane end
 local function ready_key(lane, priority) return P .. 'ready:' .. lane .. ':' .. priority end
+local function share_key(lane, priority, owner) return P .. 'share:' .. lane .. ':' .. priority .. ':' .. owner end
 local function levels_key(lane) return P .. 'levels:' .. lane end
 local function live_key(lane) return P .. 'live:' .. lane end
 local function worker_key(worker) return P .. 'worker:' .. worker end
+local function owner_key(owner) return P .. 'owner:' .. owner end
+local function spots_key(owner) return P .. 'spots:' .. owner end
+local function dependants_key(batch) return P .. 'dependants:' .. batch end
 local function held_key(worker) return P .. 'held:' .. worker end
+local function faults_key(id) return P .. 'faults:' .. id end
+local function streak_key(worker) return P .. 'streak:' .. worker end
 
 -- Append to the event stream; more fields follow as name, value, name, value.
 local function tell(name, batch, job, worker, ...)
@@ -35,13 +46,22 @@ local function tell(name, batch, job, worker, ...)
 end
 
 local function load_job(id)
-    local v = redis.call('HMGET', job_key(id), 's', 'b', 'l', 'n', 'g', 'p', 'a', 'k', 'w', 'x')
+    local v = redis.call('HMGET', job_key(id), 's', 'b', 'l', 'n', 'g', 'p', 'a', 'k', 'w', 'x', 'o')
     if not v[1] then return nil end
     return {
         id = id, state = v[1], batch = v[2], lane = v[3], order = tonumber(v[4]), generation = tonumber(v[5]),
         priority = v[6], attempts = tonumber(v[7] or 0), failures = tonumber(v[8] or 0), worker = v[9] or '',
-        stage = v[10] or '',
+        stage = v[10] or '', own = v[11] or nil,
     }
+end
+
+-- The waiting sets of a batch in a lane. Its field `own` has the priorities that single jobs were given, one digit each.
+local function waiting_keys(batch, lane)
+    local keys = {waiting_key(batch, lane)}
+    for own in string.gmatch(redis.call('HGET', batch_key(batch), 'own') or '', '%d') do
+        keys[#keys + 1] = waiting_key(batch, lane, own)
+    end
+    return keys
 end
 
 -- Load a job only for the holder of its lease: nil for anybody else. The token is the number of the attempt. A lease

@@ -1,6 +1,7 @@
 -- The one way in which a job changes its state. Where a job stands follows from its state, and only `move` changes
 -- either:
---   q      in the waiting set of its batch and lane
+--   q      in a waiting set of its batch and lane: of its own priority, if it has one
+--   h      in the set of held jobs of its batch and lane
 --   d      in `sent`, counted in its lane by the priority that it was sent with
 --   r, x   in `leases` and in the set of its worker
 --   d,r,x  in the in-flight set of its batch
@@ -10,37 +11,124 @@ local IN_FLIGHT = {d = true, r = true, x = true}
 local FINAL = {s = true, f = true, c = true}
 local RETRY = {f = true, c = true}
 
--- Take a batch out of a lane's ready index, and the priority out of the lane's levels if that was its last batch.
-local function unready(batch, lane, priority)
-    redis.call('ZREM', ready_key(lane, priority), batch)
-    if redis.call('EXISTS', ready_key(lane, priority)) == 0 then redis.call('SREM', levels_key(lane), priority) end
+-- Put an owner into the ready index of a lane and priority, or take it out; with the last one the level goes.
+-- Who comes in starts at the level's current virtual time: an idle past is neither credit nor debt.
+local function place_owner(owner, lane, priority)
+    local ready, level = ready_key(lane, priority), lane .. ':' .. priority
+    local v = redis.call('HMGET', owner_key(owner), 'cap', 'n', 'v:' .. level)
+    local cap = tonumber(v[1] or 0)
+    local fit = (cap == 0 or tonumber(v[2] or 0) < cap) and redis.call('EXISTS', share_key(lane, priority, owner)) == 1
+    local inside = redis.call('ZSCORE', ready, owner)
+    if fit and not inside then
+        local current = redis.call('HGET', lane_key(lane), 'v' .. priority)
+        redis.call('ZADD', ready, math.max(tonumber(v[3] or 0), tonumber(current or 0)), owner)
+        redis.call('SADD', levels_key(lane), priority)
+    elseif inside and not fit then
+        redis.call('ZREM', ready, owner)
+        if redis.call('EXISTS', ready) == 0 then redis.call('SREM', levels_key(lane), priority) end
+    end
 end
 
--- Put a batch into the ready index of its lanes, or take it out, so that pump never looks at one that may not run.
--- A batch that comes in starts at the lane's current virtual time: its idle past is neither credit nor debt.
+-- The same wherever the owner has batches that may run: its cap was reached, left or changed.
+local function replace_owner(owner)
+    for _, level in ipairs(redis.call('SMEMBERS', spots_key(owner))) do
+        local lane, priority = string.match(level, '^(.*):(%d)$')
+        place_owner(owner, lane, priority)
+    end
+end
+
+-- Take a batch out of its owner's share of a lane.
+local function unready(batch, lane, priority)
+    local owner = redis.call('HGET', batch_key(batch), 'owner')
+    local share = share_key(lane, priority, owner)
+    redis.call('ZREM', share, batch)
+    if redis.call('EXISTS', share) == 0 then
+        redis.call('SREM', spots_key(owner), lane .. ':' .. priority)
+        place_owner(owner, lane, priority)
+    end
+end
+
+-- Put a batch into its owner's share of a lane and priority, or take it out. Its virtual time is that of its owner's
+-- share, and starts there like an owner's does; what it had used is remembered at the batch's priority only (`home`).
+local function place_batch(batch, lane, priority, owner, fit, home)
+    local share = share_key(lane, priority, owner)
+    local inside = redis.call('ZSCORE', share, batch)
+    if fit and not inside then
+        local level = lane .. ':' .. priority
+        local used = home and redis.call('HGET', batch_key(batch), 'v:' .. lane)
+        local current = redis.call('HGET', owner_key(owner), 'c:' .. level)
+        redis.call('ZADD', share, math.max(tonumber(used or 0), tonumber(current or 0)), batch)
+        redis.call('SADD', spots_key(owner), level)
+        place_owner(owner, lane, priority)
+    elseif inside and not fit then
+        unready(batch, lane, priority)
+    end
+end
+
+-- The same wherever the batch has jobs, so that pump never looks at one that may not run.
 local function reindex(batch)
-    local v = redis.call('HMGET', batch_key(batch), 'paused', 'cap', 'd', 'r', 'x', 'priority', 'lanes', 'shut')
-    local cap = tonumber(v[2])
-    local open = v[1] ~= '1' and v[8] ~= '1' and (cap == 0 or v[3] + v[4] + v[5] < cap)
+    local v = redis.call('HMGET', batch_key(batch), 'paused', 'cap', 'd', 'r', 'x', 'priority', 'lanes', 'shut',
+        'owner', 'early', 'unmet', 'expires', 'q', 'own')
+    local cap, priority, owner, expires = tonumber(v[2]), v[6], v[9], tonumber(v[12] or nil)
+    local open = v[1] ~= '1' and v[8] ~= '1' and v[10] ~= '1' and (v[11] or '') == ''
+        and (cap == 0 or v[3] + v[4] + v[5] < cap)
+    if expires and expires <= now then
+        open = false
+        if v[13] ~= '0' then redis.call('ZADD', EXPIRIES, expires, batch) end -- sweep ends what came back in line
+    end
     for lane in string.gmatch(v[7], '[^,]+') do
-        local ready = ready_key(lane, v[6])
-        local inside = redis.call('ZSCORE', ready, batch)
-        local fit = open and redis.call('EXISTS', waiting_key(batch, lane)) == 1
-        if fit and not inside then
-            local own = redis.call('HGET', batch_key(batch), 'v:' .. lane)
-            local current = redis.call('HGET', lane_key(lane), 'v' .. v[6])
-            redis.call('ZADD', ready, math.max(tonumber(own or 0), tonumber(current or 0)), batch)
-            redis.call('SADD', levels_key(lane), v[6])
-        elseif inside and not fit then
-            unready(batch, lane, v[6])
+        local waits = {[priority] = redis.call('EXISTS', waiting_key(batch, lane)) == 1}
+        for own in string.gmatch(v[14] or '', '%d') do -- single jobs have a priority of their own
+            waits[own] = waits[own] or redis.call('EXISTS', waiting_key(batch, lane, own)) == 1
+        end
+        for at, any in pairs(waits) do place_batch(batch, lane, at, owner, open and any, at == priority) end
+    end
+end
+
+-- Count what an owner has in flight, over all its batches and lanes. `by` is 1 or -1.
+local function count_flight(batch, by)
+    local owner = redis.call('HGET', batch_key(batch), 'owner')
+    local flying = redis.call('HINCRBY', owner_key(owner), 'n', by)
+    local cap = tonumber(redis.call('HGET', owner_key(owner), 'cap') or 0)
+    if cap > 0 and (flying == cap or flying == cap - 1) then replace_owner(owner) end
+end
+
+-- See which of the batches that a batch waits for have ended, and let it run if all have as it wants them to.
+-- `unmet`: those that it still waits for. `stuck`: of those, the ones that ended otherwise.
+local function settle_after(batch)
+    local key, unmet, stuck = batch_key(batch), {}, {}
+    local v = redis.call('HMGET', key, 'unmet', 'after_any', 'stuck')
+    for name in string.gmatch(v[1] or '', '[^,]+') do
+        local e = redis.call('HMGET', batch_key(name), 'done', 'f', 'c')
+        local any = string.find(',' .. (v[2] or '') .. ',', ',' .. name .. ',', 1, true)
+        if e[1] and (any or e[2] + e[3] == 0) then
+            redis.call('SREM', dependants_key(name), batch)
+        else
+            unmet[#unmet + 1] = name
+            if e[1] then stuck[#stuck + 1] = name end
         end
     end
+    local why = table.concat(stuck, ',')
+    redis.call('HSET', key, 'unmet', table.concat(unmet, ','), 'stuck', why)
+    if #unmet == 0 and v[1] ~= '' then
+        tell('batch.released', batch, '', '')
+    elseif why ~= '' and why ~= v[3] then
+        tell('batch.stuck', batch, '', '', 'after', why)
+    end
+    reindex(batch)
+end
+
+-- A batch ended, or goes on: whoever waits for it looks again.
+local function settle_dependants(batch)
+    for _, dependant in ipairs(redis.call('SMEMBERS', dependants_key(batch))) do settle_after(dependant) end
 end
 
 local function leave(job)
     local state = job.state
     if state == 'q' then
-        redis.call('ZREM', waiting_key(job.batch, job.lane), job.id)
+        redis.call('ZREM', waiting_key(job.batch, job.lane, job.own), job.id)
+    elseif state == 'h' then
+        redis.call('ZREM', hold_key(job.batch, job.lane), job.id)
     elseif state == 'd' then
         redis.call('ZREM', SENT, job.id)
         redis.call('HINCRBY', lane_key(job.lane), 'd' .. job.priority, -1)
@@ -55,7 +143,9 @@ end
 local function enter(job, state)
     if state == 'q' then
         -- At its old place: before whatever of the batch was never sent.
-        redis.call('ZADD', waiting_key(job.batch, job.lane), job.order, job.id)
+        redis.call('ZADD', waiting_key(job.batch, job.lane, job.own), job.order, job.id)
+    elseif state == 'h' then
+        redis.call('ZADD', hold_key(job.batch, job.lane), job.order, job.id)
     elseif state == 'd' then
         redis.call('ZADD', SENT, now, job.id)
         redis.call('HINCRBY', lane_key(job.lane), 'd' .. job.priority, 1)
@@ -72,6 +162,24 @@ local function push(list, name, value)
     list[#list + 1] = value
 end
 
+local take_back_sent
+
+-- Count a job that failed against what its batch may lose; once that is used up the batch pauses itself.
+local function spend(batch)
+    local key = batch_key(batch)
+    local spent = redis.call('HINCRBY', key, 'spent', 1)
+    local v = redis.call('HMGET', key, 'max_failures', 'n', 'paused')
+    if (v[1] or '') == '' or v[3] == '1' then return end
+    local percent = string.match(v[1], '^(.+)%%$')
+    local most = percent and math.max(1, math.ceil(v[2] * percent / 100)) or tonumber(v[1])
+    if spent < most then return end
+    local why = spent .. ' failed, and max_failures is ' .. v[1]
+    redis.call('HSET', key, 'paused', 1, 'why_paused', why)
+    take_back_sent(batch, 'paused')
+    reindex(batch)
+    tell('batch.paused', batch, '', '', 'reason', why)
+end
+
 -- Move a job to another state, with all that depends on it, and tell so.
 -- `fields`: more of its hash, as a list of name, value. The event's own fields follow `event`.
 local function move(job, state, fields, event, ...)
@@ -83,7 +191,7 @@ local function move(job, state, fields, event, ...)
         push(hash, 'x', '')
     end
     job.state = state
-    if state == 'q' or state == 'c' then
+    if state == 'q' or state == 'c' or state == 'h' then
         job.generation = job.generation + 1 -- a message that is under way dies at claim
         push(hash, 'g', job.generation)
     end
@@ -93,20 +201,25 @@ local function move(job, state, fields, event, ...)
     redis.call('HINCRBY', batch, state, 1)
     if IN_FLIGHT[state] and not IN_FLIGHT[from] then
         redis.call('SADD', flight_key(job.batch), job.id)
+        count_flight(job.batch, 1)
     elseif IN_FLIGHT[from] and not IN_FLIGHT[state] then
         redis.call('SREM', flight_key(job.batch), job.id)
+        count_flight(job.batch, -1)
     end
     if not (IN_FLIGHT[from] and IN_FLIGHT[state]) then reindex(job.batch) end
     tell(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
     if FINAL[state] then
-        local left = redis.call('HMGET', batch, 'q', 'd', 'r', 'x')
-        if left[1] + left[2] + left[3] + left[4] == 0 then
+        local left = redis.call('HMGET', batch, 'q', 'd', 'r', 'x', 'h')
+        if left[1] + left[2] + left[3] + left[4] + (left[5] or 0) == 0 then
             redis.call('HSET', batch, 'done', now)
             tell('batch.finished', job.batch, '', '')
+            settle_dependants(job.batch)
+        elseif state == 'f' and LEASED[from] then
+            spend(job.batch)
         end
     elseif FINAL[from] then
         redis.call('HDEL', job_key(job.id), 't2')
-        redis.call('HDEL', batch, 'done')
+        if redis.call('HDEL', batch, 'done') == 1 then settle_dependants(job.batch) end
     end
 end
 
@@ -114,7 +227,7 @@ end
 local function requeue(job, reason) move(job, 'q', {}, 'job.requeued', 'reason', reason) end
 
 -- Put back in line what a batch has dispatched: its messages are stale from now on.
-local function take_back_sent(batch, reason)
+function take_back_sent(batch, reason)
     for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
         local job = load_job(id)
         if job.state == 'd' then requeue(job, reason) end
@@ -125,3 +238,10 @@ local function cancel(job) move(job, 'c', {}, 'job.cancelled') end
 
 -- Ask the worker to stop: it hears so when it next reports, and says when it has.
 local function request_cancel(job) move(job, 'x', {}, 'job.cancel_requested') end
+
+-- Queue a failed or cancelled job again, as if it had never failed.
+local function retry(job)
+    redis.call('HSET', job_key(job.id), 'k', 0)
+    redis.call('DEL', faults_key(job.id))
+    requeue(job, 'retried')
+end
