@@ -14,7 +14,10 @@ from reelmill_common.profiles import PROFILES
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
 LogFormat = Literal["auto", "json", "text"]
+EmbeddingCache = Literal["off", "redis", "store"]
+Ahead = Literal["auto", "on", "off"]
 MetricsScope = Literal["worker", "farm"]
+Preview = Literal["off", "webp"]
 
 PREFIX = "REELMILL_"
 
@@ -31,9 +34,9 @@ class Settings:
         profile: Model profile that a worker serves, and a job's default. Empty: `tiny` on the embedded farm without
             a GPU, else `fastwan-qad-fp8`.
         model_dir: Folder of the model in the diffusers layout. Empty: `models/<profile>` in `state_dir`.
-        renderer: `model`, or `fixed:SECONDS` for a test card after that time: measures the farm, makes no clips. For the
-            fault matrix it also is the fault: `fixed:SECONDS:broken` fails every job, and a prompt with `[kill]` kills
-            the process.
+        renderer: `model`, or `fixed:SECONDS` for a test card after that time: measures the farm, makes no clips. For
+            the fault matrix it also is the fault: `fixed:SECONDS:broken` fails every job, and a prompt with `[kill]`
+            kills the process.
         lease_s: Seconds that a worker may be silent before its job is given to another, 2 to 600.
         tick_s: Seconds between a worker's housekeeping rounds (pump, reap, beat), 0.1 to 30.
         dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
@@ -42,12 +45,18 @@ class Settings:
         max_attempts: Attempts at one job before it counts as failed, 1 to 20.
         worker_window: Hours in which the worker may render, such as `22:00-07:00 Europe/Vienna` (`nights.windows`);
             outside of them it rests with its model loaded. Empty: always.
+        embedding_cache: Where workers share text embeddings: `off`, `redis` (beside the ledger) or `store` (beside the
+            clips). Equal prompts are then encoded once by the whole farm, as long as they are kept.
+        embedding_cache_mb: Memory of Redis that shared embeddings may take, in MB; one takes about 0.7.
+        ahead: Whether the next job's text is encoded while a clip renders: `auto` (on a GPU), `on` or `off`.
         clip_soft_limit_s: Seconds after which a render is interrupted (the model stays loaded).
         clip_hard_limit_s: Seconds after which the process that renders is killed.
-        video_codec: PyAV encoder: libx264, libx265, libsvtav1, h264_nvenc or hevc_nvenc.
+        video_codec: PyAV encoder: libx264, libx265, libsvtav1, h264_nvenc or hevc_nvenc; `auto` is h264_nvenc where
+            the GPU has it, else libx264.
         video_preset: The encoder's preset.
         video_crf: The encoder's constant rate factor, 0 (lossless) to 51.
-        video_threads: Encoder threads a clip; 0 lets the encoder choose.
+        video_threads: Encoder threads a clip; 0 is the host's cores shared out among its workers, 2 to 16.
+        preview: `webp` also stores a small moving picture of each clip; `off` does not.
         s3_endpoint: `https://host:port` of an S3-compatible server. Empty: AWS.
         s3_region: Region to sign for.
         s3_checksum: `auto` tries both of boto3's modes at start and keeps the one that the server takes.
@@ -76,12 +85,16 @@ class Settings:
     spool_mb: int = 2048
     max_attempts: int = 3
     worker_window: str = ""
+    embedding_cache: EmbeddingCache = "off"
+    embedding_cache_mb: int = 256
+    ahead: Ahead = "auto"
     clip_soft_limit_s: int = 600
     clip_hard_limit_s: int = 900
     video_codec: str = "libx264"
     video_preset: str = "veryfast"
     video_crf: int = 18
     video_threads: int = 0
+    preview: Preview = "off"
     s3_endpoint: str = ""
     s3_region: str = "us-east-1"
     s3_checksum: ChecksumMode = "auto"
@@ -206,11 +219,15 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "spool_mb": _number(int, 1, 1_000_000),
     "max_attempts": _number(int, 1, 20),
     "worker_window": _window,
+    "embedding_cache": _choice(*get_args(EmbeddingCache)),
+    "embedding_cache_mb": _number(int, 1, 100_000),
+    "ahead": _choice(*get_args(Ahead)),
     "clip_soft_limit_s": _number(int, 1, 86_400),
     "clip_hard_limit_s": _number(int, 1, 86_400),
-    "video_codec": _choice("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc"),
+    "video_codec": _choice("auto", "libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc"),
     "video_crf": _number(int, 0, 51),
     "video_threads": _number(int, 0, 64),
+    "preview": _choice(*get_args(Preview)),
     "s3_endpoint": _url("http", "https"),
     "s3_checksum": _choice(*get_args(ChecksumMode)),
     "presign_s": _number(int, 60, 604_800),

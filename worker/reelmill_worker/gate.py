@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, StoreReport, open_store
+from reelmill_worker.ahead import Ahead
 from reelmill_worker.courier import Courier
 from reelmill_worker.delivery import Deliveries
 from reelmill_worker.lease import Leases
@@ -132,7 +133,13 @@ class Gate:
             spool_bytes=settings.spool_mb * 1_000_000,
             on_trouble=lambda text: self.tell("ready", info=info | ({"trouble": text} if text else {})),
         )
-        for part in (leases, refill, deliveries):
+        ahead = Ahead(
+            worker=self.worker,
+            shared=settings.embedding_cache != "off",
+            upcoming=lambda: ledger.upcoming(self.lane),
+            prepare=renderer.prepare,
+        )
+        for part in (leases, refill, deliveries, ahead):
             part.start()
         tally.start(deliveries.load)
         return Desk(
@@ -143,8 +150,20 @@ class Gate:
             leases=leases,
             deliveries=deliveries,
             refill=refill.ask,
+            ahead=ahead.ask if _prepares(settings, info) else _nothing,
             last_words=end_process,
         )
+
+
+def _prepares(settings: Settings, info: Mapping[str, Any]) -> bool:
+    """Whether to prepare jobs ahead. On a CPU it would take from the clip what it gives to the next."""
+    if settings.ahead == "auto":
+        return bool(info.get("plan")) and info["plan"]["device"] == "cuda"
+    return settings.ahead == "on"
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
 
 
 def _canary(renderer: Renderer) -> None:
@@ -158,7 +177,7 @@ def _try_encoder(settings: Settings, lane: str, spool: Path) -> None:
     """Mux a test card: a codec that this host lacks would otherwise fail every clip after it was rendered."""
     spec = RenderSpec(prompt="a test card", profile=lane, frames=PROFILES[lane].lengths[0])
     trial = spool / "trial.mp4"
-    write_video(TestCard(spec).frames, trial, fps=spec.fps, recipe={}, settings=settings)
+    write_video(TestCard(spec).planes, trial, fps=spec.fps, recipe={}, settings=settings)
     trial.unlink()
 
 

@@ -23,6 +23,8 @@ from reelmill_worker.tally import Cause
 
 log = structlog.get_logger(__name__)
 
+FIRST_STEP = "denoise 1/3"
+"""From here on the GPU is busy for a second, and the process that feeds it is not."""
 ROOM_WAIT_S = 45.0
 """Longest wait for room on the delivery threads with a message in hand: below the 60 s after which the ledger takes
 an unclaimed job for lost and sends it to somebody else."""
@@ -34,6 +36,7 @@ class Desk:
 
     Attributes:
         refill: Called when a claim has made room in the broker.
+        ahead: Called when the GPU is busy for a while: the next jobs may be prepared.
         last_words: Called with the reason when the renderer is found broken: ends the process, and with it the model.
     """
 
@@ -44,6 +47,7 @@ class Desk:
     leases: Leases
     deliveries: Deliveries
     refill: Callable[[], None]
+    ahead: Callable[[], None]
     last_words: Callable[[str], None]
 
     def run(self, job_id: str, generation: int) -> dict[str, Any]:
@@ -96,7 +100,7 @@ class Desk:
         tally, claimed = self.leases.tally, lease.claimed
         tally.render_began(sent_s=claimed.sent_s)
         try:
-            rendering = self.renderer.render(claimed.spec, lambda stage: self.leases.report(lease, stage))
+            rendering = self.renderer.render(claimed.spec, lambda stage: self._enter(lease, stage))
         finally:
             tally.render_ended()
         tally.took(rendering.seconds)
@@ -104,6 +108,11 @@ class Desk:
         if plan is not None and plan.device == "cuda" and plan.text_encoder == "cpu":
             tally.encoded_on_cpu(rendering.seconds.get("encode_text", 0.0))
         return rendering
+
+    def _enter(self, lease: Lease, stage: str) -> None:
+        self.leases.report(lease, stage)
+        if stage == FIRST_STEP:
+            self.ahead()
 
     def _why_interrupted(self, lease: Lease, seconds: float) -> ReelmillError:
         """The same signal comes from the time limit and from `celery control terminate JOB SIGUSR1`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.faults import RULES_JSON
 from reelmill_common.ledger import side, views
-from reelmill_common.ledger.records import Dispatch
+from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.side import TOUCH_MOST, Side
 
 VANISHED_S = 60.0
@@ -42,11 +44,16 @@ class Dispatching(Side):
             if len(answer) < _PUMP_MOST:
                 return chosen
 
+    def upcoming(self, lane: str, *, count: int = 16) -> Upcoming:
+        """Return what will probably be claimed next on a lane. Only looks: nothing is promised by it."""
+        workers, specs = self._server.run("upcoming", lane, count, side.LIVE_S)
+        return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
+
     def reap(self) -> int:
         """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed."""
         total = 0
         while total < _REAP_MOST:
-            touched: int = self._server.run("reap", VANISHED_S, side.LIVE_S, self._max_attempts, TOUCH_MOST)
+            touched: int = self._server.run("reap", VANISHED_S, side.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON)
             total += touched
             if touched < TOUCH_MOST:
                 break

@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 import torch
 
-from reelmill_common.errors import BadOutput, OutOfMemory
+from reelmill_common.errors import BadOutput, OutOfMemory, ReelmillError
 from reelmill_common.jobs import RenderSpec
 from reelmill_worker.pipeline.compile_cache import CompileCache
 from reelmill_worker.pipeline.engine import Engine, OnStage, Rendered
 from reelmill_worker.pipeline.plan import Plan
 from reelmill_worker.pipeline.recipe import versions
+from reelmill_worker.pipeline.text import Shelf
 from reelmill_worker.pipeline.weights import ModelFolder
 
 log = structlog.get_logger(__name__)
@@ -40,23 +41,30 @@ CANARIES = {
 class Resident:
     """A model in memory, ready to render. One render at a time; not to be shared between threads."""
 
-    def __init__(self, folder: ModelFolder, *, plan: Plan, compile_cache: Path | None = None) -> None:
+    def __init__(
+        self, folder: ModelFolder, *, plan: Plan, compile_cache: Path | None = None, shelf: Shelf | None = None
+    ) -> None:
         """Load a checked model; `load` opens and checks it first."""
         self._folder = folder
+        self._shelf = shelf
         self._compiled = CompileCache.of(compile_cache, plan, folder.model_hash)
         self._compiled.load()
         self._plan = plan
-        self._engine: Engine | None = Engine.load(folder, plan)
+        self._engine: Engine | None = Engine.load(folder, plan, shelf=shelf)
         self._spares: dict[Plan, Engine] = {}
+        self._ahead = True
 
     @classmethod
-    def load(cls, model_dir: Path, *, plan: Plan, compile_cache: Path | None = None) -> Resident:
+    def load(
+        cls, model_dir: Path, *, plan: Plan, compile_cache: Path | None = None, shelf: Shelf | None = None
+    ) -> Resident:
         """Check a model folder and load it: a second for the tiny model, up to a minute for the real one.
 
         Args:
             model_dir: Folder in the diffusers layout.
             plan: How this machine renders.
             compile_cache: Folder of ours for what the compiler makes; without one it is made at every start.
+            shelf: Embeddings that other workers made, and where this one's go.
 
         Raises:
             InvalidModel: The folder is incomplete, mis-shaped or unsafe.
@@ -64,7 +72,7 @@ class Resident:
         started = time.monotonic()
         if plan.device == "cpu":
             torch.set_num_threads(CPU_THREADS)
-        resident = cls(ModelFolder.open(model_dir), plan=plan, compile_cache=compile_cache)
+        resident = cls(ModelFolder.open(model_dir), plan=plan, compile_cache=compile_cache, shelf=shelf)
         seconds = round(time.monotonic() - started, 3)
         log.info("model.loaded", model_hash=resident.model_hash[:16], gpu=plan.gpu, seconds=seconds)
         return resident
@@ -109,6 +117,22 @@ class Resident:
         with _memory_errors("with plain attention beside the usual one"):
             return self._spare(plain).render(spec, on_stage)
 
+    def prepare(self, spec: RenderSpec) -> None:
+        """Encode a prompt and draw its noise beforehand; from another thread, while a clip renders.
+
+        Never raises, and gives up for good when memory is short: what is not prepared is done when its turn comes.
+        """
+        engine = self._engine
+        if engine is None or not self._ahead:
+            return
+        try:
+            engine.prepare(spec)
+        except torch.OutOfMemoryError as err:
+            self._ahead = False
+            log.warning("prepare.given_up", reason=_first_line(err))
+        except ReelmillError as err:  # the render itself will say so
+            log.debug("prepare.failed", code=err.code)
+
     def canary(self) -> Rendered:
         """Render a fixed job twice, check it, and return the second: it is also the time of a warm render.
 
@@ -149,7 +173,7 @@ class Resident:
     def _loaded(self) -> Engine:
         """The engine; loaded now if the last attempt to load it failed."""
         if self._engine is None:
-            self._engine = Engine.load(self._folder, self._plan)
+            self._engine = Engine.load(self._folder, self._plan, shelf=self._shelf)
         return self._engine
 
     def _reload(self, plan: Plan) -> None:

@@ -40,6 +40,7 @@ class ModelFolder:
     Attributes:
         transformer: From `transformer_fp8/` where that is there, else from `transformer/`.
         model_hash: One name for all that decides the pixels, 64 hexadecimal digits.
+        text_hash: One name for all that decides a prompt's embedding.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class ModelFolder:
     tiny_decoder: Part
     tokens: TokenCounter
     model_hash: str
+    text_hash: str
 
     @classmethod
     def open(cls, root: Path) -> ModelFolder:
@@ -72,6 +74,7 @@ class ModelFolder:
             tiny_decoder=_open_decoder(root),
             tokens=TokenCounter.open(root / layout.TOKENIZER_FILE),
             model_hash=_model_hash(root, files),
+            text_hash=_text_hash(files),
         )
 
 
@@ -138,6 +141,11 @@ def _model_hash(root: Path, files: dict[str, dict[str, Any]]) -> str:
         hashes = {name: value for name, value in hashes.items() if not name.startswith(f"{layout.TRANSFORMER}/")}
         hashes[layout.TRANSFORMER_FP8] = digest(layout.read_json(artifact).get("files"))
     return digest(hashes)
+
+
+def _text_hash(files: dict[str, dict[str, Any]]) -> str:
+    parts = (f"{layout.TEXT_ENCODER}/", f"{Path(layout.TOKENIZER_FILE).parts[0]}/")
+    return digest({name: entry["sha256"] for name, entry in files.items() if name.startswith(parts)})
 
 
 def _of_part(files: dict[str, dict[str, Any]], part: str) -> dict[str, dict[str, Any]]:

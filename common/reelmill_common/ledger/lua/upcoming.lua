@@ -1,0 +1,18 @@
+-- Read what a lane has dispatched, in the order in which it will probably be claimed; changes nothing.
+-- ARGV: lane, most jobs, seconds within which a worker must have beaten. Returns {ready workers, {specs}}.
+local lane, found = ARGV[1], {}
+local sent = redis.call('ZRANGE', SENT, 0, 199, 'WITHSCORES')
+for i = 1, #sent, 2 do
+    local job = redis.call('HMGET', job_key(sent[i]), 'l', 'p', 'n')
+    if job[1] == lane then
+        found[#found + 1] = {sent[i], tonumber(job[2] or 0), tonumber(sent[i + 1]), tonumber(job[3])}
+    end
+end
+table.sort(found, function(a, b)
+    if a[2] ~= b[2] then return a[2] > b[2] end
+    if a[3] ~= b[3] then return a[3] < b[3] end
+    return a[4] < b[4]
+end)
+local specs = {}
+for i = 1, math.min(#found, tonumber(ARGV[2])) do specs[i] = redis.call('GET', spec_key(found[i][1])) end
+return {redis.call('ZCOUNT', live_key(lane), '(' .. (now - ARGV[3] * 1000), '+inf'), specs}
