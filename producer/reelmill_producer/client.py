@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from reelmill_common.errors import JobConflict, NotFound
+from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, Submitted, WorkerView
+from reelmill_common.nights.ticker import Ticker
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
@@ -332,6 +333,32 @@ class Reelmill:
         """
         self.ledger.prioritize_batch(batch, priority)
         self._pump(PROFILES)
+
+    def set_window(self, batch: str, window: str) -> None:
+        """Let a batch run only in some hours, as `22:00-07:00 Europe/Vienna`, or at any time (empty).
+
+        Raises:
+            NotFound: No such batch.
+            InvalidJob: It is not a window.
+        """
+        self.ledger.set_window(batch, window)
+        self._pump(PROFILES)
+
+    def run_schedule(self, name: str) -> str:
+        """Run a schedule now, beside its times, and return its batch once that is submitted.
+
+        Raises:
+            NotFound: No such schedule.
+            InvalidJob: Its rows cannot be submitted.
+        """
+        batch, ticker = self.ledger.run_schedule(name), Ticker()
+        while not self.ledger.run_ended(batch):  # a worker may have taken it up before us
+            ticker.round(self.ledger)
+            self.ledger.events(block_s=0.0 if self.ledger.run_ended(batch) else ROUND_S)
+        if error := self.ledger.schedule(name).error:
+            raise InvalidJob(f"schedule {name!r} could not be submitted: {error}")
+        self._pump(PROFILES)
+        return batch
 
     def retry(self, batch: str) -> int:
         """Queue a batch's failed and cancelled jobs again; return how many. Raises `NotFound`."""

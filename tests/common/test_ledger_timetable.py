@@ -13,7 +13,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.jobs import Batch, BatchState, JobState
 from reelmill_common.ledger import Claimed, Ledger, Refused, WorkerState
-from reelmill_common.ledger.timetable import milliseconds
+from reelmill_common.nights.clock import milliseconds
 from reelmill_common.nights.cron import Cron
 from reelmill_common.nights.schedules import Schedule
 from reelmill_common.nights.ticker import Ticker
@@ -191,11 +191,11 @@ def test_a_worker_starts_no_clip_that_would_end_outside_of_its_window(ledger: Le
     start_worker(ledger)
     submit(ledger, "night", 3)
     items = ledger.pump(LANE)
-    ledger._server.run("hours", WORKER, milliseconds(ledger.now() + timedelta(seconds=31)))  # 30 s are the guess
+    ledger._server.run("hours", WORKER, milliseconds(ledger.now() + timedelta(seconds=40)), "")  # 30 s are the guess
 
     answer = ledger.claim(items[0].job_id, items[0].generation, WORKER, lease_s=60)
     assert isinstance(answer, Claimed)
-    ledger._server.run("hours", WORKER, milliseconds(ledger.now() + timedelta(seconds=20)))
+    ledger._server.run("hours", WORKER, milliseconds(ledger.now() + timedelta(seconds=20)), "")
     assert ledger.workers()[0].state is WorkerState.RESTING
     assert ledger.claim(items[1].job_id, items[1].generation, WORKER, lease_s=60) is Refused.UNFIT
     assert ledger.job(items[1].job_id).attempts == 0

@@ -6,13 +6,15 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from reelmill_common.errors import InvalidJob, JobConflict, LedgerUnavailable, NotFound
 from reelmill_common.jobs import Batch, RenderSpec
+from reelmill_common.ledger.loads import Loads, loads
 from reelmill_common.ledger.records import WorkerState
 from reelmill_common.ledger.side import Side, kept
+from reelmill_common.nights.clock import milliseconds, moment_of
 from reelmill_common.nights.cron import Cron
 from reelmill_common.nights.schedules import Schedule, ScheduleView, batch_name, pack
 from reelmill_common.nights.windows import Windows
@@ -66,6 +68,10 @@ class Timetable(Side):
 
     # -- windows -------------------------------------------------------------------------------------------------
 
+    def loads(self) -> Loads:
+        """Return what is left to do, and who is there to do it."""
+        return loads(self._server.run("loads"))
+
     def set_window(self, batch: str, window: str) -> None:
         """Give a batch a window, or none (empty); acts on the next clip that starts.
 
@@ -92,7 +98,7 @@ class Timetable(Side):
             shuts = windows.next_change(now)
             is_open = windows.open_at(now)
             until = "" if is_open and shuts is None else str(milliseconds(shuts) if is_open and shuts else 0)
-        state = self._server.run("hours", worker, until)
+        state = self._server.run("hours", worker, until, window)
         return None if state is None else WorkerState(state)
 
     # -- schedules -----------------------------------------------------------------------------------------------
@@ -191,6 +197,10 @@ class Timetable(Side):
             yield str(piece)
             index += 1
 
+    def run_ended(self, batch: str) -> bool:
+        """Whether a run's submit has ended, well or not."""
+        return self._server.read([("ZSCORE", self._keys.runs, batch)])[0] is None
+
     def end_run(self, batch: str, token: str, error: str = "") -> bool:
         """Say that a run is submitted, or why it never will be; False if it is somebody else's now."""
         return bool(self._server.run("run_done", batch, token, kept(error)))
@@ -212,16 +222,6 @@ class Timetable(Side):
         answers = self._server.read(commands)
         pairs = zip(names, answers[::2], answers[1::2], strict=True)
         return [_view(name, fields, due) for name, fields, due in pairs if fields]
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return a moment as the scripts write it."""
-    return round(moment.timestamp() * 1000)
-
-
-def moment_of(ms: float) -> datetime:
-    """Return the moment that a script wrote, in UTC."""
-    return datetime.fromtimestamp(float(ms) / 1000, UTC)
 
 
 def _state(window: str, now: datetime) -> tuple[str, str | int]:

@@ -24,7 +24,7 @@ _STEP = timedelta(hours=2)  # no zone changed its clock twice within that time
 _DAYS = re.compile(rf"(?P<first>{'|'.join(DAYS)})(-(?P<last>{'|'.join(DAYS)}))?")
 _HOURS = re.compile(r"(?P<start>[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)-(?P<end>[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)")
 _EXAMPLE = "for example '22:00-07:00 Europe/Vienna' or 'mon-fri 22:00-07:00, sat sun 00:00-24:00 Europe/Vienna'"
-_MAX_CHARS = 200
+_MAX_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

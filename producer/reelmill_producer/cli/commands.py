@@ -11,7 +11,7 @@ from types import FrameType
 import typer
 
 from reelmill_common.errors import InvalidSettings, ReelmillError
-from reelmill_producer.cli import farming, following, rendering, steering, submitting, top
+from reelmill_producer.cli import farming, following, nights, notifying, rendering, steering, submitting, top
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
 from reelmill_producer.flower import EPILOG as FLOWER_EPILOG
 from reelmill_producer.flower import flower
@@ -89,6 +89,8 @@ for _command, _epilog in (
     (steering.resume, "Try: reelmill resume prompts"),
     (steering.retry, "Try: reelmill retry prompts"),
     (steering.prioritize, "Try: reelmill prioritize prompts 9"),
+    (nights.window, "Try: reelmill window prompts '22:00-07:00 Europe/Vienna'"),
+    (nights.plan, "Try: reelmill plan --by 07:00 --tz Europe/Vienna"),
     (farming.up, "Try: reelmill up"),
     (farming.demo, "Try: reelmill demo --dir demo examples/prompts.csv"),
     (farming.doctor, "Try: reelmill doctor"),
@@ -96,4 +98,6 @@ for _command, _epilog in (
     (metrics, METRICS_EPILOG),
 ):
     app.command(_command.__name__, epilog=_epilog)(_command)
+app.add_typer(notifying.webhook)
+app.add_typer(nights.schedule, name="schedule")
 _add_plugins()

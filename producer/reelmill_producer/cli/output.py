@@ -45,6 +45,7 @@ def batch_record(view: BatchView) -> dict[str, Any]:
         "weight": view.weight,
         "max_in_flight": view.max_in_flight,
         "owner": view.owner,
+        "window": view.window,
         "total": view.total,
         "remaining": view.remaining,
         "counts": {state.value: view.counts.get(state, 0) for state in JobState},

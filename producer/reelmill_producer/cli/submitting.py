@@ -18,7 +18,7 @@ from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.dry_run import show_dry_run
-from reelmill_producer.cli.options import Json, Priority, Profile
+from reelmill_producer.cli.options import Json, Priority, Profile, Window
 from reelmill_producer.cli.output import batch_record, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.client import Reelmill
@@ -33,6 +33,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     batch: Annotated[str, typer.Option(help="Name of the batch. Default: the file's name.")] = "",
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
     priority: Priority = None,
+    window: Window = "",
     profile: Profile = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and submit nothing.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Submit the good rows of a bad file.")] = False,
@@ -55,18 +56,18 @@ def submit(  # noqa: PLR0913 - one parameter an option
     with open_prompt_file(
         file,
         sys.stdin.buffer,
-        form=_format(form),
+        form=format_option(form),
         defaults={"profile": lane},
         admit=prompt_check(settings, lane),
     ) as prompts:
-        name = Batch(name=batch or prompts.batch_name).name
-        report = _checked(prompts, skip_invalid=skip_invalid)
+        name = Batch(name=batch or prompts.batch_name, window=window).name
+        report = checked(prompts, skip_invalid=skip_invalid)
         if dry_run:
             show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
             return
         with _opened_results(results, file) as results_file, session(settings) as opened:
             before = opened.farm.ledger.newest_event()
-            submitted = _submit(opened.farm, name, prompts, priority)
+            submitted = _submit(opened.farm, name, prompts, priority, window)
             tell(summary(name, submitted, report))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
@@ -96,8 +97,11 @@ def _opened_results(path: Path | None, source: str) -> Generator[ResultsFile | N
         yield opened
 
 
-def _submit(farm: Reelmill, name: str, prompts: PromptFile, priority: int | None) -> Submitted:
-    submitted = farm.submit_jobs(Batch(name=name, priority=5 if priority is None else priority), prompts.jobs(name))
+def _submit(farm: Reelmill, name: str, prompts: PromptFile, priority: int | None, window: str) -> Submitted:
+    policy = Batch(name=name, priority=5 if priority is None else priority, window=window)
+    submitted = farm.submit_jobs(policy, prompts.jobs(name))
+    if window and farm.batch(name).window != window:
+        farm.set_window(name, window)
     if priority is not None and farm.batch(name).priority != priority:
         farm.prioritize(name, priority)
     return submitted
@@ -116,7 +120,12 @@ def followed(opened: Session, name: str, *, after: str) -> BatchView:
     return progress.follow(opened, name, after=after)
 
 
-def _checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
+def checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
+    """Check a file, and say which lines are skipped.
+
+    Raises:
+        InvalidPromptFile: It has bad lines that may not be skipped, or no good one.
+    """
     if not skip_invalid:
         return prompts.checked()
     report = prompts.check()
@@ -154,7 +163,12 @@ def warn_if_idle(opened: Session) -> None:
         tell("no farm runs here; `reelmill up` renders what waits")
 
 
-def _format(text: str) -> Format | None:
+def format_option(text: str) -> Format | None:
+    """Return the format that `--format` names, or None if that is left to the file's suffix.
+
+    Raises:
+        InvalidPromptFile: There is none of that name.
+    """
     if text and text not in FORMATS:
         raise InvalidPromptFile(f"--format {text!r} is unknown; known are {', '.join(FORMATS)}")
     return text or None

@@ -1,11 +1,12 @@
 -- lib: pace worker
 -- Say until when a worker may work by its own window: it rests outside of it, and once a clip would not end inside.
--- ARGV: worker, milliseconds at which its window closes (0: it is shut), or '' if it has none.
+-- ARGV: worker, milliseconds at which its window closes (0: it is shut), or '' if it never does; the window.
 -- Returns its state, or false if it is not registered.
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
 if not v[1] then return false end
 local work = true
+redis.call('HSET', worker_key(worker), 'window', ARGV[3])
 if ARGV[2] == '' then
     redis.call('HDEL', worker_key(worker), 'until')
 else

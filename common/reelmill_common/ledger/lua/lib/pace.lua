@@ -3,7 +3,7 @@
 
 local PACE_MEMORY = 0.2 -- share of the newest clip: ten clips make up nine tenths of the mean
 local UNMEASURED_MS = 30000 -- of a lane that has finished nothing: several times what a clip takes
-local MARGIN_MS = 500 -- for what the clocks of the measures cannot see, such as the way of a message
+local MARGIN_MS = 1000 -- for what the clocks of the measures cannot see, such as the way of a message
 
 local function pace_of(key)
     local v = redis.call('HMGET', key, 'pace', 'spread')

@@ -1,0 +1,90 @@
+"""Loads: what of each batch is left to do, and who is there to do it, as a plan wants to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reelmill_common.ledger.records import WorkerState
+from reelmill_common.ledger.side import LIVE_S
+from reelmill_common.nights.clock import moment_of
+
+_WORKS = {WorkerState.READY, WorkerState.RESTING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What of a batch is left to do.
+
+    Attributes:
+        cap: Most jobs at once; 0: no cap.
+        shut: Whether its window is shut, or has no room for a clip any more.
+        start: Nothing of it starts before; None: at once.
+        after: Batches that must have ended first.
+        left: Jobs by lane that have not ended.
+    """
+
+    batch: str
+    priority: int
+    weight: int
+    cap: int
+    paused: bool
+    shut: bool
+    window: str
+    start: datetime | None
+    after: tuple[str, ...]
+    left: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """A worker, as far as a plan counts on it.
+
+    Attributes:
+        live: Whether it works, or rests until its window opens.
+        window: Empty: it works at any time.
+    """
+
+    lane: str
+    live: bool
+    window: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loads:
+    """What is left to do, oldest batch first, and who is there to do it."""
+
+    now: datetime
+    batches: Sequence[Load]
+    hands: Sequence[Hand]
+
+
+def loads(answer: Sequence[Any]) -> Loads:
+    """Build the loads from `loads.lua`'s answer."""
+    now, batches, workers = answer
+    return Loads(
+        now=moment_of(now),
+        batches=[_load(batch) for batch in batches],
+        hands=[
+            Hand(lane=lane, live=state in _WORKS and silent < LIVE_S * 1000, window=window)
+            for lane, state, silent, window in workers
+        ],
+    )
+
+
+def _load(answer: Sequence[Any]) -> Load:
+    batch, priority, weight, cap, paused, shut, window, start, after, left = answer
+    return Load(
+        batch=batch,
+        priority=int(priority),
+        weight=int(weight),
+        cap=int(cap),
+        paused=paused == "1",
+        shut=shut == "1",
+        window=window,
+        start=moment_of(float(start)) if start else None,
+        after=tuple(name for name in after.split(",") if name),
+        left=dict(zip(left[::2], left[1::2], strict=True)),
+    )
