@@ -187,3 +187,24 @@ def test_a_foreign_clip_under_the_same_key_is_not_overwritten(bench: Bench) -> N
     assert view.error is not None
     assert view.error["code"] == "clip_exists"
     assert bench.store.get(key) == b"somebody else's"
+
+
+def test_a_preview_is_stored_beside_the_clip_if_it_is_asked_for(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(preview="webp")
+    claimed = bench.claim()
+
+    bench.deliveries.hand_over(parcel(bench, claimed))
+
+    wait_for(lambda: bench.ends(claimed.job_id), what="the clip in the store")
+    stored = [found.key.rpartition(".")[2] for found in bench.store.list()]
+    assert stored == ["jpg", "json", "mp4", "webp"]
+
+
+def test_the_manifest_names_the_encoder(bench: Bench) -> None:
+    claimed = bench.claim()
+
+    bench.deliveries.hand_over(parcel(bench, claimed))
+
+    done = wait_for(lambda: bench.ends(claimed.job_id), what="the clip in the store")
+    manifest = json.loads(bench.store.get(done.result.key.replace(".mp4", ".json")))
+    assert manifest["encoder"] == {"codec": "libx264", "preset": "veryfast", "crf": 18, "threads": 0}

@@ -36,9 +36,9 @@ def resident(tiny_model: Path) -> Resident:
 def test_a_clip_has_the_frames_and_size_that_were_asked_for(resident: Resident) -> None:
     clip = resident.render(spec(frames=81), ignore)
 
-    assert clip.frames.shape == (81, 80, 128, 3)
-    assert clip.frames.dtype == np.uint8
-    assert clip.frames.std() > 10
+    assert clip.planes.shape == (81, 120, 128)
+    assert clip.planes.dtype == np.uint8
+    assert clip.planes[:, :80].std() > 10
 
 
 @pytest.mark.parametrize("sampler", ["dmd3", "unipc3"])
@@ -46,9 +46,9 @@ def test_the_same_job_twice_is_the_same_to_the_bit_and_another_seed_is_not(sampl
     first, again, other = (resident.render(spec(sampler=sampler, seed=seed), ignore) for seed in (7, 7, 8))
 
     assert first.latents_sha256 == again.latents_sha256
-    assert np.array_equal(first.frames, again.frames)
+    assert np.array_equal(first.planes, again.planes)
     assert first.latents_sha256 != other.latents_sha256
-    assert not np.array_equal(first.frames, other.frames)
+    assert not np.array_equal(first.planes, other.planes)
 
 
 @pytest.mark.parametrize("change", [{"prompt": "a lighthouse"}, {"sampler": "unipc3"}, {"width": 80, "height": 128}])
@@ -60,7 +60,7 @@ def test_both_decoders_show_the_same_latents(resident: Resident) -> None:
     tiny, wan = (resident.render(spec(frames=5, decoder=name), ignore) for name in ("tiny", "wan"))
 
     assert tiny.latents_sha256 == wan.latents_sha256
-    assert wan.frames.shape == (5, 80, 128, 3)
+    assert wan.planes.shape == (5, 120, 128)
 
 
 def test_each_stage_is_announced_before_it_begins_and_timed(resident: Resident) -> None:
@@ -91,7 +91,7 @@ def test_a_cancel_at_any_boundary_stops_there_and_leaves_the_resident_as_it_was(
 
 
 def test_the_canary_passes_on_a_sound_model(resident: Resident) -> None:
-    assert resident.canary().frames.shape == (9, 80, 128, 3)
+    assert resident.canary().planes.shape == (9, 120, 128)
 
 
 def test_the_canary_refuses_a_machine_whose_renders_differ(resident: Resident, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_a_prompt_that_does_not_fit_is_refused_and_the_resident_goes_on(resident
     with pytest.raises(PromptTooLong):
         resident.render(spec(prompt="fox " * 600), ignore)
 
-    assert len(resident.render(spec(), ignore).frames) == 9
+    assert len(resident.render(spec(), ignore).planes) == 9
 
 
 def test_it_says_what_decides_the_pixels_beside_the_spec(resident: Resident) -> None:
@@ -219,7 +219,7 @@ def test_memory_that_does_not_suffice_for_the_low_plan_either_fails_the_clip_and
     shortage.left = 1
     with pytest.raises(OutOfMemory, match="CUDA out of memory"):
         resident.render(spec(), ignore)
-    assert len(resident.render(spec(), ignore).frames) == 9
+    assert len(resident.render(spec(), ignore).planes) == 9
 
 
 def test_a_reload_that_fails_is_tried_again_with_the_next_clip(
@@ -237,4 +237,4 @@ def test_a_reload_that_fails_is_tried_again_with_the_next_clip(
         resident.render(spec(), ignore)
     monkeypatch.setattr(Engine, "load", load)
 
-    assert len(resident.render(spec(), ignore).frames) == 9
+    assert len(resident.render(spec(), ignore).planes) == 9

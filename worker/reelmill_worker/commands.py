@@ -57,7 +57,7 @@ def worker(
             supervisor.Parent(
                 post=post,
                 command=supervisor.celery_command(post.node, queue),
-                environment=os.environ | _own(settings, post.number).to_env(),
+                environment=os.environ | _own(settings, post.number, len(posts)).to_env(),
             )
             for post in posts
         ]
@@ -77,9 +77,15 @@ def _settings(profile: str) -> Settings:
     return replace(settings, profile=profile or settings.profile or DEFAULT_PROFILE)
 
 
-def _own(settings: Settings, number: int) -> Settings:
-    """Return the settings of one worker of this host: each serves its figures on a port of its own."""
-    return replace(settings, metrics_port=settings.metrics_port and settings.metrics_port + number)
+def _own(settings: Settings, number: int, workers: int) -> Settings:
+    """Return the settings of one of this host's workers: a port of its own for its figures, its share of the cores."""
+    from reelmill_worker.supervisor import encoder_threads  # noqa: PLC0415 - as above
+
+    return replace(
+        settings,
+        metrics_port=settings.metrics_port and settings.metrics_port + number,
+        video_threads=settings.video_threads or encoder_threads(workers),
+    )
 
 
 def _devices(text: str) -> list[str]:

@@ -55,7 +55,7 @@ class Courier:
         with self._ending(parcel) as leg:
             self.leases.report(parcel.lease, Stage.MUX)
             parcel.packed = self.packer.pack(parcel.lease.claimed, rendering)
-            parcel.rendering = None  # 97 MB of RGB for 81 frames of 832x480
+            parcel.rendering = None  # 48.5 MB of planes for 81 frames of 832x480
             leg.went_well = True
         return leg.went_well
 
@@ -107,6 +107,8 @@ class Courier:
         keys = _keys(parcel.lease.claimed)
         self._put(parcel, keys.video, packed.video, "video/mp4")
         self._put(parcel, keys.poster, packed.poster, "image/jpeg")
+        if packed.preview is not None:
+            self._put(parcel, keys.preview, packed.preview, "image/webp")
         parcel.lease.check()
         result = Result(
             key=keys.video,
@@ -171,8 +173,8 @@ def _keys(claimed: Claimed, token: int = 0) -> ClipKeys:
     return clip_keys(claimed.batch, claimed.row, attempt=token or claimed.token)
 
 
-def _all(keys: ClipKeys) -> tuple[str, str, str]:
-    return keys.video, keys.poster, keys.manifest
+def _all(keys: ClipKeys) -> tuple[str, ...]:
+    return keys.video, keys.poster, keys.preview, keys.manifest
 
 
 def _is_ours(ledger: Ledger, claimed: Claimed) -> bool:

@@ -1,4 +1,4 @@
-"""Clips as files: H.264 in MP4 with the recipe in its tags, a poster, and reading both back."""
+"""Clips as files: H.264 in MP4 with the recipe in its tags, and reading them back."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import av.error
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from numpy.typing import NDArray
-from PIL import Image
 
 from reelmill_common.errors import InvalidSettings, NotFound, RenderFailed
+from reelmill_worker.encoders import Encoder
 
-Frames = NDArray[np.uint8]
+Planes = NDArray[np.uint8]
+"""YUV 4:2:0 as `pipeline.yuv` makes it: (frames, height * 3 / 2, width), BT.709, limited range."""
+Pictures = NDArray[np.uint8]
 """RGB, (frames, height, width, 3), 0 to 255."""
 
-POSTER_QUALITY = 88
+X264 = Encoder()
 TAGS = {
     "prompt": ("spec", "prompt"),
     "seed": ("spec", "seed"),
@@ -31,53 +33,39 @@ TAGS = {
 }
 """Tags of their own, beside the whole recipe in `comment`: file managers and ffprobe show them. Name: place in it."""
 
-NVENC_PRESET = "p5"
 
+def write_clip(planes: Planes, path: Path, *, fps: int, recipe: Mapping[str, Any], encoder: Encoder = X264) -> None:
+    """Write planes as an MP4 with the index in front, so that it plays while it loads. No value is converted.
 
-def write_clip(
-    frames: Frames,
-    path: Path,
-    *,
-    fps: int,
-    recipe: Mapping[str, Any],
-    codec: str = "libx264",
-    preset: str = "veryfast",
-    crf: int = 18,
-    threads: int = 0,
-) -> None:
-    """Write frames as an MP4: yuv420p, BT.709, limited range, the index in front so that it plays while it loads.
-
-    Equal frames, options and thread count give equal bytes.
+    Equal planes, encoder and thread count give equal bytes.
 
     Args:
-        frames: (n, height, width, 3) uint8, sides even.
+        planes: (n, height * 3 / 2, width) uint8, sides even; see `Planes`.
         path: A real file: the index is moved to the front by reading the file again.
         fps: Frames a second.
         recipe: JSON values; see `TAGS` for what is also shown by itself.
-        codec: PyAV encoder.
-        preset: The encoder's own; libsvtav1 and NVENC have other names than x264 (see `encoder_options`).
-        crf: Constant rate factor; NVENC's `cq`.
-        threads: Encoder threads; 0 lets the encoder choose.
+        encoder: Codec and options.
 
     Raises:
         InvalidSettings: The encoder is unknown here, or refuses its options.
         RenderFailed: The encoder or the disk failed while writing.
     """
-    _, height, width, _ = frames.shape
+    height, width = planes.shape[1] * 2 // 3, planes.shape[2]
     options = {"movflags": "+faststart+use_metadata_tags"}
     try:
         with av.open(str(path), "w", format="mp4", options=options) as container:
             container.metadata.update(_tags(recipe))
-            stream = _open_encoder(container, codec, fps, encoder_options(codec, preset, crf), threads)
+            stream = _open_encoder(container, fps, encoder)
             stream.width, stream.height = width, height
-            for index, picture in enumerate(frames):
-                container.mux(stream.encode(_to_yuv(picture, index, fps)))
+            for index, picture in enumerate(planes):
+                container.mux(stream.encode(_timed(picture, index, fps)))
             container.mux(stream.encode(None))
     except (av.error.FFmpegError, ValueError) as err:
         if isinstance(err, OSError) and err.errno in _DISK_ERRORS:
             raise RenderFailed(f"{path} cannot be written: {err}; look at the disk of the spool folder") from err
         raise InvalidSettings(
-            f"encoder {codec} (preset {preset!r}, crf {crf}) cannot encode {width}x{height}: {err}; "
+            f"encoder {encoder.codec} (preset {encoder.preset!r}, crf {encoder.crf}) cannot encode "
+            f"{width}x{height}: {err}; "
             f"set REELMILL_VIDEO_CODEC=libx264 and REELMILL_VIDEO_PRESET=veryfast"
         ) from err
 
@@ -86,47 +74,33 @@ _DISK_ERRORS = {2, 5, 13, 27, 28, 30}
 """ENOENT, EIO, EACCES, EFBIG, ENOSPC, EROFS."""
 
 
-def encoder_options(codec: str, preset: str, crf: int) -> dict[str, str]:
-    """Return an encoder's own options for a preset and a quality.
-
-    x264's preset names are kept for the encoders that have others: `veryfast` is 10 for SVT-AV1 and p5 for NVENC.
-    """
-    named = not preset.isdigit() and not preset.startswith("p")
-    if codec == "libsvtav1":
-        return {"preset": "10" if named else preset, "crf": str(crf)}
-    if codec.endswith("_nvenc"):
-        return {"preset": NVENC_PRESET if named else preset, "rc": "vbr", "cq": str(crf), "b": "0"}
-    if codec == "libx265":
-        return {"preset": preset, "crf": str(crf), "x265-params": "log-level=error"}
-    return {"preset": preset, "crf": str(crf)}
+def as_video_frame(planes: NDArray[np.uint8]) -> av.VideoFrame:
+    """Wrap the planes of one frame, (height * 3 / 2, width), tagged as what they are."""
+    frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    frame.color_range, frame.colorspace = ColorRange.MPEG, Colorspace.ITU709
+    frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    return frame
 
 
-def _open_encoder(container: Any, codec: str, fps: int, options: dict[str, str], threads: int) -> Any:
-    stream = container.add_stream(codec, rate=fps, options=options)
+def _timed(planes: NDArray[np.uint8], index: int, fps: int) -> av.VideoFrame:
+    frame = as_video_frame(planes)
+    frame.pts, frame.time_base = index, Fraction(1, fps)
+    return frame
+
+
+def _open_encoder(container: Any, fps: int, encoder: Encoder) -> Any:
+    stream = container.add_stream(encoder.codec, rate=fps, options=encoder.options())
     context = stream.codec_context
     context.pix_fmt = "yuv420p"
     context.time_base = Fraction(1, fps)
-    context.thread_count = threads
+    context.thread_count = encoder.threads
     context.color_range = ColorRange.MPEG
     context.colorspace = Colorspace.ITU709
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.BT709
-    if codec == "libx265":
+    if encoder.codec == "libx265":
         context.codec_tag = "hvc1"  # else QuickTime and Safari do not play it
     return stream
-
-
-def _to_yuv(picture: NDArray[np.uint8], index: int, fps: int) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    # The converter's default is BT.601, which players of a BT.709 file would show with wrong greens and reds.
-    frame = frame.reformat(
-        format="yuv420p",
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-        dst_colorspace=Colorspace.ITU709,
-    )
-    frame.pts, frame.time_base = index, Fraction(1, fps)
-    return frame
 
 
 def _tags(recipe: Mapping[str, Any]) -> dict[str, str]:
@@ -138,11 +112,6 @@ def _tags(recipe: Mapping[str, Any]) -> dict[str, str]:
         if value is not None:
             tags[name] = str(value)
     return tags
-
-
-def write_poster(frame: NDArray[np.uint8], path: Path) -> None:
-    """Write one frame, (height, width, 3) uint8, as a JPEG."""
-    Image.fromarray(frame).save(path, "JPEG", quality=POSTER_QUALITY, optimize=True)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -214,7 +183,7 @@ def probe(path: Path) -> Probe:
         )
 
 
-def read_frames(path: Path) -> Frames:
+def read_frames(path: Path) -> Pictures:
     """Decode a clip: (n, height, width, 3) uint8 RGB.
 
     Raises:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from reelmill_common.ledger import Claimed
 from reelmill_common.settings import Settings
-from reelmill_worker import media
+from reelmill_worker import media, stills
+from reelmill_worker.encoders import encoder_of
 from reelmill_worker.lease import Lease
 from reelmill_worker.pipeline.recipe import make_recipe
 from reelmill_worker.renderer import Rendering
@@ -40,6 +41,7 @@ class Packed:
     video_bytes: int
     recipe: Mapping[str, Any]
     latents_sha256: str
+    has_preview: bool
     seconds: Mapping[str, float]
 
     @property
@@ -51,6 +53,11 @@ class Packed:
     def poster(self) -> Path:
         """A frame from the middle as JPEG."""
         return self.folder / "poster.jpg"
+
+    @property
+    def preview(self) -> Path | None:
+        """The moving preview, if the settings ask for one."""
+        return self.folder / "preview.webp" if self.has_preview else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +100,7 @@ class Packer:
     spool: Path
 
     def pack(self, claimed: Claimed, rendering: Rendering) -> Packed:
-        """Write MP4 and poster.
+        """Write MP4, poster and, if it is wanted, preview.
 
         Raises:
             InvalidSettings: The encoder is unknown here, or refuses its options.
@@ -102,18 +109,22 @@ class Packer:
         started = time.monotonic()
         folder = self.spool / f"{claimed.job_id}.{claimed.token}"
         folder.mkdir(parents=True, exist_ok=True)
-        video, poster = folder / "clip.mp4", folder / "poster.jpg"
+        video = folder / "clip.mp4"
         recipe = self._recipe(claimed, rendering)
-        write_video(rendering.frames, video, fps=claimed.spec.fps, recipe=recipe, settings=self.settings)
-        media.write_poster(rendering.frames[len(rendering.frames) // 2], poster)  # many clips open on a fade
-        video_bytes = video.stat().st_size
+        planes, fps = rendering.planes, claimed.spec.fps
+        write_video(planes, video, fps=fps, recipe=recipe, settings=self.settings)
+        stills.write_poster(planes[len(planes) // 2], folder / "poster.jpg")  # many clips open on a fade
+        has_preview = self.settings.preview == "webp"
+        if has_preview:
+            stills.write_preview(planes, folder / "preview.webp", fps=fps)
         return Packed(
             folder=folder,
-            size_bytes=video_bytes + poster.stat().st_size,
+            size_bytes=sum(file.stat().st_size for file in folder.iterdir()),
             sha256=_sha256(video),
-            video_bytes=video_bytes,
+            video_bytes=video.stat().st_size,
             recipe=recipe,
             latents_sha256=rendering.latents_sha256,
+            has_preview=has_preview,
             seconds={**rendering.seconds, "mux": round(time.monotonic() - started, 4)},
         )
 
@@ -121,28 +132,20 @@ class Packer:
         whose = {name: getattr(claimed, name) for name in ("job_id", "batch", "row")}
         job = {**whose, "attempt": claimed.token, "worker": self.worker}
         plan = {"plan": rendering.plan.describe()} if rendering.plan else {}
-        return make_recipe(claimed.spec, job=job, renderer={**self.renderer, **plan})
+        encoder = {"encoder": encoder_of(self.settings).describe()}
+        return make_recipe(claimed.spec, job=job, renderer={**self.renderer, **plan, **encoder})
 
 
 def write_video(
-    frames: NDArray[np.uint8], path: Path, *, fps: int, recipe: Mapping[str, Any], settings: Settings
+    planes: NDArray[np.uint8], path: Path, *, fps: int, recipe: Mapping[str, Any], settings: Settings
 ) -> None:
-    """Write an MP4 as the settings say.
+    """Write planes as an MP4 as the settings say.
 
     Raises:
         InvalidSettings: The encoder is unknown here, or refuses its options.
         RenderFailed: The encoder or the disk failed.
     """
-    media.write_clip(
-        frames,
-        path,
-        fps=fps,
-        recipe=recipe,
-        codec=settings.video_codec,
-        preset=settings.video_preset,
-        crf=settings.video_crf,
-        threads=settings.video_threads,
-    )
+    media.write_clip(planes, path, fps=fps, recipe=recipe, encoder=encoder_of(settings))
 
 
 def _sha256(path: Path) -> str:

@@ -26,6 +26,8 @@ OnStage = Callable[[str], None]
 log = structlog.get_logger(__name__)
 
 FIXED = "fixed:"
+BLACK, NO_COLOUR = 16, 128
+"""Luma and chroma of black in limited range."""
 BROKEN = ":broken"
 """After `fixed:SECONDS`: every render fails its output check, as on a GPU with bad memory; the canary passes."""
 KILL_MARK = "[kill]"
@@ -38,8 +40,8 @@ class Rendering(Protocol):
     """A finished render, before it is a file."""
 
     @property
-    def frames(self) -> NDArray[np.uint8]:
-        """RGB, (frames, height, width, 3), 0 to 255."""
+    def planes(self) -> NDArray[np.uint8]:
+        """YUV 4:2:0, (frames, height * 3 / 2, width), BT.709, limited range: see `pipeline.yuv`."""
         ...
 
     @property
@@ -106,7 +108,7 @@ class TestCard:
 
     def __init__(self, spec: RenderSpec, seconds: float = 0.0) -> None:
         """Draw the card for a spec."""
-        self.frames = _moving_band(spec)
+        self.planes = _moving_band(spec)
         self.latents_sha256 = hashlib.sha256(spec.to_json().encode()).hexdigest()
         self.seconds = {"denoise": seconds}
         self.plan = None
@@ -154,9 +156,10 @@ class FixedDurationRenderer:
 def _moving_band(spec: RenderSpec) -> NDArray[np.uint8]:
     rows = np.arange(spec.height, dtype=np.int64)[:, None]
     columns = np.arange(spec.width, dtype=np.int64)[None, :]
-    card = ((rows + columns) * 128 // (spec.height + spec.width)).astype(np.uint8)
-    frames = np.repeat(card[None, :, :, None], spec.frames, axis=0).repeat(3, axis=3)
+    planes = np.full((spec.frames, spec.height * 3 // 2, spec.width), NO_COLOUR, dtype=np.uint8)
+    luma = planes[:, : spec.height]
+    luma[:] = BLACK + (rows + columns) * 110 // (spec.height + spec.width)
     for index in range(spec.frames):
         top = index * 4 % spec.height
-        frames[index, top : top + 8] = 235
-    return frames
+        luma[index, top : top + 8] = 218
+    return planes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -31,6 +32,8 @@ LONGEST_PAUSE_S = 60.0
 STEADY_S = 60.0
 """A parent that lived this long died of something new: its pause starts from the shortest again."""
 POLL_S = 0.1
+FEWEST_ENCODER_THREADS, MOST_ENCODER_THREADS = 2, 16
+"""x264 cuts a picture into rows of macroblocks: 480 lines have 30, and past 16 threads they mostly wait."""
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """OpenMP's threads spin while they wait for each other; with several workers on a host they would spin against them."""
 
@@ -158,6 +161,12 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stops += 1
+
+
+def encoder_threads(workers: int) -> int:
+    """Return how many encoder threads each of this host's workers may take, so that all together fit its cores."""
+    share = len(os.sched_getaffinity(0)) // workers
+    return min(MOST_ENCODER_THREADS, max(FEWEST_ENCODER_THREADS, share))
 
 
 def celery_command(node: str, queue: str) -> list[str]:

@@ -16,15 +16,20 @@ _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipKeys:
-    """The three objects of one attempt. The manifest is written last: whoever sees it sees the other two."""
+    """The objects of one attempt. The manifest is written last: whoever sees it sees the others.
+
+    Attributes:
+        preview: Only there if the worker's `preview` setting asks for it.
+    """
 
     video: str
     poster: str
+    preview: str
     manifest: str
 
 
 def clip_keys(batch: str, row: str, *, attempt: int = 1) -> ClipKeys:
-    """Return `{batch}/{row}-{job8}` with its three suffixes; `job8` begins the job's id.
+    """Return `{batch}/{row}-{job8}` with a suffix for each object; `job8` begins the job's id.
 
     A second or later attempt adds `.a2`, so that a stale attempt never meets a finished clip.
 
@@ -36,7 +41,7 @@ def clip_keys(batch: str, row: str, *, attempt: int = 1) -> ClipKeys:
     if attempt < 1:
         raise InvalidJob(f"attempt={attempt} is out of range; attempts are counted from 1")
     stem = f"{batch}/{row}-{job_id(batch, row)[:8]}" + (f".a{attempt}" if attempt > 1 else "")
-    return ClipKeys(video=f"{stem}.mp4", poster=f"{stem}.jpg", manifest=f"{stem}.json")
+    return ClipKeys(video=f"{stem}.mp4", poster=f"{stem}.jpg", preview=f"{stem}.webp", manifest=f"{stem}.json")
 
 
 def check_key(key: str) -> None:

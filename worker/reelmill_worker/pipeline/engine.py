@@ -25,6 +25,7 @@ from reelmill_worker.pipeline.text_model import load_text_model
 from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.transformer import TextContext, WanTransformer
 from reelmill_worker.pipeline.weights import ModelFolder
+from reelmill_worker.pipeline.yuv import converter
 
 OnStage = Callable[[str], None]
 """Called before each stage with its name. What it raises ends the render; the engine stays usable."""
@@ -43,13 +44,13 @@ class Rendered:
     """A finished render, before it is a file.
 
     Attributes:
-        frames: RGB, (n, height, width, 3), 0 to 255.
+        planes: (n, height * 3 / 2, width), as `yuv.to_yuv420` makes them.
         latents_sha256: Hash of the final latents: equal specs give equal hashes on one worker class.
         seconds: Seconds by stage: `encode_text`, `denoise`, `decode`.
         plan: What rendered it; differs from the resident's own plan after a fallback.
     """
 
-    frames: NDArray[np.uint8]
+    planes: NDArray[np.uint8]
     latents_sha256: str
     seconds: Mapping[str, float]
     plan: Plan
@@ -63,6 +64,7 @@ class Engine:
     text: TextEncoder
     transformer: WanTransformer
     decoders: Mapping[str, Callable[[], FrameDecoder]]
+    to_planes: Callable[[Tensor], Tensor]
     _loaded: dict[str, FrameDecoder] = field(default_factory=dict[str, FrameDecoder])
 
     @classmethod
@@ -85,6 +87,7 @@ class Engine:
                 "tiny": lambda: TinyDecoder.load(folder.tiny_decoder.tensors, plan=plan),
                 "wan": lambda: _load_wan_decoder(folder, plan),
             },
+            to_planes=converter(compiled=plan.compile),
         )
         engine.decoder("tiny")
         return engine
@@ -117,7 +120,7 @@ class Engine:
         digest = latents_hash(copy.wait())  # hashed while the GPU decodes
         watch.judge(spec.frames)
         clock.leave()
-        return Rendered(frames=buffer.pictures().numpy(), latents_sha256=digest, seconds=clock.seconds, plan=self.plan)
+        return Rendered(planes=buffer.planes().numpy(), latents_sha256=digest, seconds=clock.seconds, plan=self.plan)
 
     @torch.inference_mode()
     def _denoise(self, spec: RenderSpec, text: TextContext, start: Tensor, noise: Noise, clock: StageClock) -> Tensor:
@@ -138,7 +141,7 @@ class Engine:
         buffer = FrameBuffer.sized(spec.frames, spec.height, spec.width, device=self.plan.device)
         for chunk in self.decoder(spec.decoder).decode_chunks(latents):
             watch.look(chunk)
-            buffer.add(chunk)
+            buffer.add(self.to_planes(chunk))
         return buffer, watch
 
 
