@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import WorkerState, WorkerView
+from reelmill_common.nights.windows import Windows
 from reelmill_producer.client import Reelmill
 
 _RUNNING = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
@@ -25,6 +26,10 @@ def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
         return ""
     if view.state is BatchState.PAUSED:
         return f"batch {batch} is paused; `reelmill resume {batch}` goes on with it"
+    if view.shut:
+        opens = Windows.parse(view.window).opens_next(farm.ledger.now())
+        when = f" at {opens.astimezone():%Y-%m-%d %H:%M %Z}" if opens is not None else ""
+        return f"batch {batch} waits for its window ({view.window}), which opens{when}"
     waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
     return "" if waiting is None else _of_lane(waiting.spec.profile, farm.workers(), coming)
 
@@ -36,6 +41,8 @@ def _of_lane(lane: str, workers: list[WorkerView], coming: str) -> str:
         return ""
     if WorkerState.STARTING in states or (lane == coming and not states):
         return f"a worker for lane {lane} is starting"
+    if WorkerState.RESTING in states:
+        return f"the workers of lane {lane} rest outside of their hours (REELMILL_WORKER_WINDOW)"
     if WorkerState.QUARANTINED in states:
         reasons = {worker.reason for worker in serving if worker.state is WorkerState.QUARANTINED}
         return (

@@ -11,8 +11,11 @@ from fixtures.cli import Cli, program
 from fixtures.hand import Hand
 from reelmill_common.jobs import BatchState
 from reelmill_common.ledger import Ledger
+from reelmill_common.nights.ticker import Ticker
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.nights import deadline
+from reelmill_producer.client import Reelmill
+from reelmill_producer.obstacles import obstacle
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -34,6 +37,29 @@ def test_a_batch_is_submitted_with_a_window(cli: Cli, prompts: Path, ledger: Led
     ran = cli("submit", prompts, "--window", closed_now(ledger), "--json")
 
     assert (ran.json["state"], ran.json["window"]) == ("scheduled", closed_now(ledger))
+
+
+def test_whoever_waits_for_a_batch_outside_of_its_window_hears_when_it_opens(
+    cli: Cli, prompts: Path, ledger: Ledger, settings: Settings
+) -> None:
+    cli("submit", prompts, "--window", closed_now(ledger))
+
+    with Reelmill(settings) as farm:
+        why = obstacle(farm, "night")
+
+    assert f"waits for its window ({closed_now(ledger)}), which opens at 20" in why
+
+
+def test_whoever_waits_for_workers_that_rest_hears_so(
+    cli: Cli, prompts: Path, ledger: Ledger, settings: Settings, hand: Hand
+) -> None:
+    cli("submit", prompts)
+    Ticker(worker=hand.name, window=closed_now(ledger)).round(ledger)
+
+    with Reelmill(settings) as farm:
+        why = obstacle(farm, "night")
+
+    assert why == "the workers of lane tiny rest outside of their hours (REELMILL_WORKER_WINDOW)"
 
 
 def test_submitting_again_with_a_window_gives_the_batch_that_window(cli: Cli, prompts: Path, ledger: Ledger) -> None:
@@ -66,13 +92,17 @@ def test_a_window_of_a_batch_that_is_not_there_exits_66(cli: Cli) -> None:
 
 
 def test_a_schedule_is_added_listed_shown_and_removed(cli: Cli, prompts: Path) -> None:
-    ran = cli("schedule", "add", "0 22 * * *", prompts, "--tz", "Europe/Vienna", "--priority", "2")
+    ran = cli(
+        "schedule", "add", "0 22 * * *", prompts, "--tz", "Europe/Vienna", "--priority", "2", "--max-failures", "5%"
+    )
     listed = cli("schedule", "list", "--json").json["schedules"]
     shown = cli("schedule", "show", "night")
 
     assert ran.out == "night\n"
     assert "3 jobs at each run; the first is " in ran.err
-    assert [(item["schedule"], item["jobs"], item["policy"]) for item in listed] == [("night", 3, {"priority": 2})]
+    assert [(item["schedule"], item["jobs"], item["policy"]) for item in listed] == [
+        ("night", 3, {"priority": 2, "max_failures": "5%"})
+    ]
     assert "0 22 * * * Europe/Vienna, 3 jobs" in shown.out
     assert "0 22 * * *" in cli("schedule", "list").out
     assert cli("schedule", "remove", "night").out == "removed\n"

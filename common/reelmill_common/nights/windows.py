@@ -87,6 +87,11 @@ class Windows:
                 return candidate
         return None
 
+    def opens_next(self, moment: datetime) -> datetime | None:
+        """Return when it opens the next time after a moment, in UTC, or None if it never shuts."""
+        change = self.next_change(moment)
+        return self.next_change(change) if change is not None and self.open_at(moment) else change
+
     def _candidates(self, moment: datetime) -> Iterator[datetime]:
         """Yield every moment at which the answer of `open_at` can change, and some at which it does not."""
         start = moment.astimezone(UTC).replace(microsecond=0)

@@ -17,7 +17,17 @@ from reelmill_common.nights.schedules import CatchUp, Schedule, ScheduleView, po
 from reelmill_common.nights.windows import zone_of
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli.boundary import tell
-from reelmill_producer.cli.options import BatchName, Json, Priority, Profile, Window
+from reelmill_producer.cli.options import (
+    BatchName,
+    Json,
+    MaxFailures,
+    MaxInFlight,
+    Owner,
+    Priority,
+    Profile,
+    Weight,
+    Window,
+)
 from reelmill_producer.cli.output import batch_record, print_json, table
 from reelmill_producer.cli.session import lane_of, read_settings, reading, session
 from reelmill_producer.cli.submitting import checked, format_option, warn_if_idle
@@ -63,6 +73,10 @@ def add(  # noqa: PLR0913 - one parameter an option
         str, typer.Option(help="Of runs that nobody was there for: skip them, or submit the last of them once.")
     ] = "skip",
     priority: Priority = None,
+    weight: Weight = None,
+    max_in_flight: MaxInFlight = None,
+    max_failures: MaxFailures = "",
+    owner: Owner = "",
     window: Window = "",
     profile: Profile = "",
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
@@ -80,7 +94,15 @@ def add(  # noqa: PLR0913 - one parameter an option
     settings = read_settings(profile)
     lane = lane_of(settings)
     cron_read = Cron.parse(cron, tz)
-    batch = Batch(name="any", priority=5 if priority is None else priority, window=window)
+    batch = Batch(
+        name="any",
+        priority=5 if priority is None else priority,
+        weight=weight or 1,
+        max_in_flight=max_in_flight or 0,
+        max_failures=max_failures,
+        owner=owner,
+        window=window,
+    )
     with open_prompt_file(
         file, sys.stdin.buffer, form=format_option(form), defaults={"profile": lane}, admit=prompt_check(settings, lane)
     ) as prompts:
