@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 
-STATES = "qdrxsfc"
-SETS = ("waiting", "sent", "leases", "flight", "retry", "held", "ready", "share", "spots", "levels")
+STATES = "qhdrxsfc"
+SETS = ("waiting", "hold", "sent", "leases", "flight", "retry", "held", "ready", "share", "spots", "levels")
 
 
 def audit(kept: dict[str, Any]) -> None:
@@ -22,7 +22,9 @@ def audit(kept: dict[str, Any]) -> None:
         batch, state = job["b"], job["s"]
         counts[batch][state] += 1
         if state == "q":
-            expected[f"waiting:{batch}:{job['l']}"].add(job_id)
+            expected[f"waiting:{batch}:{job['l']}" + (f":{job['o']}" if "o" in job else "")].add(job_id)
+        if state == "h":
+            expected[f"hold:{batch}:{job['l']}"].add(job_id)
         if state == "d":
             expected["sent"].add(job_id)
             sent[job["l"]]["d" + job["p"]] += 1
@@ -39,8 +41,8 @@ def audit(kept: dict[str, Any]) -> None:
     assert {name: set(value) for name, value in kept.items() if name.split(":")[0] in SETS} == dict(expected)
     for name, count in counts.items():
         batch = kept[f"batch:{name}"]
-        assert {state: int(batch[state]) for state in STATES} == {state: count[state] for state in STATES}
-        assert ("done" in batch) == (not sum(count[state] for state in "qdrx"))
+        assert {state: int(batch.get(state, 0)) for state in STATES} == {state: count[state] for state in STATES}
+        assert ("done" in batch) == (not sum(count[state] for state in "qhdrx"))
         assert sorted(kept[f"order:{name}"]) == sorted(job_id for job_id, job in jobs.items() if job["b"] == name)
     audit_counters(kept, counts, sent)
 
@@ -48,9 +50,9 @@ def audit(kept: dict[str, Any]) -> None:
 def expect_indexes(expected: dict[str, set[str]], kept: dict[str, Any]) -> None:
     """Add the indexes that pump looks at to what is expected, from the waiting sets that are."""
     for name in list(expected):
-        kind, batch, lane = (*name.split(":"), "", "")[:3]
+        kind, batch, lane, own = (*name.split(":"), "", "", "")[:4]
         if kind == "waiting" and is_open(kept[f"batch:{batch}"]):
-            priority, owner = kept[f"batch:{batch}"]["priority"], kept[f"batch:{batch}"]["owner"]
+            priority, owner = own or kept[f"batch:{batch}"]["priority"], kept[f"batch:{batch}"]["owner"]
             expected[f"share:{lane}:{priority}:{owner}"].add(batch)
             expected[f"spots:{owner}"].add(f"{lane}:{priority}")
             if has_room(kept.get(f"owner:{owner}", {})):

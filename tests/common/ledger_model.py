@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import Orders, Refused, WorkerState
 
-QUEUED, DISPATCHED, RUNNING = JobState.QUEUED, JobState.DISPATCHED, JobState.RUNNING
+QUEUED, HELD, DISPATCHED, RUNNING = JobState.QUEUED, JobState.HELD, JobState.DISPATCHED, JobState.RUNNING
 CANCEL_REQUESTED, CANCELLED = JobState.CANCEL_REQUESTED, JobState.CANCELLED
 SUCCEEDED, FAILED = JobState.SUCCEEDED, JobState.FAILED
 IN_FLIGHT = {DISPATCHED, RUNNING, CANCEL_REQUESTED}
@@ -28,6 +28,7 @@ class ModelJob:
     stage: str = ""
     lease_over: bool = False
     error_code: str = ""
+    own_priority: int | None = None
 
 
 @dataclass
@@ -38,9 +39,15 @@ class ModelBatch:
     spent: int = 0
     jobs: list[ModelJob] = field(default_factory=list)
     finish_times: dict[str, float] = field(default_factory=dict)
+    own_levels: set[int] = field(default_factory=set)
 
-    def waiting(self, lane: str) -> list[ModelJob]:
-        return [job for job in self.jobs if job.state is QUEUED and job.job.lane == lane]
+    def waiting(self, lane: str, priority: int) -> list[ModelJob]:
+        waiting = [job for job in self.jobs if job.state is QUEUED and job.job.lane == lane]
+        own = [job for job in waiting if job.own_priority == priority]
+        return own + [job for job in waiting if job.own_priority is None and self.priority == priority]
+
+    def levels(self) -> set[int]:
+        return {self.priority, *self.own_levels}
 
     def in_flight(self) -> int:
         return sum(job.state in IN_FLIGHT for job in self.jobs)
@@ -90,7 +97,7 @@ class LedgerModel:
     def cancel(self, jobs: Iterable[ModelJob]) -> int:
         touched = 0
         for job in jobs:
-            if job.state in (QUEUED, DISPATCHED):
+            if job.state in (QUEUED, HELD, DISPATCHED):
                 self.end(job, CANCELLED)
                 touched += 1
             elif job.state is RUNNING:
@@ -124,8 +131,9 @@ class LedgerModel:
         batch = self.batches[name]
         if batch.priority == priority:
             return
-        for start_times in self.start_times.values():
-            start_times.pop(name, None)
+        for (_, level, _), start_times in self.start_times.items():
+            if level == batch.priority:
+                start_times.pop(name, None)
         batch.finish_times.clear()
         batch.priority = priority
         self.take_back_sent(name)
@@ -136,8 +144,31 @@ class LedgerModel:
                 self.requeue(job)
         self.settle()
 
-    def retry_failed(self, name: str) -> int:
-        again = [job for job in self.batches[name].jobs if job.state in (FAILED, CANCELLED)]
+    def pause_job(self, job: ModelJob) -> None:
+        if job.state in (QUEUED, DISPATCHED):
+            job.state, job.stage = HELD, ""
+            job.generation += 1
+        self.settle()
+
+    def resume_jobs(self, jobs: Iterable[ModelJob]) -> int:
+        held = [job for job in jobs if job.state is HELD]
+        for job in held:
+            self.requeue(job)
+        self.settle()
+        return len(held)
+
+    def prioritize_job(self, job: ModelJob, priority: int) -> None:
+        if job.state.is_final or job.own_priority == priority:
+            return
+        self.batches[job.job.batch].own_levels.add(priority)
+        if job.state is DISPATCHED:
+            self.requeue(job)
+            self.settle()
+        job.own_priority = priority
+        self.settle()
+
+    def retry(self, jobs: Iterable[ModelJob], states: Iterable[JobState] = (FAILED, CANCELLED), code: str = "") -> int:
+        again = [job for job in jobs if job.state in states and code in ("", job.error_code)]
         for job in again:
             job.failures = 0
             self.requeue(job)
@@ -152,12 +183,14 @@ class LedgerModel:
             cap, owner = batch.policy.max_in_flight, batch.policy.owner
             open_ = not batch.paused and (not cap or batch.in_flight() < cap)
             for lane in {job.job.lane for job in batch.jobs}:
-                key = (lane, batch.priority, owner)
-                start_times = self.start_times.setdefault(key, {})
-                if not (open_ and batch.waiting(lane)):
-                    start_times.pop(name, None)
-                elif name not in start_times:
-                    start_times[name] = max(batch.finish_times.get(lane, 0.0), self.virtual_now[key])
+                for priority in batch.levels():
+                    key = (lane, priority, owner)
+                    start_times = self.start_times.setdefault(key, {})
+                    used = batch.finish_times.get(lane, 0.0) if priority == batch.priority else 0.0
+                    if not (open_ and batch.waiting(lane, priority)):
+                        start_times.pop(name, None)
+                    elif name not in start_times:
+                        start_times[name] = max(used, self.virtual_now[key])
         for (lane, priority, name), start_times in self.start_times.items():
             owner, level = self.owners[name], (lane, priority)
             owner_starts = self.owner_starts.setdefault(level, {})
@@ -177,7 +210,7 @@ class LedgerModel:
             while self.owner_starts.get(level) and self.sent(lane, priority) < depth * ready:
                 owner = self.turn_of_owner(level)
                 batch = self.turn_of_batch((lane, priority, owner))
-                job = batch.waiting(lane)[0]
+                job = batch.waiting(lane, priority)[0]
                 job.state, job.sent_priority = DISPATCHED, priority
                 self.settle()
                 chosen.append((job.job.job_id, job.generation, priority))
@@ -194,7 +227,9 @@ class LedgerModel:
         start, name = min((start, name) for name, start in self.start_times[key].items())
         self.virtual_now[key] = start
         batch = self.batches[name]
-        batch.finish_times[key[0]] = self.start_times[key][name] = start + 1 / batch.policy.weight
+        self.start_times[key][name] = start + 1 / batch.policy.weight
+        if key[1] == batch.priority:
+            batch.finish_times[key[0]] = self.start_times[key][name]
         return batch
 
     def sent(self, lane: str, priority: int) -> int:

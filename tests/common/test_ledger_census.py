@@ -35,6 +35,8 @@ def test_every_job_is_counted_once_where_it_stands(ledger: Ledger) -> None:
     submit(ledger, "urgent", 1, priority=9)
     ledger.submit(Batch(name="two-lanes", priority=7), make_jobs("two-lanes", 4, lane=OTHER_LANE))
     ledger.submit(Batch(name="two-lanes", priority=7), make_jobs("two-lanes", 2, start=4))
+    ledger.submit(Batch(name="tomorrow", priority=7, start_after=4e9), make_jobs("tomorrow", 2))
+    ledger.submit(Batch(name="sequel", priority=7, after=("later",)), make_jobs("sequel", 1))
     cancelled = submit(ledger, "given-up", 1)
     ledger.cancel_job(cancelled[0])
 
@@ -42,9 +44,15 @@ def test_every_job_is_counted_once_where_it_stands(ledger: Ledger) -> None:
 
     assert live(census) == live_by_looking(ledger)
     assert census.ended == {JobState.SUCCEEDED: 2, JobState.FAILED: 1, JobState.CANCELLED: 1}
-    assert census.batches == {BatchState.ACTIVE: 3, BatchState.PAUSED: 1, BatchState.DONE: 2}
+    assert census.batches == {
+        BatchState.ACTIVE: 3,
+        BatchState.PAUSED: 1,
+        BatchState.DONE: 2,
+        BatchState.SCHEDULED: 2,
+    }
     assert live(census)[(LANE, 7, BatchState.ACTIVE, JobState.CANCEL_REQUESTED)] == 1
     assert live(census)[(LANE, 7, BatchState.PAUSED, JobState.QUEUED)] == 3
+    assert live(census)[(LANE, 7, BatchState.SCHEDULED, JobState.QUEUED)] == 3
     assert live(census)[(OTHER_LANE, 7, BatchState.ACTIVE, JobState.QUEUED)] == 4
 
 

@@ -33,6 +33,8 @@ FOREVER_S = 1e6
 owners = st.sampled_from(("", "ann", "bo:b"))
 names, lanes, workers = st.sampled_from(BATCHES), st.sampled_from(LANES), st.sampled_from(WORKERS)
 indexes = st.integers(0, 10**6)
+codes = st.sampled_from(("", "bad_output", "worker_lost"))
+own_priorities = st.sampled_from((5, 7, 9))
 priorities = st.sampled_from((5, 5, 5, 9))  # mostly equal, so that batches share
 
 
@@ -100,7 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(
         name=names,
         verb=st.sampled_from(
-            ("cancel", "cancel job", "cancel job", "pause", "resume", "resume", "retry", "prioritize")
+            ("cancel", "cancel job", "cancel job", "pause", "resume", "resume", "retry", "prioritize", "resume held")
         ),
         index=indexes,
         to=priorities,
@@ -118,13 +120,40 @@ class LedgerMachine(RuleBasedStateMachine):
             self.model.cancel([job])
             assert state == job.state
         elif verb == "retry":
-            assert self.ledger.retry_failed(name) == self.model.retry_failed(name)
+            assert self.ledger.retry_failed(name) == self.model.retry(batch.jobs)
         elif verb == "prioritize":
             self.ledger.prioritize_batch(name, to)
             self.model.prioritize(name, to)
+        elif verb == "resume held":
+            assert self.ledger.resume_held(name) == self.model.resume_jobs(batch.jobs)
         else:
             getattr(self.ledger, f"{verb}_batch")(name)
             getattr(self.model, verb)(name)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(index=indexes, verb=st.sampled_from(("pause", "pause", "resume", "prioritize", "retry")), to=own_priorities)
+    def change_job(self, index: int, verb: str, to: int) -> None:
+        job_id, job = sorted(self.model.jobs.items())[index % len(self.model.jobs)]
+        if verb == "retry":
+            assert self.ledger.retry_jobs([job_id]) == self.model.retry([job])
+            return
+        state = self.ledger.prioritize_job(job_id, to) if verb == "prioritize" else self.hold(job_id, verb)
+        if verb == "pause":
+            self.model.pause_job(job)
+        elif verb == "resume":
+            self.model.resume_jobs([job])
+        else:
+            self.model.prioritize_job(job, to)
+        assert state == job.state
+
+    def hold(self, job_id: str, verb: str) -> JobState:
+        return self.ledger.pause_job(job_id) if verb == "pause" else self.ledger.resume_job(job_id)
+
+    @rule(name=names, state=st.sampled_from((JobState.FAILED, JobState.CANCELLED)), code=codes)
+    def retry_some(self, name: str, state: JobState, code: str) -> None:
+        if name in self.model.batches:
+            queued = self.ledger.retry_failed(name, states=[state], code=code)
+            assert queued == self.model.retry(self.model.batches[name].jobs, [state], code)
 
     @rule(name=st.one_of(names, owners), weight=st.integers(1, 3), cap=st.sampled_from((0, 0, 1, 2)))
     def change_shares(self, name: str, weight: int, cap: int) -> None:
@@ -231,8 +260,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.finish(job_id, token)
         else:
             retryable = verb == "fail"
-            state = self.ledger.fail(job_id, token, "bad_output", "all frames are black", retryable=retryable)
-            assert state == self.model.fail(job_id, token, "bad_output", retryable=retryable)
+            state = self.ledger.fail(job_id, token, "odd", "of no known class", retryable=retryable)
+            assert state == self.model.fail(job_id, token, "odd", retryable=retryable)
 
     def finish(self, job_id: str, token: int) -> None:
         result = Result(key=f"{job_id}.mp4", sha256="00", size_bytes=1, latents_sha256="11")
@@ -282,7 +311,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [
                 (view.job_id, view.state, view.priority, (view.error or {}).get("code", ""))
                 for view in self.ledger.jobs(name)
-            ] == [(job.job.job_id, job.state, batch.priority, job.error_code) for job in batch.jobs]
+            ] == [(job.job.job_id, job.state, job.own_priority or batch.priority, job.error_code) for job in batch.jobs]
         assert {(view.name, view.lane, view.state, view.jobs) for view in self.ledger.workers()} == {
             (name, worker.lane, worker.state, tuple(sorted(job.job.job_id for job in self.model.held(name))))
             for name, worker in self.model.workers.items()

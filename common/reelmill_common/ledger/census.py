@@ -8,9 +8,16 @@ from typing import Any
 
 from reelmill_common.jobs import BatchState, JobState
 
-LIVE_STATES = (JobState.QUEUED, JobState.DISPATCHED, JobState.RUNNING, JobState.CANCEL_REQUESTED)
+LIVE_STATES = (
+    JobState.QUEUED,
+    JobState.HELD,
+    JobState.DISPATCHED,
+    JobState.RUNNING,
+    JobState.CANCEL_REQUESTED,
+)
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
-BATCH_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.DONE)
+BATCH_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.DONE, BatchState.SCHEDULED)
+LINE_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.SCHEDULED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +25,8 @@ class Line:
     """The jobs of one lane, priority and kind of batch that have not ended.
 
     Attributes:
-        priority: That of their batches, 0 to 9, 9 most urgent.
-        batch_state: `active` or `paused`.
+        priority: Theirs, or else that of their batches: 0 to 9, 9 most urgent.
+        batch_state: `active`, `paused`, or `scheduled` for one that may not run yet or now.
         counts: Jobs by state.
         oldest_wait_s: Seconds since the oldest of those that are queued was submitted; 0 if none is.
     """
@@ -55,11 +62,11 @@ def census(answer: Any) -> Census:
     )
 
 
-def _line(lane: str, priority: int, paused: int, wait_ms: int, *counts: int) -> Line:
+def _line(lane: str, priority: int, kind: int, wait_ms: int, *counts: int) -> Line:
     return Line(
         lane=lane,
         priority=priority,
-        batch_state=BatchState.PAUSED if paused else BatchState.ACTIVE,
+        batch_state=LINE_STATES[kind],
         counts=dict(zip(LIVE_STATES, counts, strict=True)),
         oldest_wait_s=max(0, wait_ms) / 1000,
     )

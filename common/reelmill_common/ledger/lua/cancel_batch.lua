@@ -1,7 +1,7 @@
 -- lib: move
 -- Cancel some of what is not final in a batch. ARGV: batch, most jobs to touch.
--- Returns {number touched, number that still waits}, or false if there is no such batch. The caller goes on until
--- nothing waits, so that a batch of any size never blocks the server for long.
+-- Returns {number touched, number that still waits or is held}, or false if there is no such batch. The caller goes on
+-- until none is, so that a batch of any size never blocks the server for long.
 local batch, most, touched = ARGV[1], tonumber(ARGV[2]), 0
 local lanes = redis.call('HGET', batch_key(batch), 'lanes')
 if not lanes then return false end
@@ -16,8 +16,13 @@ for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
     end
 end
 for lane in string.gmatch(lanes, '[^,]+') do
-    local ids = redis.call('ZRANGE', waiting_key(batch, lane), 0, math.max(0, most - touched))
-    for _, id in ipairs(ids) do cancel(load_job(id)) end
-    touched = touched + #ids
+    local keys = waiting_keys(batch, lane)
+    keys[#keys + 1] = hold_key(batch, lane)
+    for _, key in ipairs(keys) do
+        local ids = redis.call('ZRANGE', key, 0, math.max(0, most - touched))
+        for _, id in ipairs(ids) do cancel(load_job(id)) end
+        touched = touched + #ids
+    end
 end
-return {touched, tonumber(redis.call('HGET', batch_key(batch), 'q'))}
+local left = redis.call('HMGET', batch_key(batch), 'q', 'h')
+return {touched, left[1] + (left[2] or 0)}

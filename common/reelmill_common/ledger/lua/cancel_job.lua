@@ -3,7 +3,7 @@
 -- Returns the state that it has now, or false if there is no such job.
 local job = load_job(ARGV[1])
 if not job then return false end
-if job.state == 'q' or job.state == 'd' then
+if job.state == 'q' or job.state == 'h' or job.state == 'd' then
     cancel(job)
 elseif job.state == 'r' then
     request_cancel(job)
