@@ -4,6 +4,14 @@ from importlib.util import find_spec
 
 pytest_plugins = [
     name
-    for name in ("fixtures.valkey", "fixtures.s3", "fixtures.model", "fixtures.hub", "fixtures.farm", "fixtures.bench")
+    for name in (
+        "fixtures.valkey",
+        "fixtures.s3",
+        "fixtures.model",
+        "fixtures.hub",
+        "fixtures.farm",
+        "fixtures.bench",
+        "fixtures.prometheus",
+    )
     if find_spec(name)
 ]

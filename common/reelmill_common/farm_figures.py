@@ -128,7 +128,12 @@ def _pace(census: Census, rate: float | None) -> Iterator[Metric]:
     if rate is None:
         return
     yield gauge("reelmill_clips_per_hour", "Clips stored, over the last hour at most.", (), [((), rate)])
-    left = sum(sum(line.counts.values()) for line in census.lines if line.batch_state is BatchState.ACTIVE)
+    left = sum(
+        count
+        for line in census.lines
+        for state, count in line.counts.items()
+        if line.batch_state is BatchState.ACTIVE and state is not JobState.HELD
+    )
     if rate > 0 or not left:
         eta = left * 3600 / rate if left else 0.0
         yield gauge("reelmill_remaining_seconds", "Time for all that may run now, at that pace.", (), [((), eta)])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A container's health check: `health worker`, `health ledger` or `health flower`. Exit status 0 or 1, one line why.
+"""A container's health check: `health worker|ledger|flower|metrics`. Exit status 0 or 1, one line why.
 
 It asks the ledger, not Celery: an answer from every worker over the broker costs more than reading what they report.
 """
@@ -45,7 +45,20 @@ def flower() -> str:
         return answer.read().decode()
 
 
-CHECKS: dict[str, Callable[[], str]] = {"worker": worker, "ledger": ledger, "flower": flower}
+def metrics() -> str:
+    """Raise unless the farm's figures are served, and the ledger answers them."""
+    port = os.environ.get("METRICS_PORT", "9464")
+    token = Settings.from_env(os.environ).metrics_token
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
+    with urllib.request.urlopen(request, timeout=8) as answer:  # noqa: S310 - the URL is ours
+        figures = answer.read().decode()
+    if "\nreelmill_ledger_up 1.0" not in figures:
+        raise RuntimeError("the figures are served, but the ledger does not answer")
+    return f"{figures.count(chr(10))} lines of figures"
+
+
+CHECKS: dict[str, Callable[[], str]] = {"worker": worker, "ledger": ledger, "flower": flower, "metrics": metrics}
 
 
 def main(args: list[str]) -> int:

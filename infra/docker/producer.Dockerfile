@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The image of a host that submits and watches; no torch. Targets:
 #   producer (the last, so the default): `docker run --rm reelmill-producer submit …`
-#   flower: the same with the dashboard
+#   flower: the same with the dashboard, and with what `reelmill metrics` needs
 #
 #   docker build -f infra/docker/producer.Dockerfile -t reelmill-producer .
 #   docker build -f infra/docker/producer.Dockerfile --target flower -t reelmill-flower .
@@ -36,7 +36,7 @@ ENTRYPOINT ["reelmill"]
 FROM base AS flower
 
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=reelmill,source=/wheels,target=/wheels \
-    pip install -c /tmp/constraints.txt "$(echo /wheels/reelmill-*.whl)[flower]"
+    pip install -c /tmp/constraints.txt "$(echo /wheels/reelmill-*.whl)[flower,metrics]"
 COPY infra/flower/flowerconfig.py /etc/reelmill/flowerconfig.py
 USER reelmill
 WORKDIR /var/lib/reelmill

@@ -34,8 +34,9 @@ def test_the_example_filled_in_starts_the_farm_of_each_profile() -> None:
     default = compose("config", "--services", **filled)
     cpu = compose("config", "--services", **filled | {"COMPOSE_PROFILES": "cpu"})
 
-    assert set(default.stdout.split()) == {"redis", "store", "worker", "flower"}, default.stderr
-    assert set(cpu.stdout.split()) == {"redis", "store", "worker-cpu", "flower"}, cpu.stderr
+    always = {"redis", "store", "flower", "metrics", "prometheus", "grafana"}
+    assert set(default.stdout.split()) == {*always, "worker"}, default.stderr
+    assert set(cpu.stdout.split()) == {*always, "worker-cpu"}, cpu.stderr
 
 
 @pytest.mark.parametrize("missing", sorted(SECRETS))
@@ -81,7 +82,7 @@ def test_nothing_is_published_beyond_this_host(composition: Composition) -> None
     published = {name: service.get("ports", []) for name, service in composition["services"].items()}
 
     assert {port["host_ip"] for ports in published.values() for port in ports} == {"127.0.0.1"}
-    assert {name for name, ports in published.items() if ports} == {"redis", "store", "flower"}
+    assert {name for name, ports in published.items() if ports} == {"redis", "store", "flower", "grafana"}
 
 
 def test_what_holds_no_keys_cannot_reach_the_store(composition: Composition) -> None:
@@ -95,7 +96,13 @@ def test_every_volume_is_used_and_no_used_one_is_forgotten(composition: Composit
 
     declared = set(yaml.safe_load(TEXT)["volumes"])  # Compose itself leaves out those that nobody uses
     assert {mount["source"] for mount in mounts if mount["type"] == "volume"} == declared
-    assert {mount["target"] for mount in mounts if mount["type"] == "bind"} == {"/etc/reelmill", "/prompts"}
+    assert {mount["target"] for mount in mounts if mount["type"] == "bind"} == {
+        "/etc/reelmill",
+        "/prompts",
+        "/etc/prometheus",
+        "/etc/grafana/provisioning",
+        "/etc/reelmill/dashboards",
+    }
     for mount in mounts:
         if mount["type"] == "bind":
             assert mount["read_only"]
@@ -122,10 +129,10 @@ def test_every_setting_that_a_container_gets_is_one_that_reelmill_knows(composit
     read = {
         name: Settings.from_env(service["environment"])
         for name, service in composition["services"].items()
-        if any(variable.startswith(PREFIX) for variable in service["environment"])
+        if any(variable.startswith(PREFIX) for variable in service.get("environment", {}))
     }
 
-    assert set(read) == {"worker", "worker-cpu", "flower", "producer"}
+    assert set(read) == {"worker", "worker-cpu", "flower", "metrics", "producer"}
     assert {settings.redis_url for settings in read.values()} == {"redis://:redis-test-password@redis:6379/0"}
     for name in ("worker", "worker-cpu", "producer"):
         assert read[name].store_url == "s3://clips"

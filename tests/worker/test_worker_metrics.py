@@ -8,7 +8,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
 from reelmill_common.exposition import Endpoint, registry
@@ -224,38 +224,6 @@ def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(scene: Scene, 
     assert found["reelmill_worker_state{state=ready}"] == 1
 
 
-class NvmlError(Exception):
-    """What NVML answers when a card lacks something."""
-
-
-def nvml(**changes: Any) -> Any:
-    """Return what answers like the module `pynvml` for one card; units as in nvml.h."""
-
-    def handle(uuid: str) -> str:
-        if uuid != "GPU-1":
-            raise NvmlError("Not Found")
-        return "card"
-
-    known = {
-        "NVMLError": NvmlError,
-        "NVML_TEMPERATURE_GPU": 0,
-        "nvmlInit": lambda: None,
-        "nvmlDeviceGetHandleByUUID": handle,
-        "nvmlDeviceGetMemoryInfo": lambda _card: SimpleNamespace(used=3 * 2**30, total=80 * 2**30),
-        "nvmlDeviceGetUtilizationRates": lambda _card: SimpleNamespace(gpu=97),
-        "nvmlDeviceGetPowerUsage": lambda _card: 651_250,
-        "nvmlDeviceGetTotalEnergyConsumption": lambda _card: 12_500,
-        "nvmlDeviceGetTemperature": lambda _card, _sensor: 71,
-        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda _card: 0x4 | 0x1,
-        "nvmlClocksThrottleReasonSwPowerCap": 0x4,
-        "nvmlClocksThrottleReasonHwSlowdown": 0x8,
-        "nvmlClocksThrottleReasonSwThermalSlowdown": 0x20,
-        "nvmlClocksThrottleReasonHwThermalSlowdown": 0x40,
-        "nvmlClocksThrottleReasonHwPowerBrakeSlowdown": 0x80,
-    }
-    return SimpleNamespace(**known | changes)
-
-
 def gpu_samples(sensors: GpuSensors) -> dict[str, float]:
     class Card:
         def describe(self) -> list[Any]:
@@ -268,7 +236,7 @@ def gpu_samples(sensors: GpuSensors) -> dict[str, float]:
 
 
 def test_a_cards_sensors_are_told_in_base_units() -> None:
-    found = gpu_samples(GpuSensors("GPU-1", nvml()))
+    found = gpu_samples(GpuSensors(UUID, nvml()))
 
     assert found == {
         "reelmill_gpu_memory_used_bytes": 3 * 2**30,
@@ -289,7 +257,7 @@ def test_a_figure_that_a_card_lacks_is_left_out_and_the_others_are_there() -> No
     def lacks(_card: str) -> int:
         raise NvmlError("Not Supported")
 
-    found = gpu_samples(GpuSensors("GPU-1", nvml(nvmlDeviceGetTotalEnergyConsumption=lacks)))
+    found = gpu_samples(GpuSensors(UUID, nvml(nvmlDeviceGetTotalEnergyConsumption=lacks)))
 
     assert "reelmill_gpu_energy_joules_total" not in found
     assert found["reelmill_gpu_power_watts"] == 651.25
