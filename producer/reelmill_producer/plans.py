@@ -124,6 +124,7 @@ class _Course:
     def play(self, by: datetime | None) -> None:
         self.left = {(load.batch, lane): float(n) for load in self.loads.batches for lane, n in load.left.items() if n}
         now, end = self.loads.now, self.loads.now + HORIZON
+        held = {load.batch for load in self.loads.batches if load.held}
         for _ in range(_STEPS_MOST):
             if by is not None and now >= by and not self.left_by:
                 self.left_by = self._left_by_batch()
@@ -134,7 +135,7 @@ class _Course:
             self._work(rates, (following - now).total_seconds())
             now = following
             left = self._left_by_batch()
-            self.finished |= {batch: now for batch in left if not left[batch] and batch not in self.finished}
+            self.finished |= {name: now for name in left if not (left[name] or name in held or name in self.finished)}
         if by is not None and not self.left_by:
             self.left_by = self._left_by_batch()
 
@@ -208,9 +209,9 @@ def _forecast(load: Load, course: _Course, lanes: Sequence[LanePace], by: dateti
     return Forecast(
         batch=load.batch,
         priority=load.priority,
-        remaining=sum(load.left.values()),
+        remaining=sum(load.left.values()) + load.held,
         finish_at=finish,
-        left=0 if by is None else math.ceil(round(course.left_by.get(load.batch, 0.0), 2)),
+        left=0 if by is None else math.ceil(round(course.left_by.get(load.batch, 0.0), 2)) + load.held,
         why="" if finish is not None else _why(load, course, lanes),
     )
 
@@ -218,6 +219,8 @@ def _forecast(load: Load, course: _Course, lanes: Sequence[LanePace], by: dateti
 def _why(load: Load, course: _Course, lanes: Sequence[LanePace]) -> str:
     if load.paused:
         return "it is paused"
+    if load.held:
+        return f"{load.held:,} of its jobs are held"
     for lane in lanes:
         if load.left.get(lane.lane) and not lane.workers:
             return f"no worker is ready for {lane.lane}"

@@ -212,6 +212,27 @@ def test_a_worker_that_is_started_anew_without_a_window_works_at_any_time(ledger
     begin(ledger)
 
 
+# -- loads -------------------------------------------------------------------------------------------------------
+
+
+def test_loads_say_what_is_left_and_who_is_there(ledger: Ledger) -> None:
+    start_worker(ledger)
+    submit(ledger, "night", 4, priority=7, weight=2, cap=3)
+    ids = submit(ledger, "day", 3)
+    begin(ledger)
+    ledger.prioritize_job(ids[0], 9)
+    ledger.pause_job(ids[1])
+    ledger.set_window("day", spec := window(ledger, -3600, 3600))
+    Ticker(worker=WORKER, window=spec).round(ledger)
+
+    loads = ledger.loads()
+
+    night, day = loads.batches
+    assert (night.batch, night.priority, night.weight, night.cap, night.left) == ("night", 7, 2, 3, {LANE: 4})
+    assert (day.window, day.shut, day.held, day.left) == (spec, False, 1, {LANE: 2})
+    assert [(hand.lane, hand.live, hand.window) for hand in loads.hands] == [(LANE, True, spec)]
+
+
 # -- schedules ---------------------------------------------------------------------------------------------------
 
 

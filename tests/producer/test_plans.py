@@ -40,7 +40,7 @@ def paces() -> Paces:
 
 def load(batch: str, clips: int, **changes: Any) -> Load:
     values = {"priority": 5, "weight": 1, "cap": 0, "paused": False, "shut": False, "window": "", "start": None}
-    return Load(**{"batch": batch, "after": (), "left": {"tiny": clips}, **values, **changes})
+    return Load(**{"batch": batch, "after": (), "held": 0, "left": {"tiny": clips}, **values, **changes})
 
 
 def plan(*loads: Load, workers: int = 1, window: str = "", by: datetime | None = None) -> Any:
@@ -99,6 +99,7 @@ def test_what_will_not_be_done_by_a_time_is_counted() -> None:
     ("changes", "why"),
     [
         pytest.param({"paused": True}, "it is paused", id="paused"),
+        pytest.param({"held": 2}, "2 of its jobs are held", id="held"),
         pytest.param({"left": {"fastwan-qad-fp8": 5}}, "no worker is ready for fastwan-qad-fp8", id="no worker"),
         pytest.param({"after": ("z",)}, "it waits for z, whose end is not known", id="waits for ever"),
         pytest.param({"left": {"tiny": 1_000_000}}, "it is not done within 60 days", id="too much"),

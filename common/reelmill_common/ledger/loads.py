@@ -23,7 +23,8 @@ class Load:
         shut: Whether its window is shut, or has no room for a clip any more.
         start: Nothing of it starts before; None: at once.
         after: Batches that must have ended first.
-        left: Jobs by lane that have not ended.
+        held: Jobs that somebody holds back.
+        left: Jobs by lane that have not ended and are not held.
     """
 
     batch: str
@@ -35,6 +36,7 @@ class Load:
     window: str
     start: datetime | None
     after: tuple[str, ...]
+    held: int
     left: Mapping[str, int]
 
 
@@ -75,7 +77,7 @@ def loads(answer: Sequence[Any]) -> Loads:
 
 
 def _load(answer: Sequence[Any]) -> Load:
-    batch, priority, weight, cap, paused, shut, window, start, after, left = answer
+    batch, priority, weight, cap, paused, shut, window, start, after, held, left = answer
     return Load(
         batch=batch,
         priority=int(priority),
@@ -86,5 +88,6 @@ def _load(answer: Sequence[Any]) -> Load:
         window=window,
         start=moment_of(float(start)) if start else None,
         after=tuple(name for name in after.split(",") if name),
+        held=int(held),
         left=dict(zip(left[::2], left[1::2], strict=True)),
     )
