@@ -17,6 +17,10 @@ VISIBILITY_TIMEOUT_S = 3600
 reaper long before, and a redelivered one dies at claim. So this is long, to spare the broker, and equal in all
 processes, since the smallest value on a broker wins (celery#5935)."""
 
+PRIORITIES = range(10)
+SEPARATOR = ":"
+"""Between a queue and its priority in the names of the broker's lists."""
+
 RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
 """How a message that could not be published is tried again, in seconds."""
 
@@ -61,14 +65,14 @@ def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "queue_order_strategy": "priority",
-            "priority_steps": list(range(10)),
-            "sep": ":",
+            "priority_steps": list(PRIORITIES),
+            "sep": SEPARATOR,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
             "socket_timeout": 60.0,
             "health_check_interval": 25,
-            "global_keyprefix": f"reelmill:{settings.farm}:celery:",
+            "global_keyprefix": _keyprefix(settings.farm),
         },
     )
     return app
@@ -105,3 +109,18 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
 def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
     """Let the ledger decide what a lane runs next and send it to the broker; return how many jobs were sent."""
     return send(app, settings.farm, ledger.pump(lane, depth=settings.dispatch_depth))
+
+
+def lists(settings: Settings, lane: str) -> list[str]:
+    """Return the Redis keys of a lane's lists of messages, one for each priority, as kombu names them."""
+    queue = _keyprefix(settings.farm) + queue_name(settings.farm, lane)
+    return [f"{queue}{SEPARATOR}{priority}" if priority else queue for priority in PRIORITIES]
+
+
+def reconcile(ledger: Ledger, settings: Settings, lane: str) -> int:
+    """Take back jobs of a lane whose message the broker has lost; return how many."""
+    return ledger.reconcile(lane, queues=lists(settings, lane), unacked=f"{_keyprefix(settings.farm)}unacked")
+
+
+def _keyprefix(farm: str) -> str:
+    return f"reelmill:{farm}:celery:"

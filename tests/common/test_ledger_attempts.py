@@ -189,12 +189,12 @@ def test_a_job_fails_when_its_attempts_are_used_up(ledger: Ledger) -> None:
     states = []
     for _ in range(3):
         claimed = begin(ledger)
-        states.append(ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=True))
+        states.append(ledger.fail(claimed.job_id, claimed.token, "worker_bug", "black", retryable=True))
 
     assert states == [JobState.QUEUED, JobState.QUEUED, JobState.FAILED]
     assert ledger.pump(LANE) == []
     view = ledger.job(claimed.job_id)
-    assert (view.attempts, view.error) == (3, {"code": "bad_output", "message": "black"})
+    assert (view.attempts, view.error) == (3, {"code": "worker_bug", "message": "black"})
 
 
 def test_lost_workers_use_up_attempts_too(ledger: Ledger) -> None:
@@ -256,7 +256,7 @@ def test_failed_and_cancelled_jobs_can_be_retried_with_fresh_attempts(ledger: Le
     for _ in range(3):
         again = begin(ledger)
         tokens.append(again.token)
-        ledger.fail(again.job_id, again.token, "bad_output", "black", retryable=True)
+        ledger.fail(again.job_id, again.token, "worker_bug", "black", retryable=True)
     assert tokens == [2, 3, 4]
     assert ledger.job(ids[0]).state is JobState.FAILED
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
+
 from reelmill_common.errors import InvalidJob
+from reelmill_common.faults import RULES_JSON
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import views
 from reelmill_common.ledger.records import Claimed, Orders, Refused, Result
@@ -12,13 +15,17 @@ from reelmill_common.ledger.side import Side, kept
 class Attempts(Side):
     """The worker's side of a job."""
 
-    def claim(self, job_id: str, generation: int, worker: str, *, lease_s: float) -> Claimed | Refused:
+    def claim(self, job_id: str, generation: int, worker: str, *, lease_s: float, word: str = "") -> Claimed | Refused:
         """Accept a message: count the attempt and grant a lease with a fencing token, or say why not.
 
         A job that an unfit worker asks for goes back in line, since its message is used up. One whose spec this
-        version cannot read (a newer producer wrote it) fails at once, and the answer is `UNKNOWN`.
+        version cannot read (a newer producer wrote it) fails at once, and the answer is `UNKNOWN`. One that failed on
+        this worker a minute ago or less is left to others, if there are any. `word` ties repeated calls together: the
+        same worker with the same word gets the same lease again, so an answer that was lost costs nothing.
         """
-        answer = self._server.run("claim", job_id, generation, worker, lease_s)
+        # redis-py sends a command again when the connection broke, and the first may have arrived: the same word in
+        # both makes them one claim.
+        answer = self._server.run("claim", job_id, generation, worker, lease_s, word or token_hex(8))
         if isinstance(answer, str):
             return Refused(answer)
         batch, row, token, spec, *sent_ms = answer
@@ -48,11 +55,13 @@ class Attempts(Side):
     def fail(self, job_id: str, token: int, code: str, message: str, *, retryable: bool) -> JobState | None:
         """Report a failed attempt: queued again while attempts are left and it is retryable, else failed.
 
+        `faults.RULES` says how often a code is tried again, whether it counts, and when it speaks against the worker.
+
         A job that was asked to stop becomes cancelled instead. Returns the new state, or None if the attempt had
         lost its lease (nothing is changed then).
         """
         flag = "1" if retryable else "0"
-        letter = self._server.run("fail", job_id, token, code, kept(message), flag, self._max_attempts)
+        letter = self._server.run("fail", job_id, token, code, kept(message), flag, self._max_attempts, RULES_JSON)
         return None if letter is None else views.STATES[letter]
 
     def cancelled(self, job_id: str, token: int) -> bool:

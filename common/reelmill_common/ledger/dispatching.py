@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from reelmill_common.jobs import RenderSpec
 from reelmill_common.faults import RULES_JSON
+from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.side import TOUCH_MOST, Side
@@ -13,6 +15,12 @@ from reelmill_common.ledger.side import TOUCH_MOST, Side
 VANISHED_S = 60.0
 """Seconds after which the message of a dispatched job is taken for lost, and another is sent."""
 
+MISSED_S = 3.0
+"""Seconds after which a sent and unclaimed job's message is looked for in the broker. Being wrong costs one message."""
+LOOK_APART_S = 2.0
+"""Seconds between two such looks of the whole farm."""
+
+_LOOK_MOST = 1000
 _PUMP_MOST = 16  # jobs chosen by one script: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
 
@@ -58,3 +66,37 @@ class Dispatching(Side):
             if touched < TOUCH_MOST:
                 break
         return total
+
+    def reconcile(self, lane: str, *, queues: Sequence[str], unacked: str) -> int:
+        """Take back dispatched jobs whose message is not in the broker; return how many.
+
+        A message that a worker has fetched counts as there, unless a worker of the lane was lost since it was sent:
+        then nobody knows whose it was. Should it turn up after all it dies at claim.
+
+        Args:
+            lane: Whose jobs.
+            queues: Keys of the lists of messages.
+            unacked: Key of the hash of messages that workers have fetched.
+        """
+        answer = self._server.run("adrift", lane, MISSED_S, LOOK_APART_S, _LOOK_MOST)
+        if len(answer) < 2:
+            return 0
+        lost_ms, jobs = int(answer[0]), answer[1:]
+        *lists, fetched = self._server.read([*(("LRANGE", key, 0, -1) for key in queues), ("HVALS", unacked)])
+        waiting = {task_id(json.loads(message)) for messages in lists for message in messages}
+        held = {task_id(json.loads(message)[0]) for message in fetched}
+        gone: list[str | int] = []
+        for job_id, generation, sent_ms in jobs:
+            name = f"{job_id}.{generation}"
+            if name not in waiting and (name not in held or int(sent_ms) <= lost_ms):
+                gone += [job_id, generation]
+        return int(self._server.run("vanish", *gone)) if gone else 0
+
+    def messages(self, queues: Sequence[str]) -> int:
+        """Return how many messages wait in the broker's lists."""
+        return sum(self._server.read([("LLEN", key) for key in queues]))
+
+
+def task_id(message: Mapping[str, Any]) -> str:
+    """Return the task id that a message in the broker carries: job and generation, see `broker.send`."""
+    return str(message["headers"].get("id", ""))

@@ -49,7 +49,7 @@ class Claimed:
     row: str
     token: int
     spec: RenderSpec
-    sent_s: float = 0.0
+    sent_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ class Refused(StrEnum):
     HELD = "held"
     UNFIT = "unfit"
     CLOSING = "closing"
+    AVOIDED = "avoided"
 
 
 class Orders(StrEnum):
@@ -243,6 +244,7 @@ class WorkerView:
         reason: Why it is quarantined; empty otherwise.
         jobs: Ids of the jobs under its leases.
         seen_s: Seconds since its last beat.
+        may_return: Its quarantine is for failed jobs, so it may be lifted by time: its parent waits for that.
     """
 
     name: str
@@ -252,6 +254,7 @@ class WorkerView:
     reason: str
     jobs: tuple[str, ...]
     seen_s: float
+    may_return: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

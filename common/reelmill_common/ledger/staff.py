@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from reelmill_common.faults import RULES_JSON
 from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import WorkerView
 from reelmill_common.ledger.side import Side, kept
+
+Ended = Literal["", "died", "stalled"]
+"""How a rendering process ended: by itself, or killed because it made no progress. Empty: nobody knows."""
 
 
 class Staff(Side):
     """What workers say about themselves, and what is said about them."""
 
-    def register(self, worker: str, lane: str, info: Mapping[str, Any]) -> None:
+    def register(self, worker: str, lane: str, info: Mapping[str, Any], *, ended: Ended = "") -> None:
         """Enter a worker as `starting`; jobs leased to an earlier life of the same name are taken back at once.
 
-        A worker under quarantine stays so: `beat` tells.
+        A worker under quarantine stays so: `beat` tells. `ended` is how the rendering process before this one went,
+        if there was one: a job that has killed two workers' processes is not tried a third time.
         """
-        self._server.run("register", worker, lane, json.dumps(dict(info)), self._max_attempts)
+        self._server.run("register", worker, lane, json.dumps(dict(info)), self._max_attempts, RULES_JSON, ended)
 
     def ready(self, worker: str, info: Mapping[str, Any]) -> None:
         """Mark a worker `ready`: it counts for pump and may claim. Does not lift a quarantine, nor end a drain.
@@ -57,9 +62,16 @@ class Staff(Side):
         """Remove a worker that ended in order; whatever it still leased is given back without counting."""
         self._server.run("retire", worker)
 
-    def beat(self, worker: str) -> WorkerView | None:
-        """Say that a worker's parent lives; return how the ledger sees it, or None if it is not registered."""
-        self._server.run("beat", worker)
+    def beat(self, worker: str, *, forgive_after_s: float = 0.0) -> WorkerView | None:
+        """Say that a worker's parent lives; return how the ledger sees it, or None if it is not registered.
+
+        A quarantine for failed jobs that is older than `forgive_after_s` is lifted (0: never), as by `forgive`.
+        """
+        self._server.run("beat", worker, forgive_after_s)
         return next(
             (views.worker_view(answer, live_s=side.LIVE_S) for answer in self._server.run("workers", worker)), None
         )
+
+    def stalled(self, worker: str, what: str, action: str) -> None:
+        """Put on record that a worker stopped fetching or making progress, and what was done about it."""
+        self._server.run("stalled", worker, what, action)

@@ -95,7 +95,7 @@ def owner_view(name: str, owner: Mapping[str, str]) -> OwnerView:
 
 def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
     """Build one worker from `workers.lua`'s answer. One that is silent for `live_s` seconds is dead."""
-    name, lane, state, info, reason, silent_ms, jobs = answer
+    name, lane, state, info, reason, silent_ms, jobs, may_return = answer
     state = WorkerState(state)
     if silent_ms >= live_s * 1000 and state in _MAY_DIE:
         state = WorkerState.DEAD
@@ -107,6 +107,7 @@ def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
         reason=reason,
         jobs=tuple(sorted(jobs)),
         seen_s=silent_ms / 1000,
+        may_return=may_return == "1",
     )
 
 

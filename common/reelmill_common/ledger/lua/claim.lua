@@ -1,9 +1,29 @@
 -- lib: move pace windows worker
 -- Accept a message: count the attempt and grant a lease.
--- ARGV: id, generation, worker, lease in seconds. Returns {batch, row, token, spec,
+-- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions or ''.
+-- Returns {batch, row, token, spec,
 -- milliseconds since it was sent}, or why not.
+
+local AVOID_MS = 60000
+
+-- Whether a job is better left to the other workers, since it failed on this one a short while ago.
+local function is_avoided(job, worker)
+    local v = redis.call('HMGET', faults_key(job.id), 'on', 'at')
+    if not v[1] or not v[2] or now - v[2] > AVOID_MS then return false end
+    if not string.find(v[1], ',' .. worker .. ',', 1, true) then return false end
+    return redis.call('ZCOUNT', live_key(job.lane), '(' .. (now - 10000), '+inf') > 1
+end
+
 local job = load_job(ARGV[1])
 if not job then return 'unknown' end
+if job.state == 'r' and ARGV[5] ~= '' and job.worker == ARGV[3] then -- the answer was lost on the way: say it again
+    local v = redis.call('HMGET', worker_key(ARGV[3]), 'asked', 'waited')
+    if v[1] == job.id .. ' ' .. ARGV[5] then
+        redis.call('ZADD', LEASES, now + ARGV[4] * 1000, job.id)
+        return {job.batch, redis.call('HGET', job_key(job.id), 'r'), job.attempts, redis.call('GET', spec_key(job.id)),
+            tonumber(v[2])}
+    end
+end
 local policy = redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'closes', 'expires')
 if job.state == 'q' and (policy[1] == '1' or policy[2] == '1') then return 'held' end
 if job.generation ~= tonumber(ARGV[2]) then return 'stale' end
@@ -17,6 +37,10 @@ local worker = redis.call('HMGET', worker_key(ARGV[3]), 'state', 'lane', 'until'
 if worker[1] ~= 'ready' or worker[2] ~= job.lane then
     requeue(job, 'worker_unfit') -- its message is used up: let pump send another at once
     return 'unfit'
+end
+if job.attempts > 0 and is_avoided(job, ARGV[3]) then
+    requeue(job, 'avoided')
+    return 'avoided'
 end
 local closes, rests = tonumber(policy[3] or nil), tonumber(worker[3] or nil)
 if closes or rests then -- a clip that would end outside of a window does not start
@@ -34,5 +58,6 @@ end
 local sent = redis.call('ZSCORE', SENT, job.id)
 job.worker, job.lease, job.attempts = ARGV[3], now + ARGV[4] * 1000, job.attempts + 1
 move(job, 'r', {'a', job.attempts, 'w', job.worker, 't1', now}, 'job.claimed', 'attempt', job.attempts)
+redis.call('HSET', worker_key(job.worker), 'asked', job.id .. ' ' .. ARGV[5], 'waited', now - sent)
 local row, spec = redis.call('HGET', job_key(job.id), 'r'), redis.call('GET', spec_key(job.id))
 return {job.batch, row, job.attempts, spec, now - sent}

@@ -10,6 +10,7 @@ if not job then
     return again and 1 or 0
 end
 redis.call('SET', result_key(job.id), ARGV[4])
+redis.call('DEL', streak_key(job.worker), faults_key(job.id)) -- a clip clears both of suspicion
 measure(job)
 move(job, 's', {}, 'job.finished', 'key', ARGV[3])
 return 1

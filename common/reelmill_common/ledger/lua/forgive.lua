@@ -3,8 +3,5 @@
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
 if not v[1] then return 0 end
-if v[2] == 'quarantined' then
-    set_worker(worker, v[1], 'starting', 'reason', '')
-    tell('worker.forgiven', '', '', worker)
-end
+if v[2] == 'quarantined' then forgive(worker, v[1]) end
 return 1

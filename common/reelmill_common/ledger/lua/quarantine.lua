@@ -3,6 +3,5 @@
 local worker = ARGV[1]
 local lane = redis.call('HGET', worker_key(worker), 'lane')
 if not lane then return 0 end
-set_worker(worker, lane, 'quarantined', 'reason', ARGV[2])
-tell('worker.quarantined', '', '', worker, 'reason', ARGV[2])
+quarantine(worker, lane, ARGV[2], '')
 return 1

@@ -1,12 +1,19 @@
--- lib: move ending worker
+-- lib: move worker ending
 -- Enter a worker as starting. Jobs leased to an earlier life of the name are taken back at once: that life is over.
--- A quarantined worker stays quarantined. ARGV: worker, lane, info, most attempts.
-local worker, lane = ARGV[1], ARGV[2]
-for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do
-    worker_lost(load_job(id), 'was started anew', tonumber(ARGV[4]))
-end
+-- A quarantined worker stays quarantined. ARGV: worker, lane, info, most attempts, rules, how the process before it
+-- ended: `died`, `stalled`, or '' if that is not known.
+local worker, lane, ended = ARGV[1], ARGV[2], ARGV[6]
+local limits = {most = tonumber(ARGV[4]), rules = ARGV[5], died = ended ~= ''}
+local code, why = 'worker_lost', 'was started anew'
+if ended == 'died' then why = 'lost its process' end
+if ended == 'stalled' then code, why = 'stalled', 'made no progress' end
 local before = redis.call('HMGET', worker_key(worker), 'lane', 'state')
-if before[1] then redis.call('ZREM', live_key(before[1]), worker) end
+for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do worker_lost(load_job(id), code, why, limits) end
+if before[1] then
+    before[2] = redis.call('HGET', worker_key(worker), 'state') -- it may just have been quarantined
+    redis.call('ZREM', live_key(before[1]), worker)
+    redis.call('HSET', lane_key(before[1]), 'lost', now)
+end
 redis.call('SADD', WORKERS, worker)
 redis.call('ZADD', BEATS, now, worker)
 redis.call('HSET', worker_key(worker), 'info', ARGV[3], 'seen', now)

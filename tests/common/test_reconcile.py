@@ -1,0 +1,94 @@
+"""A message that the broker lost is missed within seconds, and one that is there is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from celery import Celery
+
+from common.ledger_scene import LANE, WORKER, start_worker, submit
+from reelmill_common import broker
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import Ledger, dispatching
+from reelmill_common.settings import Settings
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Celery]:
+    app = broker.make_app(settings)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for each message at once, and as often as asked."""
+    monkeypatch.setattr(dispatching, "MISSED_S", 0.0)
+    monkeypatch.setattr(dispatching, "LOOK_APART_S", 0.001)
+
+
+def send(ledger: Ledger, app: Celery, settings: Settings, count: int) -> list[str]:
+    ids = submit(ledger, "night", count)
+    start_worker(ledger)
+    assert broker.pump(ledger, app, settings, LANE) == count
+    return ids
+
+
+def fetch(settings: Settings, client: redis.Redis) -> None:
+    """Move a message to where those are that a worker has fetched, as kombu does it."""
+    queues, unacked = broker.lists(settings, LANE), f"reelmill:{settings.farm}:celery:unacked"
+    message = next(text for key in queues if (text := client.rpop(key)))
+    client.hset(unacked, "tag", f'[{message}, "", ""]')
+
+
+def test_messages_that_are_in_their_queue_are_left_alone(ledger: Ledger, app: Celery, settings: Settings) -> None:
+    ids = send(ledger, app, settings, 2)
+
+    assert broker.reconcile(ledger, settings, LANE) == 0
+    assert {ledger.job(job_id).state for job_id in ids} == {JobState.DISPATCHED}
+
+
+def test_a_message_that_is_nowhere_is_sent_again(
+    ledger: Ledger, app: Celery, settings: Settings, client: redis.Redis
+) -> None:
+    ids = send(ledger, app, settings, 2)
+    client.delete(*broker.lists(settings, LANE))
+
+    assert broker.reconcile(ledger, settings, LANE) == 2
+
+    assert broker.pump(ledger, app, settings, LANE) == 2
+    assert [ledger.job(job_id).generation for job_id in ids] == [2, 2]
+    assert ledger.messages(broker.lists(settings, LANE)) == 2
+
+
+def test_a_message_that_a_worker_has_fetched_is_left_alone_until_a_worker_is_lost(
+    ledger: Ledger, app: Celery, settings: Settings, client: redis.Redis
+) -> None:
+    (job_id,) = send(ledger, app, settings, 1)
+    fetch(settings, client)
+    assert broker.reconcile(ledger, settings, LANE) == 0
+
+    ledger.register(WORKER, LANE, {})
+    looked = broker.reconcile(ledger, settings, LANE)
+
+    assert looked == 1
+    assert ledger.job(job_id).state is JobState.QUEUED
+
+
+def test_the_farm_looks_once_in_a_while_not_once_a_worker(
+    ledger: Ledger, app: Celery, settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(ledger, app, settings, 2)
+    monkeypatch.setattr(dispatching, "LOOK_APART_S", 600.0)
+    broker.reconcile(ledger, settings, LANE)
+    client.delete(*broker.lists(settings, LANE))
+
+    assert broker.reconcile(ledger, settings, LANE) == 0
