@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +12,7 @@ import structlog
 
 from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import BatchView, Event, JobView, Ledger, Submitted, WorkerView
+from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
 from reelmill_common.nights.ticker import Ticker
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
@@ -22,34 +20,17 @@ from reelmill_common.storage import ClipStore, open_store
 from reelmill_producer import state_file
 from reelmill_producer.clips import Clip, clip_of
 from reelmill_producer.prompt_files import job_of_row
+from reelmill_producer.steering import ROUND_S, Steering
 
 if TYPE_CHECKING:
     from celery import Celery
 
-ROUND_S = 1.0
-"""Seconds after which a watch looks at the batch again although nothing was reported."""
-CANCEL_WAIT_S = 60.0
-
 _PAGE = 1000
-_JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelReport:
-    """What a cancel has done so far.
-
-    Attributes:
-        touched: Jobs that were not final when it began.
-        unconfirmed: Of those, jobs that still run: their workers have not said yet that they stopped.
-    """
-
-    touched: int
-    unconfirmed: int
-
-
-class Reelmill:
+class Reelmill(Steering):
     """A farm. Use as a context manager, or `close` it; safe to use from several threads.
 
         with Reelmill.from_env() as farm:
@@ -155,7 +136,7 @@ class Reelmill:
         Raises:
             JobConflict: Jobs are there with another spec; nothing was submitted.
         """
-        if self._known(batch.name):  # a new batch cannot hold another spec, and the second look is as dear as a submit
+        if self.has_batch(batch.name):  # a new one cannot hold another spec, and the second look is as dear as a submit
             self._refuse_conflicts(jobs)
         lanes: set[str] = set()
         submitted = self.ledger.submit(batch, _noting_lanes(jobs, lanes))
@@ -169,7 +150,8 @@ class Reelmill:
         key, spec = job_of_row({"profile": self.profile, **values})
         return RenderJob(batch=batch, row=key, spec=spec)
 
-    def _known(self, batch: str) -> bool:
+    def has_batch(self, batch: str) -> bool:
+        """Whether there is a batch of that name."""
         try:
             self.ledger.batch(batch)
         except NotFound:
@@ -225,10 +207,6 @@ class Reelmill:
     def workers(self) -> list[WorkerView]:
         """Return all workers, by name."""
         return self.ledger.workers()
-
-    def status(self, target: str) -> BatchView | JobView:
-        """Return the batch of a name, or the job of an id. Raises `NotFound`."""
-        return self.job(target) if is_job_id(target) else self.batch(target)
 
     def watch(self, batch: str, *, after: str = "") -> Iterator[Event]:
         """Yield a batch's events until nothing of it remains to be done.
@@ -293,45 +271,17 @@ class Reelmill:
 
     # -- steering ------------------------------------------------------------------------------------------------
 
-    def cancel(self, target: str, *, timeout_s: float = CANCEL_WAIT_S) -> CancelReport:
-        """Cancel a batch or a job, and wait until the workers concerned have confirmed it, or the time is over.
+    def set_policy(self, batch: str, change: PolicyChange) -> None:
+        """Change some of a batch's policy; acts on the next clip that starts.
 
         Raises:
-            NotFound: No such batch or job.
+            NotFound: No such batch, or one that it should wait for is not there.
+            InvalidJob: A value is out of range, or batches would wait for each other.
         """
-        deadline = time.monotonic() + timeout_s
-        if is_job_id(target):
-            before = self.job(target).state
-            self.ledger.cancel_job(target)
-            touched = int(not before.is_final)
-        else:
-            touched = self.ledger.cancel_batch(target)
-        while (unconfirmed := self._unconfirmed(target)) and (left := deadline - time.monotonic()) > 0:
-            self.ledger.events(block_s=min(left, ROUND_S))
-        return CancelReport(touched=touched, unconfirmed=unconfirmed)
-
-    def _unconfirmed(self, target: str) -> int:
-        if is_job_id(target):
-            return int(self.job(target).state is JobState.CANCEL_REQUESTED)
-        return self.batch(target).counts.get(JobState.CANCEL_REQUESTED, 0)
-
-    def pause(self, batch: str) -> None:
-        """Start nothing more of a batch; running clips are finished. Raises `NotFound`."""
-        self.ledger.pause_batch(batch)
-
-    def resume(self, batch: str) -> None:
-        """Undo `pause`. Raises `NotFound`."""
-        self.ledger.resume_batch(batch)
-        self._pump(PROFILES)
-
-    def prioritize(self, batch: str, priority: int) -> None:
-        """Change what waits of a batch to a priority of 0 to 9, 9 most urgent; acts on the next clip.
-
-        Raises:
-            NotFound: No such batch.
-            InvalidJob: The priority is out of range.
-        """
-        self.ledger.prioritize_batch(batch, priority)
+        view = self.batch(batch)
+        self.ledger.set_policy(view, change)
+        if change.priority is not None and change.priority != view.priority:
+            self.ledger.prioritize_batch(batch, change.priority)
         self._pump(PROFILES)
 
     def set_window(self, batch: str, window: str) -> None:
@@ -359,17 +309,6 @@ class Reelmill:
             raise InvalidJob(f"schedule {name!r} could not be submitted: {error}")
         self._pump(PROFILES)
         return batch
-
-    def retry(self, batch: str) -> int:
-        """Queue a batch's failed and cancelled jobs again; return how many. Raises `NotFound`."""
-        count = self.ledger.retry_failed(batch)
-        self._pump(PROFILES)
-        return count
-
-
-def is_job_id(text: str) -> bool:
-    """Whether a text is a job's id rather than a batch's name."""
-    return _JOB_ID.fullmatch(text) is not None
 
 
 def _batch(batch: Batch | str) -> Batch:

@@ -121,3 +121,92 @@ def test_prioritize_changes_the_batch(cli: Cli, night: str, ledger: Ledger) -> N
 
 def test_a_priority_out_of_range_is_a_usage_error(cli: Cli, night: str) -> None:
     assert cli("prioritize", night, "10").status == 2
+
+
+def test_several_targets_are_cancelled_at_once(cli: Cli, night: str, ledger: Ledger) -> None:
+    first, second, _ = ledger.jobs(night)
+
+    ran = cli("cancel", first.job_id, second.job_id)
+
+    assert ran.out == f"{first.job_id} cancelled\n{second.job_id} cancelled\n"
+    assert ledger.batch(night).counts[JobState.CANCELLED] == 2
+
+
+def test_an_unknown_target_among_several_cancels_none(cli: Cli, night: str, ledger: Ledger) -> None:
+    ran = cli("cancel", night, "nobody")
+
+    assert (ran.status, ran.out) == (66, "")
+    assert ledger.batch(night).counts[JobState.CANCELLED] == 0
+
+
+def test_one_job_is_held_and_resumed(cli: Cli, night: str, ledger: Ledger) -> None:
+    job = ledger.jobs(night)[1]
+
+    assert cli("pause", job.job_id).out == "held\n"
+    assert "1 jobs of night are held singly" in cli("resume", night).err
+    assert cli("resume", night, "--held", "--json").json["counts"]["held"] == 0
+
+
+def test_a_running_job_is_not_said_to_be_held(cli: Cli, night: str, hand: Hand) -> None:
+    claimed = hand.claim()
+
+    ran = cli("pause", claimed.job_id)
+
+    assert (ran.status, ran.out) == (75, "running\n")
+    assert "cannot be held" in ran.err
+
+
+def test_one_job_is_made_more_urgent_than_its_batch(cli: Cli, night: str, hand: Hand, ledger: Ledger) -> None:
+    last = ledger.jobs(night)[2]
+
+    assert cli("prioritize", last.job_id, "9").out == "priority 9\n"
+
+    assert ledger.job(last.job_id).state is JobState.DISPATCHED
+    assert ledger.batch(night).priority == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        pytest.param(("--failed",), ["fox"], id="failed"),
+        pytest.param(("--cancelled",), ["owl", "hare"], id="cancelled"),
+        pytest.param(("--failed", "--cancelled"), ["fox", "owl", "hare"], id="both"),
+        pytest.param(("--code", "bad_output"), ["fox"], id="by code"),
+        pytest.param(("--code", "worker_lost"), [], id="by a code that none has"),
+        pytest.param(("--only", "fox,hare"), ["fox", "hare"], id="by row"),
+    ],
+)
+def test_retry_takes_what_is_chosen(
+    cli: Cli, night: str, hand: Hand, ledger: Ledger, arguments: tuple[str, ...], rows: list[str]
+) -> None:
+    hand.fail(hand.claim())
+    cli("cancel", night)
+
+    ran = cli("retry", night, *arguments)
+
+    assert ran.out == f"{len(rows)}\n"
+    assert [job.row for job in ledger.jobs(night) if not job.state.is_final] == rows
+
+
+def test_one_job_is_retried(cli: Cli, night: str, ledger: Ledger) -> None:
+    cli("cancel", night)
+
+    assert cli("retry", ledger.jobs(night)[2].job_id, "--json").json["retried"] == 1
+    assert ledger.batch(night).remaining == 1
+
+
+def test_an_unknown_row_retries_none(cli: Cli, night: str, ledger: Ledger) -> None:
+    cli("cancel", night)
+
+    ran = cli("retry", night, "--only", "fox,wolf")
+
+    assert ran.status == 66
+    assert "has no row or job wolf" in ran.err
+    assert ledger.batch(night).remaining == 0
+
+
+def test_a_choice_among_the_jobs_of_a_job_is_a_usage_error(cli: Cli, night: str, ledger: Ledger) -> None:
+    job = ledger.jobs(night)[0]
+
+    assert cli("retry", job.job_id, "--failed").status == 2
+    assert cli("retry", job.job_id, "--only", "fox").status == 2

@@ -95,6 +95,10 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable):
             raise NotFound(f"no job {job_id}")
         return found[0]
 
+    def find(self, job_ids: Sequence[str]) -> list[JobView]:
+        """Return those of some jobs that there are."""
+        return reading.jobs(self._server, self._keys, job_ids)
+
     def jobs(self, batch: str, *, states: Sequence[JobState] = (), start: int = 0, count: int = 1000) -> list[JobView]:
         """Return a page of a batch's jobs in the order of submission, optionally only some states.
 

@@ -44,3 +44,4 @@ AfterAny = Annotated[
 ]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="Name of a batch.")]
 Target = Annotated[str, typer.Argument(metavar="BATCH|JOB", help="Name of a batch, or id of a job.")]
+Targets = Annotated[list[str], typer.Argument(metavar="BATCH|JOB...", help="Names of batches, or ids of jobs.")]

@@ -1,90 +1,143 @@
-"""Commands that steer: cancel, pause, resume, retry, prioritize."""
+"""Commands that steer: cancel, pause, resume, retry, prioritize. Each says what is so then, not what was asked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import JobView
+from reelmill_common.ledger import BatchView, JobView
 from reelmill_producer.cli.boundary import tell
-from reelmill_producer.cli.options import BatchName, Json, Target
-from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.options import Json, Target, Targets
+from reelmill_producer.cli.output import batch_record, job_record, print_json
 from reelmill_producer.cli.session import reading
-from reelmill_producer.client import CANCEL_WAIT_S, CancelReport, Reelmill
+from reelmill_producer.client import Reelmill
+from reelmill_producer.steering import CANCEL_WAIT_S, RETRIED, CancelReport, is_job_id
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for running clips to confirm; 0: do not wait.")]
+GOES_ON = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 
 
-def cancel(target: Target, *, timeout: Timeout = CANCEL_WAIT_S, json: Json = False) -> None:
-    """Cancel a batch or a job. Running clips stop at their next step; `cancelled` is printed when all have.
+def cancel(targets: Targets, *, timeout: Timeout = CANCEL_WAIT_S, json: Json = False) -> None:
+    """Cancel batches or jobs. Running clips stop at their next step; `cancelled` is printed when all have.
 
     If some have not confirmed in time, `cancel requested` is printed and the exit status is 75.
     """
     with reading() as farm:
-        report = farm.cancel(target, timeout_s=timeout)
-        word = _word(farm, target, report)
-    if json:
-        print_json({"target": target, "state": word, "touched": report.touched, "unconfirmed": report.unconfirmed})
-    else:
-        typer.echo(word.replace("_", " "))
-    if report.unconfirmed:
-        tell(f"{report.unconfirmed:,} running clips have not stopped yet; see `reelmill status {target}`")
-        if timeout:
-            raise typer.Exit(LedgerUnavailable.exit_status)
-    elif not report.touched:
-        tell(f"nothing of {target} was left to cancel")
+        reports = farm.cancel_all(targets, timeout_s=timeout)
+        words = [_word(farm, target, report) for target, report in zip(targets, reports, strict=True)]
+    for target, report, word in zip(targets, reports, words, strict=True):
+        if json:
+            print_json({"target": target, "state": word, "touched": report.touched, "unconfirmed": report.unconfirmed})
+        else:
+            _say(targets, target, word.replace("_", " "))
+        if report.unconfirmed:
+            tell(f"{report.unconfirmed:,} running clips have not stopped yet; see `reelmill status {target}`")
+        elif not report.touched:
+            tell(f"nothing of {target} was left to cancel")
+    if timeout and any(report.unconfirmed for report in reports):
+        raise typer.Exit(LedgerUnavailable.exit_status)
 
 
-def pause(batch: BatchName, *, json: Json = False) -> None:
-    """Pause a batch: running clips are finished."""
+def pause(targets: Targets, *, json: Json = False) -> None:
+    """Pause batches, or hold single jobs. Running clips are finished.
+
+    A job that runs cannot be held: `running` is printed, and the exit status is 75.
+    """
     with reading() as farm:
-        farm.pause(batch)
-        _show(farm, batch, "paused", json=json)
+        views = [farm.pause(target) for target in targets]
+    for target, view in zip(targets, views, strict=True):
+        _show(targets, target, view, "paused", json=json)
+        if isinstance(view, JobView) and view.state in GOES_ON:
+            tell(f"{target} is being rendered by {view.worker} and cannot be held; `reelmill cancel` stops it")
+        elif isinstance(view, JobView) and view.state.is_final:
+            tell(f"{target} has ended; there is nothing to hold")
+    if any(view.state in GOES_ON for view in views):
+        raise typer.Exit(LedgerUnavailable.exit_status)
 
 
-def resume(batch: BatchName, *, json: Json = False) -> None:
-    """Go on with a paused batch."""
+def resume(
+    targets: Targets,
+    *,
+    held: Annotated[bool, typer.Option("--held", help="Also resume jobs of a batch that were held singly.")] = False,
+    json: Json = False,
+) -> None:
+    """Go on with paused batches, or with held jobs."""
     with reading() as farm:
-        farm.resume(batch)
-        _show(farm, batch, "resumed", json=json)
+        views = [farm.resume(target, held=held) for target in targets]
+    for target, view in zip(targets, views, strict=True):
+        _show(targets, target, view, "resumed", json=json)
+        if isinstance(view, BatchView) and (left := view.counts.get(JobState.HELD, 0)):
+            tell(f"{left:,} jobs of {target} are held singly; `reelmill resume {target} --held` lets them go on too")
 
 
-def retry(batch: BatchName, *, json: Json = False) -> None:
-    """Queue failed and cancelled clips again.
+def retry(
+    target: Target,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what failed.")] = False,
+    cancelled: Annotated[bool, typer.Option("--cancelled", help="Only what was cancelled.")] = False,
+    code: Annotated[str, typer.Option("--code", help="Only what ended with this error code, as bad_output.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only these rows or job ids, parted by commas; repeatable.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Queue clips again: all of a batch that failed or were cancelled, or some, or one job.
 
     Prints how many.
     """
+    some = [name for names in only or () for name in names.split(",") if name]
+    if (some or is_job_id(target)) and (failed or cancelled or code):
+        raise typer.BadParameter("--failed, --cancelled and --code choose among a batch's jobs; leave them out here")
+    if some and is_job_id(target):
+        raise typer.BadParameter("--only chooses among a batch's jobs; give its name instead of a job's id")
+    states = [state for state, asked in zip(RETRIED, (failed, cancelled), strict=True) if asked] or RETRIED
     with reading() as farm:
-        count = farm.retry(batch)
+        count = farm.retry(target, states=states, code=code, only=some)
         if json:
-            print_json({"retried": count, **batch_record(farm.batch(batch))})
+            print_json({"retried": count, **_record(farm.status(target))})
         else:
             typer.echo(count)
 
 
 def prioritize(
-    batch: BatchName,
+    target: Target,
     priority: Annotated[int, typer.Argument(min=0, max=9, help="0 to 9, 9 most urgent.")],
     *,
     json: Json = False,
 ) -> None:
-    """Change how urgent a batch is.
+    """Change how urgent a batch is, or one job among all batches.
 
     Acts on the next clip that starts.
     """
     with reading() as farm:
-        farm.prioritize(batch, priority)
-        _show(farm, batch, f"priority {priority}", json=json)
-
-
-def _show(farm: Reelmill, batch: str, word: str, *, json: bool) -> None:
+        farm.prioritize(target, priority)
+        view = farm.status(target)
     if json:
-        print_json(batch_record(farm.batch(batch)))
+        print_json(_record(view))
+    elif isinstance(view, JobView) and (view.state in GOES_ON or view.state.is_final):
+        typer.echo(view.state.value)
+        tell(f"{target} has started already; its priority makes no difference to it now")
     else:
-        typer.echo(word)
+        typer.echo(f"priority {view.priority}")
+
+
+def _show(targets: Sequence[str], target: str, view: BatchView | JobView, word: str, *, json: bool) -> None:
+    if json:
+        print_json(_record(view))
+    else:
+        _say(targets, target, view.state.value if isinstance(view, JobView) else word)
+
+
+def _say(targets: Sequence[str], target: str, word: str) -> None:
+    typer.echo(word if len(targets) == 1 else f"{target} {word}")
+
+
+def _record(view: BatchView | JobView) -> dict[str, object]:
+    return job_record(view) if isinstance(view, JobView) else batch_record(view)
 
 
 def _word(farm: Reelmill, target: str, report: CancelReport) -> str:

@@ -1,0 +1,162 @@
+"""Steering: what a producer asks of batches and jobs that are there, and what it hears of them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from reelmill_common.errors import NotFound
+from reelmill_common.jobs import JobState, job_id
+from reelmill_common.ledger import BatchView, JobView, Ledger
+from reelmill_common.profiles import PROFILES
+
+CANCEL_WAIT_S = 60.0
+ROUND_S = 1.0
+"""Seconds after which a wait looks again although nothing was reported."""
+RETRIED = (JobState.FAILED, JobState.CANCELLED)
+
+_JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReport:
+    """What a cancel has done so far.
+
+    Attributes:
+        touched: Jobs that were not final when it began.
+        unconfirmed: Of those, jobs that still run: their workers have not said yet that they stopped.
+    """
+
+    touched: int
+    unconfirmed: int
+
+
+class Steering:
+    """The steering part of `Reelmill`. A target is the name of a batch or the id of a job."""
+
+    ledger: Ledger
+
+    def _pump(self, lanes: Iterable[str]) -> None:
+        raise NotImplementedError
+
+    def status(self, target: str) -> BatchView | JobView:
+        """Return the batch of a name, or the job of an id. Raises `NotFound`."""
+        return self.ledger.job(target) if is_job_id(target) else self.ledger.batch(target)
+
+    def cancel(self, target: str, *, timeout_s: float = CANCEL_WAIT_S) -> CancelReport:
+        """Cancel a batch or a job, and wait until the workers concerned have confirmed it, or the time is over.
+
+        Raises:
+            NotFound: No such batch or job.
+        """
+        return self.cancel_all([target], timeout_s=timeout_s)[0]
+
+    def cancel_all(self, targets: Sequence[str], *, timeout_s: float = CANCEL_WAIT_S) -> list[CancelReport]:
+        """Cancel several: all are asked before the first is waited for, and none if one of them is not there.
+
+        Raises:
+            NotFound: No such batch or job.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._require(targets)
+        touched = [self._request_cancel(target) for target in targets]
+        while any(unconfirmed := [self._unconfirmed(target) for target in targets]):
+            if (left := deadline - time.monotonic()) <= 0:
+                break
+            self.ledger.events(block_s=min(left, ROUND_S))
+        pairs = zip(touched, unconfirmed, strict=True)
+        return [CancelReport(touched=count, unconfirmed=waiting) for count, waiting in pairs]
+
+    def _request_cancel(self, target: str) -> int:
+        if not is_job_id(target):
+            return self.ledger.cancel_batch(target)
+        before = self.ledger.job(target).state
+        self.ledger.cancel_job(target)
+        return int(not before.is_final)
+
+    def _unconfirmed(self, target: str) -> int:
+        found = self.status(target)
+        if isinstance(found, JobView):
+            return int(found.state is JobState.CANCEL_REQUESTED)
+        return found.counts.get(JobState.CANCEL_REQUESTED, 0)
+
+    def pause(self, target: str) -> BatchView | JobView:
+        """Start nothing more of a batch, or hold a job; return it as it is then. Running clips are finished.
+
+        Raises:
+            NotFound: No such batch or job.
+        """
+        (self.ledger.pause_job if is_job_id(target) else self.ledger.pause_batch)(target)
+        return self.status(target)
+
+    def resume(self, target: str, *, held: bool = False) -> BatchView | JobView:
+        """Undo `pause`; return the batch or job as it is then.
+
+        Args:
+            target: A batch or a job.
+            held: Also put those jobs of a batch back in line that were held one by one.
+
+        Raises:
+            NotFound: No such batch or job.
+        """
+        if is_job_id(target):
+            self.ledger.resume_job(target)
+        else:
+            self.ledger.resume_batch(target)
+            if held:
+                self.ledger.resume_held(target)
+        self._pump(PROFILES)
+        return self.status(target)
+
+    def prioritize(self, target: str, priority: int) -> None:
+        """Change what waits of a batch, or one job, to a priority of 0 to 9, 9 most urgent; acts on the next clip.
+
+        Raises:
+            NotFound: No such batch or job.
+            InvalidJob: The priority is out of range.
+        """
+        (self.ledger.prioritize_job if is_job_id(target) else self.ledger.prioritize_batch)(target, priority)
+        self._pump(PROFILES)
+
+    def retry(
+        self, target: str, *, states: Sequence[JobState] = RETRIED, code: str = "", only: Sequence[str] = ()
+    ) -> int:
+        """Queue failed and cancelled jobs again; return how many.
+
+        Args:
+            target: A batch, or a job.
+            states: Of a batch only jobs of these.
+            code: Of a batch only jobs whose last error has this code; empty: any.
+            only: Of a batch only these rows or job ids; `states` and `code` are not looked at then.
+
+        Raises:
+            NotFound: No such batch or job.
+        """
+        if is_job_id(target):
+            count = self.ledger.retry_jobs([target])
+        elif only:
+            count = self.ledger.retry_jobs(self._rows(target, only))
+        else:
+            count = self.ledger.retry_failed(target, states=states, code=code)
+        self._pump(PROFILES)
+        return count
+
+    def _rows(self, batch: str, names: Sequence[str]) -> list[str]:
+        self.ledger.batch(batch)
+        ids = {name: name if is_job_id(name) else job_id(batch, name) for name in dict.fromkeys(names)}
+        there = {view.job_id for view in self.ledger.find(list(ids.values())) if view.batch == batch}
+        missing = [name for name, one in ids.items() if one not in there]
+        if missing:
+            raise NotFound(f"batch {batch!r} has no row or job {', '.join(missing[:10])}; `reelmill export` lists them")
+        return list(ids.values())
+
+    def _require(self, targets: Sequence[str]) -> None:
+        for target in targets:
+            self.status(target)
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a text is a job's id rather than a batch's name."""
+    return _JOB_ID.fullmatch(text) is not None
