@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -166,6 +168,25 @@ def test_a_stored_clip_carries_its_recipe(farm: Farm, tmp_path: Path) -> None:
     assert recipe["spec"]["prompt"] == probe.tags["prompt"] == "a fox crosses river number 0"
     assert recipe["plan"]["device"] == "cpu"
     assert (probe.frames, probe.fps) == (5, 16)
+
+
+def test_a_manifest_is_as_published_and_the_clip_can_be_made_again(farm: Farm, tmp_path: Path) -> None:
+    schema = json.loads((Path(__file__).parents[2] / "docs/manifest.schema.json").read_text())
+    farm.submit("again", specs(1, frames=5))
+    farm.wait_done("again")
+    (clip,) = reelmill(farm, "results", "again", "--json").jsons
+    manifest = farm.store.get(clip["key"].replace(".mp4", ".json"))
+    local = tmp_path / "clip.mp4"
+    local.write_bytes(farm.store.get(clip["key"]))
+
+    again = reelmill(farm, "rerender", str(local), "--json")
+    shown = reelmill(farm, "show", clip["key"], "--json")
+
+    jsonschema.validate(json.loads(manifest), schema, format_checker=jsonschema.FormatChecker())
+    assert again.status == 0, again.err
+    assert again.json["equal"] is True
+    assert again.json["differences"] == {}
+    assert shown.json == json.loads(manifest)
 
 
 def test_a_cancelled_batch_stops_at_a_step_and_keeps_process_and_model(farm: Farm) -> None:

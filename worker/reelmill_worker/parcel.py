@@ -133,7 +133,8 @@ class Packer:
         job = {**whose, "attempt": claimed.token, "worker": self.worker}
         plan = {"plan": rendering.plan.describe()} if rendering.plan else {}
         encoder = {"encoder": encoder_of(self.settings).describe()}
-        return make_recipe(claimed.spec, job=job, renderer={**self.renderer, **plan, **encoder})
+        renderer = {**self.renderer, **plan, **encoder, "latents_sha256": rendering.latents_sha256}
+        return make_recipe(claimed.spec, job=job, renderer=renderer)
 
 
 def write_video(

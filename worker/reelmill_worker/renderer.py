@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
+from reelmill_worker.embeddings import open_shelf
 
 if TYPE_CHECKING:
     from reelmill_worker.pipeline.plan import Plan
@@ -72,6 +73,10 @@ class Renderer(Protocol):
         """
         ...
 
+    def prepare(self, spec: RenderSpec) -> None:
+        """Do beforehand what can be: from another thread, while a clip renders. Never raises."""
+        ...
+
     def canary(self) -> object:
         """Render a small fixed job and check it. Raises what `render` raises."""
         ...
@@ -97,8 +102,12 @@ def _load_resident(settings: Settings, profile: str) -> Renderer:
     from reelmill_worker.pipeline.plan import detect  # noqa: PLC0415 - torch: only the rendering child may load it
     from reelmill_worker.pipeline.resident import Resident  # noqa: PLC0415 - as above
 
-    cache = settings.state_dir / "compile-cache"
-    return Resident.load(settings.model_folder(profile), plan=detect(), compile_cache=cache)
+    return Resident.load(
+        settings.model_folder(profile),
+        plan=detect(),
+        compile_cache=settings.state_dir / "compile-cache",
+        shelf=open_shelf(settings),
+    )
 
 
 class TestCard:
@@ -144,6 +153,9 @@ class FixedDurationRenderer:
         card.seconds = {"denoise": round(time.monotonic() - started, 6)}
         log.info("card.drawn")  # the witness of a render that came to its end, whatever becomes of it
         return card
+
+    def prepare(self, spec: RenderSpec) -> None:
+        """Do nothing: a test card needs no text."""
 
     def canary(self) -> None:
         """Do nothing: there is nothing to break."""

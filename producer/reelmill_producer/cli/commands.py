@@ -11,7 +11,18 @@ from types import FrameType
 import typer
 
 from reelmill_common.errors import InvalidSettings, ReelmillError
-from reelmill_producer.cli import farming, following, nights, notifying, rendering, steering, submitting, top
+from reelmill_producer.cli import (
+    farming,
+    following,
+    nights,
+    notifying,
+    policies,
+    rendering,
+    showing,
+    steering,
+    submitting,
+    top,
+)
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
 from reelmill_producer.flower import EPILOG as FLOWER_EPILOG
 from reelmill_producer.flower import flower
@@ -82,6 +93,8 @@ for _command, _epilog in (
     (following.watch, "Try: reelmill watch prompts"),
     (following.status, "Try: reelmill status --json"),
     (top.top, "Try: reelmill top"),
+    (showing.show, "Try: reelmill show clip.mp4"),
+    (showing.rerender, "Try: reelmill rerender clip.json"),
     (following.results, "Try: reelmill results prompts"),
     (following.export, "Try: reelmill export prompts"),
     (steering.cancel, "Try: reelmill cancel prompts"),
@@ -89,6 +102,8 @@ for _command, _epilog in (
     (steering.resume, "Try: reelmill resume prompts"),
     (steering.retry, "Try: reelmill retry prompts"),
     (steering.prioritize, "Try: reelmill prioritize prompts 9"),
+    (policies.policy, "Try: reelmill policy prompts --weight 2 --max-failures 5%"),
+    (policies.owner, "Try: reelmill owner studio --weight 2 --max-in-flight 4"),
     (nights.window, "Try: reelmill window prompts '22:00-07:00 Europe/Vienna'"),
     (nights.plan, "Try: reelmill plan --by 07:00 --tz Europe/Vienna"),
     (farming.up, "Try: reelmill up"),

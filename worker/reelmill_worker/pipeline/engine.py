@@ -14,18 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reelmill_common.jobs import RenderSpec
+from reelmill_common.jobs import RenderSpec, Sampler
 from reelmill_worker.pipeline.checks import FrameWatch, check_finite, finite_flag
 from reelmill_worker.pipeline.host_copy import FrameBuffer, HostCopy, finish
 from reelmill_worker.pipeline.noise import Noise, latent_size
 from reelmill_worker.pipeline.plan import Plan
 from reelmill_worker.pipeline.samplers import STEPS, dmd3, unipc3
-from reelmill_worker.pipeline.text import TextEncoder
+from reelmill_worker.pipeline.text import Shelf, TextEncoder
 from reelmill_worker.pipeline.text_model import load_text_model
 from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.transformer import TextContext, WanTransformer
 from reelmill_worker.pipeline.weights import ModelFolder
 from reelmill_worker.pipeline.yuv import converter
+
+PREPARED = 4
+"""Specs whose noise is kept at most: 8.4 MB each at 81 frames of 832x480."""
 
 OnStage = Callable[[str], None]
 """Called before each stage with its name. What it raises ends the render; the engine stays usable."""
@@ -66,22 +69,28 @@ class Engine:
     decoders: Mapping[str, Callable[[], FrameDecoder]]
     to_planes: Callable[[Tensor], Tensor]
     _loaded: dict[str, FrameDecoder] = field(default_factory=dict[str, FrameDecoder])
+    _drawn: dict[tuple[object, ...], tuple[Noise, Tensor]] = field(
+        default_factory=dict[tuple[object, ...], tuple[Noise, Tensor]]
+    )
 
     @classmethod
-    def load(cls, folder: ModelFolder, plan: Plan, *, text: TextEncoder | None = None) -> Engine:
+    def load(
+        cls, folder: ModelFolder, plan: Plan, *, text: TextEncoder | None = None, shelf: Shelf | None = None
+    ) -> Engine:
         """Load a checked model under a plan.
 
         Args:
             folder: The model.
             plan: Device, precisions, kernels.
             text: A text encoder that is loaded already and serves this plan too.
+            shelf: Embeddings that other workers made.
 
         Raises:
             InvalidModel: A tensor does not fit after all.
         """
         engine = cls(
             plan=plan,
-            text=text or load_text_encoder(folder, plan),
+            text=text or load_text_encoder(folder, plan, shelf=shelf),
             transformer=WanTransformer.load(folder.transformer.config, folder.transformer.tensors, plan=plan),
             decoders={
                 "tiny": lambda: TinyDecoder.load(folder.tiny_decoder.tensors, plan=plan),
@@ -98,6 +107,31 @@ class Engine:
             self._loaded[name] = self.decoders[name]()
         return self._loaded[name]
 
+    def prepare(self, spec: RenderSpec) -> None:
+        """Do beforehand what a render of a spec begins with; may be called while another spec is rendered.
+
+        The render is the same to the bit, prepared or not.
+
+        Raises:
+            PromptTooLong: The prompt has more than 512 tokens.
+        """
+        key = _noise_key(spec)
+        if key not in self._drawn and len(self._drawn) < PREPARED:
+            noise = Noise.seeded(*key)
+            self._drawn[key] = (noise, noise.initial())
+        self.text.encode_ahead(spec.prompt)
+
+    def _draw(self, spec: RenderSpec) -> tuple[Noise, Tensor]:
+        """Return a spec's stream of noise and its first draw, made now unless it was made beforehand."""
+        key = _noise_key(spec)
+        drawn = self._drawn.pop(key, None)
+        if drawn is not None:
+            return drawn
+        if len(self._drawn) >= PREPARED:
+            self._drawn.clear()  # prepared for jobs that others took
+        noise = Noise.seeded(*key)
+        return noise, noise.initial()
+
     def render(self, spec: RenderSpec, on_stage: OnStage) -> Rendered:
         """Render one clip.
 
@@ -106,13 +140,13 @@ class Engine:
             BadOutput: The latents or frames are not what a clip can be.
         """
         clock = StageClock(device=self.plan.device, on_stage=on_stage)
-        noise = Noise.seeded(spec.seed, latent_size(spec), spec.sampler)
         clock.enter("encode_text", "encode_text")
         with ThreadPoolExecutor(max_workers=1) as beside:
             # On another core: 20 ms for 81 frames of 832x480, while this one is busy launching the text's kernels.
-            start = beside.submit(noise.initial)
+            drawn = beside.submit(self._draw, spec)
             text = self.transformer.prepare_text(self.text.encode(spec.prompt))
-        latents = self._denoise(spec, text, start.result(), noise, clock)
+        noise, start = drawn.result()
+        latents = self._denoise(spec, text, start, noise, clock)
         clock.enter("decode", "decode")
         copy, finite = HostCopy.start(latents), HostCopy.start(finite_flag(latents))
         buffer, watch = self._decode(spec, latents)
@@ -145,6 +179,10 @@ class Engine:
         return buffer, watch
 
 
+def _noise_key(spec: RenderSpec) -> tuple[int, tuple[int, int, int], Sampler]:
+    return spec.seed, latent_size(spec), spec.sampler
+
+
 @dataclass(slots=True, kw_only=True)
 class StageClock:
     """Announces each stage and takes its time.
@@ -174,13 +212,16 @@ class StageClock:
         self._stage = ""
 
 
-def load_text_encoder(folder: ModelFolder, plan: Plan) -> TextEncoder:
+def load_text_encoder(folder: ModelFolder, plan: Plan, *, shelf: Shelf | None = None) -> TextEncoder:
     """Load the tokenizer and the text encoder of a model."""
+    place = plan.gpu if plan.text_encoder != "cpu" else "cpu"
     return TextEncoder(
         tokens=folder.tokens,
         model=load_text_model(folder.text_encoder, plan=plan),
         device=torch.device(plan.device),
         dtype=plan.torch_dtype,
+        identity=f"{folder.text_hash} {plan.text_encoder} {plan.dtype} {place} torch {torch.__version__}",
+        shelf=shelf,
     )
 
 

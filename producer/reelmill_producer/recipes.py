@@ -1,0 +1,129 @@
+"""Recipes: how a clip was made, read from its manifest or from the tags of its MP4, wherever these lie.
+
+Their form is published in docs/manifest.schema.json. Nothing in them is trusted: they may come from anybody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from reelmill_common.errors import InvalidJob, NotFound, StoreUnavailable
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.storage.keys import is_key
+from reelmill_producer.client import Reelmill
+from reelmill_producer.mp4_tags import read_tags
+from reelmill_producer.steering import is_job_id
+
+MOST_BYTES = 4_000_000
+"""As much of a file as is looked at: a manifest has 3 kB, the tags of an MP4 are in its first 20."""
+TIMEOUT_S = 30.0
+LINKS = ("http://", "https://")
+_MP4 = b"ftyp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a clip was made.
+
+    Attributes:
+        document: All of it, as it was found.
+        spec: What was asked for: enough to ask for it again.
+        latents_sha256: Hash of the latents; empty in a recipe that lacks it.
+    """
+
+    document: Mapping[str, Any]
+    spec: RenderSpec
+    latents_sha256: str
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of the model that rendered it; empty if the recipe has none."""
+        return str(self.document.get("model_hash", ""))
+
+    @property
+    def worker_class(self) -> Mapping[str, Any]:
+        """What decides the last bits beside spec and model: GPU, kernels and versions."""
+        plan, versions = self.document.get("plan"), self.document.get("versions")
+        plan = cast("Mapping[str, Any]", plan) if isinstance(plan, dict) else {}
+        decisive = ("device", "gpu", "dtype", "linears", "fp8", "attention", "cross_attention", "fused", "text_encoder")
+        return {"versions": versions, **{name: plan.get(name) for name in decisive}}
+
+    @property
+    def job_id(self) -> str:
+        """The job that it was made for; empty if the recipe has none."""
+        job = self.document.get("job")
+        return str(cast("Mapping[str, Any]", job).get("job_id", "")) if isinstance(job, dict) else ""
+
+
+def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
+    """Return the recipe of what somebody names: a file, a URL, a key of the store, or a job.
+
+    Args:
+        target: Path or URL of an MP4 or of a manifest, `batch/row-….mp4`, or a job's id.
+        farm: Only for keys and jobs.
+
+    Raises:
+        NotFound: There is no such thing, or it holds no recipe.
+        InvalidJob: What it asked for cannot be rendered here.
+        StoreUnavailable: The URL does not answer.
+    """
+    if target.startswith(LINKS):
+        return read_recipe(_fetch(target), target)
+    path = Path(target).expanduser()
+    if path.is_file():
+        with path.open("rb") as handle:
+            return read_recipe(handle.read(MOST_BYTES), target)
+    if farm is None or not (is_job_id(target) or is_key(target)):
+        raise NotFound(f"{target[:200]} is neither a file, a link, a key of the store nor the id of a job")
+    key = farm.clip(farm.job(target)).key if is_job_id(target) else target
+    return read_recipe(farm.store.get(key.removesuffix(".mp4") + ".json"), key)
+
+
+def read_recipe(content: bytes, name: str) -> Recipe:
+    """Return the recipe in a manifest, or in the beginning of an MP4.
+
+    Raises:
+        NotFound: There is none in it.
+        InvalidJob: What it asked for cannot be rendered here.
+    """
+    text: str | bytes = content
+    if content[4:8] == _MP4:
+        text = read_tags(content).get("comment", "")
+    try:
+        document: object = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not isinstance(cast("dict[str, Any]", document).get("spec"), dict):
+        raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
+    found = cast("dict[str, Any]", document)
+    try:
+        spec = RenderSpec.from_json(json.dumps(found["spec"]))
+    except InvalidJob as err:
+        raise InvalidJob(f"{name[:200]} asks for what cannot be rendered here: {err}") from err
+    return Recipe(document=found, spec=spec, latents_sha256=str(found.get("latents_sha256", "")))
+
+
+def _fetch(url: str) -> bytes:
+    request = Request(url, headers={"Range": f"bytes=0-{MOST_BYTES - 1}"})  # noqa: S310 - http and https only, see above
+    try:
+        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
+            content: bytes = answer.read(MOST_BYTES)
+            return content
+    except HTTPError as err:
+        with err:
+            reason: object = f"HTTP {err.code} {err.reason}"
+        cause: Exception = err
+    except (OSError, ValueError) as err:
+        reason, cause = getattr(err, "reason", err), err
+    raise StoreUnavailable(f"{_shown(url)} cannot be fetched ({reason}); presigned links run out") from cause
+
+
+def _shown(url: str) -> str:
+    """A link without its query, which may be a signature."""
+    return url.partition("?")[0][:200]
