@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format faults clean
+.PHONY: demo test check format faults soak clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/reelmill demo --dir demo examples/prompts.csv
@@ -22,6 +22,14 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Every row, about half an hour; FAULT=name runs one. Writes docs/fault-matrix.md and .json.
+faults: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m faults.matrix $(if $(FAULT),--only $(FAULT))
+
+# 20,000 jobs under a fault every ten seconds, about half an hour. A row of the same page.
+soak: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m faults.matrix --only soak
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,226 @@
+"""Faults of what the workers stand on: Redis, the network, the store, the disk, the clock."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from faults.matrix.fault import HOSTS, Fault, NotHere
+from faults.matrix.stand import Stand
+from faults.matrix.wires import Mood
+from reelmill_producer.valkey import ValkeyServer
+
+REDIS_S = 10.0
+"""Seconds to recovery that the project promises for a restart of Redis."""
+RESTARTS = 3
+RESETS = 5
+PARTITION_S = 30.0
+OUTAGE_S = 10.0
+SPOOL_MB = 1
+HOUR_S = 3600
+
+
+def restart_redis(*, kill: bool) -> Callable[[Stand], None]:
+    """Return an injection that restarts the server a few times, on the same data and port."""
+
+    def inject(stand: Stand) -> None:
+        down: list[float] = []
+        for _ in range(RESTARTS):
+            strike = stand.strike("Redis", jobs=stand.in_flight(), back=stand.hosts)
+            if kill:
+                stand.valkey.kill()
+            else:
+                stand.valkey.stop()
+            stand.valkey = ValkeyServer.start(stand.valkey.folder)
+            down.append(time.time() - strike.at_s)
+            stand.wait_recovered(strike)
+        stand.remarks.append(f"{RESTARTS} restarts, {max(down):.1f} s without a server at most")
+
+    return inject
+
+
+def reset_connections(stand: Stand) -> None:
+    """Reset every connection to Redis a few times."""
+    cuts = 0
+    for _ in range(RESETS):
+        strike = stand.strike("all connections", jobs=stand.in_flight(), back=stand.hosts)
+        cuts += sum(host.wire.reset() for host in stand.hosts)
+        stand.wait_recovered(strike)
+    stand.remarks.append(f"{cuts} connections reset in {RESETS} rounds")
+
+
+def part(stand: Stand) -> None:
+    """Part one host from Redis and store."""
+    host = stand.hosts[0]
+    stand.strike(f"{host.node} alone", jobs=stand.held(host))
+    host.wire.cut()
+    host.store_wire.cut()
+    time.sleep(PARTITION_S)
+    host.wire.mend()
+    host.store_wire.mend()
+    healed = stand.strike(f"{host.node} among us again", jobs=frozenset(), back=[host])
+    for strike in (stand.strikes[-2], healed):
+        stand.wait_recovered(strike)
+
+
+def spoil_store(mood: Mood, outage_s: float = OUTAGE_S) -> Callable[[Stand], None]:
+    """Return an injection of two outages of the store; recovery counts from an outage's end."""
+
+    def inject(stand: Stand) -> None:
+        for _ in range(2):
+            stand.front.turn(mood)
+            time.sleep(outage_s)
+            stand.front.turn(Mood.FINE)
+            stand.wait_recovered(stand.strike(f"store {mood}", jobs=stand.in_flight(), back=stand.hosts))
+            time.sleep(3)
+        stand.remarks.append(f"2 outages of {outage_s:.0f} s, {stand.front.spoilt} requests spoilt")
+
+    return inject
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mount a disk of one megabyte on a folder for the length of a block."""
+    folder.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SPOOL_MB}m", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotHere(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def start_with_small_disk(stand: Stand) -> None:
+    """Give the first host a spool of one megabyte."""
+    stand.mounts.enter_context(small_disk(stand.farm.folder / "a" / "spool"))
+    stand.start(HOSTS)
+
+
+def fill_disk(stand: Stand) -> None:
+    """Fill the spool's disk for ten seconds, as a neighbour's log would."""
+    host = stand.hosts[0]
+    ballast = stand.farm.folder / "a" / "spool" / "ballast"
+    with ballast.open("wb", buffering=0) as handle:
+        try:
+            while handle.write(b"\0" * 4096):
+                pass
+        except OSError:
+            stand.remarks.append(f"full after {handle.tell()} bytes for {OUTAGE_S:.0f} s")
+    time.sleep(OUTAGE_S)
+    jobs = stand.held(host)
+    ballast.unlink()
+    stand.wait_recovered(stand.strike(f"disk of {host.node}", jobs=jobs, back=[host]), 30)
+
+
+def start_with_clock_off(seconds: int) -> Callable[[Stand], None]:
+    """Return a start-up in which one of three hosts has its clock off by some seconds."""
+
+    def prepare(stand: Stand) -> None:
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+        if library is None:
+            raise NotHere("libfaketime is not installed: apt-get install libfaketime")
+        env = {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        stand.start(HOSTS - 1)
+        stand.add_host(ready=False, env=env)
+
+    return prepare
+
+
+def watch_clock(stand: Stand) -> None:
+    """Say what became of the worker with the wrong clock; the clock itself is the fault."""
+    stand.wait_over(60)
+    host = stand.hosts[-1]
+    drawn = len(host.running.events("card.drawn"))
+    refusals = host.running.events("gate.refused")
+    stand.remarks.append(f"its worker drew {drawn} of the clips" + (f"; {refusals[0]['error']}" if refusals else ""))
+
+
+ROWS = [
+    Fault(
+        name="redis-restart",
+        title="Redis restarted",
+        how="SIGTERM, started again on its data",
+        inject=restart_redis(kill=False),
+        recovery_s=REDIS_S,
+    ),
+    Fault(
+        name="redis-killed",
+        title="Redis killed",
+        how="SIGKILL, started again on its data",
+        inject=restart_redis(kill=True),
+        recovery_s=REDIS_S,
+    ),
+    Fault(
+        name="redis-killed-model",
+        title="Redis killed while the tiny model renders",
+        how="SIGKILL, started again on its data",
+        inject=restart_redis(kill=True),
+        prepare=lambda stand: stand.start(2),
+        model=True,
+        recovery_s=REDIS_S,
+    ),
+    Fault(
+        name="tcp-reset",
+        title="all connections to Redis reset",
+        how="RST from a proxy before Redis, all hosts at once",
+        inject=reset_connections,
+        recovery_s=20.0,
+    ),
+    Fault(
+        name="partition",
+        title="one host parted from the rest",
+        how=f"its proxies to Redis and store hold all bytes back for {PARTITION_S:.0f} s",
+        inject=part,
+        recovery_s=20.0,
+    ),
+    Fault(
+        name="store-500",
+        title="store answers 500",
+        how="proxy before the store",
+        inject=spoil_store(Mood.ERROR_500),
+        once=True,
+    ),
+    Fault(
+        name="store-silent",
+        title="store does not answer",
+        how="proxy before the store takes requests and never answers them",
+        inject=spoil_store(Mood.SILENT),
+        once=True,
+    ),
+    Fault(
+        name="store-refusing",
+        title="store refuses connections",
+        how="proxy before the store closes its port",
+        inject=spoil_store(Mood.REFUSING),
+        once=True,
+    ),
+    Fault(
+        name="store-losing",
+        title="store takes a put and loses its reply",
+        how="proxy before the store cuts the connection after the put was stored",
+        inject=spoil_store(Mood.LOSING),
+        once=True,
+    ),
+    Fault(
+        name="disk-full",
+        title="disk of one host full",
+        how=f"its spool is a tmpfs of {SPOOL_MB} MB, filled to the last byte",
+        inject=fill_disk,
+        prepare=start_with_small_disk,
+    ),
+    *(
+        Fault(
+            name=f"clock-{word}",
+            title=f"clock of one worker {seconds // HOUR_S:+d} h",
+            how="libfaketime in one of three workers",
+            inject=watch_clock,
+            prepare=start_with_clock_off(seconds),
+        )
+        for word, seconds in (("ahead", HOUR_S), ("behind", -HOUR_S))
+    ),
+]
