@@ -288,6 +288,34 @@ def test_a_run_whose_ticker_died_in_the_middle_is_finished_by_another(ledger: Le
     assert ledger.due().runs == []
 
 
+def test_a_large_run_is_submitted_in_rounds_so_that_a_worker_can_beat_between_them(ledger: Ledger) -> None:
+    add(ledger, "0 0 1 1 *", rows=6500)
+    batch, ticker = ledger.run_schedule("nightly"), Ticker()
+
+    ticker.round(ledger)
+    first = ledger.batch(batch).total
+    ticker.round(ledger)
+
+    assert (first, ledger.batch(batch).total) == (5000, 6500)
+    assert ledger.run_ended(batch)
+
+
+def test_what_a_host_cannot_read_holds_up_nothing_else(ledger: Ledger) -> None:
+    add(ledger)
+    ledger.submit(Batch(name="night", window=window(ledger, 0, 3600)), make_jobs("night", 1))
+    redis, prefix = ledger._server._redis, ledger._keys.prefix
+    redis.hset(f"{prefix}batch:night", "window", "22:00-07:00 Mars/Olympus")  # a zone that only a newer tzdata has
+    redis.zadd(f"{prefix}windows", {"night": 0})
+    add_another = Schedule(name="mars", cron=Cron.parse("* * * * * *", "UTC"), policy={})
+    ledger.add_schedule(add_another, ((job.row, job.spec) for job in make_jobs("x", 1)))
+    redis.hset(ledger._keys.schedule("mars"), "zone", "Mars/Olympus")
+    ticker = Ticker()
+
+    wait_for(lambda: ticker.round(ledger) or len(ledger.batches()) > 1)
+
+    assert ledger.batches()[0].name.startswith("nightly-")
+
+
 def test_missed_runs_are_caught_up_with_once_or_not_at_all(ledger: Ledger) -> None:
     add(ledger, "0 * * * *", catch_up="once")
     force_due(ledger, ledger.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=9))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,10 @@ class Timetable(Side):
             InvalidJob: It is not a window.
         """
         self._of_batch("window", batch, window and Windows.parse(window).text, *_state(window, self.now()))
+
+    def look_at_window(self, batch: Batch) -> None:
+        """Open a batch that has just been made, if its window is open: until somebody has looked, it is shut."""
+        self._server.run("turn", batch.name, batch.window, 0, *_state(batch.window, self.now()))
 
     def turn_windows(self, due: Due | None = None) -> int:
         """Open and shut the batches whose windows changed; return how many that were."""
@@ -190,12 +194,10 @@ class Timetable(Side):
         except TypeError as err:
             raise InvalidJob(f"{err}; is this worker older than the producer?") from err
 
-    def pieces(self, rows: str) -> Iterator[str]:
-        """Yield the pieces of a schedule's rows."""
-        key, index = self._keys.rows(rows), 0
-        while (piece := self._server.read([("LINDEX", key, index)])[0]) is not None:
-            yield str(piece)
-            index += 1
+    def piece(self, rows: str, index: int) -> str | None:
+        """Return one piece of a schedule's rows, counted from 0; None after the last one."""
+        (piece,) = self._server.read([("LINDEX", self._keys.rows(rows), index)])
+        return None if piece is None else str(piece)
 
     def run_ended(self, batch: str) -> bool:
         """Whether a run's submit has ended, well or not."""

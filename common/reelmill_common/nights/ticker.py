@@ -8,7 +8,7 @@ missing.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 HOLD_S = 30.0
 """Seconds that a ticker may be silent in the middle of a submit before another one goes on."""
+PIECES_A_ROUND = 5
+"""Thousand rows that one round submits: about half a second."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,16 +39,18 @@ class Ticker:
     window: str = ""
     hold_s: float = HOLD_S
     _hours_told: bool = False
+    _pieces: dict[str, int] = field(default_factory=dict[str, int])
+    _complaints: set[str] = field(default_factory=set[str])
     _token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def round(self, ledger: Ledger) -> bool:
         """Do what is due; return whether the worker rests. It does, too, while the ledger does not know its hours."""
         due = ledger.due()
         resting = self._keep_hours(ledger, due)
-        ledger.turn_windows(due)
+        self._turn(ledger, due)
         ledger.sweep()
         started = self._fire(ledger, due)
-        for batch in (*due.runs, *started):
+        for batch in dict.fromkeys((*self._pieces, *due.runs, *started)):
             self._submit(ledger, batch)
         return resting
 
@@ -57,6 +61,13 @@ class Ticker:
         self._hours_told = state is not None  # an earlier life of the worker may have left hours behind
         return bool(self.window) and state in {None, WorkerState.RESTING}
 
+    def _turn(self, ledger: Ledger, due: Due) -> None:
+        for window in due.windows:
+            try:
+                ledger.turn_windows(replace(due, windows=[window]))
+            except InvalidJob as err:
+                self._complain(f"window of batch {window[0]}", err)
+
     def _fire(self, ledger: Ledger, due: Due) -> list[str]:
         """Begin the runs that are due; return the batches of those that we were the first to begin."""
         started: list[str] = []
@@ -65,6 +76,9 @@ class Ticker:
                 schedule = ledger.schedule(name).schedule
             except NotFound:
                 continue  # removed a moment ago
+            except InvalidJob as err:
+                self._complain(f"schedule {name}", err)
+                continue
             run, following = schedule.run_at(moment_of(float(moment)), due.now)
             if not ledger.fire(name, moment, following, run):
                 continue
@@ -76,18 +90,26 @@ class Ticker:
         return started
 
     def _submit(self, ledger: Ledger, batch: str) -> None:
+        """Submit some more of a run: a beat is due every second, however many rows there are."""
         try:
             run = ledger.take_run(batch, self._token, hold_s=self.hold_s)
+            begun = self._pieces.pop(batch, 0)
             if run is None:
-                return
-            added = 0
-            for piece in ledger.pieces(run.rows):
-                added += ledger.submit(run.batch, unpack(piece, batch)).added
-                if ledger.take_run(batch, self._token, hold_s=self.hold_s) is None:
-                    return  # we were too slow: another ticker does it
+                return  # done, or we were too slow and another ticker does it
+            for index in range(begun, begun + PIECES_A_ROUND):
+                piece = ledger.piece(run.rows, index)
+                if piece is None:
+                    ledger.end_run(batch, self._token)
+                    log.info("schedule.submitted", batch=batch, schedule=run.schedule)
+                    return
+                ledger.submit(run.batch, unpack(piece, batch))
+            self._pieces[batch] = begun + PIECES_A_ROUND
         except (InvalidJob, JobConflict) as err:
             ledger.end_run(batch, self._token, str(err))
-            log.error("schedule.failed", batch=batch, code=err.code, error=str(err))  # noqa: TRY400 - not a bug: no traceback
-        else:
-            ledger.end_run(batch, self._token)
-            log.info("schedule.submitted", batch=batch, schedule=run.schedule, added=added)
+            log.error("schedule.failed", batch=batch, code=err.code, error=str(err))  # noqa: TRY400 - no bug of ours
+
+    def _complain(self, what: str, err: InvalidJob) -> None:
+        """Say once what this host cannot read: another one may, and the rest of the round goes on."""
+        if what not in self._complaints:
+            self._complaints.add(what)
+            log.error("timetable.unreadable", what=what, error=str(err))
