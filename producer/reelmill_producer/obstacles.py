@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from reelmill_common.jobs import BatchState, JobState
-from reelmill_common.ledger import WorkerState, WorkerView
+from reelmill_common.ledger import Wait, WorkerState, WorkerView
 from reelmill_common.nights.windows import Windows
 from reelmill_producer.client import Reelmill
 
@@ -25,16 +27,29 @@ def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
     if not view.remaining or any(view.counts.get(state, 0) for state in _RUNNING):
         return ""
     if view.state is BatchState.PAUSED:
-        return f"batch {batch} is paused; `reelmill resume {batch}` goes on with it"
+        why = f" itself: {view.why_paused}" if view.why_paused else ""
+        return f"batch {batch} is paused{why}; `reelmill resume {batch}` goes on with it"
     if view.shut:
         opens = Windows.parse(view.window).opens_next(farm.ledger.now())
         when = f" at {opens.astimezone():%Y-%m-%d %H:%M %Z}" if opens is not None else ""
         return f"batch {batch} waits for its window ({view.window}), which opens{when}"
+    if view.waits_for:
+        return f"batch {batch} {wait_text(view.waits_for[0])}"
     waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
-    return "" if waiting is None else _of_lane(waiting.spec.profile, farm.workers(), coming)
+    return "" if waiting is None else lane_text(waiting.spec.profile, farm.workers(), coming)
 
 
-def _of_lane(lane: str, workers: list[WorkerView], coming: str) -> str:
+def wait_text(wait: Wait) -> str:
+    """Return what a batch does instead of running, after its name."""
+    if wait.kind == "window":
+        return "waits for its window"
+    if wait.kind == "start":
+        return f"starts after {datetime.fromtimestamp(wait.until).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    return f"waits for batch {wait.batch}" + (", which did not end as it should" if wait.stuck else "")
+
+
+def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
+    """Return why nobody of a lane takes a job and what to do about it; empty if somebody is ready."""
     serving = [worker for worker in workers if worker.lane == lane]
     states = {worker.state for worker in serving}
     if WorkerState.READY in states:

@@ -5,6 +5,7 @@ from reelmill_common.ledger.census import Census
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
+    Ahead,
     BatchView,
     Claimed,
     Dispatch,
@@ -22,6 +23,7 @@ from reelmill_common.ledger.records import (
 )
 
 __all__ = [
+    "Ahead",
     "BatchView",
     "Board",
     "Census",

@@ -15,6 +15,7 @@ from reelmill_common.ledger.dispatching import Dispatching
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.policy import Policies
 from reelmill_common.ledger.records import (
+    Ahead,
     BatchView,
     Event,
     JobView,
@@ -83,7 +84,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable):
         """
         submitted = submit(self._server, batch, jobs)
         if batch.window:
-            self.turn_windows()  # a new batch is shut until somebody has looked
+            self.look_at_window(batch)
         return submitted
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -94,6 +95,23 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable):
         if not found:
             raise NotFound(f"no job {job_id}")
         return found[0]
+
+    def next_job(self, batch: str) -> JobView | None:
+        """Return the job of a batch that starts next, or None if nothing of it waits."""
+        job_id = self._server.run("next", batch)
+        return next(iter(self.find([job_id])), None) if job_id else None
+
+    def ahead(self, job: JobView) -> Ahead:
+        """Count what stands before a waiting job. Costs O(batches that may run at its priority and above)."""
+        before, sharing, sent_ms, above = self._server.run(
+            "ahead", job.batch, job.spec.profile, job.priority, job.job_id
+        )
+        return Ahead(
+            before=before,
+            sharing=sharing,
+            above=dict(zip(above[::2], above[1::2], strict=True)),
+            sent_s=None if sent_ms < 0 else sent_ms / 1000,
+        )
 
     def find(self, job_ids: Sequence[str]) -> list[JobView]:
         """Return those of some jobs that there are."""

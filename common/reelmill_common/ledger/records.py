@@ -152,6 +152,28 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What stands before a waiting job in its lane.
+
+    Attributes:
+        before: Jobs of its own batch that go first.
+        sharing: Other batches of its priority that may run, and take turns with its own.
+        above: Jobs that may run by priority, of those above its own.
+        sent_s: Seconds since it was dispatched, or None if it is not.
+    """
+
+    before: int
+    sharing: int
+    above: Mapping[int, int]
+    sent_s: float | None
+
+    @property
+    def total(self) -> int:
+        """Jobs that surely go first."""
+        return self.before + sum(self.above.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerView:
     """An owner's policy.
 

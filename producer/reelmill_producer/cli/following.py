@@ -1,4 +1,4 @@
-"""Commands that look: watch, status, results, export."""
+"""Commands that look: watch, status, why, results, export."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.ledger import BatchView, JobView, WorkerView
 from reelmill_producer.cli import progress
-from reelmill_producer.cli.options import BatchName, Json
+from reelmill_producer.cli.options import BatchName, Json, Target
 from reelmill_producer.cli.output import (
     batch_line,
     batch_record,
@@ -18,12 +18,15 @@ from reelmill_producer.cli.output import (
     link,
     outcome,
     print_json,
+    reason_record,
     table,
     worker_record,
 )
 from reelmill_producer.cli.session import read_settings, reading, require_history, session
 from reelmill_producer.client import Reelmill
 from reelmill_producer.results_file import results_of
+from reelmill_producer.why import sentence
+from reelmill_producer.why import why as explain
 
 
 def watch(batch: BatchName, *, json: Json = False) -> None:
@@ -55,6 +58,17 @@ def status(
             _show_job(farm, found, json=json)
         else:
             _show_batch(farm, found, json=json)
+
+
+def why(target: Target, *, json: Json = False) -> None:
+    """Say in one sentence why a batch or a job does not go on, or how it does."""
+    with reading() as farm:
+        found, reason = explain(farm, target)
+    words = sentence(found, reason)
+    if json:
+        print_json({"target": target, "state": found.state.value, "sentence": words, **reason_record(reason)})
+    else:
+        typer.echo(words)
 
 
 def results(batch: BatchName, *, json: Json = False) -> None:

@@ -12,9 +12,11 @@ from urllib.request import url2pathname
 import typer
 
 from reelmill_common.findings import Finding
-from reelmill_common.jobs import JobState
+from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import BatchView, Event, JobView, WorkerView
 from reelmill_producer.clips import Clip
+from reelmill_producer.obstacles import wait_text
+from reelmill_producer.why import Reason
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -46,6 +48,13 @@ def batch_record(view: BatchView) -> dict[str, Any]:
         "max_in_flight": view.max_in_flight,
         "owner": view.owner,
         "window": view.window,
+        "max_failures": view.max_failures,
+        "start_after": view.start_after or None,
+        "expires_at": view.expires_at or None,
+        "after": list(view.after),
+        "after_any": list(view.after_any),
+        "why_paused": view.why_paused,
+        "waits_for": [asdict(wait) for wait in view.waits_for],
         "total": view.total,
         "remaining": view.remaining,
         "counts": {state.value: view.counts.get(state, 0) for state in JobState},
@@ -120,10 +129,24 @@ def finding_record(finding: Finding) -> dict[str, Any]:
     }
 
 
+def reason_record(reason: Reason) -> dict[str, Any]:
+    """Return why something waits as plain data; what does not belong to the cause is null or empty."""
+    values = {name: value for name, value in asdict(reason).items() if name not in {"cause", "text", "of_batch"}}
+    return {"cause": reason.cause.value, **values}
+
+
 def batch_line(view: BatchView) -> str:
     """Return a batch in one line for people."""
     counts = ", ".join(f"{count:,} {state.value}" for state, count in view.counts.items() if count)
-    return f"batch {view.name}: {outcome(view) or view.state.value} ({counts or 'empty'})"
+    return f"batch {view.name}: {outcome(view) or view.state.value} ({counts or 'empty'}){_why(view)}"
+
+
+def _why(view: BatchView) -> str:
+    """Return what keeps a batch from running, as the end of a line; empty if nothing does."""
+    whys = [wait_text(wait) for wait in view.waits_for]
+    if view.state is BatchState.PAUSED and view.why_paused:
+        whys.insert(0, f"paused itself: {view.why_paused}")
+    return "".join(f"; {why}" for why in whys)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,7 +1,8 @@
--- Count what stands before a waiting job, or before a batch's first; changes nothing. Costs O(batches that are ready at
+-- Count what stands before a waiting job; changes nothing. Costs O(batches that are ready at
 -- its priority and above), whatever waits.
--- ARGV: batch, lane, priority at which it waits, id or ''. Returns {jobs before it in its own line, other batches of
--- its priority that take turns with it, jobs dispatched in the lane, {priority, jobs that wait there} for each above}.
+-- ARGV: batch, lane, priority at which it waits, id. Returns {jobs before it in its own line, other batches of
+-- its priority that take turns with it, milliseconds since the job was dispatched or -1, then a priority and how many
+-- jobs wait there, for each above}.
 local batch, lane, priority, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
 local function waiting_at(name, at)
@@ -32,16 +33,10 @@ local sharing = 0
 for _, name in ipairs(batches_at(priority)) do
     if name ~= batch then sharing = sharing + 1 end
 end
-local before = 0
-if id ~= '' then
-    local line = redis.call('ZRANK', waiting_key(batch, lane, priority), id)
-    if line then
-        before = line
-    else
-        before = (redis.call('ZRANK', waiting_key(batch, lane), id) or 0)
-            + redis.call('ZCARD', waiting_key(batch, lane, priority))
-    end
+local before = redis.call('ZRANK', waiting_key(batch, lane, priority), id)
+if not before then -- it has no priority of its own: those that have this one go first
+    before = redis.call('ZCARD', waiting_key(batch, lane, priority))
+        + (redis.call('ZRANK', waiting_key(batch, lane), id) or 0)
 end
-local sent = 0
-for at = 0, 9 do sent = sent + (redis.call('HGET', lane_key(lane), 'd' .. at) or 0) end
-return {before, sharing, sent, above}
+local sent = redis.call('ZSCORE', SENT, id)
+return {before, sharing, sent and math.max(0, now - sent) or -1, above}
