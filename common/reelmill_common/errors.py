@@ -21,6 +21,7 @@
     ├── JobCancelled                    69   somebody asked for the job to stop, and it has stopped
     ├── InvalidModel                    78   a model folder is incomplete, mis-shaped or not safetensors
     ├── HubUnavailable                  75   the model hub does not answer (retryable)
+    ├── NotDelivered                    75   a webhook's receiver or a mail server took no message (retryable)
     └── WorkerUnfit                     69   the start-up gate failed: this worker must not take jobs
 
 The number is the exit status of a command that ends with the error (the names are from sysexits.h). It also is the
@@ -179,6 +180,14 @@ class HubUnavailable(ReelmillError, ConnectionError):
     """The model hub does not answer. What has been downloaded is kept; run the same command again."""
 
     code = "hub_unavailable"
+    exit_status = 75
+    retryable = True
+
+
+class NotDelivered(ReelmillError, ConnectionError):
+    """A receiver of notifications was not reached, may not be reached, or did not take the message."""
+
+    code = "not_delivered"
     exit_status = 75
     retryable = True
 

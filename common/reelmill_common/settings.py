@@ -7,16 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from reelmill_common.errors import InvalidJob, InvalidSettings
 from reelmill_common.nights.windows import Windows
+from reelmill_common.notify.addresses import Doorman
 from reelmill_common.profiles import PROFILES
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
 LogFormat = Literal["auto", "json", "text"]
 EmbeddingCache = Literal["off", "redis", "store"]
 Ahead = Literal["auto", "on", "off"]
+Reports = Literal["auto", "off"]
 MetricsScope = Literal["worker", "farm"]
+NotifyScheme = Literal["https", "http"]
 Preview = Literal["off", "webp"]
 
 PREFIX = "REELMILL_"
@@ -42,7 +46,11 @@ class Settings:
         dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
         max_deliveries: Clips that may be muxed and uploaded while the next one renders, 1 to 8.
         spool_mb: Disk that finished but not yet stored clips may take before claiming stops, in MB.
-        max_attempts: Attempts at one job before it counts as failed, 1 to 20.
+        max_attempts: Attempts at one job before it counts as failed, 1 to 20; `faults` has the tries by class of error.
+        forgive_after_s: Seconds after which a worker that was quarantined for failed jobs may pass its gate again;
+            0: only after `reelmill forgive`.
+        stall_floor_s: Seconds without progress in a stage after which the process that renders is killed; ten times the
+            stage's running mean if that is more.
         worker_window: Hours in which the worker may render, such as `22:00-07:00 Europe/Vienna` (`nights.windows`);
             outside of them it rests with its model loaded. Empty: always.
         embedding_cache: Where workers share text embeddings: `off`, `redis` (beside the ledger) or `store` (beside the
@@ -60,13 +68,23 @@ class Settings:
         s3_endpoint: `https://host:port` of an S3-compatible server. Empty: AWS.
         s3_region: Region to sign for.
         s3_checksum: `auto` tries both of boto3's modes at start and keeps the one that the server takes.
+        s3_parts_above_mb: Objects above this many MiB go up in parts, 5 (S3's least) to 5000.
         s3_ca_bundle: PEM file of a private certificate authority.
+        report: Whether a contact sheet is written into the store when a batch ends: `auto` or `off`.
+        gpu_hour_price: What an hour of a GPU costs, for reports and accounts. 0: costs are not told.
+        currency: Of that price, as it shall be shown.
         presign_s: Seconds that a presigned link is valid, 60 to 604800.
         metrics_port: Port of a worker's figures for Prometheus; worker i of a host takes this + i. 0: no figures.
         metrics_host: Address to bind it to. Beyond this host others see the figures: set `metrics_token` too.
         metrics_token: What a scrape must bring as `Authorization: Bearer …`; also asked by `reelmill metrics`. Empty:
             anybody who reaches the port may read.
         metrics_scope: `worker`, or `farm` to serve the farm's figures on the worker's port as well.
+        notify_scheme: `https`, or `http` to let webhooks use plain HTTP as well.
+        notify_allow: Hosts, addresses and networks off the public internet that webhooks may reach all the same,
+            parted by commas: `hooks.lan,10.1.0.0/16`.
+        smtp_url: Mail server for webhooks of the kind `email`: `smtp://user:password@host:587` (STARTTLS),
+            `smtps://…:465` (TLS), or `smtp+plain://host:25` for a relay on this host.
+        smtp_from: Sender of these mails.
         log_level: debug, info, warning or error.
         log_format: `auto` is JSON unless stderr is a terminal.
     """
@@ -84,6 +102,8 @@ class Settings:
     max_deliveries: int = 2
     spool_mb: int = 2048
     max_attempts: int = 3
+    forgive_after_s: float = 1800.0
+    stall_floor_s: float = 30.0
     worker_window: str = ""
     embedding_cache: EmbeddingCache = "off"
     embedding_cache_mb: int = 256
@@ -98,12 +118,20 @@ class Settings:
     s3_endpoint: str = ""
     s3_region: str = "us-east-1"
     s3_checksum: ChecksumMode = "auto"
+    s3_parts_above_mb: int = 64
     s3_ca_bundle: str = ""
+    report: Reports = "auto"
+    gpu_hour_price: float = 0.0
+    currency: str = "USD"
     presign_s: int = 86_400
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     metrics_token: str = field(default="", repr=False)
     metrics_scope: MetricsScope = "worker"
+    notify_scheme: NotifyScheme = "https"
+    notify_allow: str = ""
+    smtp_url: str = field(default="", repr=False)
+    smtp_from: str = ""
     log_level: str = "info"
     log_format: LogFormat = "auto"
 
@@ -200,11 +228,35 @@ def _window(text: str) -> str:
         raise ValueError(f"is no window: {err}") from err
 
 
+def _allowed(text: str) -> str:
+    Doorman.parse(text)
+    return text
+
+
+def _mail_server(text: str) -> str:
+    parts = urlsplit(_url("smtp", "smtps", "smtp+plain")(text))
+    if not parts.hostname or parts.port == 0:  # a port that is no number raises by itself
+        raise ValueError("names no host; use smtp://user:password@host:587")
+    return text
+
+
+def _mail_address(text: str) -> str:
+    if not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text) or not text.isascii():
+        raise ValueError("is no mail address; use one such as reelmill@example.org")
+    return text
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch(r"\w{1,8}|[^\w\s]", text):
+        raise ValueError("is not a currency; use its letters or its sign")
+    return text
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-_SECRET = {"redis_url", "metrics_token"}
+_SECRET = {"redis_url", "metrics_token", "smtp_url"}
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "redis_url": _url("redis", "rediss"),
     "store_url": _url("s3", "file"),
@@ -218,6 +270,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "max_deliveries": _number(int, 1, 8),
     "spool_mb": _number(int, 1, 1_000_000),
     "max_attempts": _number(int, 1, 20),
+    "forgive_after_s": _number(float, 0, 604_800),
+    "stall_floor_s": _number(float, 1, 3600),
     "worker_window": _window,
     "embedding_cache": _choice(*get_args(EmbeddingCache)),
     "embedding_cache_mb": _number(int, 1, 100_000),
@@ -229,10 +283,18 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "video_threads": _number(int, 0, 64),
     "preview": _choice(*get_args(Preview)),
     "s3_endpoint": _url("http", "https"),
+    "s3_parts_above_mb": _number(int, 5, 5000),
     "s3_checksum": _choice(*get_args(ChecksumMode)),
+    "report": _choice(*get_args(Reports)),
+    "gpu_hour_price": _number(float, 0, 100_000),
+    "currency": _currency,
     "presign_s": _number(int, 60, 604_800),
     "metrics_port": _number(int, 0, 65_535),
     "metrics_scope": _choice(*get_args(MetricsScope)),
+    "notify_scheme": _choice(*get_args(NotifyScheme)),
+    "notify_allow": _allowed,
+    "smtp_url": _mail_server,
+    "smtp_from": _mail_address,
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_format": _choice(*get_args(LogFormat)),
 }

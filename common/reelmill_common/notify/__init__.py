@@ -1,0 +1,1 @@
+"""Notifications: the event stream, told to webhooks, Slack channels and mailboxes by whoever holds the lease on it."""

@@ -1,0 +1,65 @@
+"""One attempt to tell one receiver of one notice, and when the next one is due."""
+
+from __future__ import annotations
+
+import random
+import time
+from importlib.metadata import version
+
+from reelmill_common.errors import NotDelivered
+from reelmill_common.notify import mailing, wording
+from reelmill_common.notify.addresses import Doorman
+from reelmill_common.notify.mailroom import Attempt
+from reelmill_common.notify.notices import Notice
+from reelmill_common.notify.posting import post
+from reelmill_common.notify.signing import signature
+from reelmill_common.notify.webhooks import Kind, Webhook
+from reelmill_common.settings import Settings
+
+PAUSES_S = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 28_800.0, 28_800.0)
+"""Between attempts: 9 in about 24 hours, as the Standard Webhooks specification suggests."""
+JITTER = 0.2
+"""Share by which a pause is longer or shorter, so that what failed together does not come back together."""
+GONE = 410
+"""The specification: the receiver wants nothing more, disable it."""
+
+
+def attempt(webhook: Webhook, notice: Notice, before: int, settings: Settings) -> Attempt:
+    """Send a notice once; `before` is the number of attempts that failed. Never raises for what a receiver does."""
+    started = time.monotonic()
+    try:
+        status, detail, asked_s = _send(webhook, notice, settings)
+    except NotDelivered as err:
+        status, detail, asked_s = "", str(err), 0.0
+    took_s = time.monotonic() - started
+    if status.startswith("2"):
+        return Attempt(outcome="sent", status=status, detail="", took_s=took_s)
+    if status.startswith("3"):
+        detail = f"redirects are not followed; give the final URL. {detail}"
+    if before >= len(PAUSES_S):
+        return Attempt(outcome="failed", status=status, detail=detail, took_s=took_s)
+    wait_s = max(asked_s, PAUSES_S[before] * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
+    gone = status == str(GONE)
+    return Attempt(outcome="retry", status=status, detail=detail, took_s=took_s, wait_s=wait_s, gone=gone)
+
+
+def _send(webhook: Webhook, notice: Notice, settings: Settings) -> tuple[str, str, float]:
+    """Return status, detail, and the seconds that the receiver asked us to wait."""
+    if webhook.kind is Kind.EMAIL:
+        if not settings.smtp_from:
+            raise NotDelivered("no sender is set; set REELMILL_SMTP_URL and REELMILL_SMTP_FROM on every worker")
+        mail = wording.mail(notice, settings.smtp_from, webhook.target)
+        return mailing.send(settings.smtp_url, mail)[:3], "", 0.0
+    headers = {"content-type": "application/json", "user-agent": f"Reelmill/{version('reelmill')}"}
+    if webhook.kind is Kind.SLACK:
+        body = wording.slack(notice)
+    else:
+        body, now = notice.body.encode(), int(time.time())
+        headers |= {
+            "webhook-id": notice.id,
+            "webhook-timestamp": str(now),
+            "webhook-signature": signature(webhook.live_secrets, notice.id, now, body),
+        }
+    doorman = Doorman.parse(settings.notify_allow, plain_http=settings.notify_scheme == "http")
+    answer = post(webhook.target, headers, body, doorman)
+    return str(answer.status), answer.body, answer.retry_after_s

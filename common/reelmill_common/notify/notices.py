@@ -1,0 +1,95 @@
+"""Notices: what is said of an event. One JSON object `{type, timestamp, data}`, the same bytes at each attempt."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from reelmill_common.errors import NotFound
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import Event, Ledger
+
+FAILURES_READ = 1000
+"""Failed jobs of a batch that are looked at to group them; `failures_read` says how many were."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One message.
+
+    Attributes:
+        id: The same for every webhook, and for every attempt: receivers know a repetition by it.
+        body: Its JSON.
+    """
+
+    id: str
+    type: str
+    body: str
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What it says of the event."""
+        found: Mapping[str, Any] = json.loads(self.body)["data"]
+        return found
+
+
+def notice(ledger: Ledger, farm: str, event: Event) -> Notice:
+    """Make the notice of an event. Of a finished batch it says what became of its jobs."""
+    data: dict[str, Any] = {
+        "farm": farm,
+        "event_id": event.event_id,
+        "batch": event.batch,
+        "job_id": event.job_id,
+        "worker": event.worker,
+        **event.fields,
+    }
+    if event.name == "batch.finished":
+        data |= _of_batch(ledger, event.batch)
+    elif event.name == "batch.paused":
+        data["resume"] = f"reelmill resume {event.batch}"
+    seconds = int(event.event_id.partition("-")[0]) / 1000
+    return made(f"msg_{farm}_{event.event_id}", event.name, seconds, data)
+
+
+def made(message: str, kind: str, seconds: float, data: Mapping[str, Any]) -> Notice:
+    """Write a notice; `seconds` is Unix time."""
+    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    body = json.dumps({"type": kind, "timestamp": stamp, "data": data}, ensure_ascii=False, separators=(",", ":"))
+    return Notice(id=message, type=kind, body=body)
+
+
+def _of_batch(ledger: Ledger, name: str) -> dict[str, Any]:
+    try:
+        view = ledger.batch(name)
+    except NotFound:
+        return {}  # removed since
+    failures, read = _failures(ledger, name) if view.counts.get(JobState.FAILED, 0) else ([], 0)
+    return {
+        "total": view.total,
+        "counts": {state.value: view.counts.get(state, 0) for state in JobState},
+        "failures": failures,
+        "failures_read": read,
+        "retry": f"reelmill retry {name}" if failures else None,
+        "report": _report(name),
+    }
+
+
+def _failures(ledger: Ledger, name: str) -> tuple[list[dict[str, Any]], int]:
+    """Return failed jobs by their error's code, the most frequent first, each with one job's message."""
+    jobs = ledger.jobs(name, states=[JobState.FAILED], count=FAILURES_READ)
+    errors = [dict(job.error or {}) for job in jobs]
+    examples = {str(error.get("code", "unknown")): str(error.get("message", "")) for error in reversed(errors)}
+    counts = Counter(str(error.get("code", "unknown")) for error in errors)
+    return [
+        {"code": code, "count": count, "message": examples[code], "retry": f"reelmill retry {name}"}
+        for code, count in counts.most_common()
+    ], len(jobs)
+
+
+def _report(_name: str) -> str | None:
+    """Return the link of a batch's report. Nothing writes reports yet: this is the one place to name them."""
+    return None

@@ -1,0 +1,160 @@
+"""Webhooks: who is told, of what, and in which form. Checked once, when somebody adds one."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter
+
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.notify.signing import checked_secret, new_secret
+
+NOUNS = ("job", "batch", "worker", "schedule", "owner", "webhook")
+"""What events are about."""
+NIGHT = ("schedule.*", "batch.window_opened", "batch.window_shut")
+"""What `night.*` stands for."""
+DEFAULT_EVENTS = (
+    "batch.finished",
+    "batch.paused",
+    "batch.stuck",
+    "batch.expired",
+    "worker.quarantined",
+    "worker.lost",
+    "schedule.failed",
+    "schedule.missed",
+)
+"""What needs a person, and what a person waits for."""
+OVERLAP_S = 24 * 3600.0
+"""Seconds for which the secret before a rotation goes on to sign."""
+
+_MAILBOX = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+
+class Kind(Enum):
+    """What a webhook's receiver understands."""
+
+    STANDARD = "standard"
+    SLACK = "slack"
+    EMAIL = "email"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """One receiver.
+
+    Attributes:
+        target: An `http(s)` URL, or a mail address. Slack's URLs are secrets themselves: show `place` instead.
+        events: Patterns of event names, such as `batch.*`.
+        secret: Signs what is sent; empty for kinds that are not signed.
+        before: The secret before the last rotation, which signs too until `before_until` (Unix time).
+    """
+
+    id: str
+    kind: Kind
+    target: str
+    events: tuple[str, ...] = DEFAULT_EVENTS
+    secret: str = ""
+    before: str = ""
+    before_until: float = 0.0
+
+    @classmethod
+    def new(cls, target: str, *, kind: Kind, events: tuple[str, ...] = (), secret: str = "") -> Webhook:
+        """Make a webhook of what somebody typed.
+
+        Raises:
+            InvalidSettings: The target, a pattern or the secret cannot be used.
+        """
+        _check_target(target, kind)
+        if secret and kind is not Kind.STANDARD:
+            raise InvalidSettings(f"a webhook of the kind {kind.value} is not signed; leave the secret out")
+        signed = (checked_secret(secret) if secret else new_secret()) if kind is Kind.STANDARD else ""
+        name = f"wh_{secrets.token_hex(4)}"
+        return cls(id=name, kind=kind, target=target, events=_patterns(events) or DEFAULT_EVENTS, secret=signed)
+
+    @classmethod
+    def decode(cls, text: str) -> Webhook:
+        """Read what `encode` wrote."""
+        found: Webhook = _ADAPTER.validate_json(text)
+        return found
+
+    def encode(self) -> str:
+        """Return it as JSON, secrets and all: for the ledger only."""
+        return json.dumps(asdict(self) | {"kind": self.kind.value})
+
+    def wants(self, event: str) -> bool:
+        """Whether it is told of an event."""
+        return any(fnmatchcase(event, pattern) for pattern in self.events)
+
+    def rotated(self) -> Webhook:
+        """Return it with a new secret; the present one signs for another day.
+
+        Raises:
+            InvalidSettings: It is of a kind that is not signed.
+        """
+        if self.kind is not Kind.STANDARD:
+            raise InvalidSettings(f"{self.id} is of the kind {self.kind.value}, which is not signed: nothing to rotate")
+        return replace(self, secret=new_secret(), before=self.secret, before_until=time.time() + OVERLAP_S)
+
+    @property
+    def live_secrets(self) -> tuple[str, ...]:
+        """The secrets that sign now, the newest first."""
+        if self.before and time.time() < self.before_until:
+            return (self.secret, self.before)
+        return (self.secret,)
+
+    @property
+    def place(self) -> str:
+        """The target as it may be shown and logged: of a URL only the host, since the path may be a secret."""
+        if self.kind is Kind.EMAIL:
+            return self.target
+        parts = urlsplit(self.target)
+        shown = f"{parts.scheme}://{parts.netloc}"
+        return shown if parts.path in {"", "/"} and not parts.query else f"{shown}/…"
+
+
+def _check_target(target: str, kind: Kind) -> None:
+    if kind is Kind.EMAIL:
+        if not _MAILBOX.fullmatch(target):
+            raise InvalidSettings(f"{target!r} is no mail address; use one such as ops@example.org")
+        return
+    try:
+        parts = urlsplit(target)
+        wrong = parts.scheme not in {"https", "http"} or not parts.hostname or parts.port == 0
+    except ValueError:
+        wrong = True
+    # Not shown: it may hold a secret.
+    if wrong or not target.isascii() or not target.isprintable() or " " in target:
+        raise InvalidSettings("the target is no URL; use one such as https://example.org/hooks/reelmill")
+    if urlsplit(target).username is not None:
+        raise InvalidSettings(
+            "the URL holds a user or password, which ends up in logs; let the receiver verify the signature"
+        )
+
+
+def _patterns(given: tuple[str, ...]) -> tuple[str, ...]:
+    found: list[str] = []
+    for pattern in given:
+        noun, dot, verb = pattern.partition(".")
+        if pattern == "*":
+            found += [f"{noun}.*" for noun in NOUNS]
+        elif pattern == "night.*":
+            found += NIGHT
+        elif noun in NOUNS and dot and re.fullmatch(r"\*|[a-z_]+", verb):
+            found.append(pattern)
+        else:
+            raise InvalidSettings(
+                f"{pattern!r} names no event; use a name such as batch.finished, or one of "
+                f"{', '.join(f'{noun}.*' for noun in (*NOUNS, 'night'))}, or *"
+            )
+    return tuple(dict.fromkeys(found))
+
+
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Webhook)

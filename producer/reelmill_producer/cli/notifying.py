@@ -1,0 +1,260 @@
+"""Commands that tell others: webhooks, their messages, and the log of what became of these."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reelmill_common.errors import InvalidSettings, NotDelivered
+from reelmill_common.notify.delivery import attempt
+from reelmill_common.notify.mailroom import LogEntry, Mailroom, WebhookView
+from reelmill_common.notify.notices import made
+from reelmill_common.notify.sender import Sender
+from reelmill_common.notify.webhooks import DEFAULT_EVENTS, Kind, Webhook
+from reelmill_common.settings import Settings
+from reelmill_producer import state_file
+from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.options import Json
+from reelmill_producer.cli.output import print_json, table
+
+WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id of a webhook, as `webhook list` shows it.")]
+
+webhook = typer.Typer(
+    name="webhook",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Tell others what happens: by webhook, in Slack, by mail.",
+    epilog="Try: reelmill webhook add https://example.org/hooks/reelmill",
+)
+
+
+@webhook.command(epilog="Try: reelmill webhook add https://example.org/hooks/reelmill --event 'batch.*'")
+def add(
+    target: Annotated[str, typer.Argument(help="A URL; with --kind email a mail address.")],
+    *,
+    kind: Annotated[Kind, typer.Option(help="What the receiver understands.")] = Kind.STANDARD,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"What it is told of, such as `batch.*`; may be repeated. Default: {', '.join(DEFAULT_EVENTS)}."
+        ),
+    ] = None,
+    secret_file: Annotated[
+        str, typer.Option(help="File with a secret to sign with (`-`: stdin). Default: a new one, shown once.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Tell a receiver of what happens from now on; print the webhook's id, and on stderr its secret, once."""
+    made_now = Webhook.new(target, kind=kind, events=tuple(event or ()), secret=_read_secret(secret_file))
+    with _mailroom() as (mailroom, _):
+        mailroom.add(made_now)
+    _show_secret(made_now, brought=bool(secret_file), json=json)
+
+
+@webhook.command(name="list", epilog="Try: reelmill webhook list --json")
+def show(*, json: Json = False) -> None:
+    """List the webhooks and how their receivers do. Secrets, and paths of URLs, are not shown."""
+    with _mailroom() as (mailroom, _):
+        views = mailroom.webhooks()
+    if json:
+        print_json({"webhooks": [_record(view) for view in views]})
+    elif views:
+        rows = [
+            (
+                item.webhook.id,
+                item.webhook.kind.value,
+                item.webhook.place,
+                _state(item),
+                str(item.waiting),
+                ",".join(item.webhook.events),
+            )
+            for item in views
+        ]
+        typer.echo(table(("WEBHOOK", "KIND", "TARGET", "STATE", "WAITING", "EVENTS"), rows))
+    else:
+        tell("there is no webhook; `reelmill webhook add` makes one")
+
+
+@webhook.command(epilog="Try: reelmill webhook remove wh_1a2b3c4d")
+def remove(webhook_id: WebhookId) -> None:
+    """Remove a webhook; what waits for it is not sent."""
+    with _mailroom() as (mailroom, _):
+        mailroom.remove(webhook_id)
+    typer.echo(webhook_id)
+
+
+@webhook.command(epilog="Try: reelmill webhook enable wh_1a2b3c4d")
+def enable(webhook_id: WebhookId) -> None:
+    """Send again to a webhook that was disabled because its receiver failed for days."""
+    with _mailroom() as (mailroom, _):
+        mailroom.enable(webhook_id)
+    typer.echo(webhook_id)
+
+
+@webhook.command(name="test", epilog="Try: reelmill webhook test wh_1a2b3c4d")
+def probe(webhook_id: WebhookId, *, json: Json = False) -> None:
+    """Send one message of the type `webhook.test` from here, once; exit 75 if it is not taken."""
+    with _mailroom() as (mailroom, settings):
+        found = mailroom.webhook(webhook_id)
+    now = time.time()
+    said = made(f"msg_{settings.farm}_test_{int(now * 1000)}", "webhook.test", now, {"farm": settings.farm})
+    ended = attempt(found, said, 0, settings)
+    if json:
+        print_json(
+            {
+                "webhook": webhook_id,
+                "message": said.id,
+                "outcome": ended.outcome,
+                "status": ended.status,
+                "detail": ended.detail,
+            }
+        )
+    if ended.outcome != "sent":
+        raise NotDelivered(f"{found.place} did not take the message: {ended.status} {ended.detail}".rstrip())
+    if not json:
+        typer.echo(said.id)
+
+
+@webhook.command(epilog="Try: reelmill webhook log --count 20")
+def log(
+    webhook_id: Annotated[str, typer.Argument(metavar="[WEBHOOK]", help="Only of this webhook.")] = "",
+    *,
+    count: Annotated[int, typer.Option(min=1, max=5000, help="Attempts to show.")] = 50,
+    json: Json = False,
+) -> None:
+    """Show the newest attempts, newest first; about 5,000 are kept."""
+    with _mailroom() as (mailroom, _):
+        entries = mailroom.log(webhook=webhook_id, count=count)
+    if json:
+        for entry in entries:
+            print_json(_log_record(entry))
+    elif entries:
+        rows = [
+            (
+                _stamp(item.at),
+                item.webhook,
+                item.message,
+                item.type,
+                item.outcome,
+                str(item.attempt),
+                item.status,
+                item.detail.split("\n")[0][:80],
+            )
+            for item in entries
+        ]
+        typer.echo(table(("AT", "WEBHOOK", "MESSAGE", "TYPE", "OUTCOME", "ATTEMPT", "STATUS", "DETAIL"), rows))
+    else:
+        tell("nothing was sent yet")
+
+
+@webhook.command(epilog="Try: reelmill webhook redeliver msg_main_1767225600000-0")
+def redeliver(
+    message: Annotated[str, typer.Argument(help="Id of a message, as `webhook log` shows it.")],
+    *,
+    to: Annotated[str, typer.Option(metavar="WEBHOOK", help="Only to this webhook. Default: to all that had it.")] = "",
+) -> None:
+    """Send a message again, with the same id, at the next round of a sender; print to how many webhooks."""
+    with _mailroom() as (mailroom, _):
+        typer.echo(mailroom.redeliver(message, webhook=to))
+
+
+@webhook.command(epilog="Try: reelmill webhook rotate wh_1a2b3c4d")
+def rotate(webhook_id: WebhookId, *, json: Json = False) -> None:
+    """Give a webhook a new secret, shown once. For 24 hours the old one signs as well."""
+    with _mailroom() as (mailroom, _):
+        rotated = mailroom.webhook(webhook_id).rotated()
+        mailroom.replace(rotated)
+    _show_secret(rotated, brought=False, json=json)
+
+
+@webhook.command(epilog="Try: reelmill webhook serve")
+def serve() -> None:
+    """Send from here until Ctrl-C; only needed where no worker runs, since each of them does so too."""
+    with _mailroom() as (_, settings):
+        pass
+    tell("sending what waits; Ctrl-C ends this")
+    sender = Sender(settings=settings)
+    sender.start()
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sender.stop()
+
+
+@contextmanager
+def _mailroom() -> Generator[tuple[Mailroom, Settings]]:
+    settings = Settings.from_env(os.environ)
+    if settings.embedded:
+        settings = state_file.attached(settings)
+    with Mailroom.connect(settings) as mailroom:
+        yield mailroom, settings
+
+
+def _read_secret(file: str) -> str:
+    if not file:
+        return ""
+    try:
+        return (sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise InvalidSettings(f"--secret-file {file} cannot be read: {err}") from err
+
+
+def _show_secret(item: Webhook, *, brought: bool, json: bool) -> None:
+    shown = "" if brought else item.secret
+    if json:
+        print_json(
+            {"webhook": item.id, "kind": item.kind.value, "target": item.place, "events": item.events, "secret": shown}
+        )
+        return
+    typer.echo(item.id)
+    if shown:
+        tell(f"secret, shown only now: {shown}")
+
+
+def _state(view: WebhookView) -> str:
+    if view.disabled:
+        return "disabled"
+    return f"failing since {_stamp(view.failing_since)}" if view.failing_since else "ok"
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _record(view: WebhookView) -> dict[str, Any]:
+    return {
+        "webhook": view.webhook.id,
+        "kind": view.webhook.kind.value,
+        "target": view.webhook.place,
+        "events": view.webhook.events,
+        "created_at": view.created_at,
+        "failing_since": view.failing_since or None,
+        "disabled": view.disabled,
+        "waiting": view.waiting,
+        "dropped": view.dropped,
+    }
+
+
+def _log_record(entry: LogEntry) -> dict[str, Any]:
+    return {
+        "at": entry.at,
+        "webhook": entry.webhook,
+        "message": entry.message,
+        "type": entry.type,
+        "outcome": entry.outcome,
+        "attempt": entry.attempt,
+        "status": entry.status,
+        "detail": entry.detail,
+        "seconds": entry.took_s,
+    }
