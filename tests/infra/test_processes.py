@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shutil
 import signal
 import socket
@@ -192,6 +193,23 @@ def test_flower_asks_for_the_password_and_its_health_for_none(servers: Servers, 
 
     assert statuses == [401, 401, 200]
     assert (ran.status, ran.out) == (0, "flower: OK\n")
+
+
+def test_the_farms_figures_are_served_and_their_health_says_whether_the_ledger_answers(
+    servers: Servers, composition: Composition
+) -> None:
+    port = str(free_port())
+    command = [{"0.0.0.0": "127.0.0.1"}.get(word, word) for word in composition["services"]["metrics"]["command"]]
+    env = servers.env(composition, "metrics") | {"METRICS_PORT": port, "REELMILL_METRICS_TOKEN": "hunter2"}
+
+    with started(*command, "--port", port, env=env) as running:
+        running.wait_for_line("figures are at")
+        knows = health("metrics", env=env)
+        guesses = health("metrics", env=env | {"REELMILL_METRICS_TOKEN": "guess"})
+
+    assert (knows.status, guesses.status) == (0, 1)
+    assert re.fullmatch(r"metrics: \d+ lines of figures\n", knows.out)
+    assert "401" in guesses.out
 
 
 def test_a_worker_is_healthy_while_the_ledger_hears_that_it_is_ready(

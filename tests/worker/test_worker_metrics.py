@@ -201,6 +201,20 @@ def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
         status(f"http://127.0.0.1:{other.port}/metrics")
 
 
+def test_what_a_killed_parent_of_the_same_name_left_is_removed_and_no_other_workers(
+    scene: Scene, settings: Settings
+) -> None:
+    ours, left, others = (
+        scene.path.with_name(name) for name in ("gpu0@h.2.figures", "gpu0@h.1.figures", "gpu1@h.1.figures")
+    )
+    for path in (ours, left, others):
+        path.write_text("{}")
+
+    Exporter(settings, scene.collector, ours).start()
+
+    assert [path.exists() for path in (ours, left, others)] == [True, False, True]
+
+
 def test_without_a_port_nothing_is_served(scene: Scene, settings: Settings) -> None:
     exporter = Exporter(settings, scene.collector, scene.path)
 

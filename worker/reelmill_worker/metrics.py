@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +108,11 @@ class Exporter:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, once, if the settings name a port."""
+        """Begin, once, if the settings name a port. What a parent of our name left that was killed is removed."""
+        worker = self._figures.name.rsplit(".", 2)[0]
+        for old in self._figures.parent.glob(f"{glob.escape(worker)}.*{self._figures.suffix}"):
+            if old != self._figures:
+                old.unlink(missing_ok=True)
         if self._settings.metrics_port and self._thread is None:
             self._thread = threading.Thread(target=self._listen, name="exporter", daemon=True)
             self._thread.start()

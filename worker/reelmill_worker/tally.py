@@ -10,8 +10,8 @@ import json
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -120,7 +120,7 @@ class Tally:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._written = ""
+        self._changed = False
 
     def start(self, measure: Callable[[], Load]) -> None:
         """Begin to write.
@@ -141,7 +141,7 @@ class Tally:
 
     def passed_gate(self, seconds: float) -> None:
         """Count a start: from now on the GPU waits for work."""
-        with self._lock:
+        with self._change():
             self._figures.starts += 1
             self._figures.startup_s = seconds
             self._figures.idle_since = time.monotonic()
@@ -149,7 +149,7 @@ class Tally:
 
     def waited(self, cause: Cause, seconds: float) -> None:
         """Say what a part of the present gap was for; the rest is told apart when a render begins."""
-        with self._lock:
+        with self._change():
             if seconds >= NO_WAIT_S:
                 self._waits[cause] = self._waits.get(cause, 0.0) + seconds
 
@@ -159,7 +159,7 @@ class Tally:
         Args:
             sent_s: Seconds since the job was dispatched: before that there was nothing to do.
         """
-        with self._lock:
+        with self._change():
             if not self._figures.idle_since:
                 return
             rest = max(0.0, time.monotonic() - self._figures.idle_since - sum(self._waits.values()))
@@ -172,31 +172,37 @@ class Tally:
 
     def render_ended(self) -> None:
         """Begin a gap."""
-        with self._lock:
+        with self._change():
             self._figures.idle_since = time.monotonic()
 
     def encoded_on_cpu(self, seconds: float) -> None:
         """Count the time within a render in which the GPU waited for the text encoder."""
-        with self._lock:
+        with self._change():
             self._gap("text", seconds)
 
     def took(self, seconds: Mapping[str, float]) -> None:
         """Count seconds by stage."""
-        with self._lock:
+        with self._change():
             for stage, value in seconds.items():
                 self._figures.stages.setdefault(stage, Spread()).add(value)
 
     def ended(self, outcome: Outcome, code: str = "") -> None:
         """Count an attempt's end, with its error code if it failed."""
-        with self._lock:
+        with self._change():
             _count(self._figures.clips, outcome)
             if code:
                 _count(self._figures.failures, code)
 
     def store_failed(self, code: str) -> None:
         """Count a delivery that the store did not take."""
-        with self._lock:
+        with self._change():
             _count(self._figures.store_errors, code)
+
+    @contextmanager
+    def _change(self) -> Generator[None]:
+        with self._lock:
+            self._changed = True
+            yield
 
     def _gap(self, cause: str, seconds: float) -> None:
         self._figures.gaps.setdefault(cause, Spread()).add(seconds)
@@ -209,15 +215,17 @@ class Tally:
     def _write(self) -> None:
         load = self._measure()  # before our lock: it takes a lock of its own
         with self._lock:
+            if self._path is None or not (self._changed or load != self._figures.load):
+                return
             self._figures.load = load
+            self._changed = False
             text = json.dumps(asdict(self._figures))
-        if self._path is None or text == self._written:
-            return
         draft = self._path.with_suffix(".draft")
-        with suppress(OSError):  # a full disk must not end a render; the counts are written when there is room again
+        try:
             draft.write_text(text)
             draft.replace(self._path)
-            self._written = text
+        except OSError:  # a full disk must not end a render; all is written when there is room again
+            self._changed = True
 
 
 def _count(counts: dict[str, int], name: str) -> None:
