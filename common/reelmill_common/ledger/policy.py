@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch
@@ -31,7 +32,7 @@ class PolicyChange:
     after: Sequence[str] | None = None
     after_any: Sequence[str] | None = None
 
-    def given(self) -> dict[str, object]:
+    def given(self) -> dict[str, Any]:
         """Return what is to be changed."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}

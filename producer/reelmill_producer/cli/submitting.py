@@ -11,15 +11,29 @@ from typing import Annotated
 
 import typer
 
-from reelmill_common.errors import InvalidPromptFile
+from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import Batch
-from reelmill_common.ledger import BatchView, Submitted
+from reelmill_common.ledger import BatchView, PolicyChange, Submitted
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.dry_run import show_dry_run
-from reelmill_producer.cli.options import Json, Priority, Profile, Window
+from reelmill_producer.cli.options import (
+    After,
+    AfterAny,
+    Expires,
+    Json,
+    MaxFailures,
+    MaxInFlight,
+    Owner,
+    Priority,
+    Profile,
+    StartAfter,
+    Weight,
+    Window,
+)
 from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.policies import policy_change
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.client import Reelmill
 from reelmill_producer.prompt_files import FileReport, PromptFile, open_prompt_file, refusal
@@ -34,6 +48,14 @@ def submit(  # noqa: PLR0913 - one parameter an option
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
     priority: Priority = None,
     window: Window = "",
+    owner: Owner = "",
+    weight: Weight = None,
+    max_in_flight: MaxInFlight = None,
+    max_failures: MaxFailures = "",
+    start_after: StartAfter = "",
+    expires: Expires = "",
+    after: After = None,
+    after_any: AfterAny = None,
     profile: Profile = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and submit nothing.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Submit the good rows of a bad file.")] = False,
@@ -53,6 +75,16 @@ def submit(  # noqa: PLR0913 - one parameter an option
     _check_usage(results, rate, wait=wait, dry_run=dry_run)
     settings = read_settings(profile)
     lane = lane_of(settings)
+    change = policy_change(
+        priority=priority,
+        weight=weight,
+        max_in_flight=max_in_flight,
+        max_failures=max_failures,
+        start_after=start_after,
+        expires=expires,
+        after=after,
+        after_any=after_any,
+    )
     with open_prompt_file(
         file,
         sys.stdin.buffer,
@@ -60,14 +92,15 @@ def submit(  # noqa: PLR0913 - one parameter an option
         defaults={"profile": lane},
         admit=prompt_check(settings, lane),
     ) as prompts:
-        name = Batch(name=batch or prompts.batch_name, window=window).name
+        policy = Batch(name=batch or prompts.batch_name, window=window, owner=owner, **change.given())
+        name = policy.name
         report = checked(prompts, skip_invalid=skip_invalid)
         if dry_run:
             show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
             return
         with _opened_results(results, file) as results_file, session(settings) as opened:
             before = opened.farm.ledger.newest_event()
-            submitted = _submit(opened.farm, name, prompts, priority, window)
+            submitted = _submit(opened.farm, policy, change, prompts)
             tell(summary(name, submitted, report))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
@@ -97,14 +130,23 @@ def _opened_results(path: Path | None, source: str) -> Generator[ResultsFile | N
         yield opened
 
 
-def _submit(farm: Reelmill, name: str, prompts: PromptFile, priority: int | None, window: str) -> Submitted:
-    policy = Batch(name=name, priority=5 if priority is None else priority, window=window)
+def _submit(farm: Reelmill, policy: Batch, change: PolicyChange, prompts: PromptFile) -> Submitted:
+    name = policy.name
+    if farm.has_batch(name):
+        _refuse_owner(farm.batch(name), policy.owner)
+        farm.set_policy(name, change)
     submitted = farm.submit_jobs(policy, prompts.jobs(name))
-    if window and farm.batch(name).window != window:
-        farm.set_window(name, window)
-    if priority is not None and farm.batch(name).priority != priority:
-        farm.prioritize(name, priority)
+    if policy.window and farm.batch(name).window != policy.window:
+        farm.set_window(name, policy.window)
     return submitted
+
+
+def _refuse_owner(view: BatchView, owner: str) -> None:
+    if owner and owner != view.owner:
+        raise InvalidJob(
+            f"batch {view.name!r} is there and has owner {view.owner!r}, not {owner!r}, which cannot be changed; "
+            "submit under another batch name, or leave --owner out"
+        )
 
 
 def followed(opened: Session, name: str, *, after: str) -> BatchView:

@@ -1,0 +1,170 @@
+"""Commands about shares and limits: policy of a batch, owner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from reelmill_common.ledger import BatchView, OwnerView, PolicyChange
+from reelmill_producer.cli.options import (
+    After,
+    AfterAny,
+    BatchName,
+    Expires,
+    Json,
+    MaxFailures,
+    MaxInFlight,
+    Priority,
+    StartAfter,
+    Weight,
+)
+from reelmill_producer.cli.output import batch_record, print_json, table
+from reelmill_producer.cli.session import reading
+from reelmill_producer.moments import moment
+
+NONE = "none"
+
+
+def policy(  # noqa: PLR0913 - one parameter an option
+    batch: BatchName,
+    *,
+    priority: Priority = None,
+    weight: Weight = None,
+    max_in_flight: MaxInFlight = None,
+    max_failures: MaxFailures = "",
+    start_after: StartAfter = "",
+    expires: Expires = "",
+    after: After = None,
+    after_any: AfterAny = None,
+    json: Json = False,
+) -> None:
+    """Show a batch's policy, or change what is given of it.
+
+    Acts on the next clip that starts. `none` takes a budget, a moment or what it waits for away.
+    """
+    change = policy_change(
+        priority=priority,
+        weight=weight,
+        max_in_flight=max_in_flight,
+        max_failures=max_failures,
+        start_after=start_after,
+        expires=expires,
+        after=after,
+        after_any=after_any,
+    )
+    with reading() as farm:
+        if change.given():
+            farm.set_policy(batch, change)
+        view = farm.batch(batch)
+    if json:
+        print_json(batch_record(view))
+    else:
+        typer.echo(_described(view))
+
+
+def owner(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of an owner. Default: list all.")] = None,
+    *,
+    weight: Weight = None,
+    max_in_flight: MaxInFlight = None,
+    json: Json = False,
+) -> None:
+    """List owners, or show or change one's share and limit.
+
+    Owners share the farm by weight at equal priority, and then their batches share what is the owner's. An owner may
+    be entered before it submits anything; '' is the owner of batches that name none.
+    """
+    if name is None and (weight is not None or max_in_flight is not None):
+        raise typer.BadParameter("--weight and --max-in-flight need the NAME of an owner")
+    with reading() as farm:
+        if name is None:
+            _show_owners(farm.ledger.owners(), json=json)
+            return
+        if weight is None and max_in_flight is None:
+            view = farm.ledger.owner(name)
+        else:
+            view = farm.ledger.set_owner(name, weight=weight, max_in_flight=max_in_flight)
+    if json:
+        print_json(_owner_record(view))
+    else:
+        typer.echo(f"weight {view.weight}, max in flight {view.max_in_flight or NONE}, {view.in_flight} in flight")
+
+
+def policy_change(
+    *,
+    priority: int | None,
+    weight: int | None,
+    max_in_flight: int | None,
+    max_failures: str,
+    start_after: str,
+    expires: str,
+    after: Sequence[str] | None,
+    after_any: Sequence[str] | None,
+) -> PolicyChange:
+    """Return what options say; those that were not given change nothing.
+
+    Raises:
+        InvalidJob: A moment cannot be read.
+    """
+    return PolicyChange(
+        priority=priority,
+        weight=weight,
+        max_in_flight=max_in_flight,
+        max_failures="" if max_failures == NONE else max_failures or None,
+        start_after=_moment("--start-after", start_after),
+        expires_at=_moment("--expires", expires),
+        after=_names(after),
+        after_any=_names(after_any),
+    )
+
+
+def _moment(option: str, text: str) -> float | None:
+    if not text:
+        return None
+    return 0.0 if text == NONE else moment(option, text, datetime.now().astimezone())
+
+
+def _names(names: Sequence[str] | None) -> Sequence[str] | None:
+    return [name for name in names if name != NONE] if names else None
+
+
+def _described(view: BatchView) -> str:
+    rows = [
+        ("priority", str(view.priority)),
+        ("weight", str(view.weight)),
+        ("max in flight", str(view.max_in_flight or NONE)),
+        ("owner", view.owner or NONE),
+        ("window", view.window or NONE),
+        ("max failures", view.max_failures or NONE),
+        ("start after", _time(view.start_after)),
+        ("expires", _time(view.expires_at)),
+        ("after", " ".join(view.after) or NONE),
+        ("after any", " ".join(view.after_any) or NONE),
+    ]
+    return "\n".join(f"{name}: {value}" for name, value in rows)
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S %Z}" if seconds else NONE
+
+
+def _show_owners(views: Sequence[OwnerView], *, json: bool) -> None:
+    if json:
+        print_json({"owners": [_owner_record(view) for view in views]})
+        return
+    rows = [
+        (view.name or "''", str(view.weight), str(view.max_in_flight or NONE), str(view.in_flight)) for view in views
+    ]
+    typer.echo(table(("OWNER", "WEIGHT", "MAX IN FLIGHT", "IN FLIGHT"), rows) if rows else "no owners")
+
+
+def _owner_record(view: OwnerView) -> dict[str, Any]:
+    return {
+        "owner": view.name,
+        "weight": view.weight,
+        "max_in_flight": view.max_in_flight,
+        "in_flight": view.in_flight,
+    }
