@@ -16,6 +16,7 @@ from reelmill_common import broker
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.nights.ticker import Ticker
+from reelmill_common.notify.sender import Sender
 from reelmill_common.settings import Settings
 from reelmill_worker.notice import Notice, read
 
@@ -60,11 +61,13 @@ class Housekeeping:
     _trouble: str = ""
     _resting: bool = False
     _ticker: Ticker = field(init=False)
+    _sender: Sender = field(init=False)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
         self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
+        self._sender = Sender(settings=self.settings)
         self._resting = bool(self.settings.worker_window)  # until the ledger has said otherwise
 
     @property
@@ -86,6 +89,7 @@ class Housekeeping:
         if self._thread is None:
             self._thread = threading.Thread(target=self._keep_going, name="tick", daemon=True)
             self._thread.start()
+            self._sender.start()
 
     def drain(self) -> None:
         """Take no more jobs. Safe in a signal handler: the thread tells the ledger."""
@@ -96,6 +100,7 @@ class Housekeeping:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
+        self._sender.stop()
         self.notices.unlink(missing_ok=True)
         if self._ledger is None or self.unfit:
             return  # a quarantine stays on record until somebody has looked
