@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import boto3
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +17,7 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage.body import Digest, digest, opened
 from reelmill_common.storage.keys import check_key, check_prefix, file_name, is_key
 from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained
+from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
 from reelmill_common.storage.s3_trial import Findings, Mode, try_out
 from reelmill_common.storage.store import StoredObject, StoreReport
 
@@ -25,16 +25,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
-LARGE_BYTES = 64 << 20
-"""Above this a body goes in parts. An 81-frame clip has about 3 MB: it goes in one put, which is atomic everywhere."""
-
 ATTEMPTS = 5
 """Tries of one request, with boto3's jittered backoff (1, 2, 4, 8 s at most) between them."""
 
 TRIAL_ATTEMPTS = 2
 """Tries while a person waits for the start-up trial to say what is wrong."""
 
-_PARTS = TransferConfig(multipart_threshold=LARGE_BYTES, multipart_chunksize=16 << 20, max_concurrency=2)
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -55,6 +51,8 @@ class S3Store:
             prefix=f"{prefix.strip('/')}/" if prefix.strip("/") else "",
         )
         self._settings = settings
+        # An 81-frame clip has about 3 MB: it goes in one put, which is atomic everywhere.
+        self._large_bytes = settings.s3_parts_above_mb << 20
         self._page_size = page_size
         self._attempts = attempts
         self._lock = threading.RLock()
@@ -73,10 +71,11 @@ class S3Store:
             if replace:
                 self._send(name, stream, body, extras)
                 return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
-            if findings.conditional_put and body.size_bytes <= LARGE_BYTES:
-                sent = self._send(name, stream, body, extras | {"IfNoneMatch": "*"})
-            else:
-                sent = self._head(name) is None and self._send(name, stream, body, extras)
+            if findings.conditional_put:
+                extras["IfNoneMatch"] = "*"
+            # Asked first where the put itself does not ask, or asks only once all parts are there.
+            asked = body.size_bytes > self._large_bytes or not findings.conditional_put
+            sent = not (asked and self._head(name)) and self._send(name, stream, body, extras)
         return self._settled(key, body, sent=sent)
 
     def get(self, key: str) -> bytes:
@@ -200,10 +199,9 @@ class S3Store:
         """Return whether the body was taken; False is the server's word that the key is."""
         client, bucket = self._client(), self.place.bucket
         try:
-            if body.size_bytes > LARGE_BYTES:
-                client.upload_fileobj(stream, bucket, name, ExtraArgs=extras, Config=_PARTS)
-            else:
-                client.put_object(Bucket=bucket, Key=name, Body=stream, ContentLength=body.size_bytes, **extras)
+            if body.size_bytes > self._large_bytes:
+                return self._send_parts(name, stream, extras)
+            client.put_object(Bucket=bucket, Key=name, Body=stream, ContentLength=body.size_bytes, **extras)
         except (ClientError, BotoCoreError) as err:
             # boto3 asks before it sends a body (Expect: 100-continue), and on a no keeps the connection, while some
             # servers (nanio 0.1.7) still wait for the body there: they take the next request for it, and it hangs.
@@ -212,6 +210,17 @@ class S3Store:
                 return False
             raise explain(err, self.place, f"storing {name!r}") from err
         return True
+
+    def _send_parts(self, name: str, stream: IO[bytes], extras: dict[str, Any]) -> bool:
+        headers = {name: value for name, value in extras.items() if name != "IfNoneMatch"}
+        upload = PartUpload(
+            client=self._client(),
+            bucket=self.place.bucket,
+            name=name,
+            findings=self._found(),
+            part_bytes=min(PART_BYTES, self._large_bytes),
+        )
+        return upload.send(stream, headers, only_if_absent="IfNoneMatch" in extras)
 
     def _settled(self, key: str, body: Digest, *, sent: bool) -> StoredObject:
         """Look at what is stored now, and tell our own body from another's and from a damaged one."""

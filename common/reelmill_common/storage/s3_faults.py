@@ -60,6 +60,8 @@ _WAIT = {
     "Throttling",
     "ThrottlingException",
     "429",
+    "BadDigest",  # the body was damaged on its way
+    "XAmzContentSHA256Mismatch",
     "ClientDisconnected",  # 499 of SeaweedFS: the connection broke in the middle of a body
 }
 _NOT_IMPLEMENTED = 501
