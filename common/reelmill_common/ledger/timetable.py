@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from reelmill_common.errors import InvalidJob, JobConflict, LedgerUnavailable, NotFound
@@ -226,6 +227,7 @@ class Timetable(Side):
         return [_view(name, fields, due) for name, fields, due in pairs if fields]
 
 
+@lru_cache(maxsize=256)  # many batches have the same window
 def _state(window: str, now: datetime) -> tuple[str, str | int]:
     """Return what the scripts want to know of a window: whether it is shut, and its next change."""
     if not window:

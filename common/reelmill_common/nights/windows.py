@@ -20,6 +20,7 @@ DAY_S = 86_400
 LOOK_AHEAD_D = 15
 """Days within which a window that ever changes does: Samoa left out 30 December 2011, a Friday."""
 
+_NEAR_D = 2
 _STEP = timedelta(hours=2)  # no zone changed its clock twice within that time
 _DAYS = re.compile(rf"(?P<first>{'|'.join(DAYS)})(-(?P<last>{'|'.join(DAYS)}))?")
 _HOURS = re.compile(r"(?P<start>[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)-(?P<end>[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)")
@@ -82,9 +83,10 @@ class Windows:
     def next_change(self, moment: datetime) -> datetime | None:
         """Return when it next opens or closes, in UTC, or None if it never does."""
         before = self.open_at(moment)
-        for candidate in sorted(set(self._candidates(moment))):
-            if candidate > moment and self.open_at(candidate) != before:
-                return candidate
+        for days in (_NEAR_D, LOOK_AHEAD_D):  # most windows change every day
+            for candidate in sorted(set(self._candidates(moment, days))):
+                if moment < candidate <= moment + timedelta(days=days) and self.open_at(candidate) != before:
+                    return candidate
         return None
 
     def opens_next(self, moment: datetime) -> datetime | None:
@@ -92,15 +94,15 @@ class Windows:
         change = self.next_change(moment)
         return self.next_change(change) if change is not None and self.open_at(moment) else change
 
-    def _candidates(self, moment: datetime) -> Iterator[datetime]:
-        """Yield every moment at which the answer of `open_at` can change, and some at which it does not."""
+    def _candidates(self, moment: datetime, ahead: int) -> Iterator[datetime]:
+        """Yield every moment in so many days at which the answer of `open_at` can change, and others."""
         start = moment.astimezone(UTC).replace(microsecond=0)
         first = start.astimezone(self.zone).date()
         edges = {edge for span in self.spans for edge in (span.start, span.end)}
-        for days in range(-1, LOOK_AHEAD_D + 1):
+        for days in range(-1, ahead + 2):
             for edge in edges:
                 yield from _instants(first + timedelta(days=days), edge, self.zone)
-        yield from clock_changes(self.zone, start, start + timedelta(days=LOOK_AHEAD_D))
+        yield from clock_changes(self.zone, start, start + timedelta(days=ahead))
 
 
 def zone_of(name: str) -> ZoneInfo:
