@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reelmill_common.archive import newest_archive, read_archive
 from reelmill_common.errors import ReelmillError, StoreRefused
 from reelmill_common.ledger import JobView
 from reelmill_common.storage import ClipStore
@@ -17,9 +18,16 @@ from reelmill_producer.client import Reelmill
 def results_of(farm: Reelmill, batch: str) -> Iterator[dict[str, Any]]:
     """Yield what became of each job of a batch that has ended, in the order of submission.
 
+    A batch that the ledger has forgotten is read from its newest archive in the store.
+
     Raises:
-        NotFound: No such batch.
+        NotFound: No such batch, nor an archive of it.
     """
+    if not farm.has_batch(batch):
+        for record in read_archive(farm.store, newest_archive(farm.store, batch)):
+            if record["kind"] == "job":
+                yield _archived_record(record, farm.store)
+        return
     # All jobs, and not only the ended ones: those pages would shift while others end.
     for job in farm.jobs(batch):
         if job.state.is_final:
@@ -38,6 +46,21 @@ def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
         "sha256": None if result is None else result.sha256,
         "seed": job.spec.seed,
         "error": None if job.error is None or result is not None else dict(job.error),
+    }
+
+
+def _archived_record(record: Mapping[str, Any], store: ClipStore) -> dict[str, Any]:
+    result: Mapping[str, Any] = record["result"] or {}
+    key: str | None = result.get("key")
+    return {
+        "row": record["row"],
+        "job_id": record["job_id"],
+        "state": record["state"],
+        "key": key,
+        "url": None if key is None else store.url(key),
+        "sha256": result.get("sha256"),
+        "seed": record["spec"]["seed"],
+        "error": None if record["result"] else record["error"],
     }
 
 

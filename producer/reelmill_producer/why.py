@@ -194,8 +194,9 @@ def _waits(look: Look) -> Reason | None:
     wait = look.batch.waits_for[0]
     if wait.kind == "window":
         opens = Windows.parse(look.batch.window).opens_next(look.farm.ledger.now()) if look.batch.window else None
-        text = f"waits for its window ({look.batch.window}), which opens{_at(opens and opens.timestamp())}"
-        return Reason(cause=Cause.WINDOW, text=text, of_batch=True, until=opens.timestamp() if opens else None)
+        until = opens.timestamp() if opens is not None else None
+        text = f"waits for its window ({look.batch.window}), which opens{_at(until)}"
+        return Reason(cause=Cause.WINDOW, text=text, of_batch=True, until=until)
     cause, text = Cause(wait.kind), wait_text(wait)
     return Reason(cause=cause, text=text, of_batch=True, until=wait.until or None, waits_for=wait.batch)
 

@@ -23,6 +23,7 @@ from reelmill_common.ledger.records import (
     Submitted,
     WorkerView,
 )
+from reelmill_common.ledger.retention import Retention
 from reelmill_common.ledger.server import connect
 from reelmill_common.ledger.staff import Staff
 from reelmill_common.ledger.steering import Steering
@@ -34,7 +35,7 @@ FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
 
-class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable):
+class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retention):
     """One farm's record. Cheap to build; holds a connection pool, safe to use from several threads.
 
     All times are on Redis' clock. Methods raise `LedgerUnavailable` when Redis does not answer and `LedgerRefused`

@@ -1,0 +1,122 @@
+"""Archives: what the ledger knew of a batch that has ended, as one object of the clip store, readable without a ledger.
+
+`{batch}/archive-{end}.jsonl.gz`: an object a line, first the batch (`"kind": "batch"`), then each job (`"kind": "job"`)
+in the order of submission.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reelmill_common.errors import InvalidJob, NotFound
+from reelmill_common.jobs import BatchState, check_name
+from reelmill_common.ledger import BatchView, Ledger
+from reelmill_common.ledger.retention import Pruned
+from reelmill_common.storage import ClipStore
+
+PAGE = 1000
+FORM = 1
+"""Version of the lines' form. Fields may be added without a new one."""
+SUFFIX = ".jsonl.gz"
+
+
+def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
+    """Write a batch's archive, unless there is one of how it is now, and return its key.
+
+    Raises:
+        NotFound: No such batch.
+        InvalidJob: It has not ended, or went on meanwhile.
+    """
+    view = ledger.batch(batch)
+    if view.state is not BatchState.DONE or view.finished_at is None:
+        raise InvalidJob(f"batch {batch!r} has {view.remaining:,} jobs that have not ended; archive it when it is done")
+    if key := ledger.archive_of(view):
+        return key
+    ended = datetime.fromtimestamp(view.finished_at, UTC)
+    key = f"{batch}/archive-{ended:%Y%m%dt%H%M%S}{ended.microsecond // 1000:03d}z{SUFFIX}"
+    with tempfile.TemporaryDirectory(prefix="reelmill-archive-") as folder:
+        path = Path(folder) / "archive"
+        with gzip.open(path, "wt", encoding="utf-8") as lines:
+            for record in _records(ledger, view):
+                lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+        # Replaces only what the same end of the same batch left behind: an upload whose answer was lost.
+        store.put(key, path, content_type="application/gzip", replace=True)
+    if not ledger.mark_archived(view, key):
+        store.delete(key)
+        raise InvalidJob(f"batch {batch!r} went on while it was archived; archive it when it is done")
+    return key
+
+
+def newest_archive(store: ClipStore, batch: str) -> str:
+    """Return the key of the newest archive of a batch, whether the ledger has the batch or not.
+
+    Raises:
+        NotFound: There is none.
+    """
+    check_name("batch", batch)
+    keys = [item.key for item in store.list(f"{batch}/archive-") if item.key.endswith(SUFFIX)]
+    if not keys:
+        raise NotFound(f"no batch {batch!r}, and no archive of one; `reelmill status` lists the batches that there are")
+    return max(keys)
+
+
+def read_archive(store: ClipStore, key: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the records of an archive: the batch, then its jobs. Raises `NotFound`."""
+    with gzip.open(io.BytesIO(store.get(key)), "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _records(ledger: Ledger, view: BatchView) -> Iterator[dict[str, Any]]:
+    yield {"kind": "batch", "form": FORM, **asdict(view)}
+    start = 0
+    while page := ledger.jobs(view.name, start=start, count=PAGE):
+        for job in page:
+            yield {"kind": "job", **asdict(job)}
+        start += len(page)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """What became of one batch that had ended long enough ago; `archive` is the key of its archive, or empty."""
+
+    batch: str
+    fate: Pruned
+    archive: str = ""
+
+
+def due(ledger: Ledger, older_s: float, *, batch: str = "") -> list[BatchView]:
+    """Return the batches (or the one) that ended so many seconds ago or more, oldest end first.
+
+    Raises:
+        NotFound: No such batch.
+    """
+    before = ledger.now().timestamp() - older_s
+    views = [ledger.batch(batch)] if batch else ledger.batches()
+    ended = [(view.finished_at, view) for view in views if view.finished_at is not None and view.finished_at <= before]
+    return [view for _, view in sorted(ended, key=lambda pair: pair[0])]
+
+
+def prune(ledger: Ledger, store: ClipStore | None, views: list[BatchView]) -> Iterator[Pruning]:
+    """Archive and forget batches one by one; with no store they are forgotten without an archive.
+
+    Raises:
+        StoreError: An archive cannot be written; that batch and those after it are kept.
+    """
+    for view in views:
+        key = ""
+        if store is not None:
+            try:
+                key = archive(ledger, store, view.name)
+            except (InvalidJob, NotFound):  # it goes on since it was looked at, or somebody else was faster
+                yield Pruning(batch=view.name, fate=Pruned.GOES_ON)
+                continue
+        yield Pruning(batch=view.name, fate=ledger.prune_batch(view), archive=key)

@@ -1,0 +1,56 @@
+"""Retention: what the ledger forgets, in small steps, and what it remembers of where that was archived."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from reelmill_common.ledger.records import BatchView
+from reelmill_common.ledger.side import Side
+
+PRUNE_MOST = 200
+"""Jobs deleted by one script: about 2 ms of the server's time (Valkey 9.1, two cores)."""
+
+
+class Pruned(StrEnum):
+    """What became of a batch that was to be forgotten."""
+
+    PRUNED = "pruned"
+    GOES_ON = "goes_on"
+    AWAITED = "awaited"
+
+
+class Retention(Side):
+    """Forgetting batches that have ended, and workers that are gone."""
+
+    def prune_batch(self, view: BatchView) -> Pruned:
+        """Forget a batch that has ended, and all its jobs; its clips stay where they are.
+
+        In many short scripts. If it is cut off the batch is there with fewer jobs, and can be pruned again. Left alone
+        are a batch that goes on, or has ended anew since it was looked at, and one that other batches wait for.
+        """
+        left = 1
+        while left > 0:
+            left = self._server.run("prune", view.name, _ended_ms(view), PRUNE_MOST)
+        return {0: Pruned.PRUNED, -1: Pruned.GOES_ON, -2: Pruned.AWAITED}[left]
+
+    def prune_workers(self, silent_s: float) -> list[str]:
+        """Forget workers of which nobody has heard for so long; return their names."""
+        return sorted(self._server.run("prune_workers", int((self._now_s() - silent_s) * 1000)))
+
+    def mark_archived(self, view: BatchView, key: str) -> bool:
+        """Note where a batch's archive is; False if the batch has gone on since it was looked at."""
+        return bool(self._server.run("archived", view.name, _ended_ms(view), key))
+
+    def archive_of(self, view: BatchView) -> str:
+        """Return the key of a batch's archive, or nothing if there is none of how it is now."""
+        (noted,) = self._server.read([("HGET", self._keys.batch(view.name), "archived")])
+        ended, _, key = (noted or "").partition(" ")
+        return key if ended == _ended_ms(view) else ""
+
+    def _now_s(self) -> float:
+        seconds, micros = self._server.read([("TIME",)])[0]
+        return int(seconds) + int(micros) / 1e6
+
+
+def _ended_ms(view: BatchView) -> str:
+    return "" if view.finished_at is None else str(round(view.finished_at * 1000))
