@@ -8,13 +8,14 @@
     ├── JobConflict                     65   the same id with different content
     ├── NotFound (LookupError)          66   no such batch, job or clip
     ├── LedgerUnavailable               75   Redis does not answer (retryable)
-    ├── LedgerRefused                   78   Redis answers, but not to us: password, version, read-only
+    ├── LedgerRefused                   78   Redis answers, but not to us: password, version
+    │   └── LedgerReadOnly              75   Redis takes no writes now: full, a replica, no disk (retryable)
     ├── StoreError                      74   a clip store failed
     │   ├── StoreUnavailable            75   the store does not answer (retryable)
     │   ├── StoreRefused                78   the store answers, but not to us: bucket, key, folder rights
     │   └── ClipExists                  65   a clip is already stored under that key
     ├── RenderFailed                    69   a clip could not be rendered
-    │   ├── BadOutput                   69   frames came out black, frozen or not finite
+    │   ├── BadOutput                   69   frames came out black, frozen or not finite (retryable)
     │   ├── OutOfMemory                 69   the GPU had too little memory (retryable)
     │   ├── RenderTimedOut              69   the time limit interrupted the render (retryable)
     │   └── AttemptLost                 69   the lease ran out; another attempt owns the job (retryable)
@@ -93,10 +94,18 @@ class LedgerUnavailable(ReelmillError, ConnectionError):
 
 
 class LedgerRefused(ReelmillError):
-    """Redis answers, but not to us: wrong password, too old a version, read-only or full."""
+    """Redis answers, but not to us: wrong password or too old a version."""
 
     code = "ledger_refused"
     exit_status = 78
+
+
+class LedgerReadOnly(LedgerRefused):
+    """Redis takes no writes now: it is full, a replica, or cannot write to its disk. It may again later."""
+
+    code = "ledger_read_only"
+    exit_status = 75
+    retryable = True
 
 
 class StoreError(ReelmillError, OSError):
@@ -139,6 +148,7 @@ class BadOutput(RenderFailed):
     """The frames came out black, frozen, too few or not finite."""
 
     code = "bad_output"
+    retryable = True  # once, by another worker: only that tells a bad prompt from a bad card
 
 
 class OutOfMemory(RenderFailed):

@@ -8,10 +8,10 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from common.ledger_scene import LANE, make_jobs, make_result, start_worker, submit
+from common.ledger_scene import LANE, WORKER, claim, make_jobs, make_result, start_worker, submit
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
-from reelmill_common.errors import InvalidSettings, LedgerRefused, LedgerUnavailable
+from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import Ledger, Orders
 from reelmill_common.settings import Settings
@@ -101,6 +101,31 @@ def test_a_full_server_is_refused_with_advice_and_takes_jobs_again_when_it_has_r
         admin.config_set("maxmemory", "0")
 
         assert ledger.submit(Batch(name="night"), make_jobs("night", 1)).added == 1
+
+
+def test_a_full_server_lets_clips_in_hand_be_published_and_starts_no_more(
+    settings: Settings, own_valkey: ValkeyServer
+) -> None:
+    with (
+        redis.Redis.from_url(own_valkey.url) as admin,
+        Ledger.connect(with_url(settings, own_valkey.url)) as ledger,
+    ):
+        submit(ledger, "night", 3)
+        start_worker(ledger)
+        first, second = ledger.pump(LANE)
+        claimed = claim(ledger, first)
+
+        admin.config_set("maxmemory", "1")
+        with pytest.raises(LedgerReadOnly, match="is full: raise maxmemory"):
+            ledger.claim(second.job_id, second.generation, WORKER, lease_s=60)
+        with pytest.raises(LedgerReadOnly):
+            ledger.pump(LANE, depth=3)
+        orders = ledger.stage(claimed.job_id, claimed.token, "upload", lease_s=60)
+        published = ledger.finish(claimed.job_id, claimed.token, make_result())
+        admin.config_set("maxmemory", "0")
+
+        assert (orders, published) == (Orders.CONTINUE, True)
+        assert claim(ledger, second).token == 1  # nothing was changed by halves
 
 
 def test_a_read_only_replica_is_refused(settings: Settings, own_valkey: ValkeyServer) -> None:

@@ -7,6 +7,7 @@ faults under the real model are in `tests/acceptance`.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -17,9 +18,10 @@ import pytest
 from fixtures.farm import Farm, specs
 from fixtures.link import link_to
 from fixtures.valkey import wait_for
-from reelmill_common.jobs import JobState
+from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import WorkerState
 from reelmill_producer.valkey import ValkeyServer
+from reelmill_worker.renderer import KILL_MARK
 
 pytestmark = pytest.mark.services
 
@@ -234,3 +236,37 @@ def test_a_render_beyond_the_time_limit_is_interrupted_and_the_model_stays(make_
     assert error is not None
     assert error["code"] == "timed_out"
     assert farm.child_pid(worker) == before
+
+
+def test_a_gpu_that_fails_every_job_is_quarantined_and_costs_no_clip(make_farm: Callable[..., Farm]) -> None:
+    farm = make_farm(renderer=RENDERER)
+    good = farm.start()
+    bad = farm.start(renderer=f"fixed:{CLIP_S}:broken")
+    jobs = farm.submit("night", specs(30))
+
+    view = farm.wait_done("night")
+
+    assert view.counts[JobState.SUCCEEDED] == 30
+    culprit, other = farm.worker(bad.node), farm.worker(good.node)
+    assert culprit is not None
+    assert other is not None
+    assert (culprit.state, other.state) == (WorkerState.QUARANTINED, WorkerState.READY)
+    assert re.match(r"failed [0-9]+ jobs in a row", culprit.reason)
+    assert bad.process.poll() is None  # it waits to be forgiven
+    farm.assert_stored_once("night", jobs)
+
+
+def test_a_prompt_that_kills_its_process_takes_two_workers_down_and_no_third(make_farm: Callable[..., Farm]) -> None:
+    farm = make_farm(renderer=RENDERER)
+    farm.start_all(2)
+    good = specs(12)
+    killer = RenderSpec(prompt=f"a fox {KILL_MARK}", frames=5, profile="tiny")
+    jobs = farm.submit("night", [*good[:3], killer, *good[3:]])
+
+    view = farm.wait_done("night")
+
+    assert (view.counts[JobState.SUCCEEDED], view.counts[JobState.FAILED]) == (12, 1)
+    error = farm.ledger.job(jobs[3]).error
+    assert error is not None
+    assert error["code"] == "poison"
+    assert farm.ledger.job(jobs[3]).attempts == 2

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +23,9 @@ from reelmill_common.ledger import Claimed, Ledger, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 from reelmill_worker.notice import Notice, Verdict, notice_path, post
+from reelmill_worker.progress import Progress, progress_path
 from reelmill_worker.tick import EARLY_DEATHS, Housekeeping
+from reelmill_worker.watchdog import FetchWatch
 
 NODE = "cpu0@test"
 
@@ -53,7 +60,28 @@ def house(settings: Settings, child: Child) -> Housekeeping:
         lane="tiny",
         notices=child.path,
         child_pid=lambda: child.pid,
+        progress=progress_path(settings.state_dir, NODE, os.getpid()),
     )
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits to be killed."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        yield process
+        process.kill()
+
+
+def fail_jobs_of_two_batches(ledger: Ledger) -> None:
+    """Let the worker fail as many jobs in a row as quarantine it."""
+    for batch, count in (("one", 1), ("two", 2)):
+        jobs = [RenderJob(batch=batch, row=str(row), spec=spec) for row, spec in enumerate(specs(count))]
+        ledger.submit(Batch(name=batch), jobs)
+    for _ in range(3):
+        item = ledger.pump("tiny", depth=1)[0]
+        claimed = ledger.claim(item.job_id, item.generation, NODE, lease_s=60)
+        assert isinstance(claimed, Claimed)
+        ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
 
 
 def state(ledger: Ledger) -> WorkerState | None:
@@ -239,3 +267,85 @@ def test_the_thread_outlives_a_server_that_goes_and_comes_back(
             server.stop()
 
     assert sum(entry["event"] == "tick.failed" for entry in logs) <= 3  # once per trouble, not once per tick
+
+
+def test_a_worker_that_failed_job_after_job_stays_and_starts_a_new_child_when_it_is_forgiven(
+    house: Housekeeping, ledger: Ledger, child: Child, process: subprocess.Popen[bytes]
+) -> None:
+    child.pid = process.pid
+    child.says("ready")
+    house.look()
+    fail_jobs_of_two_batches(ledger)
+
+    house.round()
+    house.look()
+    suspended = (house.unfit, house.consuming, house.standing)
+    ledger.forgive(NODE)
+    house.round()
+
+    assert suspended == ("", False, WorkerState.QUARANTINED)
+    assert process.wait(10) == -signal.SIGKILL
+    child.pid += 1
+    house.look()
+    assert state(ledger) is WorkerState.STARTING  # nothing is rendered before the next child has passed its gate
+    child.says("ready")
+    house.look()
+    assert (state(ledger), house.consuming) == (WorkerState.READY, True)
+
+
+def test_a_child_without_progress_is_killed_and_its_job_says_why(
+    house: Housekeeping, ledger: Ledger, child: Child, process: subprocess.Popen[bytes], settings: Settings
+) -> None:
+    assert house.progress is not None
+    child.pid = process.pid
+    child.says("ready")
+    house.look()
+    job = claim(ledger).job_id
+    long_ago = time.monotonic() - settings.stall_floor_s - 1
+    progress = Progress(pid=child.pid, stage="denoise 2/3", since=long_ago, mean_s=0.5)
+    house.progress.write_text(json.dumps(dataclasses.asdict(progress)))
+
+    house.look()
+    assert process.wait(10) == -signal.SIGKILL
+    child.pid += 1
+    house.look()
+
+    assert (ledger.job(job).error or {})["code"] == "stalled"
+    assert ledger.job(job).state is JobState.QUEUED
+    (event,) = [event for event in ledger.events(after="0") if event.name == "worker.stalled"]
+    assert event.fields["action"] == "kill"
+    assert event.fields["what"].startswith("no progress at denoise 2/3 for 3")
+
+
+def test_a_worker_that_fetches_nothing_while_messages_wait_subscribes_anew_and_then_starts_anew(
+    house: Housekeeping, ledger: Ledger, child: Child
+) -> None:
+    house._fetching = FetchWatch(patience_s=0.2)
+    house.idle = lambda: True
+    child.says("ready")
+    house.look()
+    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+
+    def asked(what: str) -> bool:
+        house.round()
+        return bool(getattr(house, what))
+
+    wait_for(lambda: asked("resubscribe"), timeout_s=10, what="a new subscription")
+    assert not house.restart
+    wait_for(lambda: asked("restart"), timeout_s=10, what="a new start")
+
+    actions = [event.fields["action"] for event in ledger.events(after="0") if event.name == "worker.stalled"]
+    assert actions == ["resubscribe", "restart"]
+
+
+def test_a_worker_with_a_message_in_hand_is_no_stalled_one(house: Housekeeping, ledger: Ledger, child: Child) -> None:
+    house._fetching = FetchWatch(patience_s=0.0001)
+    house.idle = lambda: False
+    child.says("ready")
+    house.look()
+    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+
+    house.round()
+    house.round()
+
+    assert (house.resubscribe, house.restart) == (False, False)

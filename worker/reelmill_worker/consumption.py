@@ -14,8 +14,9 @@ from reelmill_common.errors import WorkerUnfit
 from reelmill_common.settings import Settings
 from reelmill_worker.metrics import Exporter, WorkerCollector
 from reelmill_worker.notice import notice_path
+from reelmill_worker.progress import progress_path
 from reelmill_worker.tally import figures_path
-from reelmill_worker.tick import LOOK_S, Housekeeping
+from reelmill_worker.tick import LOOK_S, STALLED_STATUS, Housekeeping
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,8 @@ def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopS
                 lane=lane,
                 notices=notice_path(settings.state_dir, consumer.hostname, os.getpid()),
                 child_pid=lambda: next(iter(consumer.pool.info["processes"]), None),
+                progress=progress_path(settings.state_dir, consumer.hostname, os.getpid()),
+                idle=lambda: not state.reserved_requests,
             )
             counted = figures_path(settings.state_dir, consumer.hostname, os.getpid())
             self.exporter = Exporter(
@@ -69,8 +72,14 @@ def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopS
             if self.house.unfit:
                 state.should_stop = WorkerUnfit.exit_status  # type: ignore[assignment]  # the stub knows its default only
                 return
+            if self.house.restart:
+                state.should_stop = STALLED_STATUS  # type: ignore[assignment]  # as above
+                return
             consuming = consumer.task_consumer.consuming_from(self.queue)
-            if self.house.consuming and not consuming:
+            if self.house.resubscribe and consuming:
+                self.house.resubscribe = False
+                consumer.cancel_task_queue(self.queue)  # and the next call subscribes
+            elif self.house.consuming and not consuming:
                 consumer.add_task_queue(self.queue)
             elif consuming and not self.house.consuming:
                 consumer.cancel_task_queue(self.queue)

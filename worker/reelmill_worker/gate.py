@@ -15,7 +15,7 @@ import structlog
 from celery import Celery
 
 from reelmill_common import broker
-from reelmill_common.errors import LedgerUnavailable, ReelmillError, StoreUnavailable, WorkerUnfit
+from reelmill_common.errors import LedgerReadOnly, LedgerUnavailable, ReelmillError, StoreUnavailable, WorkerUnfit
 from reelmill_common.exposition import advertised_host
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
@@ -28,6 +28,7 @@ from reelmill_worker.delivery import Deliveries
 from reelmill_worker.lease import Leases
 from reelmill_worker.notice import Notice, notice_path, post
 from reelmill_worker.parcel import Packer, write_video
+from reelmill_worker.progress import Pace, progress_path
 from reelmill_worker.renderer import Renderer, TestCard, open_renderer
 from reelmill_worker.tally import Tally, figures_path
 from reelmill_worker.tasks import Desk, Refill
@@ -109,7 +110,7 @@ class Gate:
         while True:
             try:
                 return call()
-            except (LedgerUnavailable, StoreUnavailable) as err:
+            except (LedgerUnavailable, LedgerReadOnly, StoreUnavailable) as err:
                 if str(err) != complained:
                     self.tell("loading", info={"trouble": f"{what}: {err}"})
                     log.warning("gate.waited", server=what, error=str(err))
@@ -152,6 +153,7 @@ class Gate:
             refill=refill.ask,
             ahead=ahead.ask if _prepares(settings, info) else _nothing,
             last_words=end_process,
+            pace=Pace(path=progress_path(settings.state_dir, self.worker, self.parent_pid)),
         )
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from reelmill_common.errors import AttemptLost, JobCancelled, LedgerRefused, LedgerUnavailable
+from reelmill_common.errors import AttemptLost, JobCancelled, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.ledger import Claimed, Ledger, Orders
 from reelmill_worker.tally import Tally
 
@@ -99,16 +99,16 @@ class Leases:
         lease.check()
 
     def insist(self, call: Callable[[], T]) -> T:
-        """Repeat a call until the ledger answers it.
+        """Repeat a call until the ledger answers it and takes writes.
 
         Raises:
-            LedgerUnavailable: `stop` was called meanwhile.
+            LedgerUnavailable, LedgerReadOnly: `stop` was called meanwhile.
         """
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return call()
-            except LedgerUnavailable:
+            except (LedgerUnavailable, LedgerReadOnly):  # the work in hand waits for a full server as for a dead one
                 if self._stopping.wait(pause_s):
                     raise
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -12,12 +12,13 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from structlog.contextvars import bound_contextvars
 
-from reelmill_common.errors import JobCancelled, ReelmillError, RenderTimedOut
+from reelmill_common.errors import JobCancelled, OutOfMemory, ReelmillError, RenderTimedOut
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
 from reelmill_worker.delivery import Deliveries
 from reelmill_worker.ending import end_attempt
 from reelmill_worker.lease import Lease, Leases
 from reelmill_worker.parcel import Parcel
+from reelmill_worker.progress import Pace
 from reelmill_worker.renderer import Renderer, Rendering
 from reelmill_worker.tally import Cause
 
@@ -37,6 +38,7 @@ class Desk:
     Attributes:
         refill: Called when a claim has made room in the broker.
         ahead: Called when the GPU is busy for a while: the next jobs may be prepared.
+        pace: Told where a render is, for the parent that watches.
         last_words: Called with the reason when the renderer is found broken: ends the process, and with it the model.
     """
 
@@ -49,6 +51,7 @@ class Desk:
     refill: Callable[[], None]
     ahead: Callable[[], None]
     last_words: Callable[[str], None]
+    pace: Pace = field(default_factory=Pace)
 
     def run(self, job_id: str, generation: int) -> dict[str, Any]:
         """Do what a message hints at; return a few facts for Flower.
@@ -88,8 +91,10 @@ class Desk:
             outcome = end_attempt(self.leases, lease, self._why_interrupted(lease, time.monotonic() - started))
         except ReelmillError as err:
             outcome = end_attempt(self.leases, lease, err)
+            self._renew_after(outcome)
         except Exception as err:  # noqa: BLE001 - the task boundary: whatever a renderer can raise ends one attempt
             outcome = end_attempt(self.leases, lease, err)
+            self._renew_after(outcome)
             self._try_canary()
         else:
             self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering))
@@ -98,10 +103,13 @@ class Desk:
 
     def _render(self, lease: Lease) -> Rendering:
         tally, claimed = self.leases.tally, lease.claimed
+        done = False
         tally.render_began(sent_s=claimed.sent_s)
         try:
             rendering = self.renderer.render(claimed.spec, lambda stage: self._enter(lease, stage))
+            done = True
         finally:
+            self.pace.leave(done=done)
             tally.render_ended()
         tally.took(rendering.seconds)
         plan = rendering.plan
@@ -110,6 +118,8 @@ class Desk:
         return rendering
 
     def _enter(self, lease: Lease, stage: str) -> None:
+        spec = lease.claimed.spec
+        self.pace.enter((spec.width, spec.height, spec.frames, spec.sampler), stage)
         self.leases.report(lease, stage)
         if stage == FIRST_STEP:
             self.ahead()
@@ -122,6 +132,11 @@ class Desk:
         return RenderTimedOut(
             f"the render was interrupted after {seconds:.0f} s; raise REELMILL_CLIP_SOFT_LIMIT_S if it is that slow"
         )
+
+    def _renew_after(self, outcome: str) -> None:
+        """After a lack of memory go on in a clean process: what is left of it here is in pieces."""
+        if outcome == OutOfMemory.code:
+            self.last_words("the GPU had too little memory for a render")
 
     def _try_canary(self) -> None:
         """After an error that is nobody's: does the renderer still work? A broken GPU context would fail every job."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +18,20 @@ from celery import Celery
 from reelmill_common import broker
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger.staff import Ended
 from reelmill_common.nights.ticker import Ticker
 from reelmill_common.notify.sender import Sender
 from reelmill_common.settings import Settings
 from reelmill_worker.notice import Notice, read
+from reelmill_worker.progress import read as read_progress
+from reelmill_worker.watchdog import FetchWatch
 
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.1
 """Seconds between looks at the child: how late a death is noticed at most."""
+STALLED_STATUS = LedgerUnavailable.exit_status
+"""Exit status of a parent that fetched no messages although some waited: 75, try again. The supervisor does."""
 EARLY_DEATHS = 3
 """Children that may die while they load before the worker counts as unfit: a crash there repeats for ever."""
 
@@ -39,6 +47,10 @@ class Housekeeping:
         child_pid: Returns the pool's present child, or None while there is none.
         consuming: Whether the lane's queue may be consumed: the ledger has this very child as ready.
         unfit: Why the worker has to stop for good; empty while it need not.
+        progress: File in which the child says how far it is.
+        idle: Whether the parent has no message in hand.
+        resubscribe: Set for the event loop to subscribe to the queue anew, which clears it.
+        restart: The event loop is to end the parent with `STALLED_STATUS`.
     """
 
     settings: Settings
@@ -47,7 +59,11 @@ class Housekeeping:
     lane: str
     notices: Path
     child_pid: Callable[[], int | None]
+    progress: Path | None = None
+    idle: Callable[[], bool] = lambda: False
     consuming: bool = False
+    resubscribe: bool = False
+    restart: bool = False
     unfit: str = ""
     _ledger: Ledger | None = None
     _pid: int | None = None
@@ -55,6 +71,9 @@ class Housekeeping:
     _said: Notice | None = None
     _heeded: Notice | None = None
     _early_deaths: int = 0
+    _ended: Ended = ""
+    _suspended: str = ""
+    _fetching: FetchWatch = field(default_factory=FetchWatch)
     _draining: bool = False
     _drain_told: bool = False
     _next_round: float = 0.0
@@ -73,10 +92,12 @@ class Housekeeping:
     @property
     def standing(self) -> WorkerState:
         """Where the worker stands, as far as the parent knows."""
-        if self.unfit:
+        if self.unfit or self._suspended:
             return WorkerState.QUARANTINED
         if self._draining:
             return WorkerState.DRAINING
+        if self._resting:
+            return WorkerState.RESTING
         return WorkerState.READY if self.consuming else WorkerState.STARTING
 
     @property
@@ -102,6 +123,8 @@ class Housekeeping:
             self._thread.join(timeout_s)
         self._sender.stop()
         self.notices.unlink(missing_ok=True)
+        if self.progress is not None:
+            self.progress.unlink(missing_ok=True)
         if self._ledger is None or self.unfit:
             return  # a quarantine stays on record until somebody has looked
         try:
@@ -117,11 +140,12 @@ class Housekeeping:
         self._said = read(self.notices, pid=self._pid) or self._said
         ledger = self._connected()
         if self._pid is not None and not self._registered:
-            ledger.register(self.worker, self.lane, {"pid": self._pid})
-            self._registered, self._heeded = True, None
+            ledger.register(self.worker, self.lane, {"pid": self._pid}, ended=self._ended)
+            self._registered, self._heeded, self._ended = True, None, ""
         if self._registered and self._said is not None and self._said != self._heeded:
             self._heed(ledger, self._said)
             self._heeded = self._said
+        self._watch_progress(ledger)
 
     def round(self) -> None:
         """Beat, reap and pump once."""
@@ -129,13 +153,19 @@ class Housekeeping:
         if self._draining and not self._drain_told:
             ledger.draining(self.worker)
             self._drain_told = True
-        seen = ledger.beat(self.worker)
+        seen = ledger.beat(self.worker, forgive_after_s=self.settings.forgive_after_s)
         if seen is None or seen.state is WorkerState.DEAD:
             self.consuming = self._registered = False  # forgotten or given up meanwhile: enter again
+        elif seen.state is WorkerState.QUARANTINED and seen.may_return:
+            self._suspend(seen.reason)
         elif seen.state is WorkerState.QUARANTINED:
             self._give_up(seen.reason)
+        elif self._suspended and not seen.jobs:
+            self._return()
         self._rest(self._ticker.round(ledger))
         ledger.reap()
+        broker.reconcile(ledger, self.settings, self.lane)
+        self._watch_fetching(ledger)
         broker.pump(ledger, self.app, self.settings, self.lane)
 
     def _meet(self, pid: int) -> None:
@@ -145,6 +175,7 @@ class Housekeeping:
             early = last is None or (last.verdict == "loading" and not last.info)
             self._early_deaths = self._early_deaths + 1 if early else 0
             log.error("child.lost", pid=self._pid, ready=bool(last and last.verdict == "ready"), successor=pid)
+            self._ended = self._ended or "died"
         self._pid, self._registered, self._said = pid, False, None
         if self._early_deaths >= EARLY_DEATHS:
             reason = f"the process that loads the model died {self._early_deaths} times in a row while loading"
@@ -156,7 +187,7 @@ class Housekeeping:
             ledger.ready(self.worker, {"pid": notice.pid, **notice.info})
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
-            self.consuming = not self._resting
+            self.consuming = not self._resting and not self._suspended
         elif notice.verdict == "loading" and notice.info:
             ledger.register(self.worker, self.lane, {"pid": notice.pid, **notice.info})
         elif notice.verdict == "unfit":
@@ -169,6 +200,49 @@ class Housekeeping:
         elif self._resting:
             self._heeded = None  # `look` heeds the child's notice again, and with it consumes
         self._resting = resting
+
+    def _suspend(self, reason: str) -> None:
+        """Take no jobs until the ledger forgives, by time or by hand; the parent stays to hear of it."""
+        if not self._suspended:
+            log.error(
+                "worker.suspended", worker=self.worker, reason=reason, forgive_after_s=self.settings.forgive_after_s
+            )
+        self.consuming, self._suspended = False, reason
+
+    def _return(self) -> None:
+        """Try again with a new child: whatever is wrong with the old one, only a passed gate shows that it is over."""
+        log.info("worker.forgiven", worker=self.worker)
+        self._suspended = ""
+        self._kill_child()
+
+    def _watch_progress(self, ledger: Ledger) -> None:
+        if self.progress is None or self._pid is None or self._ended:
+            return
+        at = read_progress(self.progress, pid=self._pid)
+        if at is None or not at.is_stuck(time.monotonic(), floor_s=self.settings.stall_floor_s):
+            return
+        seconds = round(time.monotonic() - at.since, 1)
+        log.error("child.stalled", pid=self._pid, stage=at.stage, seconds=seconds, mean_s=round(at.mean_s, 3))
+        self._ended = "stalled"
+        self._kill_child()
+        ledger.stalled(self.worker, f"no progress at {at.stage} for {seconds:.0f} s", "kill")
+
+    def _kill_child(self) -> None:
+        if self._pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+
+    def _watch_fetching(self, ledger: Ledger) -> None:
+        able = self.consuming and not self._draining and self.idle()
+        starving = able and ledger.messages(broker.lists(self.settings, self.lane)) > 0
+        remedy = self._fetching.look(starving=starving, now=time.monotonic())
+        if not remedy:
+            return
+        log.error("worker.stalled", worker=self.worker, action=remedy)
+        self.resubscribe, self.restart = remedy == "resubscribe", remedy != "resubscribe"
+        ledger.stalled(self.worker, "messages wait and it fetches none", remedy)
+        if remedy == "abort":
+            os._exit(STALLED_STATUS)  # the child dies with us, and the next parent takes its leases back
 
     def _give_up(self, reason: str) -> None:
         if not self.unfit:
@@ -194,5 +268,5 @@ class Housekeeping:
     def _complain(self, err: Exception) -> None:
         text = f"{type(err).__name__}: {err}"
         if text != self._trouble:  # once per trouble, not once per tick
-            log.warning("tick.failed", error=text, exc_info=not isinstance(err, LedgerUnavailable))
+            log.warning("tick.failed", error=text, exc_info=not isinstance(err, LedgerUnavailable | LedgerRefused))
         self._trouble = text

@@ -12,14 +12,14 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from reelmill_common.errors import InvalidSettings, LedgerRefused, LedgerUnavailable
+from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.ledger.scripts import script
 from reelmill_common.settings import Settings
 
 SCHEMA = "1"
 """Version of the ledger's keys. A client that meets another one does not touch them."""
-OLDEST_REDIS = (6, 2)
-"""Valkey reports 7.2 or newer here. 6.2 is the oldest Redis that runs the scripts as they are written."""
+OLDEST_REDIS = (7, 0)
+"""Valkey reports 7.2 or newer here. 7.0 is the oldest Redis whose scripts can say what they may do when it is full."""
 
 SOCKET_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
@@ -28,13 +28,14 @@ RETRIES = 2
 """Times that a command is sent again when the connection broke. Each script may safely run twice for one call: the
 second run of a claim or a pump finds the first one's work done, and what nobody then takes up is reaped."""
 
+_TAKES_NO_WRITES = (("ReadOnlyError", "READONLY"), ("OutOfMemoryError", "OOM "), ("MISCONF",))
 _ADVICE = (
     # What Redis says, or the class that redis-py makes of it; what to do about it.
     (("AuthenticationError", "NOAUTH", "WRONGPASS"), "refuses the password: set it in the URL, redis://:password@…"),
     (("NoPermissionError", "NOPERM"), "denies this user a command: give it the keys ~reelmill:* and +@all"),
-    (("ReadOnlyError", "READONLY"), "is a read-only replica: point the URL at the primary"),
-    (("OutOfMemoryError", "OOM "), "is full: raise maxmemory, or remove old batches"),
-    (("MISCONF",), "cannot write to its disk: free space there, then look at its log"),
+    (_TAKES_NO_WRITES[0], "is a read-only replica: point the URL at the primary"),
+    (_TAKES_NO_WRITES[1], "is full: raise maxmemory, or remove old batches"),
+    (_TAKES_NO_WRITES[2], "cannot write to its disk: free space there, then look at its log"),
     (("InvalidResponse",), "does not speak the Redis protocol: check host and port"),
     (("DB index is out of range",), "has no database of that number: use /0 at the end of the URL"),
 )
@@ -133,7 +134,8 @@ class Server:
             text = f"{type(err).__name__}: {err}"
             for marks, advice in _ADVICE:
                 if any(mark in text for mark in marks):
-                    raise LedgerRefused(f"Redis at {self.address} {advice} ({err})") from err
+                    kind = LedgerReadOnly if marks in _TAKES_NO_WRITES else LedgerRefused
+                    raise kind(f"Redis at {self.address} {advice} ({err})") from err
             if isinstance(err, redis.ConnectionError | redis.TimeoutError | OSError) or any(
                 mark in text for mark in _PASSING
             ):

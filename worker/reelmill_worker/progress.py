@@ -1,0 +1,91 @@
+"""How far a render is, from the child to its parent: a small file, so that a hung child is found without the ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+PATIENCE = 10.0
+"""A stage may take so many times its running mean: a card that throttles, or a neighbour on the host, stays below."""
+MEMORY = 0.2
+"""Share of the newest stage in its mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where the child of one process id is.
+
+    Attributes:
+        stage: Empty between renders.
+        since: When the stage began, on the monotonic clock, which all processes of a host share.
+        mean_s: What this stage took before for clips of the same shape; 0 if this is the first, which may compile.
+    """
+
+    pid: int
+    stage: str = ""
+    since: float = 0.0
+    mean_s: float = 0.0
+
+    def is_stuck(self, now: float, *, floor_s: float) -> bool:
+        """Whether the stage takes so long that nothing will come of it; never said of a first one."""
+        return bool(self.stage and self.mean_s) and now - self.since > max(floor_s, PATIENCE * self.mean_s)
+
+
+def progress_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
+    """Return the file by which the children of one Celery parent tell their progress."""
+    return state_dir / "run" / f"{worker}.{parent_pid}.progress"
+
+
+def read(path: Path, *, pid: int | None) -> Progress | None:
+    """Return what the child with that process id last wrote, or None if it has written nothing."""
+    try:
+        progress = Progress(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    return progress if progress.pid == pid else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Pace:
+    """The child's side: measures each stage and writes where it is. One thread renders, and only it calls this.
+
+    Attributes:
+        path: None for a renderer outside of a farm.
+        clock: Seconds on the monotonic clock.
+    """
+
+    path: Path | None = None
+    clock: Callable[[], float] = time.monotonic
+    _means: dict[tuple[Hashable, str], float] = field(default_factory=dict[tuple[Hashable, str], float])
+    _here: tuple[Hashable, str] | None = None
+    _since: float = 0.0
+
+    def enter(self, shape: Hashable, stage: str) -> None:
+        """Begin a stage of a clip of some shape, which ends the one before."""
+        self._measure()
+        self._here, self._since = (shape, stage), self.clock()
+        self._write(Progress(pid=os.getpid(), stage=stage, since=self._since, mean_s=self._means.get(self._here, 0.0)))
+
+    def leave(self, *, done: bool) -> None:
+        """End a render; a stage that did not come to its end says nothing of how long it takes."""
+        if done:
+            self._measure()
+        self._here = None
+        self._write(Progress(pid=os.getpid()))
+
+    def _measure(self) -> None:
+        if self._here is not None:
+            taken = self.clock() - self._since
+            self._means[self._here] = (1 - MEMORY) * self._means.get(self._here, taken) + MEMORY * taken
+
+    def _write(self, progress: Progress) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_suffix(f".{progress.pid}.tmp-progress")
+        draft.write_text(json.dumps(asdict(progress)))
+        draft.replace(self.path)

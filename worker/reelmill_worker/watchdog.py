@@ -1,0 +1,46 @@
+"""Finds a worker that lives and does nothing: messages wait, it is ready and idle, and fetches none (celery#8030)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FETCH_S = 15.0
+"""Seconds that messages may wait beside an idle worker. Redis hands one over in milliseconds."""
+
+Remedy = Literal["", "resubscribe", "restart", "abort"]
+"""What to do about it, from the mildest on: fetch under a new subscription; end the parent in order, which the
+supervisor starts again; end it at once, since its event loop does not even hear that it should end."""
+
+_LADDER: tuple[Remedy, ...] = ("resubscribe", "restart", "abort")
+
+
+@dataclass(slots=True, kw_only=True)
+class FetchWatch:
+    """Counts the seconds in which there was work and none was fetched.
+
+    Attributes:
+        patience_s: Seconds from each step of the ladder to the next.
+    """
+
+    patience_s: float = FETCH_S
+    _since: float | None = None
+    _steps: int = 0
+
+    def look(self, *, starving: bool, now: float) -> Remedy:
+        """Take what is seen at a moment; return the remedy if it is time for one, once each.
+
+        Args:
+            starving: Messages wait in the lane, and the worker is ready and has none in hand.
+            now: Seconds on the monotonic clock.
+        """
+        if not starving:
+            self._since, self._steps = None, 0
+            return ""
+        if self._since is None:
+            self._since = now
+        due = int((now - self._since) / self.patience_s)
+        if due <= self._steps or self._steps == len(_LADDER):
+            return ""
+        self._steps += 1
+        return _LADDER[self._steps - 1]
