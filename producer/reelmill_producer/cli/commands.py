@@ -14,6 +14,7 @@ from reelmill_common.errors import InvalidSettings, ReelmillError
 from reelmill_producer.cli import (
     farming,
     following,
+    forgiving,
     keeping,
     nights,
     notifying,
@@ -108,6 +109,7 @@ for _command, _epilog in (
     (steering.prioritize, "Try: reelmill prioritize prompts 9"),
     (policies.policy, "Try: reelmill policy prompts --weight 2 --max-failures 5%"),
     (policies.owner, "Try: reelmill owner studio --weight 2 --max-in-flight 4"),
+    (forgiving.forgive, "Try: reelmill forgive gpu0@render-3"),
     (nights.window, "Try: reelmill window prompts '22:00-07:00 Europe/Vienna'"),
     (nights.plan, "Try: reelmill plan --by 07:00 --tz Europe/Vienna"),
     (farming.up, "Try: reelmill up"),
