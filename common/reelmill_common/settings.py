@@ -74,6 +74,8 @@ class Settings:
         gpu_hour_price: What an hour of a GPU costs, for reports and accounts. 0: costs are not told.
         currency: Of that price, as it shall be shown.
         presign_s: Seconds that a presigned link is valid, 60 to 604800.
+        prune_days: Days after which a batch that has ended is archived into the clip store and forgotten, and a silent
+            worker forgotten. 0: never. Off by default: a forgotten file that is submitted again is rendered again.
         metrics_port: Port of a worker's figures for Prometheus; worker i of a host takes this + i. 0: no figures.
         metrics_host: Address to bind it to. Beyond this host others see the figures: set `metrics_token` too.
         metrics_token: What a scrape must bring as `Authorization: Bearer …`; also asked by `reelmill metrics`. Empty:
@@ -124,6 +126,7 @@ class Settings:
     gpu_hour_price: float = 0.0
     currency: str = "USD"
     presign_s: int = 86_400
+    prune_days: int = 0
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     metrics_token: str = field(default="", repr=False)
@@ -289,6 +292,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "gpu_hour_price": _number(float, 0, 100_000),
     "currency": _currency,
     "presign_s": _number(int, 60, 604_800),
+    "prune_days": _number(int, 0, 3650),
     "metrics_port": _number(int, 0, 65_535),
     "metrics_scope": _choice(*get_args(MetricsScope)),
     "notify_scheme": _choice(*get_args(NotifyScheme)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, retention
 from reelmill_common.ledger.retention import Pruned
+from reelmill_common.pruner import Pruner
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
@@ -157,3 +159,20 @@ def test_silent_workers_are_forgotten_but_not_what_they_hold(ledger: Ledger) -> 
     assert ledger.prune_workers(3600) == []
     assert ledger.prune_workers(-1) == ["gpu0@gone"]
     assert [worker.name for worker in ledger.workers()] == ["gpu0@test"]
+
+
+def test_the_pruner_takes_turns_and_keeps_what_is_young(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
+    end(ledger, "night")
+
+    patient = Pruner(settings=dataclasses.replace(settings, prune_days=1))
+    assert patient.round(ledger, store) == []
+    assert ledger.batch("night").total == 3
+    assert ledger.take_prune(turn_s=60) is False
+
+
+def test_the_pruner_archives_and_forgets_what_is_due(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
+    end(ledger, "night")
+
+    assert Pruner(settings=settings).round(ledger, store) == ["night"]  # after 0 days: a thread would not start
+    assert newest_archive(store, "night")
+    assert ledger.batches() == []

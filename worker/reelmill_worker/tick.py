@@ -21,6 +21,8 @@ from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.ledger.staff import Ended
 from reelmill_common.nights.ticker import Ticker
 from reelmill_common.notify.sender import Sender
+from reelmill_common.pruner import Pruner
+from reelmill_common.report.maker import Maker
 from reelmill_common.settings import Settings
 from reelmill_worker.notice import Notice, read
 from reelmill_worker.progress import read as read_progress
@@ -81,12 +83,16 @@ class Housekeeping:
     _resting: bool = False
     _ticker: Ticker = field(init=False)
     _sender: Sender = field(init=False)
+    _reports: Maker = field(init=False)
+    _pruner: Pruner = field(init=False)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
         self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
         self._sender = Sender(settings=self.settings)
+        self._reports = Maker(settings=self.settings)
+        self._pruner = Pruner(settings=self.settings)
         self._resting = bool(self.settings.worker_window)  # until the ledger has said otherwise
 
     @property
@@ -111,6 +117,8 @@ class Housekeeping:
             self._thread = threading.Thread(target=self._keep_going, name="tick", daemon=True)
             self._thread.start()
             self._sender.start()
+            self._reports.start()
+            self._pruner.start()
 
     def drain(self) -> None:
         """Take no more jobs. Safe in a signal handler: the thread tells the ledger."""
@@ -122,6 +130,8 @@ class Housekeeping:
         if self._thread is not None:
             self._thread.join(timeout_s)
         self._sender.stop()
+        self._reports.stop()
+        self._pruner.stop()
         self.notices.unlink(missing_ok=True)
         if self.progress is not None:
             self.progress.unlink(missing_ok=True)

@@ -33,6 +33,10 @@ class Retention(Side):
             left = self._server.run("prune", view.name, _ended_ms(view), PRUNE_MOST)
         return {0: Pruned.PRUNED, -1: Pruned.GOES_ON, -2: Pruned.AWAITED}[left]
 
+    def take_prune(self, *, turn_s: float) -> bool:
+        """Take the turn to prune by itself; False if somebody has had it within so many seconds."""
+        return bool(self._server.run("prune_take", turn_s))
+
     def prune_workers(self, silent_s: float) -> list[str]:
         """Forget workers of which nobody has heard for so long; return their names."""
         return sorted(self._server.run("prune_workers", int((self._now_s() - silent_s) * 1000)))
