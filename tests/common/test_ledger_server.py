@@ -148,11 +148,20 @@ def test_a_server_that_may_evict_is_warned_of(settings: Settings, own_valkey: Va
     assert [(entry["event"], entry["policy"]) for entry in logs] == [("redis.may_evict", "allkeys-lru")]
 
 
-def test_a_ledger_of_another_version_is_not_touched(ledger: Ledger, settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("schema", "advice"),
+    [
+        pytest.param("2", "upgrade Reelmill here", id="newer"),
+        pytest.param("0", "let the older Reelmill that wrote it finish its batches", id="older"),
+    ],
+)
+def test_a_ledger_of_another_version_is_not_touched(
+    ledger: Ledger, settings: Settings, schema: str, advice: str
+) -> None:
     with redis.Redis.from_url(settings.redis_url) as client:
-        client.hset(f"reelmill:{{{settings.farm}}}:meta", "schema", "2")
+        client.hset(f"reelmill:{{{settings.farm}}}:meta", "schema", schema)
 
-    with pytest.raises(LedgerRefused, match="has schema 2, and this version knows 1"):
+    with pytest.raises(LedgerRefused, match=f"has schema {schema}, and this version knows 1: {advice}"):
         Ledger.connect(settings)
 
 

@@ -74,9 +74,11 @@ class Server:
             log.warning("redis.may_evict", address=self.address, policy=info.get("maxmemory_policy"))
         schema = self.run("open", SCHEMA)
         if schema != SCHEMA:
+            newer = str(schema).isdigit() and int(schema) > int(SCHEMA)
+            advice = "upgrade Reelmill here" if newer else "let the older Reelmill that wrote it finish its batches"
             raise LedgerRefused(
                 f"the ledger at {self.address} has schema {schema}, and this version knows {SCHEMA}: "
-                f"install the Reelmill that the farm runs, or use another farm name"
+                f"{advice}, or use another farm name"
             )
 
     def run(self, name: str, *args: str | float) -> Any:
