@@ -58,7 +58,10 @@ def test_three_batches_of_a_thousand_share_one_one_two_within_five_percent_after
         submit(ledger, batch, 1000, weight=weight)
     start_worker(ledger)
 
-    order = order_of(ledger, 1990)  # until cedar has ended, nearly
+    order: list[str] = []
+    for _ in range(19):  # until cedar has ended, nearly
+        ledger.beat(WORKER)  # on a busy machine it would count as dead before the end
+        order += order_of(ledger, 100)
 
     for end in range(100, len(order) + 1):
         done = Counter(order[:end])
