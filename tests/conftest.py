@@ -12,6 +12,7 @@ pytest_plugins = [
         "fixtures.farm",
         "fixtures.bench",
         "fixtures.prometheus",
+        "fixtures.browser",
     )
     if find_spec(name)
 ]

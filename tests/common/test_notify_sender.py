@@ -128,8 +128,8 @@ def test_a_finished_batch_says_what_failed_why_and_how_to_try_again(
     data = json.loads(came.body)["data"]
     assert (data["total"], data["counts"]["succeeded"], data["counts"]["failed"]) == (4, 1, 3)
     assert data["failures"] == [
-        {"code": "bad_output", "count": 2, "message": "it was bad_output", "retry": "reelmill retry night"},
-        {"code": "prompt_too_long", "count": 1, "message": "it was prompt_too_long", "retry": "reelmill retry night"},
+        {"code": code, "count": count, "message": f"it was {code}", "retry": f"reelmill retry night --code {code}"}
+        for code, count in (("bad_output", 2), ("prompt_too_long", 1))
     ]
     assert data["retry"] == "reelmill retry night"
 

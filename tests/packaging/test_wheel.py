@@ -33,15 +33,17 @@ def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin/python"
 
 
-def test_the_wheel_holds_the_three_packages_and_the_scripts_of_the_ledger(wheel: Path) -> None:
+def test_the_wheel_holds_the_three_packages_and_their_scripts_and_pages(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     for package in ("reelmill_common", "reelmill_producer", "reelmill_worker"):
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
     lua = {Path(name).name for name in names if name.endswith(".lua")}
-    assert lua == {path.name for path in (ROOT / "common/reelmill_common/ledger").rglob("*.lua")}
+    roots = (ROOT / "common", ROOT / "producer", ROOT / "worker")
+    assert lua == {path.name for root in roots for path in root.rglob("*.lua")}
     assert len(lua) >= 10
+    assert {"reelmill_common/report/sheet.css", "reelmill_common/report/sheet.js"} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 

@@ -57,6 +57,18 @@ class Dispatching(Side):
         workers, specs = self._server.run("upcoming", lane, count, side.LIVE_S)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
+    def take_report(self, *, turn_s: float) -> tuple[str, int] | None:
+        """Return a batch that has ended and has no report yet, and when it ended; for `turn_s` nobody else gets it."""
+        while (found := self._server.run("report_take", turn_s)) is not None:
+            batch, ended = found
+            if batch:
+                return batch, ended
+        return None
+
+    def report_made(self, batch: str, ended: int, key: str) -> bool:
+        """Say that a batch's report is in the store; False if the batch has gone on meanwhile."""
+        return bool(self._server.run("report_made", batch, ended, key))
+
     def reap(self) -> int:
         """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed."""
         total = 0

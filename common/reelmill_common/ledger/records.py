@@ -200,6 +200,7 @@ class BatchView:
         max_failures, start_after, expires_at, after, after_any: As in `Batch`.
         why_paused: Why it paused itself; empty if it did not.
         waits_for: What keeps it from running; empty if nothing does, and once it is done.
+        report: Object key of its contact sheet; empty if none was made yet.
     """
 
     name: str
@@ -220,6 +221,7 @@ class BatchView:
     after_any: Sequence[str] = ()
     why_paused: str = ""
     waits_for: Sequence[Wait] = ()
+    report: str = ""
 
     @property
     def total(self) -> int:

@@ -80,6 +80,7 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
         after_any=_names(batch, "after_any"),
         why_paused=batch.get("why_paused", ""),
         waits_for=() if state is BatchState.DONE else waits,
+        report=batch.get("report", ""),
     )
 
 

@@ -74,7 +74,7 @@ def _of_batch(ledger: Ledger, name: str) -> dict[str, Any]:
         "failures": failures,
         "failures_read": read,
         "retry": f"reelmill retry {name}" if failures else None,
-        "report": _report(name),
+        "report": view.report or None,
     }
 
 
@@ -85,11 +85,6 @@ def _failures(ledger: Ledger, name: str) -> tuple[list[dict[str, Any]], int]:
     examples = {str(error.get("code", "unknown")): str(error.get("message", "")) for error in reversed(errors)}
     counts = Counter(str(error.get("code", "unknown")) for error in errors)
     return [
-        {"code": code, "count": count, "message": examples[code], "retry": f"reelmill retry {name}"}
+        {"code": code, "count": count, "message": examples[code], "retry": f"reelmill retry {name} --code {code}"}
         for code, count in counts.most_common()
     ], len(jobs)
-
-
-def _report(_name: str) -> str | None:
-    """Return the link of a batch's report. Nothing writes reports yet: this is the one place to name them."""
-    return None

@@ -213,6 +213,7 @@ local function move(job, state, fields, event, ...)
         if left[1] + left[2] + left[3] + left[4] + (left[5] or 0) == 0 then
             redis.call('HSET', batch, 'done', now)
             tell('batch.finished', job.batch, '', '')
+            redis.call('ZADD', P .. 'unreported', now, job.batch)
             settle_dependants(job.batch)
         elseif state == 'f' and LEASED[from] then
             spend(job.batch)

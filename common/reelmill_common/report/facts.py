@@ -1,0 +1,193 @@
+"""The facts of a report: counted once, from the ledger alone, and shown by `page` and `summary`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean
+from typing import Any
+
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger.records import BatchView, JobView
+
+OFF_GPU = ("mux", "upload")
+"""Stages that run beside the next render, and cost no GPU."""
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One job on the sheet.
+
+    Attributes:
+        key: Object key of the MP4; empty without a clip.
+        gpu_s: Seconds of the GPU that the attempt that won took; 0 if it is not known.
+        code, message: Of the failure; empty without one.
+    """
+
+    job_id: str
+    row: str
+    state: str
+    prompt: str
+    seed: int
+    facts: str
+    attempts: int
+    worker: str
+    key: str = ""
+    gpu_s: float = 0.0
+    code: str = ""
+    message: str = ""
+
+    @property
+    def poster_key(self) -> str:
+        """Key of the JPEG."""
+        return self.key.removesuffix(".mp4") + ".jpg"
+
+    @property
+    def manifest_key(self) -> str:
+        """Key of the recipe."""
+        return self.key.removesuffix(".mp4") + ".json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Jobs that failed for one reason.
+
+    Attributes:
+        message: Of one of them.
+        retry: The command that queues them again.
+    """
+
+    code: str
+    count: int
+    message: str
+    retry: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became of a batch.
+
+    Attributes:
+        span_s: Seconds from the first clip's start to the last one's end; 0 if nothing has ended.
+        clips_per_h: Stored clips by hour of that span.
+        gpu_s: GPU seconds of the clips that were stored.
+        cost: What these cost at the settings' price; None without a price.
+        currency: Of the cost.
+        stages: Mean seconds by stage.
+        workers: Stored clips by worker.
+        made_at: Unix seconds.
+    """
+
+    batch: str
+    owner: str
+    state: str
+    counts: Mapping[str, int]
+    created_at: float
+    finished_at: float | None
+    span_s: float
+    clips_per_h: float
+    gpu_s: float
+    cost: float | None
+    currency: str
+    stages: Mapping[str, float]
+    workers: Mapping[str, int]
+    failures: Sequence[Failure]
+    entries: Sequence[Entry]
+    made_at: float
+
+    @property
+    def total(self) -> int:
+        """Jobs in the batch."""
+        return sum(self.counts.values())
+
+    @property
+    def stored(self) -> int:
+        """Clips in the store."""
+        return self.counts.get(JobState.SUCCEEDED.value, 0)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+
+def gather(
+    batch: BatchView, jobs: Iterable[JobView], *, made_at: float, price_per_gpu_h: float = 0.0, currency: str = ""
+) -> Report:
+    """Count what became of a batch.
+
+    Args:
+        batch: As the ledger has it now.
+        jobs: All of its jobs, in the order in which they shall be shown.
+        made_at: Unix seconds.
+        price_per_gpu_h: What an hour of a GPU costs; 0 if that is not known.
+        currency: Of the price.
+    """
+    found = list(jobs)
+    stored = [job for job in found if job.result is not None]
+    starts = [job.started_at for job in found if job.started_at]
+    ends = [job.finished_at for job in stored if job.finished_at]
+    span_s = max(0.0, max(ends) - min(starts)) if starts and ends else 0.0
+    gpu_s = sum(map(gpu_seconds, stored))
+    return Report(
+        batch=batch.name,
+        owner=batch.owner,
+        state=batch.state.value,
+        counts={state.value: count for state, count in batch.counts.items() if count},
+        created_at=batch.created_at,
+        finished_at=batch.finished_at,
+        span_s=round(span_s, 3),
+        clips_per_h=round(len(stored) * 3600 / span_s, 1) if span_s else 0.0,
+        gpu_s=round(gpu_s, 3),
+        cost=round(gpu_s / 3600 * price_per_gpu_h, 4) if price_per_gpu_h else None,
+        currency=currency,
+        stages=_stages(stored),
+        workers=dict(Counter(job.worker for job in stored).most_common()),
+        failures=_failures(batch.name, found),
+        entries=[_entry(job) for job in found],
+        made_at=made_at,
+    )
+
+
+def gpu_seconds(job: JobView) -> float:
+    """Return the GPU seconds of a stored clip."""
+    seconds = {} if job.result is None else job.result.seconds
+    return sum(value for stage, value in seconds.items() if stage not in OFF_GPU)
+
+
+def _entry(job: JobView) -> Entry:
+    spec, failed = job.spec, job.state is JobState.FAILED and job.error is not None
+    error = (job.error or {}) if failed else {}
+    return Entry(
+        job_id=job.job_id,
+        row=job.row,
+        state=job.state.value,
+        prompt=spec.prompt,
+        seed=spec.seed,
+        facts=f"{spec.width}x{spec.height}, {spec.frames} frames at {spec.fps}, {spec.sampler}, {spec.profile}",
+        attempts=job.attempts,
+        worker=job.worker,
+        key="" if job.result is None else job.result.key,
+        gpu_s=round(gpu_seconds(job), 3),
+        code=error.get("code", ""),
+        message=error.get("message", ""),
+    )
+
+
+def _stages(stored: Sequence[JobView]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for job in stored:
+        for stage, seconds in (job.result.seconds if job.result else {}).items():
+            found.setdefault(stage, []).append(seconds)
+    return {stage: round(mean(values), 4) for stage, values in found.items()}
+
+
+def _failures(batch: str, jobs: Sequence[JobView]) -> list[Failure]:
+    failed = [job for job in jobs if job.state is JobState.FAILED and job.error is not None]
+    codes = Counter((job.error or {}).get("code", "") for job in failed)
+    messages = {(job.error or {}).get("code", ""): (job.error or {}).get("message", "") for job in reversed(failed)}
+    return [
+        Failure(code=code, count=count, message=messages[code], retry=f"reelmill retry {batch} --code {code}")
+        for code, count in codes.most_common()
+    ]

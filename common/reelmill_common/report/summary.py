@@ -1,0 +1,31 @@
+"""A report in a few lines of text: for a terminal, a mail, or a message."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from reelmill_common.report.facts import Report
+
+
+def summary(report: Report) -> str:
+    """Return a report as text, failures with the command that queues them again."""
+    lines = [f"batch {report.batch}: {report.stored:,} of {report.total:,} clips stored ({report.state})"]
+    others = [f"{count:,} {state}" for state, count in report.counts.items() if state != "succeeded"]
+    if others:
+        lines.append("  " + ", ".join(others))
+    if report.span_s:
+        lines.append(f"  {span(report.span_s)} from first start to last end, {report.clips_per_h:,.0f} clips/h")
+    if report.gpu_s:
+        cost = "" if report.cost is None else f", {report.cost:,.2f} {report.currency}".rstrip()
+        lines.append(f"  {report.gpu_s:,.1f} GPU seconds{cost}")
+    if report.workers:
+        lines.append("  " + ", ".join(f"{worker} {count:,}" for worker, count in report.workers.items()))
+    for failure in report.failures:
+        lines.append(f"  {failure.count:,} failed, {failure.code}: {failure.message[:200]}")
+        lines.append(f"    {failure.retry}")
+    return "\n".join(lines)
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as people write it."""
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
