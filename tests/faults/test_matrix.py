@@ -15,17 +15,23 @@ TESTS = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.services
 
 
-def matrix(*arguments: str) -> subprocess.CompletedProcess[str]:
+def matrix(*arguments: str, timeout_s: float = 150.0) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("REELMILL_")}
-    return subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "faults.matrix", *arguments],
         cwd=TESTS.parent,
         env=env | {"PYTHONPATH": str(TESTS)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=170,
     )
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # not killed: it has servers and workers to end
+        out, err = process.communicate()
+        pytest.fail(f"the program did not end within {timeout_s} s: {out} {err}")
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def test_a_row_is_measured_from_outside_and_put_on_the_page(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ What is counted comes from outside the ledger: the objects in the bucket, the wo
   what was hit at that moment: on one worker, or on the farm where the fault hits all of it. One sample a job.
 - **back**: seconds from the same moment until a worker that was hit claimed a job again; the longest. No limit: it
   is how long this machine takes to start a process that loads the renderer, and two cores are shared by all of them.
+- **load**: this machine's load average at the end of the row. More than its cores means that others worked on it too,
+  and seconds are longer than they would be.
 - **strays**: objects left in the bucket that belong to no published clip. The ledger points at none of them.
 
 A row keeps its promise if nothing is lost or published twice, recovery stays within the limit where one is promised,
@@ -43,7 +45,7 @@ nothing is rendered twice where that is promised, and what cannot succeed has fa
 NONE = "-"
 COLUMNS = (
     "fault", "how it is made", "jobs", "lost", "published twice", "rendered twice",
-    "recovery median s", "recovery max s", "limit s", "back max s", "strays", "kept", "remarks",
+    "recovery median s", "recovery max s", "limit s", "back max s", "strays", "load", "kept", "remarks",
 )  # fmt: skip
 
 
@@ -87,11 +89,12 @@ def _page(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     if not row["run"]:
-        return [row["title"], row["how"], *[NONE] * 9, "not run", row["remarks"]]
+        return [row["title"], row["how"], *[NONE] * 10, "not run", row["remarks"]]
     kept = "yes" if row["kept"] else f"**no**: {'; '.join(row['broken'])}"
     names = ("jobs", "lost", "published_twice", "rendered_twice", "recovery_median_s", "recovery_max_s", "limit_s")
     figures = [_figure(row[name]) for name in (*names, "back_max_s", "strays")]
-    return [f"{row['title']} (`{row['name']}`)", row["how"], *figures, kept, row["remarks"]]
+    load = _figure(row["conditions"]["load"])
+    return [f"{row['title']} (`{row['name']}`)", row["how"], *figures, load, kept, row["remarks"]]
 
 
 def _figure(value: float | None) -> str:

@@ -29,6 +29,10 @@ FULL_SWING = 9
 LONGEST_S = 300.0
 
 
+class NeverBegan(Exception):
+    """The workers of a row did not get ready, so nothing was tried."""
+
+
 def play(faults: Sequence[Fault], out: Path, order: Sequence[str], *, jobs: int = 0) -> int:
     """Run rows one after the other, writing the page after each; return 1 if one broke its promise, else 0.
 
@@ -44,7 +48,7 @@ def play(faults: Sequence[Fault], out: Path, order: Sequence[str], *, jobs: int 
             for fault in faults:
                 row = run(fault, Path(folder), s3, jobs=jobs)
                 page.save(out, row, order)
-                broken += row["run"] and not row["kept"]
+                broken += row["kept"] is False
                 print(_summary(row), flush=True)
     return 1 if broken else 0
 
@@ -60,7 +64,9 @@ def run(fault: Fault, folder: Path, s3: S3Server, *, jobs: int = 0) -> dict[str,
         try:
             verdict, broken = _play(fault, place, jobs or fault.jobs)
         except NotHere as err:
-            return row | {"run": False, "remarks": str(err)}
+            return row | {"run": False, "kept": None, "remarks": str(err)}
+        except NeverBegan as err:
+            return row | {"run": False, "kept": False, "remarks": f"the farm did not start: {err}"}
         settings = place.farm.settings
         shown = {"valkey": page.server_version(place.valkey), "renderer": renderer, "workers": len(place.hosts)}
         shown |= {"lease_s": settings.lease_s, "tick_s": settings.tick_s, "frames": 5, "size": "128x80"}
@@ -81,6 +87,9 @@ def _play(fault: Fault, place: Stand, jobs: int) -> tuple[Verdict, list[str]]:
         _share_model(place)
     try:
         fault.prepare(place)
+    except (pytest.fail.Exception, OSError) as err:
+        raise NeverBegan(str(err)[:300]) from err
+    try:
         doomed = [RenderSpec(prompt=f"{KILL_MARK} {n}", seed=n, frames=5, profile="tiny") for n in range(fault.doom)]
         place.submit(jobs, doomed=doomed)
         place.wait_stored(min(FULL_SWING, jobs // 4))

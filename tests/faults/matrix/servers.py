@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -117,16 +118,23 @@ def fill_disk(stand: Stand) -> None:
     stand.wait_recovered(stand.strike(f"disk of {host.node}", jobs=jobs, back=[host]), 30)
 
 
+def wrong_clock(folder: Path) -> Path:
+    """Compile the library that gives a process a wrong time of day."""
+    library = folder / "clock.so"
+    source = Path(__file__).with_name("clock.c")
+    if (compiler := shutil.which("cc")) is None:
+        raise NotHere("there is no C compiler: apt-get install gcc")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    return library
+
+
 def start_with_clock_off(seconds: int) -> Callable[[Stand], None]:
     """Return a start-up in which one of three hosts has its clock off by some seconds."""
 
     def prepare(stand: Stand) -> None:
-        library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-        if library is None:
-            raise NotHere("libfaketime is not installed: apt-get install libfaketime")
-        env = {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        library = wrong_clock(stand.farm.folder)
         stand.start(HOSTS - 1)
-        stand.add_host(ready=False, env=env)
+        stand.add_host(ready=False, env={"LD_PRELOAD": str(library), "CLOCK_OFF_S": str(seconds)})
 
     return prepare
 
@@ -217,7 +225,7 @@ ROWS = [
         Fault(
             name=f"clock-{word}",
             title=f"clock of one worker {seconds // HOUR_S:+d} h",
-            how="libfaketime in one of three workers",
+            how="one of three workers gets a wrong time of day (LD_PRELOAD, `clock.c`)",
             inject=watch_clock,
             prepare=start_with_clock_off(seconds),
         )

@@ -144,12 +144,12 @@ class Front:
             writer.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(_ERROR) + _ERROR)
             await writer.drain()
             return True
-        answer = await self._forward(head, body)
+        answer, goes_on = _kept_open(await self._forward(head, body), is_head=head.startswith(b"HEAD "))
         if self.mood is Mood.LOSING and is_put:
             return False
         writer.write(answer)
         await writer.drain()
-        return False  # its length may be told by the end of the connection
+        return goes_on
 
     async def _forward(self, head: bytes, body: bytes) -> bytes:
         first, _, rest = head.partition(b"\r\n")
@@ -163,6 +163,15 @@ class Front:
             return await answers.read()
         finally:
             requests.transport.abort()
+
+
+def _kept_open(answer: bytes, *, is_head: bool) -> tuple[bytes, bool]:
+    """Take out that the server closes its connection, where the client can tell the answer's end without that."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    fields = {name.strip().lower(): value.strip() for name, _, value in _lines(head)}
+    told = is_head or head.split(b" ")[1] == b"204" or fields.get(b"content-length") == b"%d" % len(body)
+    kept = [line for line in head.split(b"\r\n") if not told or not line.lower().startswith(b"connection:")]
+    return b"\r\n\r\n".join([b"\r\n".join(kept), body]), told
 
 
 def _lines(head: bytes) -> list[tuple[bytes, bytes, bytes]]:

@@ -81,6 +81,7 @@ ROWS = [
         title="duplicated and stale messages",
         how="each message sent twice more, and with the generation before and after",
         inject=lie,
+        prepare=lambda stand: stand.start(2),
         once=True,
     ),
 ]
