@@ -108,7 +108,7 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
 
 def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
     """Let the ledger decide what a lane runs next and send it to the broker; return how many jobs were sent."""
-    return send(app, settings.farm, ledger.pump(lane, depth=settings.dispatch_depth))
+    return send(app, settings.farm, ledger.pump(lane, depth=settings.dispatch_depth, prompts=settings.flower_prompts))
 
 
 def lists(settings: Settings, lane: str) -> list[str]:

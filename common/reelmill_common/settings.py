@@ -22,6 +22,7 @@ Reports = Literal["auto", "off"]
 MetricsScope = Literal["worker", "farm"]
 NotifyScheme = Literal["https", "http"]
 Preview = Literal["off", "webp"]
+FlowerPrompts = Literal["cut", "hide"]
 
 PREFIX = "REELMILL_"
 
@@ -87,6 +88,8 @@ class Settings:
         smtp_url: Mail server for webhooks of the kind `email`: `smtp://user:password@host:587` (STARTTLS),
             `smtps://…:465` (TLS), or `smtp+plain://host:25` for a relay on this host.
         smtp_from: Sender of these mails.
+        flower_prompts: What messages, and so Flower, Celery's events and the broker, show of prompts: `cut` is the
+            first 80 characters, `hide` nothing. Whoever sends a message decides: set it on all hosts alike.
         log_level: debug, info, warning or error.
         log_format: `auto` is JSON unless stderr is a terminal.
     """
@@ -135,6 +138,7 @@ class Settings:
     notify_allow: str = ""
     smtp_url: str = field(default="", repr=False)
     smtp_from: str = ""
+    flower_prompts: FlowerPrompts = "cut"
     log_level: str = "info"
     log_format: LogFormat = "auto"
 
@@ -299,6 +303,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "notify_allow": _allowed,
     "smtp_url": _mail_server,
     "smtp_from": _mail_address,
+    "flower_prompts": _choice(*get_args(FlowerPrompts)),
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_format": _choice(*get_args(LogFormat)),
 }

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_result, order_of, start_worker, submit
-from reelmill_common.contract import LABEL_CHARS
+from reelmill_common.contract import LABEL_CHARS, LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, BatchState, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused, WorkerState, dispatching, side
@@ -39,7 +39,7 @@ def test_a_dispatch_carries_what_a_message_needs(ledger: Ledger) -> None:
     start_worker(ledger)
 
     assert ledger.pump(LANE) == [
-        Dispatch(job_id=job_id, generation=1, lane=LANE, priority=7, label="clip 0 of night"),
+        Dispatch(job_id=job_id, generation=1, lane=LANE, priority=7, label="night · seed 1024 · clip 0 of night"),
     ]
     assert ledger.job(job_id).state is JobState.DISPATCHED
 
@@ -51,9 +51,21 @@ def test_a_long_prompt_makes_a_short_label(ledger: Ledger) -> None:
 
     (item,) = ledger.pump(LANE)
 
-    assert len(item.label) == LABEL_CHARS
-    assert item.label.startswith("fox fox")
-    assert item.label.endswith("…")
+    batch, seed, prompt = item.label.split(LABEL_SEPARATOR)
+    assert (batch, seed) == ("night", "seed 1024")
+    assert len(prompt) == PROMPT_CHARS
+    assert prompt.startswith("fox fox")
+    assert prompt.endswith("…")
+    assert len(item.label) <= LABEL_CHARS
+
+
+def test_a_prompt_that_shall_be_hidden_is_in_no_label(ledger: Ledger) -> None:
+    submit(ledger, "night", 1)
+    start_worker(ledger)
+
+    (item,) = ledger.pump(LANE, prompts="hide")
+
+    assert item.label == "night · seed 1024 · "
 
 
 def test_the_depth_is_kept_for_each_live_worker(ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.side import TOUCH_MOST, Side
+from reelmill_common.settings import FlowerPrompts
 
 VANISHED_S = 60.0
 """Seconds after which the message of a dispatched job is taken for lost, and another is sent."""
@@ -28,26 +29,27 @@ _REAP_MOST = 1000  # jobs freed by one call of reap
 class Dispatching(Side):
     """What anybody may do at any time: pump and reap."""
 
-    def pump(self, lane: str, *, depth: int = 2) -> Sequence[Dispatch]:
+    def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
         """Choose what a lane runs next, at the last moment, and mark it dispatched.
 
         Keeps `depth` jobs dispatched per live ready worker. Strict priority, then fair share by weighted virtual
         time between batches of equal priority, first come first served within a batch. Paused batches and batches
         at their cap are passed over. A more urgent job is dispatched even when the depth is used up by less urgent
-        ones. Nothing is dispatched while no worker of the lane is ready.
+        ones. Nothing is dispatched while no worker of the lane is ready. `prompts` is what the labels show of them.
         """
         chosen: list[Dispatch] = []
         while True:
             answer = self._server.run("pump", lane, depth, side.LIVE_S, _PUMP_MOST)
+            batches = self._server.read([("HGET", self._keys.job(job_id), "b") for job_id, *_ in answer])
             chosen += [
                 Dispatch(
                     job_id=job_id,
                     generation=int(generation),
                     lane=lane,
                     priority=int(priority),
-                    label=views.label(spec),
+                    label=views.label(batch, spec, prompts=prompts),
                 )
-                for job_id, generation, priority, spec in answer
+                for (job_id, generation, priority, spec, *_), batch in zip(answer, batches, strict=True)
             ]
             if len(answer) < _PUMP_MOST:
                 return chosen

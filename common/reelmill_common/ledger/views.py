@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from reelmill_common.contract import LABEL_CHARS
+from reelmill_common.contract import LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
 from reelmill_common.ledger.records import BatchView, Event, JobView, OwnerView, Result, Wait, WorkerState, WorkerView
+from reelmill_common.settings import FlowerPrompts
 
 LETTERS: Mapping[JobState, str] = {
     JobState.QUEUED: "q",
@@ -130,10 +131,15 @@ def result_json(result: Result) -> str:
     return json.dumps(values | {"seconds": dict(result.seconds)}, sort_keys=True, separators=(",", ":"))
 
 
-def label(spec: str) -> str:
-    """Return the short text that stands for a job in Flower: the start of its prompt."""
-    prompt: str = json.loads(spec)["prompt"]
-    return prompt if len(prompt) <= LABEL_CHARS else prompt[: LABEL_CHARS - 1] + "…"
+def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:
+    """Return the short text that stands for a job in Flower: batch, seed, and the start of its prompt or nothing of it.
+
+    No name of a batch holds the separator, so the parts can be told apart again.
+    """
+    values = json.loads(spec)
+    prompt: str = values["prompt"] if prompts == "cut" else ""
+    start = prompt if len(prompt) <= PROMPT_CHARS else prompt[: PROMPT_CHARS - 1] + "…"
+    return LABEL_SEPARATOR.join([batch, f"seed {values['seed']}", start])
 
 
 def _waits(batch: Mapping[str, str]) -> tuple[Wait, ...]:
