@@ -77,7 +77,8 @@ def spoil_store(mood: Mood, outage_s: float = OUTAGE_S) -> Callable[[Stand], Non
             stand.front.turn(Mood.FINE)
             stand.wait_recovered(stand.strike(f"store {mood}", jobs=stand.in_flight(), back=stand.hosts))
             time.sleep(3)
-        stand.remarks.append(f"2 outages of {outage_s:.0f} s, {stand.front.spoilt} requests spoilt")
+        spoilt = f", {stand.front.spoilt} requests spoilt" if stand.front.spoilt else ""  # refused ones are not counted
+        stand.remarks.append(f"2 outages of {outage_s:.0f} s{spoilt}")
 
     return inject
 
