@@ -1,0 +1,68 @@
+"""What runs beside the model on a GPU: frames to planes and to the host, and text on a stream of its own."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from reelmill_worker.pipeline.attention import attention
+from reelmill_worker.pipeline.engine import load_text_encoder
+from reelmill_worker.pipeline.host_copy import FrameBuffer, finish
+from reelmill_worker.pipeline.plan import cpu_plan
+from reelmill_worker.pipeline.text import TextEncoder
+from reelmill_worker.pipeline.tiny_model import make_tiny
+from reelmill_worker.pipeline.weights import ModelFolder
+from reelmill_worker.pipeline.yuv import converter, to_yuv420
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 96, 160, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inductor's own import
+def test_planes_are_those_of_the_cpu_to_the_bit(compiled: bool) -> None:
+    convert = converter(compiled=compiled)
+
+    for count in (1, 9, 12):
+        frames = torch.randint(
+            0, 256, (count, 96, 160, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3)
+        )
+        assert torch.equal(convert(frames.cuda()).cpu(), to_yuv420(frames))
+
+
+def test_planes_are_on_the_host_when_the_gpu_has_finished() -> None:
+    frames = pictures(9)
+    buffer = FrameBuffer.sized(9, 96, 160, device="cuda")
+
+    for chunk in frames.cuda().split(4):
+        buffer.add(to_yuv420(chunk))
+    finish("cuda")
+
+    assert torch.equal(buffer.planes(), to_yuv420(frames))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    make_tiny(folder)
+    plan = replace(cpu_plan(), device="cuda", dtype="bfloat16", text_encoder="gpu-bf16")
+    return load_text_encoder(ModelFolder.open(folder), plan)
+
+
+def test_text_encoded_ahead_is_the_same_to_the_bit(encoder: TextEncoder) -> None:
+    wanted = encoder.encode("a red fox in the snow").clone()
+    encoder._cache.clear()
+    q, k = (torch.randn(length, 12, 128, device="cuda", dtype=torch.bfloat16) for length in (4096, 512))
+
+    ahead = threading.Thread(target=encoder.encode_ahead, args=("a red fox in the snow",))
+    ahead.start()
+    while ahead.is_alive():  # what a step does meanwhile: its attention must not decide for the other thread
+        attention(q, k, k, "sdpa-cudnn")
+    ahead.join()
+
+    assert encoder.has("a red fox in the snow")
+    assert torch.equal(encoder.encode("a red fox in the snow"), wanted)
