@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
+from reelmill_common.contract import lane_name
 from reelmill_common.errors import InvalidJob
 from reelmill_common.nights.windows import Windows
 from reelmill_common.profiles import PROFILES, Profile
@@ -182,15 +183,18 @@ class RenderJob:
         batch: Name of the batch, `[a-z0-9][a-z0-9._-]{0,63}`.
         row: Key within the batch, same alphabet: the file's id column, or the spec's digest.
         spec: What to render.
+        worker_class: Class of worker that alone may render it, as in `Batch`; empty: its batch's.
     """
 
     batch: str
     row: str
     spec: RenderSpec
+    worker_class: str = ""
 
     def __post_init__(self) -> None:
         check_name("batch", self.batch)
         check_name("row id", self.row)
+        check_class(self.worker_class)
 
     @property
     def job_id(self) -> str:
@@ -199,8 +203,8 @@ class RenderJob:
 
     @property
     def lane(self) -> str:
-        """The queue that the job waits in: one per model profile."""
-        return self.spec.profile
+        """The queue that the job waits in: one per model profile, and per class of worker that jobs ask for."""
+        return lane_name(self.spec.profile, self.worker_class)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +223,8 @@ class Batch:
         expires_at: Unix seconds after which nothing of it starts: what has not, fails as `expired`; 0: never.
         after: Names of batches of which all clips must have succeeded before it starts.
         after_any: Names of batches that must have ended, in whatever way.
+        worker_class: Class of worker that alone may render it, such as `h100`, `sm89` or a label (`worker_classes`);
+            empty: any worker of the profile.
     """
 
     name: str
@@ -232,9 +238,11 @@ class Batch:
     expires_at: float = 0.0
     after: Sequence[str] = ()
     after_any: Sequence[str] = ()
+    worker_class: str = ""
 
     def __post_init__(self) -> None:
         check_name("batch", self.name)
+        check_class(self.worker_class)
         _check_range("priority", self.priority, 0, 9)
         _check_range("weight", self.weight, 1, 100)
         _check_range("max_in_flight", self.max_in_flight, 0, 100_000)
@@ -266,6 +274,12 @@ def check_name(what: str, name: str) -> None:
             f"{what} {name[:80]!r} is not usable; use 1 to 64 of a-z 0-9 . _ - starting with a letter or digit, "
             f"without '..' (for example {slug(name)!r})"
         )
+
+
+def check_class(name: str) -> None:
+    """Refuse what cannot be a class of worker; empty means any. Raises `InvalidJob`."""
+    if name:
+        check_name("worker class", name)
 
 
 def slug(text: str) -> str:

@@ -185,4 +185,5 @@ def test_a_view_says_all_of_a_worker(ledger: Ledger) -> None:
         reason="",
         jobs=(),
         seen_s=view.seen_s if view else 0,
+        lanes=(LANE,),
     )

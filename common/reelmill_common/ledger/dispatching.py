@@ -30,33 +30,34 @@ class Dispatching(Side):
     """What anybody may do at any time: pump and reap."""
 
     def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
-        """Choose what a lane runs next, at the last moment, and mark it dispatched.
+        """Choose what the lanes of a profile run next, at the last moment, and mark it dispatched.
 
-        Keeps `depth` jobs dispatched per live ready worker. Strict priority, then fair share by weighted virtual
-        time between batches of equal priority, first come first served within a batch. Paused batches and batches
-        at their cap are passed over. A more urgent job is dispatched even when the depth is used up by less urgent
-        ones. Nothing is dispatched while no worker of the lane is ready. `prompts` is what the labels show of them.
+        Keeps `depth` jobs dispatched per live ready worker, also of one that serves several lanes. Strict priority,
+        then fair share by weighted virtual time between batches of equal priority, first come first served within a
+        batch. Paused batches and batches at their cap are passed over. A more urgent job is dispatched even when the
+        depth is used up by less urgent ones. Nothing is dispatched while no worker of its lane is ready.
+
+        `lane` is any of the profile's. `prompts` is what the labels show of them.
         """
         chosen: list[Dispatch] = []
         while True:
             answer = self._server.run("pump", lane, depth, side.LIVE_S, _PUMP_MOST)
-            batches = self._server.read([("HGET", self._keys.job(job_id), "b") for job_id, *_ in answer])
             chosen += [
                 Dispatch(
                     job_id=job_id,
                     generation=int(generation),
-                    lane=lane,
+                    lane=chosen_lane,
                     priority=int(priority),
                     label=views.label(batch, spec, prompts=prompts),
                 )
-                for (job_id, generation, priority, spec, *_), batch in zip(answer, batches, strict=True)
+                for job_id, generation, priority, spec, batch, chosen_lane in answer
             ]
             if len(answer) < _PUMP_MOST:
                 return chosen
 
-    def upcoming(self, lane: str, *, count: int = 16) -> Upcoming:
-        """Return what will probably be claimed next on a lane. Only looks: nothing is promised by it."""
-        workers, specs = self._server.run("upcoming", lane, count, side.LIVE_S)
+    def upcoming(self, *lanes: str, count: int = 16) -> Upcoming:
+        """Return what will probably be claimed next on a profile's lanes. Only looks: nothing is promised by it."""
+        workers, specs = self._server.run("upcoming", ",".join(lanes), count, side.LIVE_S)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
     def take_report(self, *, turn_s: float) -> tuple[str, int] | None:

@@ -8,6 +8,7 @@ from typing import Self
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import reading, side, views
+from reelmill_common.ledger.accounts import Accounts
 from reelmill_common.ledger.attempts import Attempts
 from reelmill_common.ledger.board import Board, board
 from reelmill_common.ledger.census import Census, census
@@ -35,7 +36,7 @@ FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
 
-class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retention):
+class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retention, Accounts):
     """One farm's record. Cheap to build; holds a connection pool, safe to use from several threads.
 
     All times are on Redis' clock. Methods raise `LedgerUnavailable` when Redis does not answer and `LedgerRefused`
@@ -104,9 +105,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
 
     def ahead(self, job: JobView) -> Ahead:
         """Count what stands before a waiting job. Costs O(batches that may run at its priority and above)."""
-        before, sharing, sent_ms, above = self._server.run(
-            "ahead", job.batch, job.spec.profile, job.priority, job.job_id
-        )
+        before, sharing, sent_ms, above = self._server.run("ahead", job.batch, job.lane, job.priority, job.job_id)
         return Ahead(
             before=before,
             sharing=sharing,

@@ -111,6 +111,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
         "expires": _milliseconds(batch.expires_at),
         "after": ",".join(dict.fromkeys(batch.after)),
         "after_any": ",".join(dict.fromkeys(batch.after_any)),
+        "class": batch.worker_class,
     }
 
 

@@ -94,6 +94,8 @@ class Result:
         size_bytes: Its size.
         latents_sha256: Hash of the final latents: equal for equal specs on one worker class.
         seconds: Seconds by stage.
+        gpu_s: Seconds of the stages that had the GPU; 0 if it is not known.
+        energy_j: What the card drew during these; None if it does not tell.
     """
 
     key: str
@@ -101,6 +103,43 @@ class Result:
     size_bytes: int
     latents_sha256: str
     seconds: Mapping[str, float] = field(default_factory=dict)
+    gpu_s: float = 0.0
+    energy_j: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What an attempt took of the GPU, up to its end. `energy_j` is None where the card does not tell, never 0."""
+
+    gpu_s: float = 0.0
+    energy_j: float | None = None
+
+
+NOTHING = Spent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What the clips of a batch or an owner cost.
+
+    Attributes:
+        clips: That were rendered and stored.
+        reused: That were answered from one which was there.
+        size_bytes: Of the MP4s.
+        gpu_s: Seconds of the GPU.
+        energy_j: What the cards drew for `metered` of the clips; None if none told.
+        wasted_gpu_s: Seconds of attempts that made no clip, as far as their workers lived to tell.
+        wasted_energy_j: What these drew; None if no card told.
+    """
+
+    clips: int = 0
+    reused: int = 0
+    size_bytes: int = 0
+    gpu_s: float = 0.0
+    energy_j: float | None = None
+    metered: int = 0
+    wasted_gpu_s: float = 0.0
+    wasted_energy_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +147,7 @@ class JobView:
     """One job as the ledger has it.
 
     Attributes:
+        lane: Its profile, or `profile@class` if only workers of a class may render it.
         priority: Its own if it was given one (`own_priority`), else its batch's.
         stage: What a running job is doing, for example `denoise 2/3`; empty otherwise.
         attempts: Claims so far.
@@ -125,6 +165,7 @@ class JobView:
     generation: int
     attempts: int
     own_priority: bool = False
+    lane: str = ""
     stage: str = ""
     worker: str = ""
     error: Mapping[str, str] | None = None
@@ -197,10 +238,11 @@ class BatchView:
     Attributes:
         window: Hours in which it may run, as they were written; empty: always.
         shut: Whether its window is shut now, or so near its end that no clip would be done in time.
-        max_failures, start_after, expires_at, after, after_any: As in `Batch`.
+        max_failures, start_after, expires_at, after, after_any, worker_class: As in `Batch`.
         why_paused: Why it paused itself; empty if it did not.
         waits_for: What keeps it from running; empty if nothing does, and once it is done.
         report: Object key of its contact sheet; empty if none was made yet.
+        account: What it has cost so far.
     """
 
     name: str
@@ -222,6 +264,8 @@ class BatchView:
     why_paused: str = ""
     waits_for: Sequence[Wait] = ()
     report: str = ""
+    worker_class: str = ""
+    account: Account = field(default_factory=Account)
 
     @property
     def total(self) -> int:
@@ -264,6 +308,7 @@ class WorkerView:
     Attributes:
         name: Celery node name, for example `gpu0@render-3`.
         lane: Model profile that it serves.
+        lanes: All that it serves: that, and those of its classes (`contract.lane_name`).
         info: What it told about itself: host, pid, device, plan, versions.
         reason: Why it is quarantined; empty otherwise.
         jobs: Ids of the jobs under its leases.
@@ -279,6 +324,7 @@ class WorkerView:
     jobs: tuple[str, ...]
     seen_s: float
     may_return: bool = False
+    lanes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

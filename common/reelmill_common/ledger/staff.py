@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from reelmill_common.faults import RULES_JSON
@@ -18,21 +18,30 @@ Ended = Literal["", "died", "stalled"]
 class Staff(Side):
     """What workers say about themselves, and what is said about them."""
 
-    def register(self, worker: str, lane: str, info: Mapping[str, Any], *, ended: Ended = "") -> None:
+    def register(
+        self, worker: str, lane: str, info: Mapping[str, Any], *, ended: Ended = "", lanes: Sequence[str] = ()
+    ) -> None:
         """Enter a worker as `starting`; jobs leased to an earlier life of the same name are taken back at once.
 
         A worker under quarantine stays so: `beat` tells. `ended` is how the rendering process before this one went,
-        if there was one: a job that has killed two workers' processes is not tried a third time.
+        if there was one: a job that has killed two workers' processes is not tried a third time. `lane` is its profile;
+        `lanes` are all that it will serve, as far as it knows them.
         """
-        self._server.run("register", worker, lane, json.dumps(dict(info)), self._max_attempts, RULES_JSON, ended)
+        known = ",".join(lanes)
+        self._server.run("register", worker, lane, json.dumps(dict(info)), self._max_attempts, RULES_JSON, ended, known)
 
-    def ready(self, worker: str, info: Mapping[str, Any]) -> None:
+    def ready(self, worker: str, info: Mapping[str, Any], *, lanes: Sequence[str] = ()) -> None:
         """Mark a worker `ready`: it counts for pump and may claim. Does not lift a quarantine, nor end a drain.
+
+        Args:
+            worker: Its name.
+            info: What it tells about itself.
+            lanes: All that it serves, its profile among them; none: those that are known already.
 
         Raises:
             NotFound: The worker is not registered.
         """
-        self._of_worker("ready", worker, json.dumps(dict(info)))
+        self._of_worker("ready", worker, json.dumps(dict(info)), ",".join(lanes))
 
     def quarantine(self, worker: str, reason: str) -> None:
         """Mark a worker unfit: it may not claim until `forgive`, whatever it does.
@@ -71,6 +80,11 @@ class Staff(Side):
         return next(
             (views.worker_view(answer, live_s=side.LIVE_S) for answer in self._server.run("workers", worker)), None
         )
+
+    def served(self) -> frozenset[str]:
+        """Return every lane that a worker of this farm has ever served."""
+        (lanes,) = self._server.read([("SMEMBERS", f"{self._keys.prefix}served")])
+        return frozenset(lanes)
 
     def stalled(self, worker: str, what: str, action: str) -> None:
         """Put on record that a worker stopped fetching or making progress, and what was done about it."""

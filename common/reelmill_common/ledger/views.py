@@ -9,7 +9,17 @@ from typing import Any
 
 from reelmill_common.contract import LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
-from reelmill_common.ledger.records import BatchView, Event, JobView, OwnerView, Result, Wait, WorkerState, WorkerView
+from reelmill_common.ledger.records import (
+    Account,
+    BatchView,
+    Event,
+    JobView,
+    OwnerView,
+    Result,
+    Wait,
+    WorkerState,
+    WorkerView,
+)
 from reelmill_common.settings import FlowerPrompts
 
 LETTERS: Mapping[JobState, str] = {
@@ -24,6 +34,9 @@ LETTERS: Mapping[JobState, str] = {
 }
 """How the scripts write states."""
 STATES: Mapping[str, JobState] = {letter: state for state, letter in LETTERS.items()}
+
+COUNTS = ("clips", "reused", "bytes", "gpu", "energy", "metered", "waste", "waste_energy")
+"""What `lua/lib/account.lua` counts."""
 
 _EVENT_FIELDS = ("e", "b", "j", "w")
 _MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING)
@@ -41,6 +54,7 @@ def job_view(
         spec=RenderSpec.from_json(spec),
         priority=int(job.get("o", priority)),
         own_priority="o" in job,
+        lane=job["l"],
         generation=int(job["g"]),
         attempts=int(job.get("a", 0)),
         stage=job.get("x", ""),
@@ -82,6 +96,22 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
         why_paused=batch.get("why_paused", ""),
         waits_for=() if state is BatchState.DONE else waits,
         report=batch.get("report", ""),
+        worker_class=batch.get("class", ""),
+        account=account({count: int(batch[f"cost:{count}"]) for count in COUNTS if f"cost:{count}" in batch}),
+    )
+
+
+def account(counts: Mapping[str, int]) -> Account:
+    """Build an account from its counts, of which any may be absent: milliseconds and millijoules."""
+    return Account(
+        clips=counts.get("clips", 0),
+        reused=counts.get("reused", 0),
+        size_bytes=counts.get("bytes", 0),
+        gpu_s=counts.get("gpu", 0) / 1000,
+        energy_j=counts["energy"] / 1000 if "energy" in counts else None,
+        metered=counts.get("metered", 0),
+        wasted_gpu_s=counts.get("waste", 0) / 1000,
+        wasted_energy_j=counts["waste_energy"] / 1000 if "waste_energy" in counts else None,
     )
 
 
@@ -97,7 +127,7 @@ def owner_view(name: str, owner: Mapping[str, str]) -> OwnerView:
 
 def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
     """Build one worker from `workers.lua`'s answer. One that is silent for `live_s` seconds is dead."""
-    name, lane, state, info, reason, silent_ms, jobs, may_return = answer
+    name, lane, state, info, reason, silent_ms, jobs, may_return, lanes = answer
     state = WorkerState(state)
     if silent_ms >= live_s * 1000 and state in _MAY_DIE:
         state = WorkerState.DEAD
@@ -110,6 +140,7 @@ def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
         jobs=tuple(sorted(jobs)),
         seen_s=silent_ms / 1000,
         may_return=may_return == "1",
+        lanes=tuple(lanes.split(",")),
     )
 
 

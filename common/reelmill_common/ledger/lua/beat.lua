@@ -6,6 +6,6 @@ local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'may_return',
 if not v[1] then return 0 end
 redis.call('HSET', worker_key(worker), 'seen', now)
 if redis.call('ZADD', BEATS, now, worker) == 1 then tell('worker.returned', '', '', worker) end
-if v[2] == 'ready' then redis.call('ZADD', live_key(v[1]), now, worker) end
+if v[2] == 'ready' then set_live(worker, now) end
 if v[2] == 'quarantined' and v[3] == '1' and patience > 0 and now - v[4] >= patience then forgive(worker, v[1]) end
 return 1

@@ -33,8 +33,9 @@ if expires and expires <= now then
     requeue(job, 'expired') -- and sweep ends it
     return 'held'
 end
-local worker = redis.call('HMGET', worker_key(ARGV[3]), 'state', 'lane', 'until')
-if worker[1] ~= 'ready' or worker[2] ~= job.lane then
+local worker = redis.call('HMGET', worker_key(ARGV[3]), 'state', 'lane', 'until', 'lanes')
+local lanes = ',' .. (worker[4] or worker[2] or '') .. ','
+if worker[1] ~= 'ready' or not string.find(lanes, ',' .. job.lane .. ',', 1, true) then
     requeue(job, 'worker_unfit') -- its message is used up: let pump send another at once
     return 'unfit'
 end
@@ -47,7 +48,7 @@ if closes or rests then -- a clip that would end outside of a window does not st
     local done = surely_done(ARGV[3], job.lane)
     if rests and done > rests then
         requeue(job, 'worker_resting')
-        rest(ARGV[3], job.lane)
+        rest(ARGV[3], worker[2])
         return 'closing'
     end
     if closes and done > closes then

@@ -1,12 +1,13 @@
+-- lib: worker
 -- Forget workers that nobody has heard of for long, also those under quarantine; not one that still holds a lease.
 -- ARGV: milliseconds of the last sign of life. Returns the names.
 local gone = {}
 for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
-    local v = redis.call('HMGET', worker_key(worker), 'seen', 'lane')
-    if tonumber(v[1] or 0) < tonumber(ARGV[1]) and redis.call('EXISTS', held_key(worker)) == 0 then
+    local seen = redis.call('HGET', worker_key(worker), 'seen')
+    if tonumber(seen or 0) < tonumber(ARGV[1]) and redis.call('EXISTS', held_key(worker)) == 0 then
         redis.call('SREM', WORKERS, worker)
         redis.call('ZREM', BEATS, worker)
-        if v[2] then redis.call('ZREM', live_key(v[2]), worker) end
+        unset_live(worker)
         redis.call('UNLINK', worker_key(worker), streak_key(worker))
         tell('worker.pruned', '', '', worker)
         gone[#gone + 1] = worker

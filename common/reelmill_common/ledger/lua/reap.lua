@@ -12,10 +12,7 @@ for _, id in ipairs(vanished) do requeue(load_job(id), 'vanished') end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', BEATS, '-inf', now - ARGV[2] * 1000, 'LIMIT', 0, most)) do
     local lane = redis.call('HGET', worker_key(worker), 'lane')
     redis.call('ZREM', BEATS, worker)
-    if lane then
-        redis.call('ZREM', live_key(lane), worker)
-        redis.call('HSET', lane_key(lane), 'lost', now) -- what it had fetched from the broker is not coming
-    end
+    if lane then note_lost(worker) end
     tell('worker.lost', '', '', worker)
 end
 return #expired + #vanished

@@ -1,7 +1,7 @@
 -- lib: move worker ending
 -- Enter a worker as starting. Jobs leased to an earlier life of the name are taken back at once: that life is over.
 -- A quarantined worker stays quarantined. ARGV: worker, lane, info, most attempts, rules, how the process before it
--- ended: `died`, `stalled`, or '' if that is not known.
+-- ended (`died`, `stalled`, or '' if that is not known), all lanes that it serves as far as that is known, by commas.
 local worker, lane, ended = ARGV[1], ARGV[2], ARGV[6]
 local limits = {most = tonumber(ARGV[4]), rules = ARGV[5], died = ended ~= ''}
 local code, why = 'worker_lost', 'was started anew'
@@ -11,12 +11,12 @@ local before = redis.call('HMGET', worker_key(worker), 'lane', 'state')
 for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do worker_lost(load_job(id), code, why, limits) end
 if before[1] then
     before[2] = redis.call('HGET', worker_key(worker), 'state') -- it may just have been quarantined
-    redis.call('ZREM', live_key(before[1]), worker)
-    redis.call('HSET', lane_key(before[1]), 'lost', now)
+    note_lost(worker)
 end
 redis.call('SADD', WORKERS, worker)
 redis.call('ZADD', BEATS, now, worker)
 redis.call('HSET', worker_key(worker), 'info', ARGV[3], 'seen', now)
+set_lanes(worker, ARGV[7])
 set_worker(worker, lane, before[2] == 'quarantined' and 'quarantined' or 'starting')
 tell('worker.registered', '', '', worker, 'lane', lane)
 return 1

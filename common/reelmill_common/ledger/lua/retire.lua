@@ -6,7 +6,7 @@ for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do give_back(load_
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
 if not v[1] then return 1 end
 redis.call('ZREM', BEATS, worker)
-redis.call('ZREM', live_key(v[1]), worker)
+unset_live(worker)
 if v[2] ~= 'quarantined' then
     redis.call('DEL', worker_key(worker))
     redis.call('SREM', WORKERS, worker)

@@ -30,6 +30,7 @@ if is_new then
         'lanes', '', 'q', 0, 'd', 0, 'r', 0, 'x', 0, 's', 0, 'f', 0, 'c', 0)
     redis.call('ZADD', P .. 'batches', now, batch)
     redis.call('SADD', OWNERS, ARGV[5])
+    if (more.class or '') ~= '' then redis.call('HSET', key, 'class', more.class) end
     if more.max_failures ~= '' then redis.call('HSET', key, 'max_failures', more.max_failures) end
     if more.start ~= '' then set_start(batch, more.start) end
     if more.expires ~= '' then set_expiry(batch, more.expires) end
@@ -39,10 +40,12 @@ if is_new then
     end
 end
 
+local class = redis.call('HGET', key, 'class') or ''
 local order = redis.call('HINCRBY', key, 'n', #fresh) - #fresh
 local ids, waiting = {}, {}
 for position, i in ipairs(fresh) do
     local id, row, lane, spec = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    if class ~= '' and lane == profile_of(lane) then lane = lane .. '@' .. class end -- a job's own class goes first
     redis.call('HSET', job_key(id), 's', 'q', 'b', batch, 'r', row, 'l', lane, 'n', order + position, 'g', 1, 't0', now)
     redis.call('SET', spec_key(id), spec)
     ids[position] = id

@@ -1,10 +1,11 @@
--- Read what a lane has dispatched, in the order in which it will probably be claimed; changes nothing.
--- ARGV: lane, most jobs, seconds within which a worker must have beaten. Returns {ready workers, {specs}}.
-local lane, found = ARGV[1], {}
+-- Read what some lanes of a profile have dispatched, in the order in which it will probably be claimed; changes nothing.
+-- ARGV: lanes by commas, most jobs, seconds within which a worker must have beaten. Returns {ready workers of the
+-- profile, {specs}}.
+local lanes, found = ',' .. ARGV[1] .. ',', {}
 local sent = redis.call('ZRANGE', SENT, 0, 199, 'WITHSCORES')
 for i = 1, #sent, 2 do
     local job = redis.call('HMGET', job_key(sent[i]), 'l', 'p', 'n')
-    if job[1] == lane then
+    if string.find(lanes, ',' .. job[1] .. ',', 1, true) then
         found[#found + 1] = {sent[i], tonumber(job[2] or 0), tonumber(sent[i + 1]), tonumber(job[3])}
     end
 end
@@ -15,4 +16,4 @@ table.sort(found, function(a, b)
 end)
 local specs = {}
 for i = 1, math.min(#found, tonumber(ARGV[2])) do specs[i] = redis.call('GET', spec_key(found[i][1])) end
-return {redis.call('ZCOUNT', live_key(lane), '(' .. (now - ARGV[3] * 1000), '+inf'), specs}
+return {redis.call('ZCOUNT', live_key(profile_of(ARGV[1])), '(' .. (now - ARGV[3] * 1000), '+inf'), specs}

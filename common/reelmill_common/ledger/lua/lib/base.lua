@@ -27,6 +27,9 @@ local function hold_key(batch, lane) return P .. 'hold:' .. batch .. ':' .. lane
 local function flight_key(batch) return P .. 'flight:' .. batch end
 local function retry_key(batch) return P .. 'retry:' .. batch end
 local function lane_key(lane) return P .. 'lane:' .. lane end
+-- A lane is a profile, for which any of its workers will do, or `profile@class` for jobs that ask for a class of worker.
+local function profile_of(lane) return string.match(lane, '^[^@]+') end
+local function classes_key(profile) return P .. 'classes:' .. profile end -- its lanes of a class that have work
 local function ready_key(lane, priority) return P .. 'ready:' .. lane .. ':' .. priority end
 local function share_key(lane, priority, owner) return P .. 'share:' .. lane .. ':' .. priority .. ':' .. owner end
 local function levels_key(lane) return P .. 'levels:' .. lane end

@@ -12,17 +12,20 @@ local FINAL = {s = true, f = true, c = true}
 local RETRY = {f = true, c = true}
 
 -- Put an owner into the ready index of a lane and priority, or take it out; with the last one the level goes.
--- Who comes in starts at the level's current virtual time: an idle past is neither credit nor debt.
+-- Who comes in starts at the level's current virtual time: an idle past is neither credit nor debt. That time is one
+-- for all lanes of a profile, whose workers they share.
 local function place_owner(owner, lane, priority)
-    local ready, level = ready_key(lane, priority), lane .. ':' .. priority
+    local profile = profile_of(lane)
+    local ready, level = ready_key(lane, priority), profile .. ':' .. priority
     local v = redis.call('HMGET', owner_key(owner), 'cap', 'n', 'v:' .. level)
     local cap = tonumber(v[1] or 0)
     local fit = (cap == 0 or tonumber(v[2] or 0) < cap) and redis.call('EXISTS', share_key(lane, priority, owner)) == 1
     local inside = redis.call('ZSCORE', ready, owner)
     if fit and not inside then
-        local current = redis.call('HGET', lane_key(lane), 'v' .. priority)
+        local current = redis.call('HGET', lane_key(profile), 'v' .. priority)
         redis.call('ZADD', ready, math.max(tonumber(v[3] or 0), tonumber(current or 0)), owner)
         redis.call('SADD', levels_key(lane), priority)
+        if lane ~= profile then redis.call('SADD', classes_key(profile), lane) end
     elseif inside and not fit then
         redis.call('ZREM', ready, owner)
         if redis.call('EXISTS', ready) == 0 then redis.call('SREM', levels_key(lane), priority) end
@@ -54,11 +57,11 @@ local function place_batch(batch, lane, priority, owner, fit, home)
     local share = share_key(lane, priority, owner)
     local inside = redis.call('ZSCORE', share, batch)
     if fit and not inside then
-        local level = lane .. ':' .. priority
-        local used = home and redis.call('HGET', batch_key(batch), 'v:' .. lane)
-        local current = redis.call('HGET', owner_key(owner), 'c:' .. level)
+        local profile = profile_of(lane)
+        local used = home and redis.call('HGET', batch_key(batch), 'v:' .. profile)
+        local current = redis.call('HGET', owner_key(owner), 'c:' .. profile .. ':' .. priority)
         redis.call('ZADD', share, math.max(tonumber(used or 0), tonumber(current or 0)), batch)
-        redis.call('SADD', spots_key(owner), level)
+        redis.call('SADD', spots_key(owner), lane .. ':' .. priority)
         place_owner(owner, lane, priority)
     elseif inside and not fit then
         unready(batch, lane, priority)

@@ -1,12 +1,40 @@
--- How a worker changes its state.
+-- How a worker changes its state. Its field `lane` is its profile, `lanes` all that it serves: that and its classes.
+
+local function lanes_of(worker)
+    local v, lanes = redis.call('HMGET', worker_key(worker), 'lanes', 'lane'), {}
+    for lane in string.gmatch(v[1] or v[2] or '', '[^,]+') do lanes[#lanes + 1] = lane end
+    return lanes
+end
+
+local function set_live(worker, seen)
+    for _, lane in ipairs(lanes_of(worker)) do redis.call('ZADD', live_key(lane), seen, worker) end
+end
+
+local function unset_live(worker)
+    for _, lane in ipairs(lanes_of(worker)) do redis.call('ZREM', live_key(lane), worker) end
+end
+
+-- What a worker had fetched from the broker is not coming.
+local function note_lost(worker)
+    unset_live(worker)
+    for _, lane in ipairs(lanes_of(worker)) do redis.call('HSET', lane_key(lane), 'lost', now) end
+end
+
+-- `lanes`: by commas, or '' if it only is known to serve its profile.
+local function set_lanes(worker, lanes)
+    unset_live(worker)
+    if lanes == '' then return redis.call('HDEL', worker_key(worker), 'lanes') end
+    redis.call('HSET', worker_key(worker), 'lanes', lanes)
+    for lane in string.gmatch(lanes, '[^,]+') do redis.call('SADD', P .. 'served', lane) end
+end
 
 -- Only a ready one counts for pump.
 local function set_worker(worker, lane, state, ...)
     redis.call('HSET', worker_key(worker), 'lane', lane, 'state', state, ...)
     if state == 'ready' then
-        redis.call('ZADD', live_key(lane), redis.call('HGET', worker_key(worker), 'seen'), worker)
+        set_live(worker, redis.call('HGET', worker_key(worker), 'seen'))
     else
-        redis.call('ZREM', live_key(lane), worker)
+        unset_live(worker)
     end
 end
 

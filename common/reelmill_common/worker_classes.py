@@ -1,0 +1,65 @@
+"""Worker classes: the names by which a job can ask for a kind of worker, and which of them a worker has.
+
+A worker has a class for its card (`h100`), one for its architecture (`sm90`), one for all that decides the last bits of
+its clips (`bits-…`), and its labels (`REELMILL_WORKER_LABELS`). A worker without a GPU has `cpu` for the first two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from reelmill_common.contract import lane_name
+
+DECISIVE = ("device", "gpu", "dtype", "linears", "fp8", "attention", "cross_attention", "fused", "text_encoder")
+"""Choices of a plan that decide the last bits of a clip, beside spec and model."""
+_BITS = "bits-"
+_CPU = "cpu"
+
+
+def decisive(renderer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the last bits, of what a renderer says of itself or of a recipe: choices and versions."""
+    plan = renderer.get("plan")
+    choices = cast("Mapping[str, Any]", plan) if isinstance(plan, dict) else {}
+    return {"versions": renderer.get("versions"), **{name: choices.get(name) for name in DECISIVE}}
+
+
+def bits_class(renderer: Mapping[str, Any]) -> str:
+    """Return the class of equal bits that a renderer or a recipe has; empty if no model was at work."""
+    if not isinstance(renderer.get("plan"), dict):
+        return ""
+    text = json.dumps(decisive(renderer), sort_keys=True, ensure_ascii=False)
+    return _BITS + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def card_class(name: str) -> str:
+    """Return the short name of a card: `h100` for `NVIDIA H100 80GB HBM3`, `rtx4090` for `NVIDIA GeForce RTX 4090`.
+
+    The first word with a digit; a bare number takes the word before it along.
+    """
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    for before, word in zip(["", *words], words, strict=False):
+        if re.search(r"[0-9]", word):
+            return before + word if word.isdigit() else word
+    return ""
+
+
+def classes_of(info: Mapping[str, Any], labels: Sequence[str] = ()) -> list[str]:
+    """Return the classes of a worker.
+
+    Args:
+        info: What its renderer says of itself, and `gpu_arch` (`sm90`) where it has a GPU.
+        labels: Those that its host gives it.
+    """
+    plan = info.get("plan")
+    card = str(cast("Mapping[str, Any]", plan).get("gpu", "")) if isinstance(plan, dict) else ""
+    own = [_CPU if card == _CPU else card_class(card), str(info.get("gpu_arch", "")), bits_class(info)]
+    return list(dict.fromkeys(name for name in (*labels, *own) if name))
+
+
+def lanes_of(profile: str, classes: Sequence[str]) -> list[str]:
+    """Return the lanes that a worker serves, those of its classes first: at equal priority they have fewer workers."""
+    return [*(lane_name(profile, name) for name in classes), profile]
