@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from faults.matrix.fault import HOSTS, Fault, NotHere
@@ -129,13 +130,20 @@ def wrong_clock(folder: Path) -> Path:
     return library
 
 
-def start_with_clock_off(seconds: int) -> Callable[[Stand], None]:
-    """Return a start-up in which one of three hosts has its clock off by some seconds."""
+def start_with_clock_off(seconds: int, *, in_folder: bool) -> Callable[[Stand], None]:
+    """Return a start-up in which one of three hosts has its clock off by some seconds.
+
+    An S3 server refuses signatures of another hour, so that only in a folder the wrong clock gets to work.
+    """
 
     def prepare(stand: Stand) -> None:
         library = wrong_clock(stand.farm.folder)
+        if in_folder:
+            folder = stand.farm.folder / "clips"
+            stand.farm.settings = replace(stand.farm.settings, store_url=f"file://{folder}")
         stand.start(HOSTS - 1)
-        stand.add_host(ready=False, env={"LD_PRELOAD": str(library), "CLOCK_OFF_S": str(seconds)})
+        env = {"LD_PRELOAD": str(library), "CLOCK_OFF_S": str(seconds)}
+        stand.add_host(ready=in_folder, env=env)
 
     return prepare
 
@@ -224,12 +232,14 @@ ROWS = [
     ),
     *(
         Fault(
-            name=f"clock-{word}",
-            title=f"clock of one worker {seconds // HOUR_S:+d} h",
+            name=f"clock-{word}" + ("-folder" if in_folder else ""),
+            title=f"clock of one worker {seconds // HOUR_S:+d} h, " + ("clips in a folder" if in_folder else "S3"),
             how="one of three workers gets a wrong time of day (LD_PRELOAD, `clock.c`)",
             inject=watch_clock,
-            prepare=start_with_clock_off(seconds),
+            prepare=start_with_clock_off(seconds, in_folder=in_folder),
+            once=True,
         )
         for word, seconds in (("ahead", HOUR_S), ("behind", -HOUR_S))
+        for in_folder in (False, True)
     ),
 ]
