@@ -5,13 +5,14 @@ Everything else has its value in `reelmill_producer/flower.py`. The options are 
 
 # ruff: noqa: ERA001 - the options at the end are there to be taken out of their comments
 
-from reelmill_producer import flower as _reelmill
+from reelmill_producer import flower_columns as _reelmill
 
-# The words for a render's arguments; wrap it to show less, for example without the label, which is a prompt's start.
+# Fills in our columns; wrap it to show less. What messages hold of prompts, REELMILL_FLOWER_PROMPTS decides.
 format_task = _reelmill.format_task
 
-# Slugs of Flower's columns: name uuid state args kwargs result received started runtime worker retries exception.
-tasks_columns = "name,uuid,state,kwargs,worker,runtime"
+# Ours are batch, seed, prompt, stage and worker_class; Flower's: name uuid state args kwargs result received started
+# runtime worker retries exception.
+tasks_columns = _reelmill.SHOWN
 
 # Two GPUs finish about 17,000 clips of 3.4 s in eight hours.
 max_tasks = 20_000

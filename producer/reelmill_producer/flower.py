@@ -6,7 +6,6 @@ the buttons that act on workers and tasks are off unless asked for: a message re
 
 from __future__ import annotations
 
-import ast
 import ipaddress
 import os
 from collections.abc import Mapping
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reelmill_common.contract import TASK_RENDER
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
+from reelmill_producer.flower_columns import COLUMNS, SHOWN, Glance, format_task
 
 if TYPE_CHECKING:
-    from celery.events.state import Task
     from flower.app import Flower
 
 EPILOG = "Try: FLOWER_BASIC_AUTH=me:a-long-password reelmill flower"
@@ -42,7 +40,8 @@ def flower(
 
     A password is required: FLOWER_BASIC_AUTH=user:password (more, separated by commas), --users-file, or a
     configuration file. Every option of Flower can be set as FLOWER_<NAME>; those above win. Finished tasks are kept
-    over restarts, the newest 20,000 of them. Needs pip install 'reelmill[flower]'.
+    over restarts, the newest 20,000 of them. How much of prompts is shown is decided where messages are sent, by
+    REELMILL_FLOWER_PROMPTS. Needs pip install 'reelmill[flower]'.
     """
     settings = Settings.from_env(os.environ)
     if settings.embedded:
@@ -76,10 +75,13 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         from flower.app import Flower  # noqa: PLC0415 - an extra that most hosts do not need
         from flower.command import apply_env_options, extract_settings  # noqa: PLC0415 - the same
         from flower.urls import settings as pages  # noqa: PLC0415 - the same
+        from flower.views.tasks import TASK_COLUMNS  # noqa: PLC0415 - the same
         from tornado.options import options  # noqa: PLC0415 - the same
+
+        from reelmill_producer.flower_door import Strangers, close_door  # noqa: PLC0415 - imports tornado
     except ImportError as err:
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run pip install 'reelmill[flower]'") from err
-    Ledger.connect(settings).close()  # Flower itself would start, and log the refusal every few seconds
+    ledger = Ledger.connect(settings)  # now: Flower itself would start, and log the refusal every few seconds
     _set(options, defaults(settings))
     apply_env_options()
     if conf is not None:
@@ -90,17 +92,23 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
     require_auth(options.address, bool(options.basic_auth or options.auth), no_auth=no_auth)
     for login in options.basic_auth or ():
         check_login(login)
-    Path(options.db).parent.mkdir(parents=True, exist_ok=True)
+    _make_private(Path(options.db).parent)
     extract_settings()
+    TASK_COLUMNS.update(COLUMNS)
+    options.format_task = Glance(ledger=ledger).after(options.format_task)
     from reelmill_common.broker import make_app  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
 
-    return Flower(capp=make_app(settings), options=options, **pages)
+    dashboard = Flower(capp=make_app(settings), options=options, **pages)
+    prefix = "/" + options.url_prefix.strip("/") if options.url_prefix else ""
+    door = Strangers(logins=tuple(options.basic_auth or ()), signs_in=bool(options.auth), prefix=prefix)
+    close_door(dashboard.default_router, door)
+    return dashboard
 
 
 def defaults(settings: Settings) -> dict[str, Any]:
     """Return the options of Flower that are ours unless somebody says otherwise.
 
-    20,000 tasks took about 125 MB with arguments of 600 bytes (Flower 2.2, measured); ours are shorter.
+    What 20,000 tasks cost in memory is in `docs/security.md`, measured by `benchmarks/flower_memory.py`.
     """
     return {
         "address": "127.0.0.1",
@@ -112,21 +120,9 @@ def defaults(settings: Settings) -> dict[str, Any]:
         "persistent": True,
         "db": str(settings.state_dir / "flower" / "tasks"),
         "state_save_interval": 60_000,  # milliseconds, whatever Flower's page on configuration says (flower#1075)
-        "tasks_columns": "name,uuid,state,kwargs,worker,runtime",
+        "tasks_columns": SHOWN,
         "format_task": format_task,
     }
-
-
-def format_task(task: Task) -> Task:
-    """Word a render's arguments for people: its label, job and generation. Flower hands us a copy."""
-    if task.name != TASK_RENDER:
-        return task
-    try:
-        kwargs = ast.literal_eval(task.kwargs or "")
-        task.kwargs = f"{kwargs['label']} · job {kwargs['job_id']} · generation {kwargs['generation']}"
-    except (KeyError, SyntaxError, TypeError, ValueError):
-        return task  # another version's arguments, or cut by Celery: shown as they came
-    return task
 
 
 def read_users(path: Path) -> list[str]:
@@ -156,7 +152,7 @@ def require_auth(address: str, has_auth: bool, *, no_auth: bool) -> None:  # noq
     """Raise InvalidSettings when strangers could read prompts: without a login Flower shows its pages to anybody."""
     if has_auth:
         return
-    if no_auth and _is_loopback(address):
+    if no_auth and is_loopback(address):
         return
     raise InvalidSettings(
         f"Flower on {address or 'every address'} would show prompts to anybody; set FLOWER_BASIC_AUTH=user:password "
@@ -164,13 +160,24 @@ def require_auth(address: str, has_auth: bool, *, no_auth: bool) -> None:  # noq
     )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address or name means this host and nothing else."""
     if address == "localhost":
         return True
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder of the kept tasks. They hold prompts, and are pickled: nobody else may read or write them."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
+        raise InvalidSettings(
+            f"{folder} belongs to somebody else, or others may write it, and Flower unpickles what lies there; "
+            f"run chmod go-w {folder}, or set FLOWER_DB to a file in a folder of your own"
+        )
 
 
 def _set(options: Any, values: Mapping[str, Any]) -> None:

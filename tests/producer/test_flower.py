@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import signal
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from celery.events.state import Task
+from flower.urls import handlers
 
 from fixtures.cli import Ran, program, started
 from fixtures.farm import Farm
@@ -19,10 +22,11 @@ from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
-from reelmill_producer.flower import check_login, format_task, read_users, require_auth
+from reelmill_producer.flower import check_login, read_users, require_auth
+from reelmill_producer.flower_columns import format_task
 
 LOGIN = "night-shift:a long password: with a colon"
-PAGES = ["/", "/workers", "/tasks", "/broker", "/task/x", "/worker/x"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
 DATA = [
     "/workers?json=1",
     "/tasks/datatable?draw=1&start=0&length=10&order[0][column]=0&columns[0][data]=name",
@@ -33,11 +37,22 @@ DATA = [
 ]
 
 
-def ask(port: int, path: str, *, login: str | None = LOGIN, data: bytes | None = None) -> tuple[int, str]:
+def ask(
+    port: int,
+    path: str,
+    *,
+    login: str | bytes | None = LOGIN,
+    data: bytes | None = None,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
     """Return status and body of one page."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=data)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", data=data, method=method, headers=dict(headers or {})
+    )
     if login is not None:
-        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+        known = login.encode() if isinstance(login, str) else login
+        request.add_header("Authorization", "Basic " + base64.b64encode(known).decode())
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read().decode()
@@ -46,6 +61,17 @@ def ask(port: int, path: str, *, login: str | None = LOGIN, data: bytes | None =
             return err.code, err.read().decode()
     except urllib.error.URLError:
         return 0, ""  # it does not listen yet
+
+
+def every_path() -> list[str]:
+    """Return a path for each page that Flower's own list names, and some that it does not."""
+    patterns = [rule.regex.pattern if hasattr(rule, "regex") else rule[0] for rule in handlers]
+    paths = [re.sub(r"\(.*?\)|\.\*", "x", pattern.rstrip("$")).replace("/?", "") for pattern in patterns]
+    return [path if path.startswith("/") else f"/{path}" for path in paths] + [
+        "/static/js/flower.js",
+        "//tasks",
+        "/.git",
+    ]
 
 
 def run(settings: Settings, *args: str, **env: str) -> Ran:
@@ -66,11 +92,47 @@ def dashboard(settings: Settings, port: int) -> Iterator[int]:
 
 @pytest.mark.services
 def test_nothing_is_shown_without_the_right_password(dashboard: int) -> None:
-    strangers = [None, "night-shift:", "night-shift:wrong", "nobody:" + LOGIN.partition(":")[2]]
-    refused = {(path, login): ask(dashboard, path, login=login) for path in PAGES + DATA for login in strangers}
+    paths = [path for path in every_path() if path != "/healthcheck"]
+    calls = [(path, method) for path in paths for method in METHODS]
+    refused = {call: ask(dashboard, call[0], method=call[1], login=None) for call in calls}
+    health = ask(dashboard, "/healthcheck", login=None)
 
+    assert len(paths) > 30
+    assert {"/tasks", "/api/task/revoke/x", "/metrics", "/login", "/x"} <= set(paths)
     assert {status for status, _ in refused.values()} == {401}
-    assert {body.strip() for _, body in refused.values()} <= {"", "Access denied"}
+    assert {body for _, body in refused.values()} == {"", "Access denied"}  # a HEAD has no body
+    assert health == (200, "OK")
+
+
+@pytest.mark.services
+def test_what_is_no_password_is_answered_like_a_wrong_one(dashboard: int) -> None:
+    password = LOGIN.partition(":")[2]
+    strangers = ["night-shift:", "night-shift:wrong", f"nobody:{password}", "ü:ß", b"\xff\xfe", "", LOGIN + " "]
+    headers = ["Bearer x", "Basic", "Basic %%%", "Basic YQ", f"Digest {base64.b64encode(LOGIN.encode()).decode()}"]
+    refused = [ask(dashboard, "/api/tasks", login=login) for login in strangers]
+    refused += [ask(dashboard, "/api/tasks", login=None, headers={"Authorization": header}) for header in headers]
+
+    assert set(refused) == {(401, "Access denied")}
+
+
+@pytest.mark.services
+def test_a_large_body_of_a_stranger_is_not_read(dashboard: int) -> None:
+    with socket.create_connection(("127.0.0.1", dashboard), timeout=30) as link:
+        link.sendall(b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 90000000\r\n\r\n")
+
+        answer = link.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.services
+def test_without_a_password_a_foreign_name_for_this_host_is_not_answered(settings: Settings, port: int) -> None:
+    with started("flower", "--port", str(port), "--no-auth", env=settings.to_env()) as running:
+        running.wait_for_line("Flower listens")
+        hosts = ["evil.example", f"evil.example:{port}", "10.0.0.1", f"127.0.0.1:{port}", "localhost"]
+        statuses = [ask(port, "/tasks", login=None, headers={"Host": host})[0] for host in hosts]
+
+    assert statuses == [401, 401, 401, 200, 200]
 
 
 @pytest.mark.services
@@ -115,7 +177,9 @@ def test_workers_and_messages_are_shown_in_our_words_and_kept_over_a_restart(
     assert row["name"] == "reelmill.render"
     assert row["uuid"] == f"{job_id}.1"
     assert row["worker"] == worker.node
-    assert row["kwargs"] == f"{prompt} · job {job_id} · generation 1"
+    assert (row["batch"], row["seed"], row["prompt"]) == ("night", "1024", prompt)
+    assert (row["stage"], row["worker_class"]) == ("rendered", "fixed:0.05")
+    assert row["kwargs"] == f"night · seed 1024 · {prompt} · job {job_id} · generation 1"
     assert [(item["hostname"], item["status"]) for item in workers] == [(worker.node, True)]
     assert status == 0
     assert kept == row
