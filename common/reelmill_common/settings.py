@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from reelmill_common.errors import InvalidJob, InvalidSettings
+from reelmill_common.jobs import check_name
 from reelmill_common.nights.windows import Windows
 from reelmill_common.notify.addresses import Doorman
 from reelmill_common.profiles import PROFILES
@@ -54,6 +55,8 @@ class Settings:
             stage's running mean if that is more.
         worker_window: Hours in which the worker may render, such as `22:00-07:00 Europe/Vienna` (`nights.windows`);
             outside of them it rests with its model loaded. Empty: always.
+        worker_labels: Names parted by commas, such as `studio,fast`, by which jobs may ask for this host's workers
+            (`--class`), beside the classes that a worker has by its GPU (`worker_classes`).
         embedding_cache: Where workers share text embeddings: `off`, `redis` (beside the ledger) or `store` (beside the
             clips). Equal prompts are then encoded once by the whole farm, as long as they are kept.
         embedding_cache_mb: Memory of Redis that shared embeddings may take, in MB; one takes about 0.7.
@@ -73,7 +76,8 @@ class Settings:
         s3_ca_bundle: PEM file of a private certificate authority.
         report: Whether a contact sheet is written into the store when a batch ends: `auto` or `off`.
         gpu_hour_price: What an hour of a GPU costs, for reports and accounts. 0: costs are not told.
-        currency: Of that price, as it shall be shown.
+        kwh_price: What a kilowatt-hour of the cards costs, where it is not part of that price. 0: it is not told.
+        currency: Of both prices, as it shall be shown.
         presign_s: Seconds that a presigned link is valid, 60 to 604800.
         prune_days: Days after which a batch that has ended is archived into the clip store and forgotten, and a silent
             worker forgotten. 0: never. Off by default: a forgotten file that is submitted again is rendered again.
@@ -110,6 +114,7 @@ class Settings:
     forgive_after_s: float = 1800.0
     stall_floor_s: float = 30.0
     worker_window: str = ""
+    worker_labels: str = ""
     embedding_cache: EmbeddingCache = "off"
     embedding_cache_mb: int = 256
     ahead: Ahead = "auto"
@@ -127,6 +132,7 @@ class Settings:
     s3_ca_bundle: str = ""
     report: Reports = "auto"
     gpu_hour_price: float = 0.0
+    kwh_price: float = 0.0
     currency: str = "USD"
     presign_s: int = 86_400
     prune_days: int = 0
@@ -235,6 +241,21 @@ def _window(text: str) -> str:
         raise ValueError(f"is no window: {err}") from err
 
 
+def labels_of(text: str) -> list[str]:
+    """Return the labels in `worker_labels`. Raises `InvalidJob`."""
+    labels = [label.strip() for label in text.split(",") if label.strip()]
+    for label in labels:
+        check_name("label", label)
+    return labels
+
+
+def _labels(text: str) -> str:
+    try:
+        return ",".join(labels_of(text))
+    except InvalidJob as err:
+        raise ValueError(f"names no classes: {err}") from err
+
+
 def _allowed(text: str) -> str:
     Doorman.parse(text)
     return text
@@ -280,6 +301,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "forgive_after_s": _number(float, 0, 604_800),
     "stall_floor_s": _number(float, 1, 3600),
     "worker_window": _window,
+    "worker_labels": _labels,
     "embedding_cache": _choice(*get_args(EmbeddingCache)),
     "embedding_cache_mb": _number(int, 1, 100_000),
     "ahead": _choice(*get_args(Ahead)),
@@ -294,6 +316,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "s3_checksum": _choice(*get_args(ChecksumMode)),
     "report": _choice(*get_args(Reports)),
     "gpu_hour_price": _number(float, 0, 100_000),
+    "kwh_price": _number(float, 0, 100_000),
     "currency": _currency,
     "presign_s": _number(int, 60, 604_800),
     "prune_days": _number(int, 0, 3650),

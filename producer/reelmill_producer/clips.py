@@ -19,6 +19,7 @@ class Clip:
         key: Object key of the MP4, relative to the store's root; the poster and the manifest lie beside it.
         url: A link that works now: `file://…`, or presigned for `settings.presign_s`.
         seconds: Seconds by stage.
+        gpu_s, energy_j: What it took of the GPU; energy is None where the card does not tell.
     """
 
     job_id: str
@@ -31,6 +32,8 @@ class Clip:
     size_bytes: int
     latents_sha256: str
     seconds: Mapping[str, float]
+    gpu_s: float = 0.0
+    energy_j: float | None = None
 
     @property
     def poster_key(self) -> str:
@@ -62,4 +65,6 @@ def clip_of(job: JobView, store: ClipStore) -> Clip:
         size_bytes=job.result.size_bytes,
         latents_sha256=job.result.latents_sha256,
         seconds=job.result.seconds,
+        gpu_s=job.result.gpu_s,
+        energy_j=job.result.energy_j,
     )

@@ -9,14 +9,13 @@ from itertools import islice
 
 from reelmill_common.jobs import BatchState, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import JobView, Ledger, WorkerState
+from reelmill_common.prices import gpu_seconds
 
 SAMPLE_BATCHES = 50
 SAMPLE_CLIPS = 200
 """Finished clips that are looked at: of each of the newest `SAMPLE_BATCHES` batches, so many at most."""
 
 _ASK_AT_ONCE = 2000
-_OFF_GPU = ("mux", "upload")
-"""Stages that run beside the next render."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -52,7 +51,7 @@ class Paces:
     def add(self, job: JobView) -> None:
         """Count a finished clip; one without measured stages does not count."""
         stages = {} if job.result is None else job.result.seconds
-        seconds = sum(value for stage, value in stages.items() if stage not in _OFF_GPU)
+        seconds = gpu_seconds(stages)
         if seconds > 0:
             total, clips = self._sums.get(shape_of(job.spec), (0.0, 0))
             self._sums[shape_of(job.spec)] = (total + seconds, clips + 1)

@@ -17,6 +17,7 @@ from fixtures.s3 import S3Server
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, Result
+from reelmill_common.prices import Prices
 from reelmill_common.report import Report, gather
 from reelmill_common.report.maker import Maker, jobs_of, make
 from reelmill_common.report.page import page, relative
@@ -96,7 +97,7 @@ def night(ledger: Ledger, hand: Hand) -> Ledger:
 
 
 def test_everything_is_counted(night: Ledger) -> None:
-    report = report_of(night, price_per_gpu_h=3600.0, currency="EUR")
+    report = report_of(night, prices=Prices(gpu_hour=3600.0, currency="EUR"))
 
     assert (report.stored, report.total, report.owner) == (2, 5, "ada")
     assert report.gpu_s == 4.0  # what runs beside the next render costs no GPU
@@ -115,7 +116,7 @@ def test_failures_are_grouped_by_cause_with_the_command_that_retries_them(night:
 
 
 def test_the_summary_says_what_a_person_asks_in_the_morning(night: Ledger) -> None:
-    told = summary(report_of(night, price_per_gpu_h=3600.0, currency="EUR"))
+    told = summary(report_of(night, prices=Prices(gpu_hour=3600.0, currency="EUR")))
 
     assert told.startswith("batch night: 2 of 5 clips stored (done)")
     assert "4.0 GPU seconds, 4.00 EUR" in told

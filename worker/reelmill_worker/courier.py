@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
@@ -99,7 +99,9 @@ class Courier:
                 parcel.forget_files()
                 with suppress(ReelmillError):  # then the lease runs out
                     # A full disk or a missing encoder is this worker's fault: another one may deliver the job.
-                    end_attempt(self.leases, parcel.lease, err, retryable=not isinstance(err, ClipExists))
+                    end_attempt(
+                        self.leases, parcel.lease, err, retryable=not isinstance(err, ClipExists), spent=parcel.spent
+                    )
                 self.on_end()
 
     def _upload(self, parcel: Parcel, packed: Packed) -> Result:
@@ -116,9 +118,11 @@ class Courier:
             size_bytes=packed.video_bytes,
             latents_sha256=packed.latents_sha256,
             seconds={**packed.seconds, "upload": round(time.monotonic() - started, 4)},
+            gpu_s=parcel.spent.gpu_s,
+            energy_j=parcel.spent.energy_j,
         )
         clip = {name: getattr(result, name) for name in ("key", "sha256", "size_bytes", "latents_sha256")}
-        manifest = make_manifest(packed.recipe, clip=clip, seconds=result.seconds)
+        manifest = make_manifest(packed.recipe, clip=clip, seconds=result.seconds, spent=asdict(parcel.spent))
         # The key is this attempt's own, so an older manifest there is this very attempt's, from a put that was cut off.
         self._put(parcel, keys.manifest, manifest, "application/json", replace=True)
         return result

@@ -6,6 +6,7 @@ import structlog
 
 from reelmill_common.errors import AttemptLost, JobCancelled, OutOfMemory, ReelmillError
 from reelmill_common.jobs import JobState
+from reelmill_common.ledger.records import NOTHING, Spent
 from reelmill_worker.lease import Lease, Leases
 
 log = structlog.get_logger(__name__)
@@ -14,11 +15,14 @@ MESSAGE_CHARS = 2000
 """Longest message kept in the ledger: a torch error can carry pages of C++ frames."""
 
 
-def end_attempt(leases: Leases, lease: Lease, error: BaseException, *, retryable: bool = False) -> str:
+def end_attempt(
+    leases: Leases, lease: Lease, error: BaseException, *, retryable: bool = False, spent: Spent = NOTHING
+) -> str:
     """Report why an attempt made no clip; return the outcome in one word.
 
     A cancel that was asked for is confirmed; a lost lease is nobody's business but ours; everything else is a failed
-    attempt, tried again where another try can help: where the error says so, or the caller knows it.
+    attempt, tried again where another try can help: where the error says so, or the caller knows it. What
+    it `spent` was wasted.
 
     Raises:
         LedgerUnavailable: The process is ending and the ledger does not answer; the lease will run out.
@@ -26,7 +30,7 @@ def end_attempt(leases: Leases, lease: Lease, error: BaseException, *, retryable
     job_id, token = lease.claimed.job_id, lease.claimed.token
     leases.drop(lease)
     if isinstance(error, JobCancelled):
-        leases.insist(lambda: leases.ledger.cancelled(job_id, token))
+        leases.insist(lambda: leases.ledger.cancelled(job_id, token, spent=spent))
         leases.tally.ended("cancelled")
         log.info("clip.cancelled")
         return "cancelled"
@@ -35,7 +39,8 @@ def end_attempt(leases: Leases, lease: Lease, error: BaseException, *, retryable
         log.warning("clip.lost", error=str(error))
         return "lost"
     code, message, worth_it = _classify(error)
-    state = leases.insist(lambda: leases.ledger.fail(job_id, token, code, message, retryable=worth_it or retryable))
+    again = worth_it or retryable
+    state = leases.insist(lambda: leases.ledger.fail(job_id, token, code, message, retryable=again, spent=spent))
     leases.tally.ended("retried" if state is JobState.QUEUED else "failed" if state else "lost", code)
     known = isinstance(error, ReelmillError)
     log.error("clip.failed", code=code, error=message, state=state, exc_info=None if known else error)

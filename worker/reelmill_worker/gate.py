@@ -20,11 +20,13 @@ from reelmill_common.exposition import advertised_host
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.profiles import PROFILES
-from reelmill_common.settings import Settings
+from reelmill_common.settings import Settings, labels_of
 from reelmill_common.storage import ClipStore, StoreReport, open_store
+from reelmill_common.worker_classes import classes_of, lanes_of
 from reelmill_worker.ahead import Ahead
 from reelmill_worker.courier import Courier
 from reelmill_worker.delivery import Deliveries
+from reelmill_worker.gpu_sensors import GpuSensors
 from reelmill_worker.lease import Leases
 from reelmill_worker.notice import Notice, notice_path, post
 from reelmill_worker.parcel import Packer, write_video
@@ -98,6 +100,7 @@ class Gate:
         report = self._patiently(store.check, "store")
         ledger = self._patiently(lambda: Ledger.connect(settings), "ledger")
         info = {"host": os.uname().nodename, **renderer.describe(), **_facts(report), **_gpu()}
+        info["classes"] = classes_of(info, labels_of(settings.worker_labels))
         if settings.metrics_port:
             info["metrics"] = f"{advertised_host(settings.metrics_host)}:{settings.metrics_port}"
         desk = self._desk(renderer, store, ledger, spool, info)
@@ -137,7 +140,7 @@ class Gate:
         ahead = Ahead(
             worker=self.worker,
             shared=settings.embedding_cache != "off",
-            upcoming=lambda: ledger.upcoming(self.lane),
+            upcoming=lambda: ledger.upcoming(*lanes_of(self.lane, info["classes"])),
             prepare=renderer.prepare,
         )
         for part in (leases, refill, deliveries, ahead):
@@ -153,6 +156,7 @@ class Gate:
             refill=refill.ask,
             ahead=ahead.ask if _prepares(settings, info) else _nothing,
             last_words=end_process,
+            joules=GpuSensors(info.get("gpu_uuid", "")).joules,
             pace=Pace(path=progress_path(settings.state_dir, self.worker, self.parent_pid)),
         )
 
@@ -192,7 +196,8 @@ def _gpu() -> dict[str, str]:
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return {}
-    return {"gpu_uuid": f"GPU-{torch.cuda.get_device_properties(0).uuid}"}
+    major, minor = torch.cuda.get_device_capability(0)
+    return {"gpu_uuid": f"GPU-{torch.cuda.get_device_properties(0).uuid}", "gpu_arch": f"sm{major}{minor}"}
 
 
 def _fresh_spool(state_dir: Path, worker: str) -> Path:

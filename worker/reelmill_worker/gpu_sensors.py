@@ -1,6 +1,6 @@
 """What the driver tells of one GPU through NVML; nothing where there is no such driver, package or card.
 
-Read in the Celery parent, which has no CUDA context: NVML needs none.
+Read in the Celery parent, which has no CUDA context: NVML needs none; and in the child, for what a clip drew.
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ class GpuSensors:
             return
         for measure in (_memory, _use, _power, _energy, _temperature, _throttles):
             yield from self._ask(measure)
+
+    def joules(self) -> float | None:
+        """Return the energy that the card has drawn since its driver came up; None if it does not tell."""
+        if self._absent or not self._open():
+            return None
+        return next((reading.value for reading in self._ask(_energy)), None)
 
     def _ask(self, measure: Callable[[Any, Any], Iterator[Reading]]) -> list[Reading]:
         try:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reelmill_common.ledger import Claimed
+from reelmill_common.ledger import Claimed, Spent
+from reelmill_common.ledger.records import NOTHING
 from reelmill_common.settings import Settings
 from reelmill_worker import media, stills
 from reelmill_worker.encoders import encoder_of
@@ -65,12 +66,14 @@ class Parcel:
     """A render on its way to the store: frames until it is packed, files from then on.
 
     Attributes:
+        spent: What its render took of the GPU.
         keys: Objects that are, or may be, in the store because of it: a put whose answer was lost counts.
     """
 
     lease: Lease
     rendering: Rendering | None
     packed: Packed | None = None
+    spent: Spent = NOTHING
     keys: set[str] = field(default_factory=set[str])
 
     @property

@@ -14,9 +14,11 @@ from structlog.contextvars import bound_contextvars
 
 from reelmill_common.errors import JobCancelled, OutOfMemory, ReelmillError, RenderTimedOut
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
+from reelmill_common.prices import gpu_seconds
 from reelmill_worker.delivery import Deliveries
 from reelmill_worker.ending import end_attempt
 from reelmill_worker.lease import Lease, Leases
+from reelmill_worker.meter import Meter
 from reelmill_worker.parcel import Parcel
 from reelmill_worker.progress import Pace
 from reelmill_worker.renderer import Renderer, Rendering
@@ -38,6 +40,7 @@ class Desk:
     Attributes:
         refill: Called when a claim has made room in the broker.
         ahead: Called when the GPU is busy for a while: the next jobs may be prepared.
+        joules: Returns what the card has drawn so far, or None.
         pace: Told where a render is, for the parent that watches.
         last_words: Called with the reason when the renderer is found broken: ends the process, and with it the model.
     """
@@ -51,6 +54,7 @@ class Desk:
     refill: Callable[[], None]
     ahead: Callable[[], None]
     last_words: Callable[[str], None]
+    joules: Callable[[], float | None] = lambda: None
     pace: Pace = field(default_factory=Pace)
 
     def run(self, job_id: str, generation: int) -> dict[str, Any]:
@@ -84,20 +88,22 @@ class Desk:
 
     def _attempt(self, claimed: Claimed) -> dict[str, Any]:
         lease = self.leases.hold(claimed)
-        started = time.monotonic()
+        started, meter = time.monotonic(), Meter(self.joules)
         try:
             rendering = self._render(lease)
         except SoftTimeLimitExceeded:
-            outcome = end_attempt(self.leases, lease, self._why_interrupted(lease, time.monotonic() - started))
+            why = self._why_interrupted(lease, time.monotonic() - started)
+            outcome = end_attempt(self.leases, lease, why, spent=meter.read())
         except ReelmillError as err:
-            outcome = end_attempt(self.leases, lease, err)
+            outcome = end_attempt(self.leases, lease, err, spent=meter.read())
             self._renew_after(outcome)
         except Exception as err:  # noqa: BLE001 - the task boundary: whatever a renderer can raise ends one attempt
-            outcome = end_attempt(self.leases, lease, err)
+            outcome = end_attempt(self.leases, lease, err, spent=meter.read())
             self._renew_after(outcome)
             self._try_canary()
         else:
-            self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering))
+            spent = meter.read(gpu_s=gpu_seconds(rendering.seconds))
+            self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering, spent=spent))
             outcome = "rendered"
         return {"outcome": outcome, "attempt": claimed.token, "seconds": round(time.monotonic() - started, 3)}
 

@@ -5,6 +5,7 @@ from reelmill_common.ledger.census import Census
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
+    Account,
     Ahead,
     BatchView,
     Claimed,
@@ -16,6 +17,7 @@ from reelmill_common.ledger.records import (
     OwnerView,
     Refused,
     Result,
+    Spent,
     Submitted,
     Wait,
     WorkerState,
@@ -23,6 +25,7 @@ from reelmill_common.ledger.records import (
 )
 
 __all__ = [
+    "Account",
     "Ahead",
     "BatchView",
     "Board",
@@ -38,6 +41,7 @@ __all__ = [
     "PolicyChange",
     "Refused",
     "Result",
+    "Spent",
     "Submitted",
     "Wait",
     "WorkerState",

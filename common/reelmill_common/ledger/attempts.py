@@ -8,7 +8,7 @@ from reelmill_common.errors import InvalidJob
 from reelmill_common.faults import RULES_JSON
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import views
-from reelmill_common.ledger.records import Claimed, Orders, Refused, Result
+from reelmill_common.ledger.records import NOTHING, Claimed, Orders, Refused, Result, Spent
 from reelmill_common.ledger.side import Side, kept
 
 
@@ -50,23 +50,27 @@ class Attempts(Side):
         A clip that is stored wins over a request to cancel. The same attempt may repeat the same result, since an
         answer can be lost on the way, and hears True again.
         """
-        return bool(self._server.run("finish", job_id, token, result.key, views.result_json(result)))
+        cost = (result.size_bytes, *_cost(Spent(gpu_s=result.gpu_s, energy_j=result.energy_j)))
+        return bool(self._server.run("finish", job_id, token, result.key, views.result_json(result), *cost))
 
-    def fail(self, job_id: str, token: int, code: str, message: str, *, retryable: bool) -> JobState | None:
+    def fail(
+        self, job_id: str, token: int, code: str, message: str, *, retryable: bool, spent: Spent = NOTHING
+    ) -> JobState | None:
         """Report a failed attempt: queued again while attempts are left and it is retryable, else failed.
 
         `faults.RULES` says how often a code is tried again, whether it counts, and when it speaks against the worker.
 
-        A job that was asked to stop becomes cancelled instead. Returns the new state, or None if the attempt had
-        lost its lease (nothing is changed then).
+        A job that was asked to stop becomes cancelled instead. What was `spent` is counted as wasted. Returns the new
+        state, or None if the attempt had lost its lease (nothing is changed then).
         """
         flag = "1" if retryable else "0"
-        letter = self._server.run("fail", job_id, token, code, kept(message), flag, self._max_attempts, RULES_JSON)
+        args = (code, kept(message), flag, self._max_attempts, RULES_JSON, *_cost(spent))
+        letter = self._server.run("fail", job_id, token, *args)
         return None if letter is None else views.STATES[letter]
 
-    def cancelled(self, job_id: str, token: int) -> bool:
-        """Confirm that a running job has stopped because it was asked to."""
-        return bool(self._server.run("confirm_cancel", job_id, token))
+    def cancelled(self, job_id: str, token: int, *, spent: Spent = NOTHING) -> bool:
+        """Confirm that a running job has stopped because it was asked to; what it `spent` was wasted."""
+        return bool(self._server.run("confirm_cancel", job_id, token, *_cost(spent)))
 
     def release(self, job_id: str, token: int) -> bool:
         """Give a job back unrendered without counting the attempt against it (drain, shutdown).
@@ -74,3 +78,9 @@ class Attempts(Side):
         A job that was asked to stop becomes cancelled.
         """
         return bool(self._server.run("release", job_id, token))
+
+
+def _cost(spent: Spent) -> tuple[str, str]:
+    """As the scripts get it: whole milliseconds, and whole millijoules or nothing."""
+    energy = "" if spent.energy_j is None else str(round(spent.energy_j * 1000))
+    return str(round(spent.gpu_s * 1000)), energy

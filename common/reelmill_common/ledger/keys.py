@@ -35,6 +35,10 @@ class Keys:
         """Hash of an owner's share, cap and count in flight."""
         return f"{self.prefix}owner:{name}"
 
+    def account(self, owner: str) -> str:
+        """Hash of what an owner's clips cost, by UTC day."""
+        return f"{self.prefix}account:{owner}"
+
     @property
     def leases(self) -> str:
         """Sorted set of the jobs under a lease by the time at which it runs out."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger.records import BatchView, JobView
+from reelmill_common.prices import Prices, gpu_seconds
 
-OFF_GPU = ("mux", "upload")
-"""Stages that run beside the next render, and cost no GPU."""
 SCHEMA_VERSION = 1
+FREE = Prices()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,9 @@ class Report:
         span_s: Seconds from the first clip's start to the last one's end; 0 if nothing has ended.
         clips_per_h: Stored clips by hour of that span.
         gpu_s: GPU seconds of the clips that were stored.
-        cost: What these cost at the settings' price; None without a price.
+        energy_j: What the cards drew for them, as far as these tell; None if none does.
+        cost: What both cost at the settings' prices; None without a price.
+        wasted_gpu_s: GPU seconds of attempts that made no clip, as far as they are known.
         currency: Of the cost.
         stages: Mean seconds by stage.
         workers: Stored clips by worker.
@@ -89,7 +91,9 @@ class Report:
     span_s: float
     clips_per_h: float
     gpu_s: float
+    energy_j: float | None
     cost: float | None
+    wasted_gpu_s: float
     currency: str
     stages: Mapping[str, float]
     workers: Mapping[str, int]
@@ -112,24 +116,22 @@ class Report:
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
 
-def gather(
-    batch: BatchView, jobs: Iterable[JobView], *, made_at: float, price_per_gpu_h: float = 0.0, currency: str = ""
-) -> Report:
+def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices: Prices = FREE) -> Report:
     """Count what became of a batch.
 
     Args:
         batch: As the ledger has it now.
         jobs: All of its jobs, in the order in which they shall be shown.
         made_at: Unix seconds.
-        price_per_gpu_h: What an hour of a GPU costs; 0 if that is not known.
-        currency: Of the price.
+        prices: What GPU time and energy cost.
     """
     found = list(jobs)
     stored = [job for job in found if job.result is not None]
     starts = [job.started_at for job in found if job.started_at]
     ends = [job.finished_at for job in stored if job.finished_at]
     span_s = max(0.0, max(ends) - min(starts)) if starts and ends else 0.0
-    gpu_s = sum(map(gpu_seconds, stored))
+    gpu_s, energy_j = sum(map(gpu_seconds_of, stored)), _energy(stored)
+    cost = prices.cost(gpu_s, energy_j)
     return Report(
         batch=batch.name,
         owner=batch.owner,
@@ -140,8 +142,10 @@ def gather(
         span_s=round(span_s, 3),
         clips_per_h=round(len(stored) * 3600 / span_s, 1) if span_s else 0.0,
         gpu_s=round(gpu_s, 3),
-        cost=round(gpu_s / 3600 * price_per_gpu_h, 4) if price_per_gpu_h else None,
-        currency=currency,
+        energy_j=energy_j,
+        cost=None if cost is None else round(cost, 4),
+        wasted_gpu_s=batch.account.wasted_gpu_s,
+        currency=prices.currency,
         stages=_stages(stored),
         workers=dict(Counter(job.worker for job in stored).most_common()),
         failures=_failures(batch.name, found),
@@ -150,10 +154,9 @@ def gather(
     )
 
 
-def gpu_seconds(job: JobView) -> float:
+def gpu_seconds_of(job: JobView) -> float:
     """Return the GPU seconds of a stored clip."""
-    seconds = {} if job.result is None else job.result.seconds
-    return sum(value for stage, value in seconds.items() if stage not in OFF_GPU)
+    return 0.0 if job.result is None else job.result.gpu_s or gpu_seconds(job.result.seconds)
 
 
 def _entry(job: JobView) -> Entry:
@@ -169,10 +172,15 @@ def _entry(job: JobView) -> Entry:
         attempts=job.attempts,
         worker=job.worker,
         key="" if job.result is None else job.result.key,
-        gpu_s=round(gpu_seconds(job), 3),
+        gpu_s=round(gpu_seconds_of(job), 3),
         code=error.get("code", ""),
         message=error.get("message", ""),
     )
+
+
+def _energy(stored: Sequence[JobView]) -> float | None:
+    known = [job.result.energy_j for job in stored if job.result and job.result.energy_j is not None]
+    return round(sum(known), 3) if known else None
 
 
 def _stages(stored: Sequence[JobView]) -> dict[str, float]:

@@ -12,6 +12,7 @@ import structlog
 
 from reelmill_common.errors import NotFound, ReelmillError
 from reelmill_common.ledger import JobView, Ledger
+from reelmill_common.prices import Prices
 from reelmill_common.report.facts import Report, gather
 from reelmill_common.report.page import page, relative
 from reelmill_common.settings import Settings
@@ -39,13 +40,7 @@ def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tu
         StoreError: The store does not take it.
     """
     now = time.time()
-    report = gather(
-        ledger.batch(batch),
-        jobs_of(ledger, batch),
-        made_at=now,
-        price_per_gpu_h=settings.gpu_hour_price,
-        currency=settings.currency,
-    )
+    report = gather(ledger.batch(batch), jobs_of(ledger, batch), made_at=now, prices=Prices.of(settings))
     if isinstance(store, FolderStore):
         html = page(report, link=relative)
     else:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from urllib.parse import quote
 
 from reelmill_common.jobs import JobState
+from reelmill_common.prices import energy_text
 from reelmill_common.report.facts import Entry, Report
 from reelmill_common.report.summary import span
 
@@ -74,7 +75,9 @@ def _facts(report: Report) -> Iterator[str]:
         "time": span(report.span_s) if report.span_s else "",
         "clips an hour": f"{report.clips_per_h:,.0f}" if report.clips_per_h else "",
         "GPU time": span(report.gpu_s) if report.gpu_s else "",
+        "energy": "" if report.energy_j is None else energy_text(report.energy_j),
         "cost": cost,
+        "wasted GPU time": span(report.wasted_gpu_s) if report.wasted_gpu_s else "",
         **{f"clips of {worker}": f"{count:,}" for worker, count in report.workers.items()},
         **{f"mean {stage}": f"{seconds:.2f} s" for stage, seconds in report.stages.items()},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from reelmill_common.prices import energy_text
 from reelmill_common.report.facts import Report
 
 
@@ -17,7 +18,9 @@ def summary(report: Report) -> str:
         lines.append(f"  {span(report.span_s)} from first start to last end, {report.clips_per_h:,.0f} clips/h")
     if report.gpu_s:
         cost = "" if report.cost is None else f", {report.cost:,.2f} {report.currency}".rstrip()
-        lines.append(f"  {report.gpu_s:,.1f} GPU seconds{cost}")
+        energy = "" if report.energy_j is None else f", {energy_text(report.energy_j)}"
+        wasted = f"; {report.wasted_gpu_s:,.1f} more wasted" if report.wasted_gpu_s else ""
+        lines.append(f"  {report.gpu_s:,.1f} GPU seconds{energy}{cost}{wasted}")
     if report.workers:
         lines.append("  " + ", ".join(f"{worker} {count:,}" for worker, count in report.workers.items()))
     for failure in report.failures:

@@ -12,6 +12,7 @@ import typer
 
 from reelmill_common.errors import InvalidSettings, ReelmillError
 from reelmill_producer.cli import (
+    accounting,
     farming,
     following,
     forgiving,
@@ -98,6 +99,7 @@ for _command, _epilog in (
     (following.why, "Try: reelmill why prompts"),
     (top.top, "Try: reelmill top"),
     (reporting.report, "Try: reelmill report prompts"),
+    (accounting.accounts, "Try: reelmill accounts --since 7d"),
     (showing.show, "Try: reelmill show clip.mp4"),
     (showing.rerender, "Try: reelmill rerender clip.json"),
     (following.results, "Try: reelmill results prompts"),

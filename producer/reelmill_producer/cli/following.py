@@ -8,9 +8,11 @@ import typer
 
 from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.ledger import BatchView, JobView, WorkerView
+from reelmill_common.prices import Prices
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.options import BatchName, Json, Target
 from reelmill_producer.cli.output import (
+    account_record,
     batch_line,
     batch_record,
     clip_record,
@@ -117,7 +119,8 @@ def _show_batch(farm: Reelmill, view: BatchView, *, json: bool) -> None:
     in_hand = list(farm.jobs(view.name, states=progress.IN_HAND))
     failed = list(farm.ledger.jobs(view.name, states=progress.FAILED, count=20))
     if json:
-        print_json({**batch_record(view), "in_hand": list(map(job_record, in_hand))})
+        account = account_record(view.account, Prices.of(farm.settings))
+        print_json({**batch_record(view), "account": account, "in_hand": list(map(job_record, in_hand))})
         return
     typer.echo(batch_line(view))
     for job in in_hand:

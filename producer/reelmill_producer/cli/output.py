@@ -13,7 +13,8 @@ import typer
 
 from reelmill_common.findings import Finding
 from reelmill_common.jobs import BatchState, JobState
-from reelmill_common.ledger import BatchView, Event, JobView, WorkerView
+from reelmill_common.ledger import Account, BatchView, Event, JobView, WorkerView
+from reelmill_common.prices import Prices
 from reelmill_producer.clips import Clip
 from reelmill_producer.obstacles import wait_text
 from reelmill_producer.why import Reason
@@ -60,6 +61,19 @@ def batch_record(view: BatchView) -> dict[str, Any]:
         "counts": {state.value: view.counts.get(state, 0) for state in JobState},
         "created_at": view.created_at,
         "finished_at": view.finished_at,
+    }
+
+
+def account_record(account: Account, prices: Prices) -> dict[str, Any]:
+    """Return an account as plain data. `cost` is that of the waste too; what is not known is null, never 0."""
+    energies = [joules for joules in (account.energy_j, account.wasted_energy_j) if joules is not None]
+    cost = prices.cost(account.gpu_s + account.wasted_gpu_s, sum(energies) if energies else None)
+    wasted = prices.cost(account.wasted_gpu_s, account.wasted_energy_j)
+    return {
+        **asdict(account),
+        "cost": None if cost is None else round(cost, 4),
+        "wasted_cost": None if wasted is None else round(wasted, 4),
+        "currency": prices.currency,
     }
 
 
@@ -170,4 +184,6 @@ def _file_record(clip: Clip) -> dict[str, Any]:
         "size_bytes": clip.size_bytes,
         "latents_sha256": clip.latents_sha256,
         "seconds": dict(clip.seconds),
+        "gpu_s": clip.gpu_s,
+        "energy_j": clip.energy_j,
     }

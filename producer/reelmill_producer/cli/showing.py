@@ -111,7 +111,7 @@ def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "seed", str(spec.seed)
     yield "frames", f"{spec.frames} of {spec.width}x{spec.height} at {spec.fps} a second"
     yield "sampler", f"{spec.sampler}, decoder {spec.decoder}, profile {spec.profile}"
-    for name in ("model_hash", "written_at"):
+    for name in ("model_hash", "written_at", "gpu_s", "energy_j"):
         if document.get(name):
             yield name.replace("_", " "), str(document[name])
     for name in ("job", "clip", "encoder", "versions", "seconds"):

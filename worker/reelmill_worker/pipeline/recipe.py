@@ -41,14 +41,21 @@ def make_recipe(spec: RenderSpec, *, job: Mapping[str, Any], renderer: Mapping[s
     return {"schema_version": SCHEMA_VERSION, "job": dict(job), "spec": asdict(spec), **renderer}
 
 
-def make_manifest(recipe: Mapping[str, Any], *, clip: Mapping[str, Any], seconds: Mapping[str, float]) -> bytes:
+def make_manifest(
+    recipe: Mapping[str, Any],
+    *,
+    clip: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    spent: Mapping[str, float | None] | None = None,
+) -> bytes:
     """Return the JSON document that is stored beside a clip, written last.
 
     Args:
         recipe: What `make_recipe` gave.
         clip: The file: `key`, `sha256`, `size_bytes`, `latents_sha256`.
         seconds: Seconds by stage.
+        spent: What it took of the GPU: `gpu_s`, and `energy_j` or None.
     """
     written = datetime.now(UTC).isoformat(timespec="milliseconds")
-    document = {**recipe, "clip": dict(clip), "seconds": dict(seconds), "written_at": written}
+    document = {**recipe, "clip": dict(clip), "seconds": dict(seconds), **(spent or {}), "written_at": written}
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

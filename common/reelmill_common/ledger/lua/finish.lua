@@ -1,7 +1,8 @@
--- lib: move pace
+-- lib: move pace account
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
 -- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
--- ARGV: id, token, key of the clip, result. Returns 1, or 0 if the attempt lost.
+-- ARGV: id, token, key of the clip, result, and what it cost: bytes, GPU ms, mJ or ''.
+-- Returns 1, or 0 if the attempt lost.
 local job = load_leased(ARGV[1], ARGV[2])
 if not job then
     job = load_job(ARGV[1])
@@ -12,5 +13,8 @@ end
 redis.call('SET', result_key(job.id), ARGV[4])
 redis.call('DEL', streak_key(job.worker), faults_key(job.id)) -- a clip clears both of suspicion
 measure(job)
+local energy = ARGV[7] or ''
+charge(job.batch, {'clips', '1', 'bytes', ARGV[5], 'gpu', ARGV[6], 'energy', energy,
+    'metered', energy ~= '' and '1' or ''})
 move(job, 's', {}, 'job.finished', 'key', ARGV[3])
 return 1

@@ -1,0 +1,57 @@
+"""Prices: what GPU seconds and energy cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from reelmill_common.settings import Settings
+
+OFF_GPU = ("mux", "upload")
+"""Stages that run beside the next render, and cost no GPU."""
+JOULES_PER_KWH = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What is paid for rendering; a price of 0 is not known, or is part of the other one.
+
+    Attributes:
+        gpu_hour: For an hour of a GPU.
+        kwh: For a kilowatt-hour of what the cards draw: their hosts and the cooling are not in it.
+        currency: Of both.
+    """
+
+    gpu_hour: float = 0.0
+    kwh: float = 0.0
+    currency: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take the prices that are set."""
+        return cls(gpu_hour=settings.gpu_hour_price, kwh=settings.kwh_price, currency=settings.currency)
+
+    def cost(self, gpu_s: float, energy_j: float | None) -> float | None:
+        """Return what these cost; None without a price for anything that is known of them."""
+        energy_known = bool(self.kwh) and energy_j is not None
+        if not self.gpu_hour and not energy_known:
+            return None
+        return gpu_s / 3600 * self.gpu_hour + (energy_j or 0.0) / JOULES_PER_KWH * self.kwh
+
+    def text(self, cost: float | None) -> str:
+        """Return a cost for people; empty if it is not known."""
+        return "" if cost is None else f"{cost:,.2f} {self.currency}".rstrip()
+
+
+def gpu_seconds(seconds: Mapping[str, float]) -> float:
+    """Return the part of some seconds by stage for which a clip had the GPU."""
+    return sum(value for stage, value in seconds.items() if stage not in OFF_GPU)
+
+
+def energy_text(joules: float) -> str:
+    """Return an amount of energy for people: in watt-hours from one of them on."""
+    hours = joules / 3600
+    if hours < 1:
+        return f"{joules:,.0f} J"
+    return f"{hours:,.1f} Wh" if hours < 1000 else f"{hours / 1000:,.2f} kWh"
