@@ -196,3 +196,13 @@ def test_a_ledger_survives_a_killed_server(settings: Settings, own_valkey: Valke
 def test_a_client_that_does_not_decode_is_refused(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client, pytest.raises(ValueError, match="decode_responses=True"):
         Ledger(client)
+
+
+def test_what_is_settled_is_on_the_disk(own_valkey: ValkeyServer) -> None:
+    with Ledger.connect(Settings(redis_url=own_valkey.url)) as ledger:
+        settled = ledger.settle()
+        with redis.Redis.from_url(own_valkey.url) as client:
+            client.config_set("appendonly", "no")
+        unknown = ledger.settle()
+
+    assert (settled, unknown) == (True, False)

@@ -25,6 +25,7 @@ from reelmill_common.ledger.records import (
     WorkerView,
 )
 from reelmill_common.ledger.retention import Retention
+from reelmill_common.ledger.reuse import Reuse
 from reelmill_common.ledger.server import connect
 from reelmill_common.ledger.staff import Staff
 from reelmill_common.ledger.steering import Steering
@@ -36,7 +37,7 @@ FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
 
-class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retention, Accounts):
+class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retention, Accounts, Reuse):
     """One farm's record. Cheap to build; holds a connection pool, safe to use from several threads.
 
     All times are on Redis' clock. Methods raise `LedgerUnavailable` when Redis does not answer and `LedgerRefused`
@@ -88,6 +89,10 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         if batch.window:
             self.look_at_window(batch)
         return submitted
+
+    def settle(self, *, timeout_s: float = 2.0) -> bool:
+        """Wait until what was written is on Redis' disk, so that even a power cut takes none of it; False if unknown."""
+        return self._server.settle(timeout_s)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

@@ -111,6 +111,17 @@ class Server:
                     raise answer
         return answers
 
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until all that was written so far is on the server's disk; False if that is not so in time, or unknown.
+
+        Only a server with an append-only file can say (Valkey, Redis 7.2). With `everysec` it takes up to a second.
+        """
+        mark = f"{self._prefix}settled"
+        with self.translated():
+            # On one connection: the server waits for what this connection wrote, and what came before it, is flushed.
+            answers = self._send([("SET", mark, 1), ("WAITAOF", 1, 0, int(timeout_s * 1000))])
+        return isinstance(answers[1], list) and answers[1][0] == 1
+
     def _send(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipeline:
             for command in commands:

@@ -110,6 +110,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
                 progress.require_success(view)
             else:
                 warn_if_idle(opened)
+                opened.farm.ledger.settle()  # nobody will look again before the morning
 
 
 def _check_usage(results: Path | None, rate: float | None, *, wait: bool, dry_run: bool) -> None:
