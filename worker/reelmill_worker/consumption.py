@@ -1,4 +1,4 @@
-"""The Celery side of the housekeeping: a consumer step that starts and stops consuming the lane's queue."""
+"""The Celery side of the housekeeping: a consumer step that starts and stops consuming the queues of its lanes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopStep]:
     """Return the step for a worker's consumer blueprint.
 
-    The queue is left out at start and consumed only while the ledger has the present child as ready: a message that
+    The queues are left out at start and consumed only while the ledger has the present child as ready: a message that
     reaches a child that loads its model would wait for minutes while other workers idle.
     """
 
@@ -33,10 +33,11 @@ def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopS
 
         def __init__(self, consumer: Any, **kwargs: Any) -> None:
             super().__init__(consumer, **kwargs)
-            self.queue = queue_name(settings.farm, lane)
+            queue = queue_name(settings.farm, lane)
             queues = consumer.app.amqp.queues
-            queues.select([self.queue])
-            queues.deselect([self.queue])
+            queues.select([queue])
+            queues.deselect([queue])
+            self.consumed: set[str] = set()
             self.house = Housekeeping(
                 settings=settings,
                 app=consumer.app,
@@ -75,14 +76,15 @@ def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopS
             if self.house.restart:
                 state.should_stop = STALLED_STATUS  # type: ignore[assignment]  # as above
                 return
-            consuming = consumer.task_consumer.consuming_from(self.queue)
-            if self.house.resubscribe and consuming:
-                self.house.resubscribe = False
-                consumer.cancel_task_queue(self.queue)  # and the next call subscribes
-            elif self.house.consuming and not consuming:
-                consumer.add_task_queue(self.queue)
-            elif consuming and not self.house.consuming:
-                consumer.cancel_task_queue(self.queue)
+            wanted = {queue_name(settings.farm, lane) for lane in self.house.lanes} if self.house.consuming else set()
+            there = {queue for queue in self.consumed | wanted if consumer.task_consumer.consuming_from(queue)}
+            if self.house.resubscribe and there:
+                self.house.resubscribe, wanted = False, set()  # and the next call subscribes
+            for queue in sorted(there - wanted):
+                consumer.cancel_task_queue(queue)
+            for queue in sorted(wanted - there):
+                consumer.add_task_queue(queue)
+            self.consumed = wanted
 
         def _drain(self, **_kwargs: Any) -> None:
             self.house.drain()

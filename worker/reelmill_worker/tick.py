@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from reelmill_common.nights.ticker import Ticker
 from reelmill_common.notify.sender import Sender
 from reelmill_common.pruner import Pruner
 from reelmill_common.report.maker import Maker
-from reelmill_common.settings import Settings
+from reelmill_common.settings import Settings, labels_of
+from reelmill_common.worker_classes import lanes_of
 from reelmill_worker.notice import Notice, read
 from reelmill_worker.progress import read as read_progress
 from reelmill_worker.watchdog import FetchWatch
@@ -47,7 +48,8 @@ class Housekeeping:
 
     Attributes:
         child_pid: Returns the pool's present child, or None while there is none.
-        consuming: Whether the lane's queue may be consumed: the ledger has this very child as ready.
+        consuming: Whether the queues of `lanes` may be consumed: the ledger has this very child as ready.
+        lanes: Those of its classes and its profile's: before the child has told its classes only those of its labels.
         unfit: Why the worker has to stop for good; empty while it need not.
         progress: File in which the child says how far it is.
         idle: Whether the parent has no message in hand.
@@ -67,6 +69,7 @@ class Housekeeping:
     resubscribe: bool = False
     restart: bool = False
     unfit: str = ""
+    lanes: Sequence[str] = ()
     _ledger: Ledger | None = None
     _pid: int | None = None
     _registered: bool = False
@@ -89,6 +92,7 @@ class Housekeeping:
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
+        self.lanes = self.lanes or lanes_of(self.lane, labels_of(self.settings.worker_labels))
         self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
         self._sender = Sender(settings=self.settings)
         self._reports = Maker(settings=self.settings)
@@ -150,7 +154,7 @@ class Housekeeping:
         self._said = read(self.notices, pid=self._pid) or self._said
         ledger = self._connected()
         if self._pid is not None and not self._registered:
-            ledger.register(self.worker, self.lane, {"pid": self._pid}, ended=self._ended)
+            ledger.register(self.worker, self.lane, {"pid": self._pid}, ended=self._ended, lanes=self.lanes)
             self._registered, self._heeded, self._ended = True, None, ""
         if self._registered and self._said is not None and self._said != self._heeded:
             self._heed(ledger, self._said)
@@ -174,7 +178,8 @@ class Housekeeping:
             self._return()
         self._rest(self._ticker.round(ledger))
         ledger.reap()
-        broker.reconcile(ledger, self.settings, self.lane)
+        for lane in self.lanes:
+            broker.reconcile(ledger, self.settings, lane)
         self._watch_fetching(ledger)
         broker.pump(ledger, self.app, self.settings, self.lane)
 
@@ -194,12 +199,13 @@ class Housekeeping:
 
     def _heed(self, ledger: Ledger, notice: Notice) -> None:
         if notice.verdict == "ready" and not self._draining:
-            ledger.ready(self.worker, {"pid": notice.pid, **notice.info})
+            self.lanes = lanes_of(self.lane, notice.info.get("classes", ()))
+            ledger.ready(self.worker, {"pid": notice.pid, **notice.info}, lanes=self.lanes)
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
             self.consuming = not self._resting and not self._suspended
         elif notice.verdict == "loading" and notice.info:
-            ledger.register(self.worker, self.lane, {"pid": notice.pid, **notice.info})
+            ledger.register(self.worker, self.lane, {"pid": notice.pid, **notice.info}, lanes=self.lanes)
         elif notice.verdict == "unfit":
             ledger.quarantine(self.worker, notice.reason)
             self._give_up(notice.reason)
@@ -244,7 +250,8 @@ class Housekeeping:
 
     def _watch_fetching(self, ledger: Ledger) -> None:
         able = self.consuming and not self._draining and self.idle()
-        starving = able and ledger.messages(broker.lists(self.settings, self.lane)) > 0
+        lists = [key for lane in self.lanes for key in broker.lists(self.settings, lane)]
+        starving = able and ledger.messages(lists) > 0
         remedy = self._fetching.look(starving=starving, now=time.monotonic())
         if not remedy:
             return
