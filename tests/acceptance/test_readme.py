@@ -16,6 +16,7 @@ import pytest
 
 from fixtures.cli import Ran, program
 from fixtures.farm import Farm
+from reelmill_common.settings import Settings
 from reelmill_worker import media
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def alone(folder: Path) -> Callable[[str], Ran]:
 
 
 def test_every_command_is_run_somewhere() -> None:
-    run_here = {command for test in (DEMO, WITHOUT_A_FARM, MODEL, ON_A_FARM) for command in test}
+    run_here = {command for test in (DEMO, WITHOUT_A_FARM, MODEL, ON_A_FARM, OVERNIGHT) for command in test}
 
     assert set(shell_commands()) == run_here | set(ELSEWHERE)
 
@@ -153,6 +154,25 @@ def test_the_farm_commands_drive_a_farm_and_the_sdk_reads_it(
     assert examined.status == 0, examined.out + examined.err
     assert sdk.returncode == 0, sdk.stderr
     assert sdk.stdout.count(".mp4") == 2
+
+
+OVERNIGHT = [
+    'reelmill submit prompts.csv --batch night --window "22:00-07:00 Europe/Vienna" --max-failures 5%',
+    'reelmill schedule add "0 22 * * *" prompts.csv --tz Europe/Vienna',
+    "reelmill plan --by 07:00",
+    "reelmill top",
+    "reelmill why night",
+    "reelmill report night",
+    "reelmill retry night",
+    "reelmill webhook add https://hooks.example.com/reelmill",
+]
+
+
+def test_the_commands_of_a_night_do_what_they_say(settings: Settings, folder: Path) -> None:
+    for command in OVERNIGHT:
+        ran = program(*_arguments(command), env=settings.to_env(), cwd=folder)
+        assert ran.status == 0, (command, ran.err)
+        assert ran.out.strip(), command
 
 
 def _arguments(command: str) -> list[str]:
