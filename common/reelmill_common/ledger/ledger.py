@@ -91,7 +91,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         return submitted
 
     def settle(self, *, timeout_s: float = 2.0) -> bool:
-        """Wait until what was written is on Redis' disk, so that even a power cut takes none of it; False if unknown."""
+        """Wait until what was written is on Redis' disk, so that a power cut takes none of it; False if unknown."""
         return self._server.settle(timeout_s)
 
     # -- reading -------------------------------------------------------------------------------------------------
