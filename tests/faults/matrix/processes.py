@@ -29,7 +29,7 @@ def kill_child_at(stage: str, kills: int = KILLS) -> Callable[[Stand], None]:
             pid = stand.catch(host, stage)
             if not pid:
                 continue
-            strike = stand.strike(f"child of {host.node} in {stage}", jobs=stand.held(host), back=[host])
+            strike = stand.strike(f"child of {host.node} in {stage}", jobs=stand.in_flight(), back=[host])
             os.kill(pid, signal.SIGKILL)
             hits += 1
             stand.wait_recovered(strike)
@@ -41,7 +41,7 @@ def kill_child_at(stage: str, kills: int = KILLS) -> Callable[[Stand], None]:
 def kill_parents(stand: Stand) -> None:
     """Kill each host's Celery parent once; its child dies with it and the supervisor starts another."""
     for host in stand.hosts:
-        strike = stand.strike(f"parent of {host.node}", jobs=stand.held(host), back=[host])
+        strike = stand.strike(f"parent of {host.node}", jobs=stand.in_flight(), back=[host])
         os.kill(host.running.parent_pid, signal.SIGKILL)
         stand.wait_recovered(strike)
 
@@ -52,7 +52,7 @@ def kill_host(stand: Stand, host: Host) -> None:
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)  # none of them may see another die
-    stand.strike(f"host {host.node}", jobs=stand.held(host))
+    stand.strike(f"host {host.node}", jobs=stand.in_flight())
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -78,7 +78,7 @@ def freeze(who: str) -> Callable[[Stand], None]:
         pid = stand.catch(host, "denoise 2/3") if who == "child" else host.running.parent_pid
         if who == "parent":
             os.kill(pid, signal.SIGSTOP)
-        strike = stand.strike(f"{who} of {host.node}", jobs=stand.held(host))
+        strike = stand.strike(f"{who} of {host.node}", jobs=stand.in_flight())
         time.sleep(FROZEN_S)
         os.kill(pid, signal.SIGCONT)
         woken = stand.strike(f"{who} of {host.node} wakes", jobs=frozenset(), back=[host])
@@ -91,7 +91,7 @@ def freeze(who: str) -> Callable[[Stand], None]:
 def drain(stand: Stand) -> None:
     """Stop two hosts in order, one after the other, and start them again."""
     for host in stand.hosts[:2]:
-        stand.strike(f"SIGTERM to {host.node}", jobs=stand.held(host))
+        stand.strike(f"SIGTERM to {host.node}", jobs=stand.in_flight())
         host.running.terminate()
         status = host.running.wait()
         stand.remarks.append(f"exit status {status}")

@@ -57,7 +57,7 @@ def reset_connections(stand: Stand) -> None:
 def part(stand: Stand) -> None:
     """Part one host from Redis and store."""
     host = stand.hosts[0]
-    stand.strike(f"{host.node} alone", jobs=stand.held(host))
+    stand.strike(f"{host.node} alone", jobs=stand.in_flight())
     host.wire.cut()
     host.store_wire.cut()
     time.sleep(PARTITION_S)

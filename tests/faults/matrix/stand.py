@@ -53,7 +53,7 @@ class Strike:
 
     Attributes:
         at_s: When recovery begins to count, Unix seconds: the blow, or the end of an outage.
-        jobs: Jobs in flight on what was hit; recovered when each is published.
+        jobs: Jobs in flight on the farm; recovered when each is published.
         workers: Nodes that have to come back: recovered when each has claimed a job again.
         what: What was hit, for the log.
     """
