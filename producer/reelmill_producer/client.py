@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from reelmill_common.contract import profile_of
 from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
@@ -178,7 +179,7 @@ class Reelmill(Steering):
         if self._app is None:
             self._app = broker.make_app(self.settings, name="reelmill-producer")
         try:
-            for lane in lanes:
+            for lane in {profile_of(lane) for lane in lanes}:  # a pump looks after all lanes of a profile
                 broker.pump(self.ledger, self._app, self.settings, lane)
         except OperationalError as err:
             log.warning("pump.failed", error=str(err))

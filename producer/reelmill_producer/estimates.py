@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from reelmill_common.contract import profile_of
 from reelmill_common.jobs import BatchState, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import JobView, Ledger, WorkerState
 from reelmill_common.prices import gpu_seconds
@@ -178,7 +179,7 @@ def _waiting_s(ledger: Ledger, measured: Paces) -> Mapping[str, float]:
     """Return the GPU-seconds, by lane, of all that waits or runs in batches that are not paused."""
     found: dict[str, float] = {}
     for line in ledger.census().lines:
-        pace = measured.of_profile(line.lane)
+        pace, profile = measured.of_profile(profile_of(line.lane)), profile_of(line.lane)
         if pace is not None and line.batch_state is BatchState.ACTIVE:
-            found[line.lane] = found.get(line.lane, 0.0) + pace.seconds * sum(line.counts.values())
+            found[profile] = found.get(profile, 0.0) + pace.seconds * sum(line.counts.values())
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from reelmill_common.contract import class_of, profile_of
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Wait, WorkerState, WorkerView
 from reelmill_common.nights.windows import Windows
@@ -36,7 +37,7 @@ def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
     if view.waits_for:
         return f"batch {batch} {wait_text(view.waits_for[0])}"
     waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
-    return "" if waiting is None else lane_text(waiting.spec.profile, farm.workers(), coming)
+    return "" if waiting is None else lane_text(waiting.lane, farm.workers(), coming)
 
 
 def wait_text(wait: Wait) -> str:
@@ -50,18 +51,30 @@ def wait_text(wait: Wait) -> str:
 
 def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
     """Return why nobody of a lane takes a job and what to do about it; empty if somebody is ready."""
-    serving = [worker for worker in workers if worker.lane == lane]
+    serving = [worker for worker in workers if lane in worker.lanes]
+    whose = f"class {class_of(lane)}" if class_of(lane) else f"lane {lane}"
     states = {worker.state for worker in serving}
     if WorkerState.READY in states:
         return ""
     if WorkerState.STARTING in states or (lane == coming and not states):
-        return f"a worker for lane {lane} is starting"
+        return f"a worker for {whose} is starting"
     if WorkerState.RESTING in states:
-        return f"the workers of lane {lane} rest outside of their hours (REELMILL_WORKER_WINDOW)"
+        return f"the workers of {whose} rest outside of their hours (REELMILL_WORKER_WINDOW)"
     if WorkerState.QUARANTINED in states:
         reasons = {worker.reason for worker in serving if worker.state is WorkerState.QUARANTINED}
         return (
-            f"no worker is ready for lane {lane}; quarantined: {'; '.join(sorted(reasons))}. "
+            f"no worker is ready for {whose}; quarantined: {'; '.join(sorted(reasons))}. "
             "Mend that and start the worker again"
         )
+    if class_of(lane):
+        return (
+            f"no worker of {whose} is ready; a worker has classes by its GPU, and by REELMILL_WORKER_LABELS"
+            f"{_known(lane, workers)}"
+        )
     return f"no worker is ready for lane {lane}; start one with `reelmill worker --profile {lane}`"
+
+
+def _known(lane: str, workers: list[WorkerView]) -> str:
+    lanes = {other for worker in workers for other in worker.lanes if profile_of(other) == profile_of(lane)}
+    classes = sorted(class_of(other) for other in lanes if class_of(other))
+    return f" (there are: {', '.join(classes)})" if classes else ""

@@ -8,11 +8,12 @@ room for at its end are left out.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from reelmill_common.contract import class_of, profile_of
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.loads import Load, Loads
 from reelmill_common.nights.windows import Windows
@@ -92,8 +93,8 @@ def plan_of(ledger: Ledger, by: datetime | None = None) -> Plan:
 def make_plan(loads: Loads, paces: Paces, by: datetime | None = None) -> Plan:
     """Plan some loads at some paces."""
     lanes = sorted({lane for load in loads.batches for lane in load.left} | {hand.lane for hand in loads.hands})
-    live = Counter(hand.lane for hand in loads.hands if hand.live)
-    measured = [LanePace(lane=lane, workers=live[lane], pace=paces.of_profile(lane)) for lane in lanes]
+    live = {lane: sum(hand.live and hand.serves(lane) for hand in loads.hands) for lane in lanes}
+    measured = [LanePace(lane=lane, workers=live[lane], pace=paces.of_profile(profile_of(lane))) for lane in lanes]
     course = _Course(loads=loads, paces={lane.lane: lane.pace.seconds for lane in measured if lane.pace is not None})
     course.play(by)
     return Plan(
@@ -170,14 +171,17 @@ class _Course:
     def _rates(self, now: datetime) -> dict[Place, float]:
         """Return the clips a second of each place that is worked on now."""
         rates: dict[Place, float] = {}
-        for lane, pace in self.paces.items():
-            free = float(sum(hand.live and hand.lane == lane and _open(hand.window, now) for hand in self.loads.hands))
+        taken: dict[str, float] = defaultdict(float)  # workers of a profile that its classes keep busy, as a fraction
+        for lane, pace in sorted(self.paces.items(), key=lambda item: not class_of(item[0])):
+            free = float(sum(hand.live and hand.serves(lane) and _open(hand.window, now) for hand in self.loads.hands))
+            free = max(0.0, free - taken[lane])
             ready = [
                 load for load in self.loads.batches if (load.batch, lane) in self.left and self._may_run(load, now)
             ]
             for priority in sorted({load.priority for load in ready}, reverse=True):
                 shares = _shares([load for load in ready if load.priority == priority], free)
                 free -= sum(shares.values())
+                taken[profile_of(lane)] += sum(shares.values())
                 rates |= {(batch, lane): workers / pace for batch, workers in shares.items() if workers > 0}
         return rates
 

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 from reelmill_common.errors import InvalidJob, NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.storage.keys import is_key
+from reelmill_common.worker_classes import bits_class, decisive
 from reelmill_producer.client import Reelmill
 from reelmill_producer.mp4_tags import read_tags
 from reelmill_producer.steering import is_job_id
@@ -49,10 +50,12 @@ class Recipe:
     @property
     def worker_class(self) -> Mapping[str, Any]:
         """What decides the last bits beside spec and model: GPU, kernels and versions."""
-        plan, versions = self.document.get("plan"), self.document.get("versions")
-        plan = cast("Mapping[str, Any]", plan) if isinstance(plan, dict) else {}
-        decisive = ("device", "gpu", "dtype", "linears", "fp8", "attention", "cross_attention", "fused", "text_encoder")
-        return {"versions": versions, **{name: plan.get(name) for name in decisive}}
+        return decisive(self.document)
+
+    @property
+    def bits_class(self) -> str:
+        """Name of that class, by which a job can ask for it; empty if no model was at work."""
+        return bits_class(self.document)
 
     @property
     def job_id(self) -> str:

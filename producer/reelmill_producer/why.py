@@ -73,7 +73,7 @@ class Look:
     @property
     def crew(self) -> list[WorkerView]:
         """The workers of the lane."""
-        return [worker for worker in self.farm.workers() if worker.lane == self.job.spec.profile]
+        return [worker for worker in self.farm.workers() if self.job.lane in worker.lanes]
 
 
 def why(farm: Reelmill, target: str) -> tuple[BatchView | JobView, Reason]:
@@ -219,7 +219,7 @@ def _owner_cap(look: Look) -> Reason | None:
 
 
 def _no_worker(look: Look) -> Reason | None:
-    trouble = lane_text(look.job.spec.profile, look.crew)
+    trouble = lane_text(look.job.lane, look.farm.workers())
     if not trouble:
         return None
     return Reason(cause=Cause.NO_WORKER, text=f"waits because {trouble}{_quarantined(look.crew)}")
@@ -229,7 +229,7 @@ def _dispatched(look: Look) -> Reason | None:
     if look.job.state is not JobState.DISPATCHED:
         return None
     sent_s = look.farm.ledger.ahead(look.job).sent_s or 0.0
-    text = f"was sent to the queue of lane {look.job.spec.profile} {sent_s:.0f} s ago, and the next worker takes it"
+    text = f"was sent to the queue of lane {look.job.lane} {sent_s:.0f} s ago, and the next worker takes it"
     return Reason(cause=Cause.DISPATCHED, text=text, since=look.farm.ledger.now().timestamp() - sent_s)
 
 

@@ -179,12 +179,13 @@ def test_a_manifest_is_as_published_and_the_clip_can_be_made_again(farm: Farm, t
     local = tmp_path / "clip.mp4"
     local.write_bytes(farm.store.get(clip["key"]))
 
-    again = reelmill(farm, "rerender", str(local), "--json")
+    again = reelmill(farm, "rerender", str(local), "--same-class", "--json")
     shown = reelmill(farm, "show", clip["key"], "--json")
 
     jsonschema.validate(json.loads(manifest), schema, format_checker=jsonschema.FormatChecker())
     assert again.status == 0, again.err
     assert again.json["equal"] is True
+    assert farm.ledger.job(again.json["job"]["job_id"]).lane.startswith("tiny@bits-")
     assert again.json["differences"] == {}
     assert shown.json == json.loads(manifest)
 

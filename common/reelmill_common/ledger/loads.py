@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from reelmill_common.contract import class_of, profile_of
 from reelmill_common.ledger.records import WorkerState
 from reelmill_common.ledger.side import LIVE_S
 from reelmill_common.nights.clock import moment_of
@@ -45,13 +46,20 @@ class Hand:
     """A worker, as far as a plan counts on it.
 
     Attributes:
+        lane: Its profile.
         live: Whether it works, or rests until its window opens.
         window: Empty: it works at any time.
+        classes: The lanes of its classes.
     """
 
     lane: str
     live: bool
     window: str
+    classes: Sequence[str] = ()
+
+    def serves(self, lane: str) -> bool:
+        """Whether it takes jobs of a lane."""
+        return lane == self.lane or lane in self.classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +77,16 @@ def loads(answer: Sequence[Any]) -> Loads:
     return Loads(
         now=moment_of(now),
         batches=[_load(batch) for batch in batches],
-        hands=[
-            Hand(lane=lane, live=state in _WORKS and silent < LIVE_S * 1000, window=window)
-            for lane, state, silent, window in workers
-        ],
+        hands=[_hand(*worker) for worker in workers],
+    )
+
+
+def _hand(lanes: str, state: str, silent_ms: int, window: str) -> Hand:
+    return Hand(
+        lane=profile_of(lanes),
+        live=state in _WORKS and silent_ms < LIVE_S * 1000,
+        window=window,
+        classes=[lane for lane in lanes.split(",") if class_of(lane)],
     )
 
 

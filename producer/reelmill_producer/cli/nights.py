@@ -27,6 +27,7 @@ from reelmill_producer.cli.options import (
     Profile,
     Weight,
     Window,
+    WorkerClass,
 )
 from reelmill_producer.cli.output import batch_record, print_json, table
 from reelmill_producer.cli.session import lane_of, read_settings, reading, session
@@ -78,6 +79,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     max_failures: MaxFailures = "",
     owner: Owner = "",
     window: Window = "",
+    worker_class: WorkerClass = "",
     profile: Profile = "",
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Keep the good rows of a bad file.")] = False,
@@ -102,6 +104,7 @@ def add(  # noqa: PLR0913 - one parameter an option
         max_failures=max_failures,
         owner=owner,
         window=window,
+        worker_class=worker_class,
     )
     with open_prompt_file(
         file, sys.stdin.buffer, form=format_option(form), defaults={"profile": lane}, admit=prompt_check(settings, lane)

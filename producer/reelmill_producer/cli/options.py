@@ -42,6 +42,9 @@ After = Annotated[
 AfterAny = Annotated[
     list[str] | None, typer.Option("--after-any", help="Wait until this batch has ended in any way; repeatable.")
 ]
+WorkerClass = Annotated[
+    str, typer.Option("--class", help="Only workers of this class may render it: h100, sm89, or a label. Default: any.")
+]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="Name of a batch.")]
 Target = Annotated[str, typer.Argument(metavar="BATCH|JOB", help="Name of a batch, or id of a job.")]
 Targets = Annotated[list[str], typer.Argument(metavar="BATCH|JOB...", help="Names of batches, or ids of jobs.")]

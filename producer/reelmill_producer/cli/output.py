@@ -54,6 +54,7 @@ def batch_record(view: BatchView) -> dict[str, Any]:
         "expires_at": view.expires_at or None,
         "after": list(view.after),
         "after_any": list(view.after_any),
+        "worker_class": view.worker_class,
         "why_paused": view.why_paused,
         "waits_for": [asdict(wait) for wait in view.waits_for],
         "total": view.total,

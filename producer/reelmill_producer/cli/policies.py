@@ -143,6 +143,7 @@ def _described(view: BatchView) -> str:
         ("expires", _time(view.expires_at)),
         ("after", " ".join(view.after) or NONE),
         ("after any", " ".join(view.after_any) or NONE),
+        ("class", view.worker_class or NONE),
     ]
     return "\n".join(f"{name}: {value}" for name, value in rows)
 

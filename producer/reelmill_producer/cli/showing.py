@@ -17,7 +17,7 @@ from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import job_record, print_json
 from reelmill_producer.cli.session import read_settings, reading, session
-from reelmill_producer.cli.submitting import followed
+from reelmill_producer.cli.submitting import followed, warn_of_class
 from reelmill_producer.client import Reelmill
 from reelmill_producer.recipes import LINKS, Recipe, find_recipe
 
@@ -43,7 +43,14 @@ def show(clip: Clip, *, json: Json = False) -> None:
         typer.echo(f"{name + ':':<13} {value}")
 
 
-def rerender(clip: Clip, *, json: Json = False) -> None:
+def rerender(
+    clip: Clip,
+    *,
+    same_class: Annotated[
+        bool, typer.Option("--same-class", help="Only on a worker whose clips are equal to the bit: GPU, versions.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Make a clip again from its recipe, and say whether its latents are equal to the bit.
 
     They are on workers of one class (GPU, kernels, versions); what differs is told. Exits 69 if
@@ -56,7 +63,9 @@ def rerender(clip: Clip, *, json: Json = False) -> None:
             raise NotFound("the recipe has no hash of its latents, so there is nothing to compare a new render with")
         before = opened.farm.ledger.newest_event()
         row = f"{recipe.spec.digest}-{int(time.time() * 1000):x}"
-        job = RenderJob(batch=RERENDER, row=row, spec=recipe.spec)
+        worker_class = _class_of(recipe) if same_class else ""
+        warn_of_class(opened.farm, worker_class, recipe.spec.profile)
+        job = RenderJob(batch=RERENDER, row=row, spec=recipe.spec, worker_class=worker_class)
         opened.farm.submit_jobs(Batch(name=RERENDER), [job])
         followed(opened, RERENDER, after=before)
         again = opened.farm.job(job.job_id)
@@ -90,6 +99,12 @@ def _decisive(recipe: Recipe) -> dict[str, Any]:
     return {"model_hash": recipe.model_hash, **choices, **{f"version of {name}": packages[name] for name in packages}}
 
 
+def _class_of(recipe: Recipe) -> str:
+    if not recipe.bits_class:
+        raise NotFound("the recipe names no GPU, kernels and versions, so no worker class; leave --same-class out")
+    return recipe.bits_class
+
+
 def _why_failed(job: JobView) -> str:
     error = job.error or {"code": job.state.value, "message": "it was not rendered"}
     return f"the clip was not made again: {error.get('code')}: {error.get('message')}"
@@ -119,6 +134,8 @@ def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
         if isinstance(part, dict):
             values = cast("Mapping[str, Any]", part).items()
             yield name, ", ".join(f"{key} {value}" for key, value in values if value not in ("", None))
+    if recipe.bits_class:
+        yield "class", recipe.bits_class
     for name, value in recipe.worker_class.items():
         if name != "versions" and value not in (None, ""):
             yield name, str(value)

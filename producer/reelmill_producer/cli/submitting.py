@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from reelmill_common.contract import class_of, lane_name, profile_of
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import BatchView, PolicyChange, Submitted
@@ -31,6 +32,7 @@ from reelmill_producer.cli.options import (
     StartAfter,
     Weight,
     Window,
+    WorkerClass,
 )
 from reelmill_producer.cli.output import batch_record, print_json
 from reelmill_producer.cli.policies import policy_change
@@ -56,6 +58,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     expires: Expires = "",
     after: After = None,
     after_any: AfterAny = None,
+    worker_class: WorkerClass = "",
     profile: Profile = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and submit nothing.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Submit the good rows of a bad file.")] = False,
@@ -92,7 +95,13 @@ def submit(  # noqa: PLR0913 - one parameter an option
         defaults={"profile": lane},
         admit=prompt_check(settings, lane),
     ) as prompts:
-        policy = Batch(name=batch or prompts.batch_name, window=window, owner=owner, **change.given())
+        policy = Batch(
+            name=batch or prompts.batch_name,
+            window=window,
+            owner=owner,
+            worker_class=worker_class,
+            **change.given(),
+        )
         name = policy.name
         report = checked(prompts, skip_invalid=skip_invalid)
         if dry_run:
@@ -102,6 +111,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
             before = opened.farm.ledger.newest_event()
             submitted = _submit(opened.farm, policy, change, prompts)
             tell(summary(name, submitted, report))
+            warn_of_class(opened.farm, worker_class, lane)
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
             if results_file is not None:
@@ -135,6 +145,7 @@ def _submit(farm: Reelmill, policy: Batch, change: PolicyChange, prompts: Prompt
     name = policy.name
     if farm.has_batch(name):
         _refuse_owner(farm.batch(name), policy.owner)
+        _refuse_class(farm.batch(name), policy.worker_class)
         farm.set_policy(name, change)
     submitted = farm.submit_jobs(policy, prompts.jobs(name))
     if policy.window and farm.batch(name).window != policy.window:
@@ -148,6 +159,26 @@ def _refuse_owner(view: BatchView, owner: str) -> None:
             f"batch {view.name!r} is there and has owner {view.owner!r}, not {owner!r}, which cannot be changed; "
             "submit under another batch name, or leave --owner out"
         )
+
+
+def _refuse_class(view: BatchView, worker_class: str) -> None:
+    if worker_class and worker_class != view.worker_class:
+        raise InvalidJob(
+            f"batch {view.name!r} is there and is for {view.worker_class or 'any'} worker class, not {worker_class!r}, "
+            "which cannot be changed; submit under another batch name, or leave --class out"
+        )
+
+
+def warn_of_class(farm: Reelmill, worker_class: str, profile: str) -> None:
+    """Say that no worker has ever had a class, where one is asked for and that is so: it may be misspelt."""
+    served = farm.ledger.served() if worker_class else frozenset[str]()
+    if not worker_class or lane_name(profile, worker_class) in served:
+        return
+    known = sorted(class_of(lane) for lane in served if profile_of(lane) == profile and class_of(lane))
+    tell(
+        f"no worker of class {worker_class} has ever worked for {profile}; its clips wait until one does "
+        f"(known classes: {', '.join(known) or 'none'})"
+    )
 
 
 def followed(opened: Session, name: str, *, after: str) -> BatchView:

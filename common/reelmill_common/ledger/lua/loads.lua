@@ -1,7 +1,8 @@
 -- Read what is left to do and who is there to do it, for a plan; changes nothing. Costs O(batches + jobs in flight).
 -- Returns {milliseconds now, batches, workers}: of each batch that is not done {name, priority, weight, cap, paused,
 -- shut, window, start or '', names of batches that it waits for by commas, jobs that are held, {lane, jobs left, …}},
--- oldest first; of each worker {lane, state, milliseconds since it was seen, window}.
+-- oldest first; of each worker {lanes by commas, state, milliseconds since it was seen,
+-- window}.
 local batches, workers = {}, {}
 for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
     local v = redis.call('HMGET', batch_key(batch), 'priority', 'weight', 'cap', 'paused', 'shut', 'window', 'start',
@@ -28,7 +29,7 @@ for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
     end
 end
 for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
-    local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'seen', 'window')
-    if v[1] then workers[#workers + 1] = {v[1], v[2], math.max(0, now - v[3]), v[4] or ''} end
+    local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'seen', 'window', 'lanes')
+    if v[1] then workers[#workers + 1] = {v[5] or v[1], v[2], math.max(0, now - v[3]), v[4] or ''} end
 end
 return {now, batches, workers}
