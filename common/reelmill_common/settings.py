@@ -20,6 +20,7 @@ LogFormat = Literal["auto", "json", "text"]
 EmbeddingCache = Literal["off", "redis", "store"]
 Ahead = Literal["auto", "on", "off"]
 Reports = Literal["auto", "off"]
+ReuseIndex = Literal["on", "off"]
 MetricsScope = Literal["worker", "farm"]
 NotifyScheme = Literal["https", "http"]
 Preview = Literal["off", "webp"]
@@ -48,6 +49,8 @@ class Settings:
         dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
         max_deliveries: Clips that may be muxed and uploaded while the next one renders, 1 to 8.
         spool_mb: Disk that finished but not yet stored clips may take before claiming stops, in MB.
+        reuse_index: Whether a worker's clips can answer equal jobs (`--reuse`): `on` or `off`. Each different clip takes
+            about 95 bytes of Redis for it.
         max_attempts: Attempts at one job before it counts as failed, 1 to 20; `faults` has the tries by class of error.
         forgive_after_s: Seconds after which a worker that was quarantined for failed jobs may pass its gate again;
             0: only after `reelmill forgive`.
@@ -110,6 +113,7 @@ class Settings:
     dispatch_depth: int = 2
     max_deliveries: int = 2
     spool_mb: int = 2048
+    reuse_index: ReuseIndex = "on"
     max_attempts: int = 3
     forgive_after_s: float = 1800.0
     stall_floor_s: float = 30.0
@@ -297,6 +301,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "dispatch_depth": _number(int, 1, 10),
     "max_deliveries": _number(int, 1, 8),
     "spool_mb": _number(int, 1, 1_000_000),
+    "reuse_index": _choice(*get_args(ReuseIndex)),
     "max_attempts": _number(int, 1, 20),
     "forgive_after_s": _number(float, 0, 604_800),
     "stall_floor_s": _number(float, 1, 3600),

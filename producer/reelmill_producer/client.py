@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,7 @@ from reelmill_common.storage import ClipStore, open_store
 from reelmill_producer import state_file
 from reelmill_producer.clips import Clip, clip_of
 from reelmill_producer.prompt_files import job_of_row
+from reelmill_producer.reuse import Finder, ReuseMode
 from reelmill_producer.steering import ROUND_S, Steering
 
 if TYPE_CHECKING:
@@ -131,18 +133,29 @@ class Reelmill(Steering):
                 raise JobConflict(f"row {job.row!r} is given twice with different content; nothing was submitted")
         return self.submit_jobs(policy, list(jobs.values()))
 
-    def submit_jobs(self, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:
-        """Submit jobs that are ready made. `jobs` is read twice, so it must not be an iterator.
+    def submit_jobs(self, batch: Batch, jobs: Iterable[RenderJob], *, reuse: ReuseMode | None = None) -> Submitted:
+        """Submit jobs that are ready made. `jobs` is read several times, so it must not be an iterator.
+
+        With `reuse` those of which the farm has an equal clip, of the workers' present model (`same`) or of any, are
+        answered with it: they succeed at once and are not rendered.
 
         Raises:
             JobConflict: Jobs are there with another spec; nothing was submitted.
+            StoreError: With `reuse`: the store cannot be asked; nothing was submitted.
         """
         if self.has_batch(batch.name):  # a new one cannot hold another spec, and the second look is as dear as a submit
             self._refuse_conflicts(jobs)
+        # Looked up before, and answered right after: a worker that is idle takes up what it finds in between.
+        answers = self._finder(reuse, batch.worker_class).find(jobs) if reuse else {}
         lanes: set[str] = set()
         submitted = self.ledger.submit(batch, _noting_lanes(jobs, lanes))
+        if answers:
+            submitted = replace(submitted, reused=self.ledger.reuse(answers))
         self._pump(sorted(lanes))
         return submitted
+
+    def _finder(self, mode: ReuseMode, worker_class: str) -> Finder:
+        return Finder(ledger=self.ledger, store=self.store, mode=mode, worker_class=worker_class)
 
     def _job(self, batch: str, row: RenderSpec | str | Mapping[str, object]) -> RenderJob:
         if isinstance(row, RenderSpec):

@@ -20,6 +20,7 @@ class Clip:
         url: A link that works now: `file://…`, or presigned for `settings.presign_s`.
         seconds: Seconds by stage.
         gpu_s, energy_j: What it took of the GPU; energy is None where the card does not tell.
+        reused_from: The job that it was made for, if that is another one.
     """
 
     job_id: str
@@ -34,6 +35,7 @@ class Clip:
     seconds: Mapping[str, float]
     gpu_s: float = 0.0
     energy_j: float | None = None
+    reused_from: str = ""
 
     @property
     def poster_key(self) -> str:
@@ -67,4 +69,5 @@ def clip_of(job: JobView, store: ClipStore) -> Clip:
         seconds=job.result.seconds,
         gpu_s=job.result.gpu_s,
         energy_j=job.result.energy_j,
+        reused_from=job.result.reused_from,
     )

@@ -140,7 +140,8 @@ class Courier:
         # What earlier attempts stored is nobody's: none of them was accepted, or there would be no later one.
         for token in range(1, claimed.token):
             self._remove(_all(_keys(claimed, token)))
-        if not self.leases.insist(lambda: ledger.finish(claimed.job_id, claimed.token, result)):
+        index = self.packer.settings.reuse_index == "on"
+        if not self.leases.insist(lambda: ledger.finish(claimed.job_id, claimed.token, result, index=index)):
             raise AttemptLost(f"attempt {claimed.token} at job {claimed.job_id} came too late to be published")
         self.leases.drop(parcel.lease)
         parcel.forget_files()

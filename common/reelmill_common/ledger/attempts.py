@@ -44,14 +44,15 @@ class Attempts(Side):
         """Extend a lease and record what the job is doing now."""
         return Orders(self._server.run("renew", job_id, token, lease_s, stage))
 
-    def finish(self, job_id: str, token: int, result: Result) -> bool:
+    def finish(self, job_id: str, token: int, result: Result, *, index: bool = False) -> bool:
         """Publish: accepted once, and only from the holder of the lease. False means that the attempt lost.
 
         A clip that is stored wins over a request to cancel. The same attempt may repeat the same result, since an
-        answer can be lost on the way, and hears True again.
+        answer can be lost on the way, and hears True again. With `index` equal specs can be answered by it (`reuse`).
         """
         cost = (result.size_bytes, *_cost(Spent(gpu_s=result.gpu_s, energy_j=result.energy_j)))
-        return bool(self._server.run("finish", job_id, token, result.key, views.result_json(result), *cost))
+        text, flag = views.result_json(result), "1" if index else "0"
+        return bool(self._server.run("finish", job_id, token, result.key, text, *cost, flag))
 
     def fail(
         self, job_id: str, token: int, code: str, message: str, *, retryable: bool, spent: Spent = NOTHING

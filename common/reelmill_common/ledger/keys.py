@@ -40,6 +40,11 @@ class Keys:
         return f"{self.prefix}account:{owner}"
 
     @property
+    def made(self) -> str:
+        """Hash of the ids of jobs that have a clip, by the mark of its spec."""
+        return f"{self.prefix}made"
+
+    @property
     def leases(self) -> str:
         """Sorted set of the jobs under a lease by the time at which it runs out."""
         return f"{self.prefix}leases"

@@ -12,10 +12,14 @@ from reelmill_common.jobs import BatchState, JobState, RenderSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """What a submit did: jobs that are new, and jobs that the ledger had already."""
+    """What a submit did: jobs that are new, jobs that the ledger had already, and how many of both were `reused`.
+
+    These were answered with clips that were there.
+    """
 
     added: int
     unchanged: int
+    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,7 @@ class Result:
         seconds: Seconds by stage.
         gpu_s: Seconds of the stages that had the GPU; 0 if it is not known.
         energy_j: What the card drew during these; None if it does not tell.
+        reused_from: The job that the clip was made for, if that is another one; `key` is then that one's.
     """
 
     key: str
@@ -105,6 +110,7 @@ class Result:
     seconds: Mapping[str, float] = field(default_factory=dict)
     gpu_s: float = 0.0
     energy_j: float | None = None
+    reused_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

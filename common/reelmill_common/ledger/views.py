@@ -157,9 +157,13 @@ def event(event_id: str, entry: Mapping[str, str]) -> Event:
 
 
 def result_json(result: Result) -> str:
-    """Write a result in one canonical form, so that the same result said twice is the same text."""
+    """Write a result in one canonical form, so that the same result said twice is the same text.
+
+    What is at its default is left out: every clip's result is kept.
+    """
     values = {item.name: getattr(result, item.name) for item in fields(result)}
-    return json.dumps(values | {"seconds": dict(result.seconds)}, sort_keys=True, separators=(",", ":"))
+    given = {item.name: values[item.name] for item in fields(result) if values[item.name] != item.default}
+    return json.dumps(given | {"seconds": dict(result.seconds)}, sort_keys=True, separators=(",", ":"))
 
 
 def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:

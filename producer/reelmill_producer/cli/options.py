@@ -45,6 +45,13 @@ AfterAny = Annotated[
 WorkerClass = Annotated[
     str, typer.Option("--class", help="Only workers of this class may render it: h100, sm89, or a label. Default: any.")
 ]
+Reuse = Annotated[
+    str,
+    typer.Option(
+        "--reuse",
+        help="Answer from equal clips in the store: same (of the workers' present model) or any. Default: no.",
+    ),
+]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="Name of a batch.")]
 Target = Annotated[str, typer.Argument(metavar="BATCH|JOB", help="Name of a batch, or id of a job.")]
 Targets = Annotated[list[str], typer.Argument(metavar="BATCH|JOB...", help="Names of batches, or ids of jobs.")]

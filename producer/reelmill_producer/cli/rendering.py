@@ -17,11 +17,12 @@ from reelmill_common.ledger import JobView
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import tell
-from reelmill_producer.cli.options import Json, Priority, Profile
+from reelmill_producer.cli.options import Json, Priority, Profile, Reuse
 from reelmill_producer.cli.output import job_record, link, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.cli.submitting import followed, warn_if_idle
 from reelmill_producer.client import Reelmill
+from reelmill_producer.reuse import reuse_mode
 
 MOST_SEEDS = 1000
 
@@ -38,6 +39,7 @@ def render(  # noqa: PLR0913 - one parameter an option
     decoder: Annotated[str, typer.Option(help="tiny or wan.")] = "",
     profile: Profile = "",
     priority: Priority = None,
+    reuse: Reuse = "",
     out: Annotated[Path | None, typer.Option(help="Also copy the clip to this file (several clips: folder).")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the clip.")] = True,
     json: Json = False,
@@ -46,7 +48,7 @@ def render(  # noqa: PLR0913 - one parameter an option
 
     That is a path in a local folder, else a link. Asking again for the same clip finds it done.
     """
-    settings = read_settings(profile)
+    settings, mode = read_settings(profile), reuse_mode(reuse)
     text = sys.stdin.read() if prompt == "-" else prompt
     fields = {"frames": frames, "fps": fps, "sampler": sampler, "decoder": decoder, **_size(size)}
     given = {name: value for name, value in fields.items() if value not in (None, "")}
@@ -59,7 +61,7 @@ def render(  # noqa: PLR0913 - one parameter an option
     with session(settings) as opened:
         before = opened.farm.ledger.newest_event()
         _renew(opened.farm, batch.name)
-        opened.farm.submit_jobs(batch, jobs)
+        opened.farm.submit_jobs(batch, jobs, reuse=mode)
         if wait:
             _wait_for_clips(opened, batch.name, jobs, out, after=before, json=json)
             return

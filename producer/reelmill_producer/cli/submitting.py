@@ -29,6 +29,7 @@ from reelmill_producer.cli.options import (
     Owner,
     Priority,
     Profile,
+    Reuse,
     StartAfter,
     Weight,
     Window,
@@ -41,6 +42,7 @@ from reelmill_producer.client import Reelmill
 from reelmill_producer.prompt_files import FileReport, PromptFile, open_prompt_file, refusal
 from reelmill_producer.prompt_rows import FORMATS, Format
 from reelmill_producer.results_file import ResultsFile, open_results_file, results_of
+from reelmill_producer.reuse import ReuseMode, reuse_mode
 
 
 def submit(  # noqa: PLR0913 - one parameter an option
@@ -60,6 +62,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     after_any: AfterAny = None,
     worker_class: WorkerClass = "",
     profile: Profile = "",
+    reuse: Reuse = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and submit nothing.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Submit the good rows of a bad file.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the batch is done, and show progress.")] = False,
@@ -76,6 +79,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     Every row is checked first: if one is wrong, all wrong ones are listed and nothing is submitted.
     """
     _check_usage(results, rate, wait=wait, dry_run=dry_run)
+    mode = reuse_mode(reuse)
     settings = read_settings(profile)
     lane = lane_of(settings)
     change = policy_change(
@@ -109,7 +113,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
             return
         with _opened_results(results, file) as results_file, session(settings) as opened:
             before = opened.farm.ledger.newest_event()
-            submitted = _submit(opened.farm, policy, change, prompts)
+            submitted = _submit(opened.farm, policy, change, prompts, mode)
             tell(summary(name, submitted, report))
             warn_of_class(opened.farm, worker_class, lane)
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
@@ -141,13 +145,15 @@ def _opened_results(path: Path | None, source: str) -> Generator[ResultsFile | N
         yield opened
 
 
-def _submit(farm: Reelmill, policy: Batch, change: PolicyChange, prompts: PromptFile) -> Submitted:
+def _submit(
+    farm: Reelmill, policy: Batch, change: PolicyChange, prompts: PromptFile, reuse: ReuseMode | None
+) -> Submitted:
     name = policy.name
     if farm.has_batch(name):
         _refuse_owner(farm.batch(name), policy.owner)
         _refuse_class(farm.batch(name), policy.worker_class)
         farm.set_policy(name, change)
-    submitted = farm.submit_jobs(policy, prompts.jobs(name))
+    submitted = farm.submit_jobs(policy, prompts.jobs(name), reuse=reuse)
     if policy.window and farm.batch(name).window != policy.window:
         farm.set_window(name, policy.window)
     return submitted
@@ -216,6 +222,8 @@ def summary(name: str, submitted: Submitted, report: FileReport) -> str:
         text = f"nothing new: batch {name} has all {submitted.unchanged:,} jobs already"
     else:
         text = f"{submitted.added:,} added to batch {name}, {submitted.unchanged:,} unchanged"
+    if submitted.reused:
+        text += f"; {submitted.reused:,} answered by clips that are there"
     if report.duplicates:
         text += f"; {report.duplicates:,} duplicate rows in the file count once"
     if report.bad_count:
@@ -225,7 +233,7 @@ def summary(name: str, submitted: Submitted, report: FileReport) -> str:
 
 def _show_submitted(view: BatchView, submitted: Submitted, report: FileReport, *, json: bool) -> None:
     if json:
-        counts = {"added": submitted.added, "unchanged": submitted.unchanged}
+        counts = {"added": submitted.added, "unchanged": submitted.unchanged, "reused": submitted.reused}
         print_json({**batch_record(view), **counts, "duplicates": report.duplicates, "skipped": report.bad_count})
     else:
         typer.echo(view.name)

@@ -1,7 +1,7 @@
--- lib: move pace account
+-- lib: move pace account made
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
 -- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
--- ARGV: id, token, key of the clip, result, and what it cost: bytes, GPU ms, mJ or ''.
+-- ARGV: id, token, key of the clip, result, what it cost (bytes, GPU ms, mJ or ''), '1' if others may have the clip too.
 -- Returns 1, or 0 if the attempt lost.
 local job = load_leased(ARGV[1], ARGV[2])
 if not job then
@@ -16,5 +16,6 @@ measure(job)
 local energy = ARGV[7] or ''
 charge(job.batch, {'clips', '1', 'bytes', ARGV[5], 'gpu', ARGV[6], 'energy', energy,
     'metered', energy ~= '' and '1' or ''})
+if ARGV[8] == '1' then redis.call('HSET', MADE, spec_mark(job.id), job.id) end
 move(job, 's', {}, 'job.finished', 'key', ARGV[3])
 return 1

@@ -1,3 +1,4 @@
+-- lib: made
 -- Delete some of the jobs of a batch that has ended, newest first, and with the last of them the batch. After each call
 -- the ledger is whole: the batch has fewer jobs, and its counters say so. A batch that goes on meanwhile is left alone.
 -- ARGV: batch, milliseconds at which it had ended, most jobs to delete.
@@ -10,6 +11,8 @@ if redis.call('EXISTS', dependants_key(batch)) == 1 then return -2 end
 for _, id in ipairs(redis.call('RPOP', order_key(batch), ARGV[3]) or {}) do
     redis.call('HINCRBY', key, redis.call('HGET', job_key(id), 's'), -1)
     redis.call('ZREM', retry_key(batch), id)
+    local mark = spec_mark(id)
+    if redis.call('HGET', MADE, mark) == id then redis.call('HDEL', MADE, mark) end
     redis.call('UNLINK', job_key(id), spec_key(id), error_key(id), result_key(id), faults_key(id))
 end
 local left = redis.call('LLEN', order_key(batch))

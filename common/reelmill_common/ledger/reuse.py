@@ -1,0 +1,48 @@
+"""Reuse: which job has the clip of a spec already, and answering jobs that wait with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from reelmill_common.jobs import JobState, RenderSpec
+from reelmill_common.ledger import reading, views
+from reelmill_common.ledger.records import JobView, Result
+from reelmill_common.ledger.side import Side
+
+MARK_CHARS = 16
+"""Hexadecimal digits of a spec's mark, as `lua/lib/made.lua` cuts it."""
+
+
+class Reuse(Side):
+    """The index of what was made. `finish` writes it where the worker's settings say so; it forgets pruned jobs."""
+
+    def made(self, specs: Sequence[RenderSpec]) -> dict[str, JobView]:
+        """Return the succeeded jobs of equal specs, by the canonical text of the spec. Their clips may be gone."""
+        texts = list(dict.fromkeys(spec.to_json() for spec in specs))
+        if not texts:
+            return {}
+        (ids,) = self._server.read([("HMGET", self._keys.made, *map(_mark, texts))])
+        jobs = reading.jobs(self._server, self._keys, list(dict.fromkeys(filter(None, ids))))
+        known = {job.spec.to_json(): job for job in jobs if job.state is JobState.SUCCEEDED and job.result is not None}
+        return {text: known[text] for text in texts if text in known}
+
+    def reuse(self, answers: Mapping[str, JobView]) -> int:
+        """Answer jobs that wait, by their id, with the clips of others; return how many were.
+
+        Those that run already, or have ended, stay as they are.
+        """
+        calls = [(job_id, *_answer(view.job_id, view.result)) for job_id, view in answers.items() if view.result]
+        return sum(self._server.run_many("reuse", calls)) if calls else 0
+
+
+def _answer(source: str, found: Result) -> tuple[str, str, str]:
+    made_by = found.reused_from or source
+    # It took nothing of the GPU: whoever sums up what clips took would count the first one's twice.
+    result = replace(found, seconds={}, gpu_s=0.0, energy_j=None, reused_from=made_by)
+    return views.result_json(result), result.key, made_by
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:MARK_CHARS]

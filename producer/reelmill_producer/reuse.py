@@ -1,0 +1,101 @@
+"""Reuse: finding clips that the farm has already, so that equal jobs need not be rendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal, cast
+
+from reelmill_common.errors import InvalidJob, NotFound
+from reelmill_common.jobs import RenderJob
+from reelmill_common.ledger import JobView, Ledger, WorkerState, WorkerView
+from reelmill_common.storage import ClipStore
+from reelmill_common.worker_classes import classes_of
+
+ReuseMode = Literal["same", "any"]
+"""Whose clips: of the model that the workers have now, or of any."""
+MODES: tuple[ReuseMode, ...] = ("same", "any")
+CHUNK = 500
+"""Jobs that are looked up at once."""
+LOOKERS = 8
+"""Clips that are looked at in the store at the same time."""
+
+
+def reuse_mode(text: str) -> ReuseMode | None:
+    """Return the mode that `--reuse` names, or None if clips shall not be reused.
+
+    Raises:
+        InvalidJob: There is none of that name.
+    """
+    if text and text not in MODES:
+        raise InvalidJob(f"--reuse {text[:40]!r} is unknown; use same (clips of the workers' present model) or any")
+    return text or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finder:
+    """Finds, for jobs that are about to be submitted, clips that are in the store and were made alike.
+
+    Attributes:
+        worker_class: Of which the worker must have been, unless any will do; labels cannot be told from a clip.
+    """
+
+    ledger: Ledger
+    store: ClipStore
+    mode: ReuseMode
+    worker_class: str = ""
+    _models: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+
+    def find(self, jobs: Iterable[RenderJob]) -> dict[str, JobView]:
+        """Return who made an equal clip that can be had, by the id of the job that it answers.
+
+        Raises:
+            StoreError: The store cannot be asked; nothing is known then.
+        """
+        found: dict[str, JobView] = {}
+        usable: dict[str, bool] = {}
+        rest = iter(jobs)
+        with ThreadPoolExecutor(LOOKERS, thread_name_prefix="reuse") as lookers:
+            while chunk := list(islice(rest, CHUNK)):
+                made = dict(self._made(chunk))
+                fresh = {view.job_id: view for view in made.values() if view.job_id not in usable}
+                usable |= zip(fresh, lookers.map(self._is_usable, fresh.values()), strict=True)
+                found |= {job_id: view for job_id, view in made.items() if usable[view.job_id]}
+        return found
+
+    def _made(self, jobs: list[RenderJob]) -> Iterator[tuple[str, JobView]]:
+        made = self.ledger.made([job.spec for job in jobs])
+        for job in jobs:
+            view = made.get(job.spec.to_json())
+            if view is not None and view.job_id != job.job_id:
+                yield job.job_id, view
+
+    def _is_usable(self, view: JobView) -> bool:
+        """Whether the clip is there, whole, and of a model that will do."""
+        result = view.result
+        head = None if result is None else self.store.head(result.key)
+        if result is None or head is None or head.size_bytes != result.size_bytes:
+            return False
+        try:
+            manifest: object = json.loads(self.store.get(result.key.removesuffix(".mp4") + ".json"))
+        except (NotFound, ValueError):
+            return False
+        known = cast("Mapping[str, Any]", manifest) if isinstance(manifest, dict) else {}
+        if known.get("latents_sha256") != result.latents_sha256:
+            return False
+        if self.mode == "any":
+            return True
+        of_class = not self.worker_class or self.worker_class in classes_of(known)
+        return of_class and known.get("model_hash") in self._present(view.spec.profile)
+
+    def _present(self, profile: str) -> set[str]:
+        """The models that a profile is served with now, or was by the worker that was heard of last."""
+        if profile not in self._models:
+            workers = [view for view in self.ledger.workers() if view.lane == profile and "model_hash" in view.info]
+            alive = [view for view in workers if view.state is not WorkerState.DEAD]
+            last: list[WorkerView] = sorted(workers, key=lambda view: view.seen_s)[:1]
+            self._models[profile] = {str(view.info["model_hash"]) for view in alive or last}
+        return self._models[profile]
