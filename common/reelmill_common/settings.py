@@ -20,6 +20,7 @@ LogFormat = Literal["auto", "json", "text"]
 EmbeddingCache = Literal["off", "redis", "store"]
 Ahead = Literal["auto", "on", "off"]
 Reports = Literal["auto", "off"]
+Numa = Literal["auto", "off"]
 ReuseIndex = Literal["on", "off"]
 MetricsScope = Literal["worker", "farm"]
 NotifyScheme = Literal["https", "http"]
@@ -60,6 +61,8 @@ class Settings:
             outside of them it rests with its model loaded. Empty: always.
         worker_labels: Names parted by commas, such as `studio,fast`, by which jobs may ask for this host's workers
             (`--class`), beside the classes that a worker has by its GPU (`worker_classes`).
+        numa: `auto` runs each worker on the CPUs near its GPU, on hosts with several memory nodes; `off` leaves that to
+            the kernel.
         embedding_cache: Where workers share text embeddings: `off`, `redis` (beside the ledger) or `store` (beside the
             clips). Equal prompts are then encoded once by the whole farm, as long as they are kept.
         embedding_cache_mb: Memory of Redis that shared embeddings may take, in MB; one takes about 0.7.
@@ -97,6 +100,8 @@ class Settings:
         smtp_from: Sender of these mails.
         flower_prompts: What messages, and so Flower, Celery's events and the broker, show of prompts: `cut` is the
             first 80 characters, `hide` nothing. Whoever sends a message decides: set it on all hosts alike.
+        keep_logs: Attempts whose last log lines are stored under `logs/` beside the clips: `failed`, `all` or `off`.
+            Nothing removes them: let the bucket do that, by a rule for that prefix.
         log_level: debug, info, warning or error.
         log_format: `auto` is JSON unless stderr is a terminal.
     """
@@ -119,6 +124,7 @@ class Settings:
     stall_floor_s: float = 30.0
     worker_window: str = ""
     worker_labels: str = ""
+    numa: Numa = "auto"
     embedding_cache: EmbeddingCache = "off"
     embedding_cache_mb: int = 256
     ahead: Ahead = "auto"
@@ -307,6 +313,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "stall_floor_s": _number(float, 1, 3600),
     "worker_window": _window,
     "worker_labels": _labels,
+    "numa": _choice(*get_args(Numa)),
     "embedding_cache": _choice(*get_args(EmbeddingCache)),
     "embedding_cache_mb": _number(int, 1, 100_000),
     "ahead": _choice(*get_args(Ahead)),

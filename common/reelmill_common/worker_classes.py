@@ -40,7 +40,7 @@ def card_class(name: str) -> str:
 
     The first word with a digit; a bare number takes the word before it along.
     """
-    words = re.findall(r"[a-z0-9]+", name.lower())
+    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
     for before, word in zip(["", *words], words, strict=False):
         if re.search(r"[0-9]", word):
             return before + word if word.isdigit() else word

@@ -78,7 +78,7 @@ def worker_command(settings: Settings, *arguments: str, **env: str) -> subproces
     [
         pytest.param({"REELMILL_LEASE_S": "0.1"}, [], "'0.1' is not a number from 2 to 600", id="a wrong setting"),
         pytest.param({"REELMILL_REDIS_URL": ""}, [], "or run `reelmill up`", id="no farm to work for"),
-        pytest.param({}, ["--devices", "x"], "use for example 0,1 or cpu", id="devices that are none"),
+        pytest.param({}, ["--devices", "x"], "there are none, or use cpu", id="devices that are none"),
         pytest.param({}, ["--profile", "huge"], "known are fastwan-qad-fp8, tiny", id="an unknown profile"),
         pytest.param({}, ["--name", "Night Shift"], "use for example 'night-shift'", id="a name that is none"),
     ],

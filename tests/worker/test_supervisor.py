@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from fixtures.valkey import wait_for
-from reelmill_common.errors import InvalidSettings
-from reelmill_common.ledger import Ledger, WorkerState
-from reelmill_common.settings import Settings
-from reelmill_worker import supervisor
-from reelmill_worker.supervisor import Parent, Post
+from reelmill_worker.supervisor import Parent, Post, thread_limits
 
 
 def parent(code: str) -> Parent:
@@ -32,40 +28,6 @@ def tend_until_it_ends(parent: Parent) -> None:
     assert process is not None
     process.wait(30)
     parent.tend()
-
-
-def test_cpu_workers_of_one_host_get_different_names(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        names = [supervisor.reserve(tmp_path, devices=[], name="", host="mill", stack=stack)[0].node for _ in range(3)]
-
-        assert names == ["cpu0@mill", "cpu1@mill", "cpu2@mill"]
-
-
-def test_a_name_is_free_again_when_its_command_has_ended(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        supervisor.reserve(tmp_path, devices=["0"], name="", host="mill", stack=stack)
-
-    with ExitStack() as stack:
-        posts = supervisor.reserve(tmp_path, devices=["0", "1"], name="", host="mill", stack=stack)
-
-        assert [(post.device, post.node) for post in posts] == [("0", "gpu0@mill"), ("1", "gpu1@mill")]
-
-
-def test_a_gpu_is_not_served_twice(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        supervisor.reserve(tmp_path, devices=["0"], name="", host="mill", stack=stack)
-
-        with pytest.raises(InvalidSettings, match=r"gpu0@mill runs on this host already; stop it"):
-            supervisor.reserve(tmp_path, devices=["0"], name="", host="mill", stack=stack)
-
-
-def test_every_gpu_is_served_unless_the_environment_says_which(tmp_path: Path) -> None:
-    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / name).touch()
-
-    assert supervisor.find_gpus(tmp_path, None) == ["0", "1", "2", "10"]
-    assert supervisor.find_gpus(tmp_path, "1, 2") == ["1", "2"]
-    assert supervisor.find_gpus(tmp_path, "") == []
 
 
 def test_a_parent_that_dies_is_started_again_after_a_pause_that_doubles() -> None:
@@ -147,12 +109,20 @@ def test_parents_drain_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     wait_for(gone.exists, timeout_s=10, what="the parent's drain")
 
 
-def test_starting_a_worker_by_hand_forgives_it(settings: Settings) -> None:
-    with Ledger.connect(settings) as ledger:
-        ledger.register("cpu0@test", "tiny", {})
-        ledger.quarantine("cpu0@test", "its model was incomplete")
+def test_several_workers_share_the_cores_and_one_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)))
 
-        supervisor.forgive(settings, [Post(device="", node="cpu0@test"), Post(device="", node="never@seen")])
-        ledger.register("cpu0@test", "tiny", {})
+    assert thread_limits(1) == {}
+    assert thread_limits(3) == {"OMP_NUM_THREADS": "5"}
+    assert thread_limits(64) == {"OMP_NUM_THREADS": "1"}
 
-        assert ledger.workers()[0].state is WorkerState.STARTING
+
+def test_a_parent_runs_on_the_cpus_of_its_post_alone(tmp_path: Path) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    seen = tmp_path / "seen"
+    placed = parent(f"import os; open({str(seen)!r}, 'w').write(repr(os.sched_getaffinity(0)))")
+    placed.post = dataclasses.replace(placed.post, cpus=frozenset({cpu}))
+
+    tend_until_it_ends(placed)
+
+    assert seen.read_text() == f"{{{cpu}}}"

@@ -23,6 +23,7 @@ from reelmill_common.ledger import Claimed, Ledger, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 from reelmill_worker.notice import Notice, Verdict, notice_path, post
+from reelmill_worker.posts import machine_of
 from reelmill_worker.progress import Progress, progress_path
 from reelmill_worker.tick import EARLY_DEATHS, Housekeeping
 from reelmill_worker.watchdog import FetchWatch
@@ -110,7 +111,8 @@ def test_a_child_that_passed_the_gate_makes_the_worker_ready(house: Housekeeping
     house.look()
 
     assert state(ledger) is WorkerState.READY
-    assert ledger.workers()[0].info == {"pid": child.pid, "model_hash": "abc"}
+    info = {"pid": child.pid, "machine": machine_of(house.settings.state_dir), "model_hash": "abc"}
+    assert ledger.workers()[0].info == info
     assert house.consuming
 
 

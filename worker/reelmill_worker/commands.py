@@ -7,8 +7,7 @@ import socket
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +17,9 @@ from reelmill_common.jobs import DEFAULT_PROFILE, slug
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 from reelmill_worker.model_commands import app as model_app
+
+if TYPE_CHECKING:
+    from reelmill_worker.cards import Card
 
 app = typer.Typer(no_args_is_help=True, help="Commands of a host that renders.")
 app.add_typer(model_app, name="model")
@@ -29,7 +31,10 @@ CPU = "cpu"
 @app.command("worker", epilog=WORKER_EPILOG)
 def worker(
     devices: Annotated[
-        str, typer.Option(help="GPUs to serve, as in 0,1; `cpu` for none. Default: every GPU, else the CPU.")
+        str,
+        typer.Option(
+            help="GPUs to serve, as nvidia-smi counts: 0,1; `cpu` for none. Default: every GPU, else the CPU."
+        ),
     ] = "",
     profile: Annotated[
         str, typer.Option(help=f"Model profile: {', '.join(PROFILES)}. Default: REELMILL_PROFILE.")
@@ -41,25 +46,35 @@ def worker(
     SIGTERM or Ctrl-C finishes and stores the clips in hand, then exits 0; a second one kills. Exits 69 when every
     worker is quarantined (its start-up checks failed; the log and `reelmill status` say why), 78 for bad settings.
     """
-    from reelmill_worker import logs, supervisor  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
+    from reelmill_worker import logs, posts, supervisor  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
 
     settings = _settings(profile)
     logs.configure(level=settings.log_level, form=settings.log_format, stream=sys.stderr)
     if name and name != slug(name):
         raise InvalidSettings(f"--name {name!r} is not usable; use for example {slug(name)!r}")
     with ExitStack() as stack:
-        posts = supervisor.reserve(
-            settings.state_dir, devices=_devices(devices), name=name, host=socket.gethostname(), stack=stack
+        machine = posts.machine_of(settings.state_dir)
+        places = posts.reserve(
+            settings.state_dir,
+            cards=_cards(devices),
+            name=name,
+            host=socket.gethostname(),
+            stack=stack,
+            take=posts.taker(settings, machine),
+            machine=machine,
         )
-        supervisor.forgive(settings, posts)
+        places = posts.near_their_cards(places) if settings.numa == "auto" else places
+        posts.forgive(settings, places)
         queue = queue_name(settings.farm, settings.profile)
         parents = [
             supervisor.Parent(
                 post=post,
                 command=supervisor.celery_command(post.node, queue),
-                environment=os.environ | _own(settings, post.number, len(posts)).to_env(),
+                environment=supervisor.thread_limits(len(places))
+                | os.environ
+                | _own(settings, post.number, len(places)).to_env(),
             )
-            for post in posts
+            for post in places
         ]
         status = supervisor.Supervisor(parents=parents).run()
     raise typer.Exit(status)
@@ -88,14 +103,7 @@ def _own(settings: Settings, number: int, workers: int) -> Settings:
     )
 
 
-def _devices(text: str) -> list[str]:
-    from reelmill_worker.supervisor import find_gpus  # noqa: PLC0415 - as above
+def _cards(text: str) -> list[Card]:
+    from reelmill_worker.cards import choose, find_cards  # noqa: PLC0415 - as above
 
-    if text == CPU:
-        return []
-    if not text:
-        return find_gpus(Path("/dev"), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    devices = [item.strip() for item in text.split(",")]
-    if not all(item.isdigit() for item in devices) or len(set(devices)) != len(devices):
-        raise InvalidSettings(f"--devices {text!r} is not a list of GPU numbers; use for example 0,1 or cpu")
-    return devices
+    return [] if text == CPU else choose(find_cards(), text, os.environ.get("CUDA_VISIBLE_DEVICES"))

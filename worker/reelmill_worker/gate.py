@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ from reelmill_worker.progress import Pace, progress_path
 from reelmill_worker.renderer import Renderer, TestCard, open_renderer
 from reelmill_worker.tally import Tally, figures_path
 from reelmill_worker.tasks import Desk, Refill
+from reelmill_worker.turns import model_bytes, turn_to_load
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +94,8 @@ class Gate:
 
     def _pass(self) -> tuple[Desk, dict[str, Any]]:
         settings = self.settings
-        renderer = open_renderer(settings, self.lane)
+        with self._turn_to_load():
+            renderer = open_renderer(settings, self.lane)
         _canary(renderer)
         spool = _fresh_spool(settings.state_dir, self.worker)
         _try_encoder(settings, self.lane, spool)
@@ -106,6 +109,14 @@ class Gate:
         desk = self._desk(renderer, store, ledger, spool, info)
         self.tell("ready", info=info)
         return desk, info
+
+    def _turn_to_load(self) -> AbstractContextManager[None]:
+        settings = self.settings
+        need = model_bytes(settings.model_folder(self.lane)) if settings.renderer == "model" else 0
+        trouble = "waits for its turn to load: other workers of this host load their models"
+        return turn_to_load(
+            settings.state_dir / "run", need, on_wait=lambda: self.tell("loading", info={"trouble": trouble})
+        )
 
     def _patiently(self, call: Callable[[], T], what: str) -> T:
         """Wait for a server that is down at start; one that refuses us is a reason to be unfit."""

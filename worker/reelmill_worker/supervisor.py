@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
-from typing import IO
 
 import structlog
 
 # Not Celery's own wrapper: that sends SIGKILL whatever it is asked for. celery-types has no stub of this one.
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
-from reelmill_common.errors import InvalidSettings, LedgerUnavailable, NotFound, WorkerUnfit
-from reelmill_common.gpus import gpu_numbers
-from reelmill_common.ledger import Ledger
-from reelmill_common.settings import Settings
+from reelmill_common.errors import WorkerUnfit
+from reelmill_worker.posts import Post
 
 log = structlog.get_logger(__name__)
 
@@ -36,21 +30,6 @@ FEWEST_ENCODER_THREADS, MOST_ENCODER_THREADS = 2, 16
 """x264 cuts a picture into rows of macroblocks: 480 lines have 30, and past 16 threads they mostly wait."""
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """OpenMP's threads spin while they wait for each other; with several workers on a host they would spin against them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
-    """One place to render: a device and the worker's name for it.
-
-    Attributes:
-        device: CUDA device index as text, or "" for the CPU.
-        node: Celery node name, unique on the farm.
-        number: Of all workers of this host, from 0: counts its metrics port.
-    """
-
-    device: str
-    node: str
-    number: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,9 +61,15 @@ class Parent:
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             start_new_session=True,  # Ctrl-C reaches us only, and we tell the parents once
-            preexec_fn=_die_with_supervisor,  # noqa: PLW1509 - this process has one thread
+            preexec_fn=self._prepare,  # noqa: PLW1509 - this process has one thread
         )
-        log.info("parent.started", worker=self.post.node, pid=self.process.pid, device=self.post.device or "cpu")
+        log.info(
+            "parent.started",
+            worker=self.post.node,
+            pid=self.process.pid,
+            device=self.post.device or "cpu",
+            cpus=len(self.post.cpus or os.sched_getaffinity(0)),
+        )
 
     def tend(self) -> None:
         """Start what is due, and note what has ended."""
@@ -109,6 +94,12 @@ class Parent:
         self.start_at = time.monotonic() + self.pause_s
         log.error("parent.lost", worker=self.post.node, status=status, restart_in_s=self.pause_s)
         self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
+
+    def _prepare(self) -> None:
+        """Run between fork and exec; what it sets, the parent and its child inherit."""
+        set_pdeathsig(signal.SIGTERM)
+        if self.post.cpus:
+            os.sched_setaffinity(0, self.post.cpus)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal if the process lives."""
@@ -169,6 +160,13 @@ def encoder_threads(workers: int) -> int:
     return min(MOST_ENCODER_THREADS, max(FEWEST_ENCODER_THREADS, share))
 
 
+def thread_limits(workers: int) -> dict[str, str]:
+    """Return the variables that keep the threads of several workers' arithmetic within the host's cores together."""
+    if workers == 1:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers))}
+
+
 def celery_command(node: str, queue: str) -> list[str]:
     """Return the command line of one Celery parent; `docs/decisions/0003-celery-settings.md` says why each flag."""
     return [
@@ -176,71 +174,6 @@ def celery_command(node: str, queue: str) -> list[str]:
         *("-n", node, "-Q", queue, "-P", "prefork", "-c", "1", "-O", "fair"),
         *("--without-gossip", "--without-mingle", "-l", "WARNING"),
     ]
-
-
-def forgive(settings: Settings, posts: Sequence[Post]) -> None:
-    """Lift the quarantine of our names: whoever starts a worker by hand has looked at what was wrong.
-
-    Raises:
-        LedgerRefused: Redis answers, but not to us. (One that does not answer is waited for by the workers.)
-    """
-    try:
-        ledger = Ledger.connect(settings)
-        for post in posts:
-            with suppress(NotFound):  # it never worked here
-                ledger.forgive(post.node)
-    except LedgerUnavailable as err:
-        log.warning("ledger.awaited", error=str(err))
-
-
-def reserve(state_dir: Path, *, devices: Sequence[str], name: str, host: str, stack: ExitStack) -> list[Post]:
-    """Name the workers and keep the names from other `reelmill worker` commands on this host.
-
-    `gpu0@host`, `gpu1@host` … or, with a name of `night`, `night0@host` …. A worker without a device takes the first
-    free of `cpu0`, `cpu1` …, so that several may run side by side.
-
-    Raises:
-        InvalidSettings: Another command of this host serves a device already.
-    """
-    if not devices:
-        names = ((number, f"{name or 'cpu'}{number}@{host}") for number in range(1000))
-        number, node = next((number, node) for number, node in names if _lock(state_dir, node, stack))
-        return [Post(device="", node=node, number=number)]
-    posts = [
-        # By the device, not by the place in the list: there may be one command for each GPU.
-        Post(device=device, node=f"{name or 'gpu'}{device}@{host}", number=int(device) if device.isdigit() else place)
-        for place, device in enumerate(devices)
-    ]
-    for post in posts:
-        if not _lock(state_dir, post.node, stack):
-            raise InvalidSettings(
-                f"a worker named {post.node} runs on this host already; stop it first, "
-                "or leave its device out with --devices, or give another --name"
-            )
-    return posts
-
-
-def find_gpus(dev: Path, visible: str | None) -> list[str]:
-    """Return the CUDA devices to serve: `CUDA_VISIBLE_DEVICES` if it is set, else every NVIDIA GPU of the host."""
-    if visible is not None:
-        return [item.strip() for item in visible.split(",") if item.strip()]
-    return gpu_numbers(dev)
-
-
-def _lock(state_dir: Path, node: str, stack: ExitStack) -> bool:
-    """Hold a lock file until the stack closes; the kernel lets go of it if we are killed."""
-    folder = state_dir / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    handle: IO[bytes] = stack.enter_context((folder / f"{node}.lock").open("ab"))
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _die_with_supervisor() -> None:
-    set_pdeathsig(signal.SIGTERM)
 
 
 def _as_exit_status(status: int) -> int:

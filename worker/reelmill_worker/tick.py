@@ -26,6 +26,7 @@ from reelmill_common.report.maker import Maker
 from reelmill_common.settings import Settings, labels_of
 from reelmill_common.worker_classes import lanes_of
 from reelmill_worker.notice import Notice, read
+from reelmill_worker.posts import machine_of
 from reelmill_worker.progress import read as read_progress
 from reelmill_worker.watchdog import FetchWatch
 
@@ -70,6 +71,7 @@ class Housekeeping:
     restart: bool = False
     unfit: str = ""
     lanes: Sequence[str] = ()
+    _machine: str = ""
     _ledger: Ledger | None = None
     _pid: int | None = None
     _registered: bool = False
@@ -93,6 +95,7 @@ class Housekeeping:
 
     def __post_init__(self) -> None:
         self.lanes = self.lanes or lanes_of(self.lane, labels_of(self.settings.worker_labels))
+        self._machine = machine_of(self.settings.state_dir)
         self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
         self._sender = Sender(settings=self.settings)
         self._reports = Maker(settings=self.settings)
@@ -154,7 +157,7 @@ class Housekeeping:
         self._said = read(self.notices, pid=self._pid) or self._said
         ledger = self._connected()
         if self._pid is not None and not self._registered:
-            ledger.register(self.worker, self.lane, {"pid": self._pid}, ended=self._ended, lanes=self.lanes)
+            ledger.register(self.worker, self.lane, self._info({}), ended=self._ended, lanes=self.lanes)
             self._registered, self._heeded, self._ended = True, None, ""
         if self._registered and self._said is not None and self._said != self._heeded:
             self._heed(ledger, self._said)
@@ -200,15 +203,18 @@ class Housekeeping:
     def _heed(self, ledger: Ledger, notice: Notice) -> None:
         if notice.verdict == "ready" and not self._draining:
             self.lanes = lanes_of(self.lane, notice.info.get("classes", ()))
-            ledger.ready(self.worker, {"pid": notice.pid, **notice.info}, lanes=self.lanes)
+            ledger.ready(self.worker, self._info(notice.info), lanes=self.lanes)
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
             self.consuming = not self._resting and not self._suspended
         elif notice.verdict == "loading" and notice.info:
-            ledger.register(self.worker, self.lane, {"pid": notice.pid, **notice.info}, lanes=self.lanes)
+            ledger.register(self.worker, self.lane, self._info(notice.info), lanes=self.lanes)
         elif notice.verdict == "unfit":
             ledger.quarantine(self.worker, notice.reason)
             self._give_up(notice.reason)
+
+    def _info(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        return {"pid": self._pid, "machine": self._machine, **told}
 
     def _rest(self, resting: bool) -> None:  # noqa: FBT001 - the one thing that it is told
         if resting:

@@ -15,6 +15,10 @@ Ended = Literal["", "died", "stalled"]
 """How a rendering process ended: by itself, or killed because it made no progress. Empty: nobody knows."""
 
 
+NAME_S = 60.0
+"""Seconds that a name is kept for a machine whose worker has not registered yet."""
+
+
 class Staff(Side):
     """What workers say about themselves, and what is said about them."""
 
@@ -80,6 +84,10 @@ class Staff(Side):
         return next(
             (views.worker_view(answer, live_s=side.LIVE_S) for answer in self._server.run("workers", worker)), None
         )
+
+    def take_name(self, worker: str, machine: str) -> bool:
+        """Take a name for a machine before its worker registers; False if a live worker of another machine has it."""
+        return bool(self._server.run("take_name", worker, machine, side.LIVE_S, NAME_S))
 
     def served(self) -> frozenset[str]:
         """Return every lane that a worker of this farm has ever served."""

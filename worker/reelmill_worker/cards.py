@@ -1,0 +1,143 @@
+"""The GPUs of this host as one may serve them: asked from the driver, else counted by their device files.
+
+A number alone does not name a card: CUDA counts the fastest first, the driver by the place on the bus, and a container
+that was given the fourth card calls it 0, though its file is `nvidia3`. So cards go by UUID where it is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.gpus import gpu_numbers
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One GPU.
+
+    Attributes:
+        device: What `CUDA_VISIBLE_DEVICES` takes: its UUID, or its place among those that CUDA sees.
+        label: What its worker is named by: the N of `/dev/nvidiaN`, the same in every container of the host.
+        place: As nvidia-smi counts here; also its worker's, for the port of its figures.
+        bus: Place on the bus as sysfs writes it, `0000:1b:00.0`; empty if it is not known.
+    """
+
+    device: str
+    label: str
+    place: int
+    bus: str = ""
+
+
+def find_cards(dev: Path = Path("/dev"), nvml: Any = None) -> list[Card]:
+    """Return the GPUs that this host or container has, in nvidia-smi's order.
+
+    Args:
+        dev: Where device files are.
+        nvml: The module `pynvml`, or what answers like it; by default the installed one.
+    """
+    asked = _ask(nvml)
+    if asked is not None:
+        return asked
+    # CUDA counts what it sees from 0, whatever the files are called.
+    numbers = gpu_numbers(dev)
+    return [Card(device=str(place), label=number, place=place) for place, number in enumerate(numbers)]
+
+
+def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> list[Card]:
+    """Return the cards to serve.
+
+    Args:
+        cards: Those that there are.
+        wanted: `--devices`: numbers as nvidia-smi shows them, or UUIDs, parted by commas; empty: all that are visible.
+        visible: `CUDA_VISIBLE_DEVICES`, if it is set.
+
+    Raises:
+        InvalidSettings: A device is not there, or is named twice.
+    """
+    if not wanted:
+        return list(cards) if visible is None else [_visible(cards, item, place) for place, item in _items(visible)]
+    known = {name: card for card in cards for name in (str(card.place), card.device)}
+    found: list[Card] = []
+    for _, item in _items(wanted):
+        if item not in known:
+            there = ", ".join(str(card.place) for card in cards) or "none"
+            raise InvalidSettings(f"--devices {wanted!r}: there is no GPU {item!r} here; there are {there}, or use cpu")
+        found.append(known[item])
+    if len(set(found)) != len(found) or not found:
+        raise InvalidSettings(f"--devices {wanted!r} is not a list of different GPUs; use for example 0,1 or cpu")
+    return found
+
+
+def node_cpus(bus: str, sysfs: Path = Path("/sys")) -> frozenset[int]:
+    """Return the CPUs of the memory node of a place on the bus; none where there is one node, or it is not known."""
+    nodes = list((sysfs / "devices/system/node").glob("node[0-9]*"))
+    if len(nodes) < 2 or not bus:
+        return frozenset()
+    try:
+        node = int((sysfs / "bus/pci/devices" / bus / "numa_node").read_text())
+        if node < 0:  # the firmware does not say
+            return frozenset()
+        return cpu_list((sysfs / f"devices/system/node/node{node}/cpulist").read_text())
+    except (OSError, ValueError) as err:
+        log.debug("numa.unread", bus=bus, error=str(err))
+        return frozenset()
+
+
+def cpu_list(text: str) -> frozenset[int]:
+    """Return the numbers in a kernel's list of CPUs, `0-3,8`. Raises `ValueError`."""
+    cpus: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        cpus |= set(range(int(first), int(last or first) + 1))
+    return frozenset(cpus)
+
+
+def _items(text: str) -> list[tuple[int, str]]:
+    return list(enumerate(item.strip() for item in text.split(",") if item.strip()))
+
+
+def _visible(cards: Sequence[Card], item: str, place: int) -> Card:
+    """A device that the environment names is passed on as it stands; only CUDA knows what its numbers mean."""
+    known = next((card for card in cards if card.device == item), None)
+    label = known.label if known is not None else re.sub(r"[^a-z0-9-]+", "", item.lower())[:12]
+    return Card(device=item, label=label, place=place, bus=known.bus if known is not None else "")
+
+
+def _ask(nvml: Any) -> list[Card] | None:
+    """Ask the driver; None where there is none to ask, or it does not answer."""
+    try:
+        nvml = nvml or import_module("pynvml")  # of the extra `gpu`
+    except ImportError as err:
+        log.debug("gpus.counted_by_files", error=str(err))
+        return None
+    try:
+        nvml.nvmlInit()
+        handles = [nvml.nvmlDeviceGetHandleByIndex(place) for place in range(nvml.nvmlDeviceGetCount())]
+        return [
+            Card(
+                device=str(nvml.nvmlDeviceGetUUID(handle)),
+                label=str(nvml.nvmlDeviceGetMinorNumber(handle)),
+                place=place,
+                bus=_bus(str(nvml.nvmlDeviceGetPciInfo(handle).busId)),
+            )
+            for place, handle in enumerate(handles)
+        ]
+    except nvml.NVMLError as err:
+        log.debug("gpus.counted_by_files", error=str(err))
+        return None
+
+
+def _bus(text: str) -> str:
+    """NVML writes the domain in eight digits, sysfs in four."""
+    domain, _, rest = text.lower().partition(":")
+    return f"{int(domain, 16):04x}:{rest}"
