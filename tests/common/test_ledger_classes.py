@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 
@@ -200,3 +201,26 @@ def test_a_lane_that_was_ever_served_is_remembered(ledger: Ledger) -> None:
 def test_a_class_that_cannot_be_one_is_refused(name: str) -> None:
     with pytest.raises(InvalidJob, match="worker class"):
         Batch(name="night", worker_class=name)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_worker_idles_beside_work_that_it_may_do(ledger: Ledger, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reelmill_common.ledger.side.LIVE_S", 600.0)  # nobody beats here
+    chance = random.Random(seed)
+    names = ["h100", "studio", "fast"]
+    crew = {f"gpu{number}@x": chance.sample(names, chance.randint(0, 3)) for number in range(4)}
+    for worker, classes in crew.items():
+        start(ledger, worker, *classes)
+    for number in range(8):
+        submit_pinned(ledger, f"b{number}", 8, chance.choice(["", *names]), priority=chance.choice([5, 5, 6]))
+    sent: list[Dispatch] = []
+    for _ in range(40):
+        sent += ledger.pump(LANE, depth=2)
+        worker = chance.choice(list(crew))
+        lanes = [*(f"{LANE}@{name}" for name in crew[worker]), LANE]
+        waiting = {line.lane for line in ledger.census().lines if line.counts[JobState.QUEUED]}
+        assert len(sent) <= 2 * len(crew) + 2
+        if not any(item.lane in lanes for item in sent):
+            assert not waiting & set(lanes), (worker, lanes, waiting, [item.lane for item in sent])
+            continue
+        run_as(ledger, worker, sent, lanes)
