@@ -22,6 +22,7 @@ Ahead = Literal["auto", "on", "off"]
 Reports = Literal["auto", "off"]
 Numa = Literal["auto", "off"]
 ReuseIndex = Literal["on", "off"]
+KeepLogs = Literal["failed", "all", "off"]
 MetricsScope = Literal["worker", "farm"]
 NotifyScheme = Literal["https", "http"]
 Preview = Literal["off", "webp"]
@@ -50,8 +51,8 @@ class Settings:
         dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
         max_deliveries: Clips that may be muxed and uploaded while the next one renders, 1 to 8.
         spool_mb: Disk that finished but not yet stored clips may take before claiming stops, in MB.
-        reuse_index: Whether a worker's clips can answer equal jobs (`--reuse`): `on` or `off`. Each different clip takes
-            about 95 bytes of Redis for it.
+        reuse_index: Whether a worker's clips can answer equal jobs (`--reuse`): `on` or `off`. Each different clip
+            takes about 95 bytes of Redis for it.
         max_attempts: Attempts at one job before it counts as failed, 1 to 20; `faults` has the tries by class of error.
         forgive_after_s: Seconds after which a worker that was quarantined for failed jobs may pass its gate again;
             0: only after `reelmill forgive`.
@@ -155,6 +156,7 @@ class Settings:
     smtp_url: str = field(default="", repr=False)
     smtp_from: str = ""
     flower_prompts: FlowerPrompts = "cut"
+    keep_logs: KeepLogs = "failed"
     log_level: str = "info"
     log_format: LogFormat = "auto"
 
@@ -339,6 +341,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "smtp_url": _mail_server,
     "smtp_from": _mail_address,
     "flower_prompts": _choice(*get_args(FlowerPrompts)),
+    "keep_logs": _choice(*get_args(KeepLogs)),
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_format": _choice(*get_args(LogFormat)),
 }

@@ -84,6 +84,7 @@ class Courier:
         parcel.forget_files()
         self.leases.tally.ended("given_back")
         log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.token)
+        self.leases.logs.end(claimed, failed=False)
 
     @contextmanager
     def _ending(self, parcel: Parcel) -> Generator[_Leg]:
@@ -148,6 +149,7 @@ class Courier:
         self.leases.tally.took({stage: result.seconds[stage] for stage in DELIVERY_STAGES})
         self.leases.tally.ended("stored")
         log.info("clip.rendered", key=result.key, size_bytes=result.size_bytes, seconds=dict(result.seconds))
+        self.leases.logs.end(claimed, failed=False)
         self.on_end()
 
     def _withdraw(self, parcel: Parcel) -> None:

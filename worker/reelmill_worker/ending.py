@@ -33,10 +33,12 @@ def end_attempt(
         leases.insist(lambda: leases.ledger.cancelled(job_id, token, spent=spent))
         leases.tally.ended("cancelled")
         log.info("clip.cancelled")
+        leases.logs.end(lease.claimed, failed=False)
         return "cancelled"
     if isinstance(error, AttemptLost):
         leases.tally.ended("lost")
         log.warning("clip.lost", error=str(error))
+        leases.logs.end(lease.claimed, failed=False)
         return "lost"
     code, message, worth_it = _classify(error)
     again = worth_it or retryable
@@ -44,6 +46,7 @@ def end_attempt(
     leases.tally.ended("retried" if state is JobState.QUEUED else "failed" if state else "lost", code)
     known = isinstance(error, ReelmillError)
     log.error("clip.failed", code=code, error=message, state=state, exc_info=None if known else error)
+    leases.logs.end(lease.claimed, failed=True)
     return code
 
 

@@ -25,6 +25,7 @@ from reelmill_common.settings import Settings, labels_of
 from reelmill_common.storage import ClipStore, StoreReport, open_store
 from reelmill_common.worker_classes import classes_of, lanes_of
 from reelmill_worker.ahead import Ahead
+from reelmill_worker.attempt_logs import AttemptLogs
 from reelmill_worker.courier import Courier
 from reelmill_worker.delivery import Deliveries
 from reelmill_worker.gpu_sensors import GpuSensors
@@ -134,7 +135,7 @@ class Gate:
     def _desk(self, renderer: Renderer, store: ClipStore, ledger: Ledger, spool: Path, info: dict[str, Any]) -> Desk:
         settings = self.settings
         tally = Tally(figures_path(settings.state_dir, self.worker, self.parent_pid))
-        leases = Leases(ledger=ledger, lease_s=settings.lease_s, tally=tally)
+        leases = Leases(ledger=ledger, lease_s=settings.lease_s, tally=tally, logs=AttemptLogs.of(settings, store))
         refill = Refill(pump=lambda: broker.pump(ledger, self.app, settings, self.lane))
         courier = Courier(
             store=store,
@@ -157,6 +158,7 @@ class Gate:
         for part in (leases, refill, deliveries, ahead):
             part.start()
         tally.start(deliveries.load)
+        leases.logs.start()
         return Desk(
             worker=self.worker,
             lease_s=settings.lease_s,
@@ -215,7 +217,7 @@ def _fresh_spool(state_dir: Path, worker: str) -> Path:
     """Clear what a dead child left: its leases are taken back, so its files are nobody's."""
     spool = state_dir / "spool" / worker
     shutil.rmtree(spool, ignore_errors=True)
-    spool.mkdir(parents=True)
+    spool.mkdir(parents=True, mode=0o700)  # clips may be what only their owners shall see
     return spool
 
 

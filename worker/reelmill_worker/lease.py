@@ -11,6 +11,7 @@ import structlog
 
 from reelmill_common.errors import AttemptLost, JobCancelled, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.ledger import Claimed, Ledger, Orders
+from reelmill_worker.attempt_logs import AttemptLogs
 from reelmill_worker.tally import Tally
 
 log = structlog.get_logger(__name__)
@@ -52,11 +53,13 @@ class Leases:
 
     Attributes:
         tally: Where is counted what becomes of the attempts.
+        logs: Where their last log lines are kept.
     """
 
     ledger: Ledger
     lease_s: float
     tally: Tally = field(default_factory=Tally)
+    logs: AttemptLogs = field(default_factory=AttemptLogs)
     _held: dict[tuple[str, int], Lease] = field(default_factory=dict[tuple[str, int], Lease])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -77,6 +80,7 @@ class Leases:
     def hold(self, claimed: Claimed) -> Lease:
         """Keep a claim's lease alive until it is dropped."""
         lease = Lease(claimed=claimed)
+        self.logs.begin(claimed)
         with self._lock:
             self._held[claimed.job_id, claimed.token] = lease
         return lease

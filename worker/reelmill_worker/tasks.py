@@ -77,6 +77,7 @@ class Desk:
         left = self.deliveries.close(timeout_s)
         self.leases.stop()
         self.leases.tally.stop()
+        self.leases.logs.stop()
         log.info("desk.closed", given_back=left)
 
     def _wait_for_room(self) -> bool:

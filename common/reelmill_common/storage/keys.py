@@ -11,6 +11,9 @@ from reelmill_common.jobs import check_name, job_id
 MAX_KEY_CHARS = 512
 """S3 takes 1,024 bytes; the other half is for the prefix in `REELMILL_STORE_URL`."""
 
+LOGS = "logs"
+"""Begins the keys of logs, so that a batch's own folder holds clips and nothing else."""
+
 _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
@@ -42,6 +45,28 @@ def clip_keys(batch: str, row: str, *, attempt: int = 1) -> ClipKeys:
         raise InvalidJob(f"attempt={attempt} is out of range; attempts are counted from 1")
     stem = f"{batch}/{row}-{job_id(batch, row)[:8]}" + (f".a{attempt}" if attempt > 1 else "")
     return ClipKeys(video=f"{stem}.mp4", poster=f"{stem}.jpg", preview=f"{stem}.webp", manifest=f"{stem}.json")
+
+
+def log_key(batch: str, row: str, *, attempt: int) -> str:
+    """Return where the log of an attempt is: `logs/{batch}/{row}-{job8}.a{attempt}.jsonl`.
+
+    Raises:
+        InvalidJob: A name is not usable as a key.
+    """
+    return f"{log_prefix(batch, row)}{attempt}.jsonl"
+
+
+def log_prefix(batch: str, row: str = "") -> str:
+    """Return what the keys of the logs of a batch begin with, or those of one of its jobs.
+
+    Raises:
+        InvalidJob: A name is not usable as a key.
+    """
+    check_name("batch", batch)
+    if not row:
+        return f"{LOGS}/{batch}/"
+    check_name("row id", row)
+    return f"{LOGS}/{batch}/{row}-{job_id(batch, row)[:8]}.a"
 
 
 def check_key(key: str) -> None:
