@@ -84,7 +84,8 @@ def save(folder: Path, row: Mapping[str, Any], order: Sequence[str]) -> None:
 def _page(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [HEAD, _line(COLUMNS), _line(["---"] * len(COLUMNS))]
     lines += [_line(_cells(row)) for row in rows]
-    lines += ["", "## Conditions", "", *_conditions(rows)]
+    lines += ["", "## Conditions", "", "A `+` after a commit: with changes that were not yet committed.", ""]
+    lines += _conditions(rows)
     return "\n".join(lines) + "\n"
 
 
