@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ PAGE = 1000
 FORM = 1
 """Version of the lines' form. Fields may be added without a new one."""
 SUFFIX = ".jsonl.gz"
+MOST_LINE_BYTES = 1_000_000
+"""Of one record: a prompt has at most 8,192 characters, an error's message 1,000."""
 
 
 def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
@@ -69,10 +72,29 @@ def newest_archive(store: ClipStore, batch: str) -> str:
 
 
 def read_archive(store: ClipStore, key: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the records of an archive: the batch, then its jobs. Raises `NotFound`."""
-    with gzip.open(io.BytesIO(store.get(key)), "rt", encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
+    """Yield the records of an archive: the batch, then its jobs. A line is in memory at a time, whatever it unpacks to.
+
+    Raises:
+        NotFound: There is no such object.
+        InvalidJob: It is something else, or damaged.
+    """
+    with gzip.open(io.BytesIO(store.get(key)), "rb") as lines:
+        try:
+            while line := lines.readline(MOST_LINE_BYTES + 1):
+                if len(line) > MOST_LINE_BYTES:
+                    raise InvalidJob(f"{key} has a line of more than {MOST_LINE_BYTES:,} bytes, so it is no archive")
+                yield _record(line)
+        except (OSError, EOFError, zlib.error, ValueError, RecursionError) as err:
+            if isinstance(err, InvalidJob):
+                raise
+            raise InvalidJob(f"{key} cannot be read as an archive: {err}; look for an older one") from err
+
+
+def _record(line: bytes) -> Mapping[str, Any]:
+    value: object = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError(f"a line holds {type(value).__name__} where an object is wanted")  # noqa: TRY004 - see above
+    return value
 
 
 def _records(ledger: Ledger, view: BatchView) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from reelmill_common.contract import lane_name
 from reelmill_common.errors import InvalidJob
 from reelmill_common.nights.windows import Windows
+from reelmill_common.printable import is_printable
 from reelmill_common.profiles import PROFILES, Profile
 from reelmill_common.prompts import clean_prompt
 
@@ -248,6 +249,8 @@ class Batch:
         _check_range("max_in_flight", self.max_in_flight, 0, 100_000)
         if len(self.owner) > 64:
             raise InvalidJob(f"owner has {len(self.owner)} characters; use at most 64")
+        if not is_printable(self.owner):
+            raise InvalidJob(f"owner {self.owner!r} holds characters that nobody sees; use letters, digits and signs")
         if self.window:
             Windows.parse(self.window)
         _check_budget(self.max_failures)

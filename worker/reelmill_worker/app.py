@@ -19,6 +19,7 @@ from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
 from reelmill_worker.consumption import consumption_step
+from reelmill_worker.inbox import Inbox
 
 if TYPE_CHECKING:
     from reelmill_worker.tasks import Desk
@@ -30,6 +31,7 @@ settings = Settings.from_env(os.environ)
 lane = settings.profile or DEFAULT_PROFILE
 app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, lane))
+app.steps["consumer"].add(Inbox)
 _desks: list[Desk] = []  # empty in the parent, and in a child that the gate refused
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
+from reelmill_common.printable import printable, printable_json
 from reelmill_common.settings import LogFormat
 
 _QUIET = ("amqp", "boto3", "botocore", "celery", "diffusers", "kombu", "s3transfer", "transformers", "urllib3")
@@ -41,15 +42,22 @@ def configure(*, level: str, form: LogFormat, stream: TextIO) -> None:
 
 def _install_handler(stream: TextIO, number: int, shared: list[Processor], *, text: bool) -> None:
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        [
+            _tame,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        ]
         if text
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [structlog.processors.JSONRenderer(ensure_ascii=False), _tame_json]
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                *last,
+            ],
         )
     )
     root = logging.getLogger()
@@ -57,3 +65,15 @@ def _install_handler(stream: TextIO, number: int, shared: list[Processor], *, te
     root.setLevel(number)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING) if number > logging.DEBUG else number)
+
+
+def _tame(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Let no record of a library and no error's message begin a line or steer a terminal; fields are quoted anyway."""
+    event["event"] = printable(str(event["event"]))
+    if "exception" in event:
+        event["exception"] = printable(str(event["exception"]), keep="\n\t")
+    return event
+
+
+def _tame_json(_logger: object, _name: str, line: Any) -> str:
+    return printable_json(str(line))

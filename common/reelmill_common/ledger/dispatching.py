@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from reelmill_common.faults import RULES_JSON
@@ -98,8 +98,8 @@ class Dispatching(Side):
             return 0
         lost_ms, jobs = int(answer[0]), answer[1:]
         *lists, fetched = self._server.read([*(("LRANGE", key, 0, -1) for key in queues), ("HVALS", unacked)])
-        waiting = {task_id(json.loads(message)) for messages in lists for message in messages}
-        held = {task_id(json.loads(message)[0]) for message in fetched}
+        waiting = {task_id(message) for messages in lists for message in messages}
+        held = {task_id(message) for message in fetched}
         gone: list[str | int] = []
         for job_id, generation, sent_ms in jobs:
             name = f"{job_id}.{generation}"
@@ -112,6 +112,15 @@ class Dispatching(Side):
         return sum(self._server.read([("LLEN", key) for key in queues]))
 
 
-def task_id(message: Mapping[str, Any]) -> str:
-    """Return the task id that a message in the broker carries: job and generation, see `broker.send`."""
-    return str(message["headers"].get("id", ""))
+def task_id(text: str) -> str:
+    """Return the task id that a message in the broker carries: job and generation, see `broker.send`.
+
+    Empty for what is no message of ours: anybody who may write to the broker may leave anything there.
+    """
+    try:
+        message: Any = json.loads(text)
+        if isinstance(message, list):  # as it lies among those that were fetched
+            message = message[0]
+        return str(message["headers"]["id"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""

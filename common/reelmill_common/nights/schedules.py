@@ -25,6 +25,8 @@ MAX_ROWS_CHARS = 16 * 2**20
 """Of all pieces together, as they lie in Redis."""
 
 _PIECE_ROWS = 1000
+MOST_PIECE_BYTES = 64_000_000
+"""Of a piece unpacked: its rows with prompts of the longest kind, each character four bytes, are half of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,5 +132,17 @@ def unpack(piece: str, batch: str) -> Iterator[RenderJob]:
     Raises:
         InvalidJob: A row is none that this version knows.
     """
-    for key, spec in json.loads(zlib.decompress(base64.b85decode(piece))):
+    try:
+        unpacking = zlib.decompressobj()
+        text = unpacking.decompress(base64.b85decode(piece), MOST_PIECE_BYTES)
+        if unpacking.unconsumed_tail:
+            raise InvalidJob(
+                f"a piece of the rows unpacks to more than {MOST_PIECE_BYTES:,} bytes; add the schedule again"
+            )
+        rows = [(str(key), str(spec)) for key, spec in json.loads(text)]
+    except (ValueError, TypeError, zlib.error, RecursionError) as err:
+        if isinstance(err, InvalidJob):
+            raise
+        raise InvalidJob(f"the rows of the schedule cannot be read ({err}); add it again") from err
+    for key, spec in rows:
         yield RenderJob(batch=batch, row=key, spec=RenderSpec.from_json(spec))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from reelmill_common.prices import energy_text
+from reelmill_common.printable import printable
 from reelmill_common.report.facts import Report
 
 
@@ -24,7 +25,7 @@ def summary(report: Report) -> str:
     if report.workers:
         lines.append("  " + ", ".join(f"{worker} {count:,}" for worker, count in report.workers.items()))
     for failure in report.failures:
-        lines.append(f"  {failure.count:,} failed, {failure.code}: {failure.message[:200]}")
+        lines.append(f"  {failure.count:,} failed, {failure.code}: {printable(failure.message[:200])}")
         lines.append(f"    {failure.retry}")
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from reelmill_common.errors import InvalidSettings, ReelmillError
+from reelmill_common.printable import printable
 
 INTERRUPTED = 130
 """What a shell reports for a command that ended by Ctrl-C: 128 + SIGINT."""
@@ -61,8 +62,13 @@ class CommandLine(TyperGroup):
 
 
 def tell(text: str) -> None:
-    """Say something to the person; stdout stays data."""
-    typer.echo(text, err=True)
+    """Say something to the person; stdout stays data. Nothing in it steers the terminal."""
+    typer.echo(printable(text, keep="\n"), err=True)
+
+
+def say(text: str) -> None:
+    """Print plain data that may hold words of others. Nothing in it steers the terminal."""
+    typer.echo(printable(text, keep="\n"))
 
 
 def log_to_stderr() -> None:

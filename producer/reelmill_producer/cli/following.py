@@ -9,7 +9,9 @@ import typer
 from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.ledger import BatchView, JobView, WorkerView
 from reelmill_common.prices import Prices
+from reelmill_common.printable import printable
 from reelmill_producer.cli import progress
+from reelmill_producer.cli.boundary import say
 from reelmill_producer.cli.options import BatchName, Json, Target
 from reelmill_producer.cli.output import (
     account_record,
@@ -70,7 +72,7 @@ def why(target: Target, *, json: Json = False) -> None:
     if json:
         print_json({"target": target, "state": found.state.value, "sentence": words, **reason_record(reason)})
     else:
-        typer.echo(words)
+        say(words)
 
 
 def results(batch: BatchName, *, json: Json = False) -> None:
@@ -136,7 +138,7 @@ def _show_job(farm: Reelmill, job: JobView, *, json: bool) -> None:
         return
     where = f" on {job.worker}" if job.worker else ""
     typer.echo(f"job {job.job_id} ({job.batch}/{job.row}): {job.state.value} {job.stage}".rstrip() + where)
-    typer.echo(f"  attempts {job.attempts}, seed {job.spec.seed}, prompt: {job.spec.prompt}")
+    say(f"  attempts {job.attempts}, seed {job.spec.seed}, prompt: {job.spec.prompt}")
     if job.error is not None:
         typer.echo(f"  last error: {_error(job)}")
     if clip is not None:
@@ -144,4 +146,5 @@ def _show_job(farm: Reelmill, job: JobView, *, json: bool) -> None:
 
 
 def _error(job: JobView) -> str:
-    return "" if job.error is None else f"{job.error.get('code', '')}: {job.error.get('message', '')}"
+    """Return it in one line, whatever it holds."""
+    return "" if job.error is None else printable(f"{job.error.get('code', '')}: {job.error.get('message', '')}")

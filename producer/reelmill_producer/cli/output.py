@@ -15,6 +15,7 @@ from reelmill_common.findings import Finding
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Account, BatchView, Event, JobView, WorkerView
 from reelmill_common.prices import Prices
+from reelmill_common.printable import printable, printable_json
 from reelmill_producer.clips import Clip
 from reelmill_producer.obstacles import wait_text
 from reelmill_producer.why import Reason
@@ -22,7 +23,7 @@ from reelmill_producer.why import Reason
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one object on one line."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    typer.echo(printable_json(json.dumps(value, ensure_ascii=False)))
 
 
 def outcome(view: BatchView) -> str:
@@ -153,7 +154,7 @@ def reason_record(reason: Reason) -> dict[str, Any]:
 def batch_line(view: BatchView) -> str:
     """Return a batch in one line for people."""
     counts = ", ".join(f"{count:,} {state.value}" for state, count in view.counts.items() if count)
-    return f"batch {view.name}: {outcome(view) or view.state.value} ({counts or 'empty'}){_why(view)}"
+    return f"batch {view.name}: {outcome(view) or view.state.value} ({counts or 'empty'}){printable(_why(view))}"
 
 
 def _why(view: BatchView) -> str:
@@ -165,7 +166,8 @@ def _why(view: BatchView) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns, parted by two spaces."""
+    """Return rows in columns, parted by two spaces; nothing in a cell begins a line or steers the terminal."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows])
     return "\n".join(line.rstrip() for line in lines)
@@ -187,4 +189,5 @@ def _file_record(clip: Clip) -> dict[str, Any]:
         "seconds": dict(clip.seconds),
         "gpu_s": clip.gpu_s,
         "energy_j": clip.energy_j,
+        "reused_from": clip.reused_from or None,
     }

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from reelmill_common.ledger import BatchView, OwnerView, PolicyChange
+from reelmill_common.printable import printable
+from reelmill_producer.cli.boundary import say
 from reelmill_producer.cli.options import (
     After,
     AfterAny,
@@ -62,7 +64,7 @@ def policy(  # noqa: PLR0913 - one parameter an option
     if json:
         print_json(batch_record(view))
     else:
-        typer.echo(_described(view))
+        say(_described(view))
 
 
 def owner(
@@ -145,7 +147,7 @@ def _described(view: BatchView) -> str:
         ("after any", " ".join(view.after_any) or NONE),
         ("class", view.worker_class or NONE),
     ]
-    return "\n".join(f"{name}: {value}" for name, value in rows)
+    return "\n".join(f"{name}: {printable(value)}" for name, value in rows)
 
 
 def _time(seconds: float) -> str:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from reelmill_common.errors import JobCancelled, RenderFailed
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, Event, JobView
+from reelmill_common.printable import printable
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.output import event_record, print_json
 from reelmill_producer.cli.session import Session
@@ -26,7 +27,13 @@ REFRESH_S = 0.2
 OBSTACLE_AFTER_S = 3.0
 """Seconds without news after which we look for a reason; an idle worker takes a job within milliseconds."""
 
-WORDS = {"job.finished": "stored", "job.failed": "failed", "job.cancelled": "cancelled", "job.requeued": "again"}
+WORDS = {
+    "job.finished": "stored",
+    "job.failed": "failed",
+    "job.cancelled": "cancelled",
+    "job.requeued": "again",
+    "job.reused": "reused",
+}
 
 
 class Display(Protocol):
@@ -115,7 +122,7 @@ class _Watch:
             return
         job = self._farm.job(event.job_id)
         why = event.fields.get("message") or event.fields.get("reason") or event.fields.get("key", "")
-        self._display.note(f"{label(job)} {word}" + (f": {why}" if why else ""))
+        self._display.note(printable(f"{label(job)} {word}" + (f": {why}" if why else "")))
 
     def refresh(self, *, news: bool) -> None:
         now = time.monotonic()

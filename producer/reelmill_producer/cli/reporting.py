@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import typer
-
 from reelmill_common.report.maker import make
 from reelmill_common.report.summary import summary
-from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.boundary import say, tell
 from reelmill_producer.cli.options import BatchName, Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
@@ -23,5 +21,5 @@ def report(batch: BatchName, *, json: Json = False) -> None:
     if json:
         print_json({**facts.record(), "sheet": where})
         return
-    typer.echo(summary(facts))
+    say(summary(facts))
     tell(f"contact sheet: {where}")

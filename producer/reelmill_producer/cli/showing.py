@@ -13,7 +13,8 @@ import typer
 from reelmill_common.errors import NotFound, RenderFailed
 from reelmill_common.jobs import Batch, RenderJob
 from reelmill_common.ledger import JobView
-from reelmill_producer.cli.boundary import tell
+from reelmill_common.printable import printable
+from reelmill_producer.cli.boundary import say, tell
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import job_record, print_json
 from reelmill_producer.cli.session import read_settings, reading, session
@@ -40,7 +41,7 @@ def show(clip: Clip, *, json: Json = False) -> None:
         print_json(recipe.document)
         return
     for name, value in _lines(recipe):
-        typer.echo(f"{name + ':':<13} {value}")
+        say(f"{name + ':':<13} {printable(str(value))}")
 
 
 def rerender(

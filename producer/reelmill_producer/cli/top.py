@@ -18,6 +18,7 @@ from rich.text import Text
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Board, WorkerState, WorkerView
 from reelmill_common.ledger.board import InHand, OpenBatch
+from reelmill_common.printable import printable
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
@@ -102,7 +103,9 @@ def _workers(workers: Sequence[WorkerView], hands: Mapping[str, Sequence[InHand]
         state = Text(worker.state.value, style=_COLOURS.get(worker.state, ""))
         jobs = hands.get(worker.name, [])
         if not jobs:
-            grid.add_row(Text(worker.name), state, Text(worker.lane), Text(worker.reason or _seen(worker)), "", "")
+            grid.add_row(
+                Text(worker.name), state, Text(worker.lane), Text(printable(worker.reason or _seen(worker))), "", ""
+            )
             continue
         newest = jobs[-1]  # the others are on their way to the store
         stages = Text(", ".join(job.stage or job.state.value for job in reversed(jobs)))
@@ -119,7 +122,9 @@ def _batches(batches: Sequence[OpenBatch], total: int) -> Table:
         share = f"{batch.total - batch.remaining:,}/{batch.total:,}"
         eta = "" if batch.eta_s is None else _span(batch.eta_s)
         rate = f"{batch.clips_per_h:,.0f}" if batch.clips_per_h else ""
-        grid.add_row(Text(batch.name), Text(batch.owner), str(batch.priority), share, _state(batch), rate, eta)
+        grid.add_row(
+            Text(batch.name), Text(printable(batch.owner)), str(batch.priority), share, _state(batch), rate, eta
+        )
     return grid
 
 

@@ -15,6 +15,8 @@ MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 TEXT_WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer/tokenizer.json"
+MOST_JSON_BYTES = 64_000_000
+"""Of a configuration or index; the largest of the real model has 0.1 MB."""
 
 TRANSFORMER = "transformer"
 TRANSFORMER_FP8 = "transformer_fp8"
@@ -59,10 +61,14 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InvalidModel: The file is absent, or holds something else.
     """
+    if not path.exists():
+        raise InvalidModel(f"{path} is missing; download the model again (reelmill model pull)")
+    if not path.is_file() or path.stat().st_size > MOST_JSON_BYTES:  # a pipe or a device would never end
+        raise InvalidModel(f"{path} is no file of at most {MOST_JSON_BYTES:,} bytes; download it again")
     try:
         value: object = json.loads(path.read_text())
-    except FileNotFoundError as err:
-        raise InvalidModel(f"{path} is missing; download the model again (reelmill model pull)") from err
+    except RecursionError as err:
+        raise InvalidModel(f"{path} is nested too deep to be a configuration; download it again") from err
     except (OSError, ValueError) as err:
         raise InvalidModel(f"{path} cannot be read as JSON: {err}; download it again") from err
     if not isinstance(value, dict):

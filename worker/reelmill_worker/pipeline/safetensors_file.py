@@ -52,9 +52,9 @@ class TensorFiles(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         """Read a tensor; raises KeyError for a name that is not there."""
         file = self.entries[name].file
-        if file not in self._open:
-            self._open[file] = safe_open(file, framework="pt")
         try:
+            if file not in self._open:
+                self._open[file] = safe_open(file, framework="pt")  # refuses tensors that overlap or leave holes
             tensor: Tensor = self._open[file].get_tensor(name)
         except SafetensorError as err:
             raise InvalidModel(f"{file}: tensor {name} cannot be read: {err}; download the file again") from err
@@ -119,6 +119,8 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
     Raises:
         InvalidModel: The file is cut off, damaged, or something else under that name.
     """
+    if not file.is_file():  # opening a pipe would wait for ever
+        raise InvalidModel(f"{file} is no file; download it again")
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(8)
@@ -129,7 +131,7 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
             raise InvalidModel(f"{file} is no safetensors file, or cut off in its header; download it again")
         text = stream.read(length)
     header: Any = None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         header = json.loads(text)
     if not isinstance(header, dict):
         raise InvalidModel(f"{file} has a damaged header; download it again")
@@ -140,7 +142,7 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
             for name, item in header.items()
         }
         end = max((int(item["data_offsets"][1]) for item in header.values()), default=0)
-    except (KeyError, TypeError, ValueError, IndexError) as err:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as err:
         raise InvalidModel(f"{file} has a damaged header ({err}); download it again") from err
     if size != 8 + length + end:
         raise InvalidModel(f"{file} has {size} bytes where its header wants {8 + length + end}; download it again")
