@@ -44,6 +44,8 @@ def work(ledger: Ledger, worker: str) -> list[str]:
         assert time.monotonic() < deadline, ledger.batches()
         for item in ledger.pump(LANE, depth=2):
             claimed = ledger.claim(item.job_id, item.generation, worker, lease_s=600)
+            if claimed is Refused.AVOIDED:  # it failed here, so it is left to the others for a while
+                continue
             assert isinstance(claimed, Claimed)
             assert ledger.claim(item.job_id, item.generation, worker, lease_s=600) is Refused.NOT_DISPATCHED
             if claimed.token == 1 and item.job_id.startswith("a"):

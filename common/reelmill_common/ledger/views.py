@@ -171,10 +171,11 @@ def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:
 
     No name of a batch holds the separator, so the parts can be told apart again.
     """
+    # A newer producer's may lack what we know: the claim refuses such a job, and not the pump.
     values = json.loads(spec)
-    prompt: str = values["prompt"] if prompts == "cut" else ""
+    prompt = str(values.get("prompt", "")) if prompts == "cut" else ""
     start = prompt if len(prompt) <= PROMPT_CHARS else prompt[: PROMPT_CHARS - 1] + "…"
-    return LABEL_SEPARATOR.join([batch, f"seed {values['seed']}", start])
+    return LABEL_SEPARATOR.join([batch, f"seed {values.get('seed', '?')}", start])
 
 
 def _waits(batch: Mapping[str, str]) -> tuple[Wait, ...]:
