@@ -153,7 +153,7 @@ def run(ledger: Ledger, count: int) -> Iterator[str]:
         claimed = ledger.claim(item.job_id, item.generation, "gpu0@host", lease_s=600)
         assert isinstance(claimed, Claimed)
         ledger.renew(item.job_id, claimed.token, lease_s=600)
-        assert ledger.finish(item.job_id, claimed.token, make_result(item.job_id))
+        assert ledger.finish(item.job_id, claimed.token, make_result(item.job_id), index=True)
         messages += ledger.pump(LANE, depth=2)
         yield item.job_id
 
@@ -168,7 +168,15 @@ def make_result(job_id: str) -> Result:
     """Return a result of the size that real ones have."""
     seconds = {"encode_text": 0.012, "denoise": 2.113, "decode": 0.341, "mux": 0.218, "upload": 0.094}
     key = f"bulk/000123-{job_id[:8]}.mp4"
-    return Result(key=key, sha256="a1" * 32, size_bytes=1_234_567, latents_sha256="b2" * 32, seconds=seconds)
+    return Result(
+        key=key,
+        sha256="a1" * 32,
+        size_bytes=1_234_567,
+        latents_sha256="b2" * 32,
+        seconds=seconds,
+        gpu_s=2.466,
+        energy_j=1498.125,
+    )
 
 
 def start_workers(ledger: Ledger, count: int) -> None:

@@ -1,0 +1,67 @@
+"""The command `logs`: what happened to a job, a batch or a worker, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from reelmill_common.errors import StoreError
+from reelmill_producer.cli.boundary import say, tell
+from reelmill_producer.cli.options import Json
+from reelmill_producer.cli.output import print_json
+from reelmill_producer.cli.session import reading
+from reelmill_producer.stories import Line, Story, story, with_logs
+
+_QUIET = {"exception"}
+"""Fields that are not shown in the line itself."""
+
+
+def logs(
+    target: Annotated[
+        str, typer.Argument(metavar="JOB|BATCH|WORKER", help="Id of a job, name of a batch, or name of a worker.")
+    ],
+    *,
+    json: Json = False,
+) -> None:
+    """Tell what happened: each attempt's way through the farm, and what its worker logged.
+
+    Workers keep the log of attempts that failed, or of all: REELMILL_KEEP_LOGS.
+    """
+    with reading() as farm:
+        lines = story(farm.ledger, target)
+        try:
+            told = with_logs(farm.ledger, farm.store, target, lines)
+        except StoreError as err:
+            tell(f"what the workers logged cannot be read: {err}")
+            told = Story(lines=lines)
+    for line in told.lines:
+        if json:
+            print_json(asdict(line))
+        else:
+            _show(line)
+    if not told.lines:
+        tell("nothing is known of it any more: the ledger keeps the newest 50,000 events")
+    if told.left_out:
+        tell(f"logs of {told.left_out:,} more attempts were left out; `reelmill logs JOB` tells of one job")
+
+
+def _show(line: Line) -> None:
+    when = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    whose = f"{line.batch}/{line.row}" if line.row else line.job_id or line.batch or line.worker
+    attempt = f" #{line.attempt}" if line.attempt else ""
+    worker = f" by {line.worker}" if line.name == "job.claimed" else ""
+    mark = f"[{line.level}] " if line.source == "worker" else ""
+    say(f"{when}  {whose}{attempt}  {mark}{line.name}{worker}{_facts(line.fields)}")
+    if "exception" in line.fields:
+        for text in str(line.fields["exception"]).splitlines():
+            say(f"    {text}")
+
+
+def _facts(fields: Mapping[str, Any]) -> str:
+    return "".join(
+        f" {name}={value}" for name, value in fields.items() if name not in _QUIET and value not in ("", None)
+    )

@@ -1,0 +1,190 @@
+"""Stories: what happened to a job, a batch or a worker, by the ledger's events and by what its attempts logged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from reelmill_common.errors import NotFound
+from reelmill_common.ledger import Event, JobView, Ledger
+from reelmill_common.storage import ClipStore
+from reelmill_common.storage.keys import log_key, log_prefix
+from reelmill_producer.steering import is_job_id
+
+PAGE = 5000
+"""Events that are read at once; the ledger keeps about 50,000."""
+MOST_LOGS = 200
+"""Attempts whose logs are read for one story."""
+LOOKERS = 8
+_OWN = ("event", "timestamp", "job_id", "batch", "row", "attempt", "level")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing that happened.
+
+    Attributes:
+        at: Unix seconds: on Redis' clock for an event, on the worker's for a line of its log.
+        source: Who says so.
+        name: `job.claimed`, or the name of what was logged.
+        attempt: Number of the attempt that it belongs to; 0 if it belongs to none.
+        level: Of a line of a log; empty for an event.
+        fields: The rest.
+    """
+
+    at: float
+    source: Literal["ledger", "worker"]
+    name: str
+    batch: str = ""
+    row: str = ""
+    job_id: str = ""
+    attempt: int = 0
+    worker: str = ""
+    level: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What happened, as far as it is known.
+
+    Attributes:
+        lines: In the order of time.
+        left_out: Logs of attempts that were too many to be read.
+    """
+
+    lines: Sequence[Line]
+    left_out: int = 0
+
+
+def story(ledger: Ledger, target: str) -> list[Line]:
+    """Return the events about a job, a batch or a worker that the ledger still has.
+
+    Raises:
+        NotFound: There is no such thing, and no event of one.
+    """
+    if is_job_id(target):
+        job = ledger.job(target)
+        return list(_lines(ledger, (event for event in _events(ledger, job.submitted_at) if event.job_id == target)))
+    if "@" in target:  # the names of batches have none, those of Celery's nodes do
+        lines = list(_lines(ledger, _of_worker(_events(ledger), target)))
+        if not lines and target not in {view.name for view in ledger.workers()}:
+            raise NotFound(f"no worker {target[:80]!r}; `reelmill status` lists those that there are")
+        return lines
+    view = ledger.batch(target)
+    return list(_lines(ledger, (event for event in _events(ledger, view.created_at) if event.batch == target)))
+
+
+def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Line]) -> Story:
+    """Add what the attempts of a story logged, where that was kept.
+
+    Raises:
+        StoreError: The store cannot be asked.
+    """
+    keys = list(dict.fromkeys(_log_keys(ledger, store, target, lines)))
+    workers = {(line.job_id, line.attempt): line.worker for line in lines if line.name == "job.claimed"}
+    with ThreadPoolExecutor(LOOKERS, thread_name_prefix="logs") as lookers:
+        logs = list(lookers.map(lambda key: _read(store, key), keys[:MOST_LOGS]))
+    logged = [_logged(record, workers) for log in logs for record in log]
+    ordered = sorted([*lines, *logged], key=lambda line: line.at)
+    return Story(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS))
+
+
+def _events(ledger: Ledger, since: float | None = None) -> Iterator[Event]:
+    after = f"{max(0, int((since or 0.0) * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
+    while events := ledger.events(after=after, count=PAGE):
+        yield from events
+        after = events[-1].event_id
+
+
+def _of_worker(events: Iterable[Event], worker: str) -> Iterator[Event]:
+    """Its own events, and how the jobs that it had went on until somebody else had them."""
+    had: set[str] = set()
+    for event in events:
+        if event.name == "job.claimed":
+            (had.add if event.worker == worker else had.discard)(event.job_id)
+        if event.worker == worker or (event.job_id in had and event.name.startswith("job.")):
+            yield event
+
+
+def _lines(ledger: Ledger, events: Iterable[Event]) -> Iterator[Line]:
+    found = list(events)
+    rows = _rows(ledger, [event.job_id for event in found])
+    attempts: dict[str, int] = {}
+    for event in found:
+        if event.name == "job.claimed":
+            attempts[event.job_id] = int(event.fields.get("attempt", 0))
+        yield Line(
+            at=int(event.event_id.partition("-")[0]) / 1000,
+            source="ledger",
+            name=event.name,
+            batch=event.batch,
+            row=rows.get(event.job_id, ""),
+            job_id=event.job_id,
+            attempt=0 if event.name == "job.dispatched" else attempts.get(event.job_id, 0),
+            worker=event.worker,
+            fields=event.fields,
+        )
+
+
+def _rows(ledger: Ledger, job_ids: Iterable[str]) -> dict[str, str]:
+    jobs: list[JobView] = ledger.find([job_id for job_id in dict.fromkeys(job_ids) if job_id])
+    return {job.job_id: job.row for job in jobs}
+
+
+def _log_keys(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Line]) -> Iterator[str]:
+    if "@" in target:
+        for line in lines:
+            if line.name == "job.claimed" and line.row:
+                yield log_key(line.batch, line.row, attempt=line.attempt)
+        return
+    if is_job_id(target):
+        job = ledger.job(target)
+        prefix = log_prefix(job.batch, job.row)
+    else:
+        prefix = log_prefix(target)
+    yield from (item.key for item in store.list(prefix))
+
+
+def _read(store: ClipStore, key: str) -> list[Mapping[str, Any]]:
+    try:
+        content = store.get(key)
+    except NotFound:
+        return []
+    records: list[Mapping[str, Any]] = []
+    for line in content.splitlines():
+        try:
+            record: object = json.loads(line)
+        except ValueError:  # somebody else's file
+            continue
+        if isinstance(record, dict):
+            records.append(cast("Mapping[str, Any]", record))
+    return records
+
+
+def _logged(record: Mapping[str, Any], workers: Mapping[tuple[str, int], str]) -> Line:
+    job_id, attempt = str(record.get("job_id", "")), record.get("attempt")
+    number = attempt if isinstance(attempt, int) else 0
+    return Line(
+        at=_seconds(str(record.get("timestamp", ""))),
+        source="worker",
+        name=str(record.get("event", "")),
+        batch=str(record.get("batch", "")),
+        row=str(record.get("row", "")),
+        job_id=job_id,
+        attempt=number,
+        worker=workers.get((job_id, number), ""),
+        level=str(record.get("level", "")),
+        fields={name: value for name, value in record.items() if name not in _OWN},
+    )
+
+
+def _seconds(timestamp: str) -> float:
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return 0.0

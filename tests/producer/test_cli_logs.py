@@ -1,0 +1,133 @@
+"""`reelmill logs`: the events of the ledger and the lines of the attempts' logs, in the order of time."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fixtures.cli import Cli
+from fixtures.hand import Hand
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
+from reelmill_common.ledger import Claimed, Ledger
+from reelmill_common.storage import open_store
+from reelmill_common.storage.keys import log_key
+
+
+def submit(ledger: Ledger, rows: int = 1) -> list[str]:
+    jobs = [
+        RenderJob(batch="night", row=f"r{row}", spec=RenderSpec(prompt="a shy fox", seed=row, profile="tiny"))
+        for row in range(rows)
+    ]
+    ledger.submit(Batch(name="night"), jobs)
+    return [job.job_id for job in jobs]
+
+
+def keep_log(hand: Hand, claimed: Claimed, event: str, **fields: str) -> None:
+    """Store what a worker's log of the attempt would be, of now."""
+    now = hand.ledger.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    known = {"job_id": claimed.job_id, "batch": claimed.batch, "row": claimed.row, "attempt": claimed.token}
+    line = {**known, "event": event, "level": "error", "timestamp": now, **fields}
+    key = log_key(claimed.batch, claimed.row, attempt=claimed.token)
+    content = json.dumps(line).encode() + b"\n"
+    open_store(hand.settings).put(key, content, content_type="application/x-ndjson")
+
+
+@pytest.fixture
+def failed(ledger: Ledger, hand: Hand) -> str:
+    """A job that failed once with a log, was queued again, and was then made."""
+    (job_id,) = submit(ledger)
+    first = hand.claim()
+    ledger.stage(first.job_id, first.token, "denoise 1/3", lease_s=60)
+    keep_log(hand, first, "clip.failed", code="worker_bug", exception="Traceback:\nRuntimeError: \x1b[2Jlost")
+    ledger.fail(first.job_id, first.token, "worker_bug", "lost", retryable=True)
+    second = hand.ledger
+    second.register("other@test", "tiny", {})
+    second.ready("other@test", {})
+    hand.name = "other@test"
+    hand.finish(hand.claim())
+    return job_id
+
+
+def test_a_jobs_story_is_told_attempt_by_attempt(cli: Cli, failed: str) -> None:
+    told = cli("logs", failed, "--json").jsons
+
+    assert [(line["name"], line["attempt"]) for line in told] == [
+        ("job.dispatched", 0),
+        ("job.claimed", 1),
+        ("job.staged", 1),
+        ("clip.failed", 1),
+        ("job.requeued", 1),
+        ("job.dispatched", 0),
+        ("job.claimed", 2),
+        ("job.finished", 2),
+    ]
+    assert [line["source"] for line in told].count("worker") == 1
+    logged = next(line for line in told if line["source"] == "worker")
+    assert (logged["worker"], logged["level"], logged["fields"]["code"]) == ("hand@test", "error", "worker_bug")
+    assert [line["at"] for line in told] == sorted(line["at"] for line in told)
+
+
+def test_people_read_one_line_for_each_thing_and_the_traceback_below(cli: Cli, failed: str) -> None:
+    ran = cli("logs", "night")
+
+    lines = ran.out.splitlines()
+    claimed = next(line for line in lines if "job.claimed" in line)
+    assert claimed.split("  ", 1)[1].startswith("night/r0 #1  job.claimed by hand@test")
+    at = next(index for index, line in enumerate(lines) if "[error] clip.failed code=worker_bug" in line)
+    assert lines[at + 1 : at + 3] == ["    Traceback:", r"    RuntimeError: \x1b[2Jlost"]
+    assert "shy fox" not in ran.out
+    assert any("batch.finished" in line for line in lines)
+
+
+def test_a_workers_story_ends_where_its_jobs_went_to_another(cli: Cli, failed: str) -> None:
+    told = cli("logs", "hand@test", "--json").jsons
+
+    names = [line["name"] for line in told if line["job_id"] == failed]
+    assert names == ["job.claimed", "job.staged", "clip.failed", "job.requeued", "job.dispatched"]
+    assert told[0]["name"].startswith("worker.")
+
+
+def test_a_story_is_told_without_its_logs_if_there_are_none(cli: Cli, ledger: Ledger, hand: Hand) -> None:
+    (job_id,) = submit(ledger)
+    hand.fail(hand.claim())
+
+    told = cli("logs", job_id, "--json").jsons
+
+    assert [line["name"] for line in told] == ["job.dispatched", "job.claimed", "job.failed"]
+
+
+def test_a_story_is_told_although_the_store_does_not_answer(cli: Cli, failed: str) -> None:
+    env = {"REELMILL_STORE_URL": "s3://clips", "REELMILL_S3_ENDPOINT": "http://127.0.0.1:1"}
+    keys = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "REELMILL_S3_CHECKSUM": "when_required"}
+
+    ran = cli("logs", failed, "--json", env=env | keys)
+
+    assert ran.status == 0
+    assert len(ran.jsons) == 7
+    assert "cannot be read" in ran.err
+
+
+def test_what_somebody_else_put_beside_the_logs_is_left_alone(cli: Cli, hand: Hand, failed: str) -> None:
+    store = open_store(hand.settings)
+    store.put("logs/night/r0-notes.jsonl", b'\xff\xfe\n[1]\n{"timestamp": "noon"}\n', content_type="text/plain")
+
+    ran = cli("logs", "night", "--json")
+
+    assert ran.status == 0
+    assert {line["at"] for line in ran.jsons if line["source"] == "worker" and not line["job_id"]} == {0.0}
+
+
+@pytest.mark.parametrize("target", ["nowhere", "gpu9@nowhere", "00000000-0000-5000-8000-000000000000"])
+def test_what_there_is_not_has_no_story(cli: Cli, target: str) -> None:
+    ran = cli("logs", target)
+
+    assert (ran.status, ran.out) == (66, "")
+
+
+def test_times_are_those_of_utc(cli: Cli, failed: str, ledger: Ledger) -> None:
+    first = cli("logs", failed).out.splitlines()[0]
+
+    read = datetime.strptime(first[:23], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+    assert abs(read - ledger.now()) < timedelta(minutes=5)
