@@ -21,6 +21,8 @@ MAX_BYTES = 8_388_608
 """A million rows come from a grid of a few lines; who writes each of them out is better served by JSONL."""
 MAX_VALUES = 20_000
 """Keys, values and lists of one job, which is in memory as a whole."""
+MOST_OPEN = 10_000
+"""Levels at which a file is given up as a whole, after a quarter of a second; at `MAX_DEPTH` only the job is."""
 MAX_DEPTH = 4
 """A job's `vars` holds lists of values: depth 3."""
 
@@ -229,11 +231,18 @@ def _refusal(event: Any, count: _Count, depth: int) -> str:
 
 
 def _skip(events: _Events, event: Any) -> None:
-    """Read a value to its end without keeping it, however deep it is."""
+    """Read a value to its end without keeping it.
+
+    Raises:
+        InvalidPromptFile: It is nested so deep that reading on would take hours: the parser looks at every open level
+            for every sign.
+    """
     open_ = int(isinstance(event, yaml.CollectionStartEvent))
     while open_:
         event = events.take()
         open_ += isinstance(event, yaml.CollectionStartEvent)
+        if open_ > MOST_OPEN:
+            raise InvalidPromptFile(f"line {events.line}: nested more than {MOST_OPEN} deep; this is no prompt file")
         open_ -= isinstance(event, yaml.CollectionEndEvent)
 
 
