@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format faults soak clean
+.PHONY: demo test check format faults soak fuzz clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/reelmill demo --dir demo examples/prompts.csv
@@ -30,6 +30,10 @@ faults: $(STAMP)
 # 20,000 jobs under a fault every ten seconds, about half an hour. A row of the same page.
 soak: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m faults.matrix --only soak
+
+# 10,020 command lines and 10,000 prompt files, some minutes; `make test` tries 180 and 2,200.
+fuzz: $(STAMP)
+	FUZZ_LINES=10020 FUZZ_FILES=10000 $(BIN)/pytest tests/producer/test_cli_fuzz.py tests/producer/test_prompt_fuzz.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -39,11 +39,10 @@ def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
         InvalidJob: It has not ended, or went on meanwhile.
     """
     view = ledger.batch(batch)
-    if view.state is not BatchState.DONE or view.finished_at is None:
-        raise InvalidJob(f"batch {batch!r} has {view.remaining:,} jobs that have not ended; archive it when it is done")
+    finished_at = require_ended(view)
     if key := ledger.archive_of(view):
         return key
-    ended = datetime.fromtimestamp(view.finished_at, UTC)
+    ended = datetime.fromtimestamp(finished_at, UTC)
     key = f"{batch}/archive-{ended:%Y%m%dt%H%M%S}{ended.microsecond // 1000:03d}z{SUFFIX}"
     with tempfile.TemporaryDirectory(prefix="reelmill-archive-") as folder:
         path = Path(folder) / "archive"
@@ -56,6 +55,19 @@ def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
         store.delete(key)
         raise InvalidJob(f"batch {batch!r} went on while it was archived; archive it when it is done")
     return key
+
+
+def require_ended(view: BatchView) -> float:
+    """Return when a batch ended, in Unix seconds.
+
+    Raises:
+        InvalidJob: It has not.
+    """
+    if view.state is not BatchState.DONE or view.finished_at is None:
+        raise InvalidJob(
+            f"batch {view.name!r} has {view.remaining:,} jobs that have not ended; archive it when it is done"
+        )
+    return view.finished_at
 
 
 def newest_archive(store: ClipStore, batch: str) -> str:

@@ -133,20 +133,32 @@ class Reelmill(Steering):
                 raise JobConflict(f"row {job.row!r} is given twice with different content; nothing was submitted")
         return self.submit_jobs(policy, list(jobs.values()))
 
-    def submit_jobs(self, batch: Batch, jobs: Iterable[RenderJob], *, reuse: ReuseMode | None = None) -> Submitted:
+    def submit_jobs(
+        self,
+        batch: Batch,
+        jobs: Iterable[RenderJob],
+        *,
+        change: PolicyChange | None = None,
+        reuse: ReuseMode | None = None,
+    ) -> Submitted:
         """Submit jobs that are ready made. `jobs` is read several times, so it must not be an iterator.
 
         With `reuse` those of which the farm has an equal clip, of the workers' present model (`same`) or of any, are
-        answered with it: they succeed at once and are not rendered.
+        answered with it: they succeed at once and are not rendered. `change` is what to change of the policy of a batch
+        that is there already; nothing is, if jobs are refused.
 
         Raises:
             JobConflict: Jobs are there with another spec; nothing was submitted.
+            NotFound: By the change it should wait for a batch that is not there; nothing was submitted.
             StoreError: With `reuse`: the store cannot be asked; nothing was submitted.
         """
-        if self.has_batch(batch.name):  # a new one cannot hold another spec, and the second look is as dear as a submit
+        there = self.has_batch(batch.name)
+        if there:  # a new one cannot hold another spec, and the second look is as dear as a submit
             self._refuse_conflicts(jobs)
         # Looked up before, and answered right after: a worker that is idle takes up what it finds in between.
         answers = self._finder(reuse, batch.worker_class).find(jobs) if reuse else {}
+        if there and change is not None:
+            self.set_policy(batch.name, change)
         lanes: set[str] = set()
         submitted = self.ledger.submit(batch, _noting_lanes(jobs, lanes))
         if answers:

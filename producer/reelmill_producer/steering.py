@@ -60,7 +60,7 @@ class Steering:
             NotFound: No such batch or job.
         """
         deadline = time.monotonic() + timeout_s
-        self._require(targets)
+        self.require(targets)
         touched = [self._request_cancel(target) for target in targets]
         while any(unconfirmed := [self._unconfirmed(target) for target in targets]):
             if (left := deadline - time.monotonic()) <= 0:
@@ -152,7 +152,12 @@ class Steering:
             raise NotFound(f"batch {batch!r} has no row or job {', '.join(missing[:10])}; `reelmill export` lists them")
         return list(ids.values())
 
-    def _require(self, targets: Sequence[str]) -> None:
+    def require(self, targets: Sequence[str]) -> None:
+        """Make sure that all are there, before anything is done to the first.
+
+        Raises:
+            NotFound: No such batch or job.
+        """
         for target in targets:
             self.status(target)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -18,8 +19,8 @@ from reelmill_common.ledger import Ledger
 from reelmill_producer.prompt_files import open_prompt_file
 from reelmill_producer.prompt_rows import FORMATS, Format
 
-EXAMPLES = 550
-"""Of each of the four formats."""
+EXAMPLES = int(os.environ.get("FUZZ_FILES", "2200")) // len(FORMATS)
+"""Of each format."""
 NUMBERS = st.integers(0, 2**64 - 1)
 """A file is made from one number: ten times quicker than piece by piece, and a failure is as short to repeat."""
 

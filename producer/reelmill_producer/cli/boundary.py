@@ -50,6 +50,17 @@ class CommandLine(TyperGroup):
             tell("interrupted")
             raise typer.Exit(INTERRUPTED) from err
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse arguments that are not UTF-8: neither Redis nor JSON could hold them.
+
+        Raises:
+            typer.BadParameter: One is not.
+        """
+        for arg in args:
+            if not _is_text(arg):
+                raise typer.BadParameter(f"{ascii(arg)[:80]} is not UTF-8; give it in UTF-8, a file under another name")
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command to run; refuse the worker's where they cannot work.
 
@@ -77,6 +88,10 @@ def log_to_stderr() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _is_text(arg: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in arg)
 
 
 def _require_worker_extra(command: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reelmill_common.archive import archive as write_archive
-from reelmill_common.archive import due
+from reelmill_common.archive import due, require_ended
 from reelmill_common.archive import prune as forget
 from reelmill_common.errors import InvalidJob
 from reelmill_common.ledger.retention import Pruned
@@ -35,6 +35,8 @@ def archive(
     `reelmill export` reads it when the batch is no longer on the farm.
     """
     with reading() as farm:
+        for batch in batches:
+            require_ended(farm.batch(batch))
         for batch in batches:
             key = write_archive(farm.ledger, farm.store, batch)
             if json:

@@ -48,6 +48,7 @@ def pause(targets: Targets, *, json: Json = False) -> None:
     A job that runs cannot be held: `running` is printed, and the exit status is 75.
     """
     with reading() as farm:
+        farm.require(targets)
         views = [farm.pause(target) for target in targets]
     for target, view in zip(targets, views, strict=True):
         _show(targets, target, view, "paused", json=json)
@@ -67,6 +68,7 @@ def resume(
 ) -> None:
     """Go on with paused batches, or with held jobs."""
     with reading() as farm:
+        farm.require(targets)
         views = [farm.resume(target, held=held) for target in targets]
     for target, view in zip(targets, views, strict=True):
         _show(targets, target, view, "resumed", json=json)

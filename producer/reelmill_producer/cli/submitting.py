@@ -152,8 +152,7 @@ def _submit(
     if farm.has_batch(name):
         _refuse_owner(farm.batch(name), policy.owner)
         _refuse_class(farm.batch(name), policy.worker_class)
-        farm.set_policy(name, change)
-    submitted = farm.submit_jobs(policy, prompts.jobs(name), reuse=reuse)
+    submitted = farm.submit_jobs(policy, prompts.jobs(name), change=change, reuse=reuse)
     if policy.window and farm.batch(name).window != policy.window:
         farm.set_window(name, policy.window)
     return submitted
