@@ -116,7 +116,7 @@ def test_a_cancelled_clip_stops_at_the_next_step_and_only_then_is_cancelled(benc
     ("error", "code", "state"),
     [
         pytest.param(PromptTooLong("513 tokens"), "prompt_too_long", JobState.FAILED, id="the job's own fault"),
-        pytest.param(BadOutput("frames are black"), "bad_output", JobState.FAILED, id="a failed output check"),
+        pytest.param(BadOutput("frames are black"), "bad_output", JobState.QUEUED, id="a failed output check"),
         pytest.param(MemoryError("3 GiB"), "out_of_memory", JobState.QUEUED, id="too little memory"),
         pytest.param(RuntimeError("CUDA error"), "worker_bug", JobState.QUEUED, id="nobody knows whose"),
         pytest.param(SoftTimeLimitExceeded(), "timed_out", JobState.QUEUED, id="the time limit"),
