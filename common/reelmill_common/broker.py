@@ -119,6 +119,8 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
             app.send_task(
                 TASK_RENDER,
                 kwargs={"job_id": item.job_id, "generation": item.generation, "label": item.label},
+                # What is shown of the arguments: the id says the rest, and Flower would index every pair of a dict.
+                kwargsrepr=item.label,
                 task_id=f"{item.job_id}.{item.generation}",
                 queue=queue_name(farm, item.lane),
                 priority=9 - item.priority,  # Redis transport: 0 is the most urgent

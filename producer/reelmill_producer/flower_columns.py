@@ -39,16 +39,13 @@ def format_task(task: Task) -> Task:
     task._fields = type(task)._fields + tuple(COLUMNS)
     if task.name != TASK_RENDER:
         return task
-    kwargs = _parsed(task.kwargs)
-    label, job_id, generation = (kwargs.get(name) for name in ("label", "job_id", "generation"))
-    if not isinstance(label, str) or job_id is None or generation is None:
-        return task  # another version's arguments, or cut by Celery: shown as they came
-    task.kwargs = f"{label} · job {job_id} · generation {generation}"
+    label = str(task.kwargs or "")
     parts = label.split(LABEL_SEPARATOR, 2)
-    if len(parts) == 3 and parts[1].startswith("seed "):
-        task.batch, task.seed, task.prompt = parts[0], parts[1].removeprefix("seed "), parts[2]
-    else:
-        task.prompt = label  # of a producer before there were parts
+    if len(parts) < 3 or not parts[1].startswith("seed "):
+        return task  # another version's arguments: shown as they came
+    task.batch, task.seed, task.prompt = parts[0], parts[1].removeprefix("seed "), parts[2]
+    job_id, _, generation = str(task.uuid).partition(".")
+    task.kwargs = f"{label} · job {job_id} · generation {generation}"
     task.stage = str(_parsed(task.result).get("outcome", ""))
     return task
 

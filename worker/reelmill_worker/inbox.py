@@ -26,7 +26,7 @@ MOST_BODY_BYTES = 16_384
 """A call of ours has about 400."""
 
 
-class Inbox(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery's bootsteps have no types
+class Inbox(bootsteps.StartStopStep):
     """The consumer's step that stands between the broker and Celery's handling of a message."""
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
