@@ -165,6 +165,6 @@ def _some(random: Random, names: Sequence[str]) -> list[str]:
 
 
 def _setting(random: Random, name: str) -> str:
-    """An environment cannot hold a NUL."""
-    value = random.choice([*SETTINGS[name], random.choice(ODD)]).replace("\0", "")
+    """An environment can hold neither a NUL nor a half of a pair; bytes that are not UTF-8 it can (`\\udcff`)."""
+    value = random.choice([*SETTINGS[name], random.choice(ODD)]).translate({0: None, 0xD800: None})
     return value or "http://"  # nothing would mean an embedded farm, which starts a server
