@@ -56,7 +56,6 @@ FITTING: Mapping[str, Sequence[str]] = {
     "interval": ["0.1"],
     "since": ["7d", "2026-11-01"],
     "older": ["30d", "0s", "12h"],
-    "timeout": ["0"],
     "code": ["bad_output"],
     "only": ["fox", "fox,owl"],
     "worker": ["hand@test"],
@@ -97,7 +96,7 @@ SETTINGS: Mapping[str, Sequence[str]] = {
     "LOG_LEVEL": ["debug", "loud"],
     "SEDE": ["1"],
 }
-AT_ONCE = {"render": "--no-wait", "top": "--once"}
+AT_ONCE = {"render": ["--no-wait"], "top": ["--once"], "cancel": ["--timeout", "0"]}
 """Options that every line of these commands begins with: without, they wait for a worker, or for Ctrl-C."""
 REFUSED = ("up", "demo", "worker", "flower", "metrics", "serve", "pull", "tiny", "rerender", "doctor", "watch")
 """Commands that would serve, wait, download or take long: only lines that they refuse are made for them."""
@@ -116,7 +115,7 @@ def make_line(random: Random, commands: Sequence[tuple[tuple[str, ...], Any]], t
     """Return any command with any arguments; `there` are names that the farm knows, by parameter."""
     names, command = random.choice(commands)
     args: list[str] = []
-    for parameter in (item for item in command.params if item.name != "wait"):
+    for parameter in (item for item in command.params if item.name not in {"wait", "timeout"}):
         for _ in range(_times(random, parameter)):
             value = word(random, parameter.name, there)
             if parameter.param_type_name == "argument":
@@ -132,7 +131,7 @@ def make_line(random: Random, commands: Sequence[tuple[tuple[str, ...], Any]], t
     env = {"REELMILL_" + name: _setting(random, name) for name in _some(random, [*SETTINGS])}
     if names[-1] in REFUSED:
         args = ["--sede", *args]
-    args[:0] = [option for name, option in AT_ONCE.items() if name == names[-1]]
+    args[:0] = AT_ONCE.get(names[-1], [])
     return Line(names=names, args=tuple(arg.replace("\0", "") for arg in args), env=env)
 
 
