@@ -39,10 +39,9 @@ class Keys:
         """Hash of what an owner's clips cost, by UTC day."""
         return f"{self.prefix}account:{owner}"
 
-    @property
-    def made(self) -> str:
-        """Hash of the ids of jobs that have a clip, by the mark of its spec."""
-        return f"{self.prefix}made"
+    def made(self, part: str) -> str:
+        """Hash of the ids of jobs that have a clip, by the rest of its spec's mark, which begins with `part`."""
+        return f"{self.prefix}made:{part}"
 
     @property
     def leases(self) -> str:

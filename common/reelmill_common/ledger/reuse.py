@@ -11,8 +11,8 @@ from reelmill_common.ledger import reading, views
 from reelmill_common.ledger.records import JobView, Result
 from reelmill_common.ledger.side import Side
 
-MARK_CHARS = 16
-"""Hexadecimal digits of a spec's mark, as `lua/lib/made.lua` cuts it."""
+PART_CHARS, MARK_CHARS = 3, 16
+"""Hexadecimal digits of a spec's mark, and of its first part, as `lua/lib/made.lua` cuts it."""
 
 
 class Reuse(Side):
@@ -23,7 +23,8 @@ class Reuse(Side):
         texts = list(dict.fromkeys(spec.to_json() for spec in specs))
         if not texts:
             return {}
-        (ids,) = self._server.read([("HMGET", self._keys.made, *map(_mark, texts))])
+        marks = map(_mark, texts)
+        ids = self._server.read([("HGET", self._keys.made(mark[:PART_CHARS]), mark[PART_CHARS:]) for mark in marks])
         jobs = reading.jobs(self._server, self._keys, list(dict.fromkeys(filter(None, ids))))
         known = {job.spec.to_json(): job for job in jobs if job.state is JobState.SUCCEEDED and job.result is not None}
         return {text: known[text] for text in texts if text in known}

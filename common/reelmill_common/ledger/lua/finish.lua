@@ -16,6 +16,9 @@ measure(job)
 local energy = ARGV[7] or ''
 charge(job.batch, {'clips', '1', 'bytes', ARGV[5], 'gpu', ARGV[6], 'energy', energy,
     'metered', energy ~= '' and '1' or ''})
-if ARGV[8] == '1' then redis.call('HSET', MADE, spec_mark(job.id), job.id) end
+if ARGV[8] == '1' then
+    local made, mark = made_place(job.id)
+    redis.call('HSET', made, mark, job.id)
+end
 move(job, 's', {}, 'job.finished', 'key', ARGV[3])
 return 1

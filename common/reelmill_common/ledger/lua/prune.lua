@@ -11,8 +11,8 @@ if redis.call('EXISTS', dependants_key(batch)) == 1 then return -2 end
 for _, id in ipairs(redis.call('RPOP', order_key(batch), ARGV[3]) or {}) do
     redis.call('HINCRBY', key, redis.call('HGET', job_key(id), 's'), -1)
     redis.call('ZREM', retry_key(batch), id)
-    local mark = spec_mark(id)
-    if redis.call('HGET', MADE, mark) == id then redis.call('HDEL', MADE, mark) end
+    local made, mark = made_place(id)
+    if redis.call('HGET', made, mark) == id then redis.call('HDEL', made, mark) end
     redis.call('UNLINK', job_key(id), spec_key(id), error_key(id), result_key(id), faults_key(id))
 end
 local left = redis.call('LLEN', order_key(batch))

@@ -1,6 +1,10 @@
--- Which job has the clip of a spec: a hash of job ids by the beginning of the SHA-1 of the spec's text. Whoever reads it
--- compares the specs themselves.
+-- Which job has the clip of a spec: job ids by the beginning of the SHA-1 of the spec's text. Whoever reads it compares
+-- the specs themselves. Parted into 4,096 small hashes, which Redis packs: 45 bytes a clip instead of 95.
 
-local MADE = P .. 'made'
+local MADE = P .. 'made:'
 
-local function spec_mark(id) return string.sub(redis.sha1hex(redis.call('GET', spec_key(id))), 1, 16) end
+-- Return the hash of a spec's mark, and the mark's place in it.
+local function made_place(id)
+    local mark = redis.sha1hex(redis.call('GET', spec_key(id)))
+    return MADE .. string.sub(mark, 1, 3), string.sub(mark, 4, 16)
+end
