@@ -21,10 +21,10 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from reelmill_worker.encoders import Encoder
-from reelmill_worker.media import write_clip
+from reelmill_worker.delivery.encoders import Encoder
+from reelmill_worker.delivery.media import write_clip
+from reelmill_worker.delivery.stills import write_preview
 from reelmill_worker.pipeline.yuv import to_yuv420
-from reelmill_worker.stills import write_preview
 
 FRAMES, HEIGHT, WIDTH, FPS = 81, 480, 832, 16
 ROUNDS = 3

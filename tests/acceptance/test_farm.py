@@ -23,7 +23,7 @@ from reelmill_common.jobs import JobState, job_id
 from reelmill_common.ledger import JobView, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
-from reelmill_worker import media
+from reelmill_worker.delivery import media
 
 pytestmark = pytest.mark.services
 

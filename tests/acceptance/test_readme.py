@@ -17,7 +17,7 @@ import pytest
 from fixtures.cli import Ran, program
 from fixtures.farm import Farm
 from reelmill_common.settings import Settings
-from reelmill_worker import media
+from reelmill_worker.delivery import media
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

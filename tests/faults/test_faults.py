@@ -21,7 +21,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import WorkerState
 from reelmill_producer.valkey import ValkeyServer
-from reelmill_worker.renderer import KILL_MARK
+from reelmill_worker.child.renderer import KILL_MARK
 
 pytestmark = pytest.mark.services
 

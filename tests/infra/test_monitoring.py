@@ -22,9 +22,9 @@ from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.settings import Settings
-from reelmill_worker.gpu_sensors import GpuSensors
-from reelmill_worker.metrics import WorkerCollector
-from reelmill_worker.tally import Tally
+from reelmill_worker.child.tally import Tally
+from reelmill_worker.parent.gpu_sensors import GpuSensors
+from reelmill_worker.parent.metrics import WorkerCollector
 
 FOLDER = ROOT / "infra/prometheus"
 DASHBOARD = json.loads((ROOT / "infra/grafana/dashboards/reelmill.json").read_text())

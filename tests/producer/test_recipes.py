@@ -20,7 +20,7 @@ from reelmill_common.jobs import RenderSpec
 from reelmill_producer.cli.showing import compare
 from reelmill_producer.mp4_tags import read_tags
 from reelmill_producer.recipes import find_recipe, read_recipe
-from reelmill_worker.media import write_clip
+from reelmill_worker.delivery.media import write_clip
 from reelmill_worker.pipeline.recipe import make_manifest, make_recipe
 
 SPEC = RenderSpec(prompt='A fox, "狐" & snow', seed=42, profile="tiny", frames=5)

@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.nvml import NvmlError
 from reelmill_common.errors import InvalidSettings
-from reelmill_worker.cards import Card, choose, cpu_list, find_cards
+from reelmill_worker.host.cards import Card, choose, cpu_list, find_cards
 
 
 def driver(*minors: int, broken: bool = False) -> Any:

@@ -12,8 +12,8 @@ from fixtures.bench import NODE, Bench
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed
-from reelmill_worker.parcel import Parcel
-from reelmill_worker.renderer import FixedDurationRenderer
+from reelmill_worker.child.renderer import FixedDurationRenderer
+from reelmill_worker.delivery.parcel import Parcel
 
 
 def parcel(bench: Bench, claimed: Claimed) -> Parcel:

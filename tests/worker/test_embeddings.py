@@ -15,8 +15,8 @@ from fixtures.s3 import free_port
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger.records import Upcoming
 from reelmill_common.settings import Settings
-from reelmill_worker.ahead import Ahead
-from reelmill_worker.embeddings import RedisShelf, StoreShelf, open_shelf
+from reelmill_worker.child.ahead import Ahead
+from reelmill_worker.child.embeddings import RedisShelf, StoreShelf, open_shelf
 from reelmill_worker.pipeline.engine import Engine, load_text_encoder
 from reelmill_worker.pipeline.plan import cpu_plan
 from reelmill_worker.pipeline.resident import Resident

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from reelmill_common.settings import Settings
-from reelmill_worker.encoders import Encoder, encoder_of, trouble_with
-from reelmill_worker.supervisor import encoder_threads
+from reelmill_worker.delivery.encoders import Encoder, encoder_of, trouble_with
+from reelmill_worker.host.supervisor import encoder_threads
 
 
 @pytest.mark.parametrize(

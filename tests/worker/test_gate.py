@@ -16,10 +16,10 @@ from fixtures.valkey import wait_for
 from reelmill_common.broker import make_app
 from reelmill_common.errors import BadOutput
 from reelmill_common.settings import Settings
-from reelmill_worker.gate import Gate
+from reelmill_worker.child.gate import Gate
+from reelmill_worker.child.renderer import FixedDurationRenderer
+from reelmill_worker.child.tasks import Desk
 from reelmill_worker.notice import Notice, notice_path, read
-from reelmill_worker.renderer import FixedDurationRenderer
-from reelmill_worker.tasks import Desk
 
 NODE = "cpu0@test"
 PARENT = 4711
@@ -135,7 +135,7 @@ def test_a_store_that_does_not_answer_at_start_is_waited_for(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-    monkeypatch.setattr("reelmill_worker.gate.PATIENCE_S", 0.05)
+    monkeypatch.setattr("reelmill_worker.child.gate.PATIENCE_S", 0.05)
     entered: list[Desk | None] = []
 
     with capture_logs() as logs:

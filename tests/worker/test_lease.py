@@ -14,7 +14,7 @@ from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
-from reelmill_worker.lease import Leases
+from reelmill_worker.child.lease import Leases
 
 
 def test_a_held_lease_outlives_its_time(bench: Bench) -> None:

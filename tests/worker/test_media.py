@@ -10,9 +10,9 @@ import torch
 
 from reelmill_common.errors import InvalidSettings, NotFound, RenderFailed
 from reelmill_common.jobs import RenderSpec
-from reelmill_worker import media
-from reelmill_worker.encoders import Encoder
-from reelmill_worker.media import Planes
+from reelmill_worker.delivery import media
+from reelmill_worker.delivery.encoders import Encoder
+from reelmill_worker.delivery.media import Planes
 from reelmill_worker.pipeline.recipe import make_manifest, make_recipe, versions
 from reelmill_worker.pipeline.yuv import to_yuv420
 

@@ -12,9 +12,9 @@ from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
-from reelmill_worker.gpu_sensors import GpuSensors
-from reelmill_worker.meter import Meter
-from reelmill_worker.renderer import FixedDurationRenderer, OnStage, TestCard
+from reelmill_worker.child.meter import Meter
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
+from reelmill_worker.parent.gpu_sensors import GpuSensors
 
 
 class Failing(FixedDurationRenderer):

@@ -12,9 +12,9 @@ import pytest
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.settings import Settings
-from reelmill_worker import posts
-from reelmill_worker.cards import Card
-from reelmill_worker.posts import Post, Taker, machine_of, near_their_cards, taker
+from reelmill_worker.host import posts
+from reelmill_worker.host.cards import Card
+from reelmill_worker.host.posts import Post, Taker, machine_of, near_their_cards, taker
 
 
 @pytest.fixture

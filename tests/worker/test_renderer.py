@@ -14,7 +14,7 @@ import pytest
 from fixtures.farm import specs
 from reelmill_common.errors import BadOutput, InvalidModel, InvalidSettings, JobCancelled
 from reelmill_common.settings import Settings
-from reelmill_worker.renderer import STAGES, FixedDurationRenderer, open_renderer
+from reelmill_worker.child.renderer import STAGES, FixedDurationRenderer, open_renderer
 
 
 def test_a_fixed_renderer_takes_its_time_and_passes_every_stage() -> None:
@@ -60,7 +60,7 @@ def test_a_broken_renderer_fails_every_render_and_passes_its_canary(settings: Se
 
 def test_a_prompt_with_the_mark_kills_the_process_halfway() -> None:
     script = (
-        "from reelmill_worker.renderer import FixedDurationRenderer as Renderer; "
+        "from reelmill_worker.child.renderer import FixedDurationRenderer as Renderer; "
         "from reelmill_common.jobs import RenderSpec as Spec; "
         "spec = Spec(prompt='a fox [kill]', profile='tiny'); "
         "Renderer(seconds=0).render(spec, lambda stage: print(stage, flush=True))"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from reelmill_worker import stills
-from reelmill_worker.media import Planes
+from reelmill_worker.delivery import stills
+from reelmill_worker.delivery.media import Planes
 from reelmill_worker.pipeline.yuv import to_yuv420
 
 SAND, SEA = (220, 180, 90), (20, 80, 170)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.valkey import wait_for
-from reelmill_worker.supervisor import Parent, Post, thread_limits
+from reelmill_worker.host.supervisor import Parent, Post, thread_limits
 
 
 def parent(code: str) -> Parent:
@@ -55,7 +55,7 @@ def test_a_parent_that_ends_as_unfit_is_not_started_again() -> None:
 
 SUPERVISED = """
 import sys
-from reelmill_worker.supervisor import Parent, Post, Supervisor
+from reelmill_worker.host.supervisor import Parent, Post, Supervisor
 code = sys.argv[1]
 parent = Parent(post=Post(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment={})
 sys.exit(Supervisor(parents=[parent]).run())

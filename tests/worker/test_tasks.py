@@ -13,7 +13,7 @@ from fixtures.bench import NODE, Bench
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput, PromptTooLong, ReelmillError
 from reelmill_common.jobs import JobState, RenderSpec
-from reelmill_worker.renderer import FixedDurationRenderer, OnStage, TestCard
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
 
 
 class Scripted(FixedDurationRenderer):

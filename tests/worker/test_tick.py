@@ -22,11 +22,11 @@ from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import Claimed, Ledger, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
+from reelmill_worker.host.posts import machine_of
 from reelmill_worker.notice import Notice, Verdict, notice_path, post
-from reelmill_worker.posts import machine_of
+from reelmill_worker.parent.tick import EARLY_DEATHS, Housekeeping
+from reelmill_worker.parent.watchdog import FetchWatch
 from reelmill_worker.progress import Progress, progress_path
-from reelmill_worker.tick import EARLY_DEATHS, Housekeeping
-from reelmill_worker.watchdog import FetchWatch
 
 NODE = "cpu0@test"
 

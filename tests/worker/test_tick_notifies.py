@@ -16,7 +16,7 @@ from reelmill_common.notify.mailroom import Mailroom
 from reelmill_common.notify.webhooks import Kind, Webhook
 from reelmill_common.settings import Settings
 from reelmill_worker.notice import notice_path
-from reelmill_worker.tick import Housekeeping
+from reelmill_worker.parent.tick import Housekeeping
 
 NODE = "cpu0@test"
 

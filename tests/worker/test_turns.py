@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from fixtures.valkey import wait_for
-from reelmill_worker import turns
-from reelmill_worker.turns import free_bytes, model_bytes, places, turn_to_load
+from reelmill_worker.host import turns
+from reelmill_worker.host.turns import free_bytes, model_bytes, places, turn_to_load
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from reelmill_worker.turns import turn_to_load
+from reelmill_worker.host.turns import turn_to_load
 with turn_to_load(Path(sys.argv[1]), 2**60, on_wait=lambda: None):
     Path(sys.argv[1], "held").touch()
     time.sleep(600)

@@ -21,9 +21,9 @@ from fixtures.valkey import wait_for
 from reelmill_common.exposition import Endpoint, registry
 from reelmill_common.ledger import WorkerState
 from reelmill_common.settings import Settings
-from reelmill_worker.gpu_sensors import GpuSensors
-from reelmill_worker.metrics import Exporter, WorkerCollector, _gpu
-from reelmill_worker.tally import Load, Tally
+from reelmill_worker.child.tally import Load, Tally
+from reelmill_worker.parent.gpu_sensors import GpuSensors
+from reelmill_worker.parent.metrics import Exporter, WorkerCollector, _gpu
 
 INFO = {
     "renderer": "model",
@@ -183,7 +183,7 @@ def test_only_figures_are_served_and_only_to_read(make_endpoint: Callable[..., s
 def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
     scene: Scene, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reelmill_worker.metrics.RETRY_S", 0.05)
+    monkeypatch.setattr("reelmill_worker.parent.metrics.RETRY_S", 0.05)
     other = Endpoint(registry(), host="127.0.0.1", port=0)
     exporter = Exporter(replace(settings, metrics_port=other.port), scene.collector, scene.path)
 

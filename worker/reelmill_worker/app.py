@@ -18,11 +18,11 @@ from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
-from reelmill_worker.consumption import consumption_step
-from reelmill_worker.inbox import Inbox
+from reelmill_worker.parent.consumption import consumption_step
+from reelmill_worker.parent.inbox import Inbox
 
 if TYPE_CHECKING:
-    from reelmill_worker.tasks import Desk
+    from reelmill_worker.child.tasks import Desk
 
 DRAIN_S = 120.0
 """Longest that an ending child waits for its deliveries; what is not stored by then is given back to the ledger."""
@@ -44,7 +44,7 @@ def _set_up_logs(**_kwargs: Any) -> None:
 def _enter_gate(sender: str, **_kwargs: Any) -> None:
     from celery import current_app  # noqa: PLC0415 - in a spawned child it is the parent's, rebuilt, not ours above
 
-    from reelmill_worker.gate import Gate  # noqa: PLC0415 - leads to the model
+    from reelmill_worker.child.gate import Gate  # noqa: PLC0415 - leads to the model
 
     gate = Gate(settings=settings, worker=sender, lane=lane, app=current_app, parent_pid=os.getppid())
     desk = gate.enter()

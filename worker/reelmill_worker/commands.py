@@ -19,7 +19,7 @@ from reelmill_common.settings import Settings
 from reelmill_worker.model_commands import app as model_app
 
 if TYPE_CHECKING:
-    from reelmill_worker.cards import Card
+    from reelmill_worker.host.cards import Card
 
 app = typer.Typer(no_args_is_help=True, help="Commands of a host that renders.")
 app.add_typer(model_app, name="model")
@@ -46,7 +46,8 @@ def worker(
     SIGTERM or Ctrl-C finishes and stores the clips in hand, then exits 0; a second one kills. Exits 69 when every
     worker is quarantined (its start-up checks failed; the log and `reelmill status` say why), 78 for bad settings.
     """
-    from reelmill_worker import logs, posts, supervisor  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
+    from reelmill_worker import logs  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
+    from reelmill_worker.host import posts, supervisor  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
 
     settings = _settings(profile)
     logs.configure(level=settings.log_level, form=settings.log_format, stream=sys.stderr)
@@ -94,7 +95,7 @@ def _settings(profile: str) -> Settings:
 
 def _own(settings: Settings, number: int, workers: int) -> Settings:
     """Return the settings of one of this host's workers: a port of its own for its figures, its share of the cores."""
-    from reelmill_worker.supervisor import encoder_threads  # noqa: PLC0415 - as above
+    from reelmill_worker.host.supervisor import encoder_threads  # noqa: PLC0415 - as above
 
     return replace(
         settings,
@@ -104,6 +105,6 @@ def _own(settings: Settings, number: int, workers: int) -> Settings:
 
 
 def _cards(text: str) -> list[Card]:
-    from reelmill_worker.cards import choose, find_cards  # noqa: PLC0415 - as above
+    from reelmill_worker.host.cards import choose, find_cards  # noqa: PLC0415 - as above
 
     return [] if text == CPU else choose(find_cards(), text, os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -22,7 +22,7 @@ from faults.matrix.verdict import Verdict, judge
 from fixtures.s3 import S3Server, nanio
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.storage import open_store
-from reelmill_worker.renderer import KILL_MARK
+from reelmill_worker.child.renderer import KILL_MARK
 
 FULL_SWING = 9
 """Clips that are stored before a fault is injected: three for each worker."""

@@ -17,7 +17,7 @@ import structlog
 from reelmill_common.errors import InvalidSettings, LedgerUnavailable, NotFound
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_worker.cards import Card, node_cpus
+from reelmill_worker.host.cards import Card, node_cpus
 
 log = structlog.get_logger(__name__)
 

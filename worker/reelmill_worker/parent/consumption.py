@@ -12,11 +12,11 @@ from celery.worker import state
 from reelmill_common.contract import queue_name
 from reelmill_common.errors import WorkerUnfit
 from reelmill_common.settings import Settings
-from reelmill_worker.metrics import Exporter, WorkerCollector
+from reelmill_worker.child.tally import figures_path
 from reelmill_worker.notice import notice_path
+from reelmill_worker.parent.metrics import Exporter, WorkerCollector
+from reelmill_worker.parent.tick import LOOK_S, STALLED_STATUS, Housekeeping
 from reelmill_worker.progress import progress_path
-from reelmill_worker.tally import figures_path
-from reelmill_worker.tick import LOOK_S, STALLED_STATUS, Housekeeping
 
 log = structlog.get_logger(__name__)
 

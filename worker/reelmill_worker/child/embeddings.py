@@ -61,7 +61,7 @@ class RedisShelf:
             settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, decode_responses=False
         )
         prefix = f"{Keys(settings.farm).prefix}embedding:"
-        script = files("reelmill_worker").joinpath("embedding_put.lua").read_text(encoding="utf-8")
+        script = files("reelmill_worker.child").joinpath("embedding_put.lua").read_text(encoding="utf-8")
         put = client.register_script(script)
         return cls(client=client, prefix=prefix, room_bytes=settings.embedding_cache_mb * 1_000_000, _put=put)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from reelmill_common.errors import StoreRefused, StoreUnavailable
-from reelmill_worker.courier import Courier
-from reelmill_worker.parcel import Parcel
-from reelmill_worker.tally import Load
+from reelmill_worker.child.tally import Load
+from reelmill_worker.delivery.courier import Courier
+from reelmill_worker.delivery.parcel import Parcel
 
 log = structlog.get_logger(__name__)
 

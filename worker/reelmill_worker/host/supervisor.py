@@ -17,7 +17,7 @@ import structlog
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 from reelmill_common.errors import WorkerUnfit
-from reelmill_worker.posts import Post
+from reelmill_worker.host.posts import Post
 
 log = structlog.get_logger(__name__)
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from reelmill_common.ledger import Claimed, Spent
 from reelmill_common.ledger.records import NOTHING
 from reelmill_common.settings import Settings
-from reelmill_worker import media, stills
-from reelmill_worker.encoders import encoder_of
-from reelmill_worker.lease import Lease
+from reelmill_worker.child.lease import Lease
+from reelmill_worker.child.renderer import Rendering
+from reelmill_worker.delivery import media, stills
+from reelmill_worker.delivery.encoders import encoder_of
 from reelmill_worker.pipeline.recipe import make_recipe
-from reelmill_worker.renderer import Rendering
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
-from reelmill_worker.embeddings import open_shelf
+from reelmill_worker.child.embeddings import open_shelf
 
 if TYPE_CHECKING:
     from reelmill_worker.pipeline.plan import Plan

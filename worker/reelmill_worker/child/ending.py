@@ -7,7 +7,7 @@ import structlog
 from reelmill_common.errors import AttemptLost, JobCancelled, OutOfMemory, ReelmillError
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger.records import NOTHING, Spent
-from reelmill_worker.lease import Lease, Leases
+from reelmill_worker.child.lease import Lease, Leases
 
 log = structlog.get_logger(__name__)
 

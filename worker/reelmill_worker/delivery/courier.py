@@ -24,9 +24,9 @@ from reelmill_common.jobs import JobState, Stage
 from reelmill_common.ledger import Claimed, Ledger, Result
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import ClipKeys, clip_keys
-from reelmill_worker.ending import end_attempt
-from reelmill_worker.lease import Leases
-from reelmill_worker.parcel import Packed, Packer, Parcel
+from reelmill_worker.child.ending import end_attempt
+from reelmill_worker.child.lease import Leases
+from reelmill_worker.delivery.parcel import Packed, Packer, Parcel
 from reelmill_worker.pipeline.recipe import make_manifest
 
 log = structlog.get_logger(__name__)

@@ -15,14 +15,14 @@ from structlog.contextvars import bound_contextvars
 from reelmill_common.errors import JobCancelled, OutOfMemory, ReelmillError, RenderTimedOut
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
 from reelmill_common.prices import gpu_seconds
-from reelmill_worker.delivery import Deliveries
-from reelmill_worker.ending import end_attempt
-from reelmill_worker.lease import Lease, Leases
-from reelmill_worker.meter import Meter
-from reelmill_worker.parcel import Parcel
+from reelmill_worker.child.ending import end_attempt
+from reelmill_worker.child.lease import Lease, Leases
+from reelmill_worker.child.meter import Meter
+from reelmill_worker.child.renderer import Renderer, Rendering
+from reelmill_worker.child.tally import Cause
+from reelmill_worker.delivery.deliveries import Deliveries
+from reelmill_worker.delivery.parcel import Parcel
 from reelmill_worker.progress import Pace
-from reelmill_worker.renderer import Renderer, Rendering
-from reelmill_worker.tally import Cause
 
 log = structlog.get_logger(__name__)
 

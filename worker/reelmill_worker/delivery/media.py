@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 
 from reelmill_common.errors import InvalidSettings, NotFound, RenderFailed
-from reelmill_worker.encoders import Encoder
+from reelmill_worker.delivery.encoders import Encoder
 
 Planes = NDArray[np.uint8]
 """YUV 4:2:0 as `pipeline.yuv` makes it: (frames, height * 3 / 2, width), BT.709, limited range."""

@@ -25,10 +25,10 @@ from reelmill_common.pruner import Pruner
 from reelmill_common.report.maker import Maker
 from reelmill_common.settings import Settings, labels_of
 from reelmill_common.worker_classes import lanes_of
+from reelmill_worker.host.posts import machine_of
 from reelmill_worker.notice import Notice, read
-from reelmill_worker.posts import machine_of
+from reelmill_worker.parent.watchdog import FetchWatch
 from reelmill_worker.progress import read as read_progress
-from reelmill_worker.watchdog import FetchWatch
 
 log = structlog.get_logger(__name__)
 

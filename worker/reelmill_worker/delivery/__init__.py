@@ -1,0 +1,1 @@
+"""From frames to a published clip, on threads beside the next render."""

@@ -1,0 +1,1 @@
+"""The Celery parent of one GPU: keeps house and never imports torch."""
