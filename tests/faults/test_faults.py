@@ -270,3 +270,22 @@ def test_a_prompt_that_kills_its_process_takes_two_workers_down_and_no_third(mak
     assert error is not None
     assert error["code"] == "poison"
     assert farm.ledger.job(jobs[3]).attempts == 2
+
+
+def test_a_child_killed_with_two_deliveries_in_flight_has_both_clips_out_once(make_farm: Callable[..., Farm]) -> None:
+    # 81 frames of the slowest preset take the encoder longer than a render of 10 ms.
+    farm = make_farm(renderer="fixed:0.01", max_deliveries=2, video_preset="placebo", video_threads=1)
+    worker = farm.start()
+    jobs = farm.submit("night", specs(6, frames=81))
+
+    def two_in_flight() -> list[str]:
+        flying = [job.job_id for job in farm.ledger.board().in_hand if job.stage in ("mux", "upload")]
+        return flying if len(flying) == 2 else []
+
+    hit = wait_for(two_in_flight, what="two deliveries in flight")
+    os.kill(farm.child_pid(worker), signal.SIGKILL)
+    view = farm.wait_done("night")
+
+    assert view.counts[JobState.SUCCEEDED] == 6
+    assert all(farm.ledger.job(job_id).attempts >= 2 for job_id in hit)
+    farm.assert_stored_once("night", jobs)

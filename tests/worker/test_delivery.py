@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fixtures.bench import NODE, Bench
+from fixtures.link import link_to
+from fixtures.s3 import S3Server
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed
@@ -208,3 +210,24 @@ def test_the_manifest_names_the_encoder(bench: Bench) -> None:
     done = wait_for(lambda: bench.ends(claimed.job_id), what="the clip in the store")
     manifest = json.loads(bench.store.get(done.result.key.replace(".mp4", ".json")))
     assert manifest["encoder"] == {"codec": "libx264", "preset": "veryfast", "crf": 18, "threads": 0}
+
+
+def test_claiming_stops_when_the_spool_is_full_and_resumes_by_itself(
+    make_bench: Callable[..., Bench], nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nanio_server.let_in(monkeypatch)
+    with link_to(int(nanio_server.endpoint.rpartition(":")[2])) as link:
+        place = {"store_url": f"s3://{nanio_server.bucket}/spool", "s3_endpoint": f"http://127.0.0.1:{link.port}"}
+        bench = make_bench(**place)
+        bench.deliveries.spool_bytes = 1  # the first clip that waits for the store fills it
+        claimed = bench.claim()
+
+        link.down()
+        bench.deliveries.hand_over(parcel(bench, claimed))
+        wait_for(lambda: not bench.deliveries.wait_for_room(0), what="a full spool")
+        link.up()
+        resumed = bench.deliveries.wait_for_room(60)
+
+        assert resumed
+        view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+        assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)

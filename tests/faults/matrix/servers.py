@@ -21,6 +21,7 @@ RESTARTS = 3
 RESETS = 5
 PARTITION_S = 30.0
 OUTAGE_S = 10.0
+LONG_OUTAGE_S = 60.0
 SPOOL_MB = 1
 HOUR_S = 3600
 
@@ -68,18 +69,18 @@ def part(stand: Stand) -> None:
         stand.wait_recovered(strike)
 
 
-def spoil_store(mood: Mood, outage_s: float = OUTAGE_S) -> Callable[[Stand], None]:
-    """Return an injection of two outages of the store; recovery counts from an outage's end."""
+def spoil_store(mood: Mood, outage_s: float = OUTAGE_S, *, rounds: int = 2) -> Callable[[Stand], None]:
+    """Return an injection of outages of the store; recovery counts from an outage's end."""
 
     def inject(stand: Stand) -> None:
-        for _ in range(2):
+        for _ in range(rounds):
             stand.front.turn(mood)
             time.sleep(outage_s)
             stand.front.turn(Mood.FINE)
             stand.wait_recovered(stand.strike(f"store {mood}", jobs=stand.in_flight(), back=stand.hosts))
             time.sleep(3)
         spoilt = f", {stand.front.spoilt} requests spoilt" if stand.front.spoilt else ""  # refused ones are not counted
-        stand.remarks.append(f"2 outages of {outage_s:.0f} s{spoilt}")
+        stand.remarks.append(f"{rounds} x {outage_s:.0f} s without a store{spoilt}")
 
     return inject
 
@@ -214,6 +215,13 @@ ROWS = [
         title="store refuses connections",
         how="proxy before the store closes its port",
         inject=spoil_store(Mood.REFUSING),
+        once=True,
+    ),
+    Fault(
+        name="store-down",
+        title="store is down for a minute",
+        how="proxy before the store closes its port",
+        inject=spoil_store(Mood.REFUSING, LONG_OUTAGE_S, rounds=1),
         once=True,
     ),
     Fault(
