@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from fixtures.cli import program
 from fixtures.farm import Farm
 from fixtures.hand import Hand
+from fixtures.receiver import Receiver, receiver
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.settings import Settings
@@ -38,6 +40,8 @@ def farm(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) 
         renderer="fixed:0.001",
         video_preset="ultrafast",
         tick_s=0.5,
+        notify_scheme="http",
+        notify_allow="127.0.0.1",
         log_format="json",
     )
     farm = Farm(settings=settings, folder=folder)
@@ -48,7 +52,16 @@ def farm(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def sheet(farm: Farm) -> Path:
+def told(farm: Farm) -> Iterator[Receiver]:
+    """A receiver of webhooks that wants to know of batches."""
+    with receiver() as taker:
+        added = program("webhook", "add", taker.url, "--event", "batch.finished", env=farm.settings.to_env())
+        assert added.status == 0, added.err
+        yield taker
+
+
+@pytest.fixture(scope="module")
+def sheet(farm: Farm, told: Receiver) -> Path:
     """A batch of 200 of which some failed of three causes, first; a real worker renders the others."""
     jobs = [
         RenderJob(batch="night", row=f"row-{seed:03d}", spec=RenderSpec(prompt=prompt(seed), seed=seed, **SHORT))
@@ -118,7 +131,7 @@ def test_a_phone_gets_one_column_and_nothing_to_push_sideways(browser: Browser, 
     context.close()
 
 
-def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, opened: Page) -> None:
+def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, told: Receiver, opened: Page) -> None:
     causes = opened.locator(".causes li")
     expect(causes).to_have_count(3)
     commands = [shlex.split(text) for text in opened.locator(".causes code").all_inner_texts()]
@@ -129,7 +142,14 @@ def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, opened:
     view = farm.wait_done("night")
     again = program("report", "night", "--json", env=farm.settings.to_env())
 
+    first, *_, last = wait_for(lambda: messages(told) if len(messages(told)) > 1 else [], what="word of both ends")
+    assert {failure["code"]: failure["count"] for failure in first["failures"]} == KINDS
+    assert (last["counts"]["succeeded"], last["failures"]) == (CLIPS, [])
     assert [command[:3] for command in commands] == [["reelmill", "retry", "night"]] * 3
     assert view.counts[JobState.SUCCEEDED] == CLIPS
     assert again.json["failures"] == []
     assert again.json["counts"] == {"succeeded": CLIPS}
+
+
+def messages(told: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(item.body)["data"] for item in told.received]
