@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import ssl
+from http import HTTPStatus
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from reelmill_common.errors import ReelmillError
 from reelmill_common.findings import Finding, Level, worst
@@ -16,6 +20,9 @@ from reelmill_producer import state_file
 from reelmill_producer.redis_health import redis_findings
 
 __all__ = ["Finding", "Level", "examine", "examine_card", "worst"]
+
+NO_SUCH_KEY = "reelmill/no-such-clip.mp4"
+LINK_TIMEOUT_S = 10.0
 
 GROUP = "reelmill.checkups"
 """Entry points of parts that examine themselves: the producer never imports the worker."""
@@ -47,7 +54,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
         settings = state_file.attached_to(settings, record)
     return [
         *redis_findings(settings),
-        store_finding(settings),
+        *store_findings(settings),
         *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
         flower_finding(),
         disk_finding(settings),
@@ -72,6 +79,36 @@ def flower_finding() -> Finding:
     if find_spec("flower") is None:
         return Finding(name="flower", level=Level.OK, found="not installed; pip install 'reelmill[flower]' brings it")
     return Finding(name="flower", level=Level.OK, found="installed; `reelmill flower` asks for a password")
+
+
+def store_findings(settings: Settings) -> list[Finding]:
+    """Try the clip store out, and a link to it if it makes links that run out."""
+    found = store_finding(settings)
+    if found.level is not Level.OK or not settings.store_url.startswith("s3://"):
+        return [found]
+    return [found, link_finding(open_store(settings).url(NO_SUCH_KEY), settings.s3_ca_bundle)]
+
+
+def link_finding(link: str, ca_bundle: str) -> Finding:
+    """See whether a presigned link is taken: one to nothing, which a server that accepts the signature answers 404."""
+    name, where = "store.presign", link.partition("?")[0]
+    try:
+        urlopen(link, timeout=LINK_TIMEOUT_S, context=_trusting(ca_bundle)).close()  # noqa: S310 - the store's own link
+        status = HTTPStatus.OK.value
+    except HTTPError as err:
+        with err:
+            status = err.code
+    except OSError as err:
+        advice = "links are made for REELMILL_S3_ENDPOINT: name the server there as readers reach it"
+        return Finding(name=name, level=Level.WARN, found=f"{where} does not answer: {err}", advice=advice)
+    if status == HTTPStatus.NOT_FOUND:
+        return Finding(name=name, level=Level.OK, found="the server takes presigned links")
+    advice = "check the clock, REELMILL_S3_REGION, and that the key may list the bucket; a proxy may change the Host"
+    return Finding(name=name, level=Level.WARN, found=f"a presigned link was answered with {status}", advice=advice)
+
+
+def _trusting(ca_bundle: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_bundle or None)
 
 
 def store_finding(settings: Settings) -> Finding:

@@ -14,7 +14,8 @@ import redis
 from fixtures.cli import Cli
 from fixtures.s3 import S3Server, free_port
 from reelmill_common.settings import Settings
-from reelmill_producer.doctor import Finding, Level, examine, worst
+from reelmill_common.storage import open_store
+from reelmill_producer.doctor import Finding, Level, examine, link_finding, worst
 from reelmill_producer.redis_health import RedisFacts, judge_redis
 from reelmill_producer.valkey import ValkeyServer
 
@@ -111,6 +112,7 @@ def test_a_store_that_takes_clips_is_told_with_what_it_honours(
 
     assert found["store"].level is Level.OK
     assert nanio_server.endpoint in found["store"].found
+    assert found["store.presign"].level is Level.OK, found["store.presign"]
     assert "no conditional put" in found["store"].found
 
 
@@ -198,3 +200,18 @@ def test_the_plan_of_a_card_is_told_without_looking_at_anything(cli: Cli) -> Non
     findings = cli("doctor", "--gpu", "L40S", "--json").json["findings"]
 
     assert [finding["check"] for finding in findings] == ["gpu", "plan"]
+
+
+def test_a_link_that_is_refused_is_told(
+    settings: Settings, nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nanio_server.let_in(monkeypatch)
+    good = open_store(nanio_server.settings(settings)).url("night/fox.mp4")
+
+    refused = link_finding(good.replace("X-Amz-Signature=", "X-Amz-Signature=0"), "")
+    silent = link_finding(f"http://127.0.0.1:{free_port()}/clips/fox.mp4?X-Amz-Signature=secret", "")
+
+    assert refused.level is Level.WARN
+    assert "answered with 403" in refused.found
+    assert silent.level is Level.WARN
+    assert "secret" not in str(silent)
