@@ -113,8 +113,8 @@ def read_recipe(content: bytes, name: str) -> Recipe:
 
 
 def _fetch(url: str) -> bytes:
-    request = Request(url, headers={"Range": f"bytes=0-{MOST_BYTES - 1}"})  # noqa: S310 - http and https only, see above
     try:
+        request = Request(url, headers={"Range": f"bytes=0-{MOST_BYTES - 1}"})  # noqa: S310 - http and https only
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
             content: bytes = answer.read(MOST_BYTES)
             return content

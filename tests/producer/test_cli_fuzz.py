@@ -149,7 +149,8 @@ def check(line: Line, ran: Ran) -> None:
         assert last, "refused without a word"
         assert "rror: " in ran.err
         assert len(ran.err) < 20_000
-    if ran.status == 0 and "--json" in line.args and "--help" not in line.args and "-h" not in line.args:
+    options = line.args[: line.args.index("--")] if "--" in line.args else line.args
+    if ran.status == 0 and "--json" in options and "--help" not in options and "-h" not in options:
         for text in ran.out.splitlines():
             json.loads(text)
 

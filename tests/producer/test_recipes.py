@@ -79,7 +79,7 @@ def test_a_link_is_read_like_a_file(served: str, clip: Path, manifest: Path, nam
 def test_a_link_that_leads_nowhere_is_told_without_its_signature(served: str) -> None:
     gone = f"http://127.0.0.1:{free_port()}/clip.mp4?X-Amz-Signature=secret"
 
-    for link in (gone, f"{served}/none.mp4?X-Amz-Signature=secret"):
+    for link in (gone, f"{served}/none.mp4?X-Amz-Signature=secret", "https://[::1?X-Amz-Signature=secret"):
         with pytest.raises(StoreUnavailable, match="cannot be fetched") as caught:
             find_recipe(link, None)
         assert "secret" not in str(caught.value)
