@@ -11,10 +11,13 @@ case "$*" in
 *) exec "$@" ;;
 esac
 
+# The trap comes first: a signal may come while the worker is being started.
+child=
+stop=
+trap 'stop=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT
 "$@" &
 child=$!
-stop=
-trap 'stop=yes; kill -TERM "$child" 2>/dev/null' TERM INT
+[ -z "$stop" ] || kill -TERM "$child" 2>/dev/null
 
 # A signal interrupts wait, with a status above 128, while the worker still drains: wait again.
 while :; do
