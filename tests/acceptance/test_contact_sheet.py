@@ -20,7 +20,7 @@ from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]  # a browser may have to be installed first
 
 CLIPS = 200
 SHORT: dict[str, Any] = {"frames": 5, "profile": "tiny"}
