@@ -257,7 +257,8 @@ def test_a_gpu_that_fails_every_job_is_quarantined_and_costs_no_clip(make_farm: 
 
 
 def test_a_prompt_that_kills_its_process_takes_two_workers_down_and_no_third(make_farm: Callable[..., Farm]) -> None:
-    farm = make_farm(renderer=RENDERER)
+    # A lease that ends before the parent tells of the death speaks against nobody; on a slow machine 5 s are short.
+    farm = make_farm(renderer=RENDERER, lease_s=60.0)
     farm.start_all(2)
     good = specs(12)
     killer = RenderSpec(prompt=f"a fox {KILL_MARK}", frames=5, profile="tiny")
