@@ -23,7 +23,6 @@ from reelmill_common.ledger import BatchView, Ledger
 from reelmill_common.ledger.retention import Pruned
 from reelmill_common.storage import ClipStore
 
-PAGE = 1000
 FORM = 1
 """Version of the lines' form. Fields may be added without a new one."""
 SUFFIX = ".jsonl.gz"
@@ -111,11 +110,8 @@ def _record(line: bytes) -> Mapping[str, Any]:
 
 def _records(ledger: Ledger, view: BatchView) -> Iterator[dict[str, Any]]:
     yield {"kind": "batch", "form": FORM, **asdict(view)}
-    start = 0
-    while page := ledger.jobs(view.name, start=start, count=PAGE):
-        for job in page:
-            yield {"kind": "job", **asdict(job)}
-        start += len(page)
+    for job in ledger.every_job(view.name):
+        yield {"kind": "job", **asdict(job)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,6 @@ from reelmill_producer.steering import ROUND_S, Steering
 if TYPE_CHECKING:
     from celery import Celery
 
-_PAGE = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -225,10 +224,7 @@ class Reelmill(Steering):
 
     def jobs(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
         """Yield a batch's jobs in the order of submission, optionally only some states. Raises `NotFound`."""
-        start = 0
-        while page := self.ledger.jobs(batch, states=states, start=start, count=_PAGE):
-            yield from page
-            start += len(page)
+        return self.ledger.every_job(batch, states=states)
 
     def workers(self) -> list[WorkerView]:
         """Return all workers, by name."""

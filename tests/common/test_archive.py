@@ -10,7 +10,6 @@ import redis
 
 from common.ledger_audit import audit, snapshot
 from common.ledger_scene import LANE, begin, make_jobs, make_result, start_worker, submit
-from reelmill_common import archive as archives
 from reelmill_common.archive import archive, due, newest_archive, prune, read_archive
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState
@@ -42,7 +41,7 @@ def end(ledger: Ledger, batch: str, count: int = 3) -> list[str]:
 def test_an_archive_has_the_batch_and_every_job(
     ledger: Ledger, store: ClipStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "PAGE", 2)
+    monkeypatch.setattr("reelmill_common.ledger.ledger.PAGE", 2)
     ids = end(ledger, "night", 5)
 
     key = archive(ledger, store, "night")

@@ -6,45 +6,26 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from fixtures.hand import Hand
+from fixtures.page import Page
 from fixtures.s3 import S3Server
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, Result
 from reelmill_common.prices import Prices
 from reelmill_common.report import Report, gather
-from reelmill_common.report.maker import Maker, jobs_of, make
+from reelmill_common.report.maker import Maker, make
 from reelmill_common.report.page import page, relative
 from reelmill_common.report.summary import summary
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 
 EVIL = "</script><img src=x onerror=alert(1)> & \"quotes\" 'single'"
-
-
-class Page(HTMLParser):
-    """What a browser would make of the page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture
@@ -81,7 +62,7 @@ def finish(hand: Hand, seconds: dict[str, float]) -> None:
 
 
 def report_of(ledger: Ledger, **price: object) -> Report:
-    return gather(ledger.batch("night"), jobs_of(ledger, "night"), made_at=0.0, **price)  # type: ignore[arg-type]
+    return gather(ledger.batch("night"), ledger.every_job("night"), made_at=0.0, **price)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
-
+from fixtures.page import Page
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
 from reelmill_common.ledger import BatchView, JobView
 from reelmill_producer.clips import Clip
 from reelmill_producer.gallery import Gallery
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
-
-
-class Page(HTMLParser):
-    """What a browser would make of the page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def page(prompt: str = "a fox") -> Page:

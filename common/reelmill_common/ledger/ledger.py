@@ -33,6 +33,8 @@ from reelmill_common.ledger.submission import conflicts, submit
 from reelmill_common.ledger.timetable import Timetable
 from reelmill_common.settings import Settings
 
+PAGE = 1000
+"""Jobs that `every_job` reads at once."""
 FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
@@ -130,6 +132,17 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         self.batch(batch)
         ids = reading.page(self._server, self._keys, batch, states, start, count)
         return reading.jobs(self._server, self._keys, ids)
+
+    def every_job(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
+        """Yield a batch's jobs page by page in the order of submission, optionally only some states.
+
+        Raises:
+            NotFound: No such batch.
+        """
+        start = 0
+        while page := self.jobs(batch, states=states, start=start, count=PAGE):
+            yield from page
+            start += len(page)
 
     def batch(self, name: str) -> BatchView:
         """Return one batch. Raises `NotFound`."""

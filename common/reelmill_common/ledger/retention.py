@@ -39,7 +39,7 @@ class Retention(Side):
 
     def prune_workers(self, silent_s: float) -> list[str]:
         """Forget workers of which nobody has heard for so long; return their names."""
-        return sorted(self._server.run("prune_workers", int((self._now_s() - silent_s) * 1000)))
+        return sorted(self._server.run("prune_workers", int((self._clock_s() - silent_s) * 1000)))
 
     def mark_archived(self, view: BatchView, key: str) -> bool:
         """Note where a batch's archive is; False if the batch has gone on since it was looked at."""
@@ -50,10 +50,6 @@ class Retention(Side):
         (noted,) = self._server.read([("HGET", self._keys.batch(view.name), "archived")])
         ended, _, key = (noted or "").partition(" ")
         return key if ended == _ended_ms(view) else ""
-
-    def _now_s(self) -> float:
-        seconds, micros = self._server.read([("TIME",)])[0]
-        return int(seconds) + int(micros) / 1e6
 
 
 def _ended_ms(view: BatchView) -> str:

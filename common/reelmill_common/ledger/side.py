@@ -26,6 +26,11 @@ class Side:
         self._keys = Keys(farm)
         self._max_attempts = max_attempts
 
+    def _clock_s(self) -> float:
+        """Unix seconds on Redis' clock: hosts disagree."""
+        seconds, micros = self._server.read([("TIME",)])[0]
+        return int(seconds) + int(micros) / 1e6
+
     def _of_batch(self, script: str, batch: str, *args: str | float) -> Any:
         answer = self._server.run(script, batch, *args)
         if not answer:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from reelmill_common.causes import causes
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Event, Ledger
@@ -67,24 +67,13 @@ def _of_batch(ledger: Ledger, name: str) -> dict[str, Any]:
         view = ledger.batch(name)
     except NotFound:
         return {}  # removed since
-    failures, read = _failures(ledger, name) if view.counts.get(JobState.FAILED, 0) else ([], 0)
+    has_failed = view.counts.get(JobState.FAILED, 0)
+    failed = ledger.jobs(name, states=[JobState.FAILED], count=FAILURES_READ) if has_failed else []
     return {
         "total": view.total,
         "counts": {state.value: view.counts.get(state, 0) for state in JobState},
-        "failures": failures,
-        "failures_read": read,
-        "retry": f"reelmill retry {name}" if failures else None,
+        "failures": [asdict(cause) for cause in causes(name, failed)],
+        "failures_read": len(failed),
+        "retry": f"reelmill retry {name}" if failed else None,
         "report": view.report or None,
     }
-
-
-def _failures(ledger: Ledger, name: str) -> tuple[list[dict[str, Any]], int]:
-    """Return failed jobs by their error's code, the most frequent first, each with one job's message."""
-    jobs = ledger.jobs(name, states=[JobState.FAILED], count=FAILURES_READ)
-    errors = [dict(job.error or {}) for job in jobs]
-    examples = {str(error.get("code", "unknown")): str(error.get("message", "")) for error in reversed(errors)}
-    counts = Counter(str(error.get("code", "unknown")) for error in errors)
-    return [
-        {"code": code, "count": count, "message": examples[code], "retry": f"reelmill retry {name} --code {code}"}
-        for code, count in counts.most_common()
-    ], len(jobs)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
 
+from reelmill_common.causes import Cause, causes
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger.records import BatchView, JobView
 from reelmill_common.prices import Prices, gpu_seconds
@@ -51,21 +52,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Jobs that failed for one reason.
-
-    Attributes:
-        message: Of one of them.
-        retry: The command that queues them again.
-    """
-
-    code: str
-    count: int
-    message: str
-    retry: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What became of a batch.
 
@@ -97,7 +83,7 @@ class Report:
     currency: str
     stages: Mapping[str, float]
     workers: Mapping[str, int]
-    failures: Sequence[Failure]
+    failures: Sequence[Cause]
     entries: Sequence[Entry]
     made_at: float
 
@@ -148,7 +134,7 @@ def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices:
         currency=prices.currency,
         stages=_stages(stored),
         workers=dict(Counter(job.worker for job in stored).most_common()),
-        failures=_failures(batch.name, found),
+        failures=causes(batch.name, [job for job in found if job.state is JobState.FAILED and job.error is not None]),
         entries=[_entry(job) for job in found],
         made_at=made_at,
     )
@@ -189,13 +175,3 @@ def _stages(stored: Sequence[JobView]) -> dict[str, float]:
         for stage, seconds in (job.result.seconds if job.result else {}).items():
             found.setdefault(stage, []).append(seconds)
     return {stage: round(mean(values), 4) for stage, values in found.items()}
-
-
-def _failures(batch: str, jobs: Sequence[JobView]) -> list[Failure]:
-    failed = [job for job in jobs if job.state is JobState.FAILED and job.error is not None]
-    codes = Counter((job.error or {}).get("code", "") for job in failed)
-    messages = {(job.error or {}).get("code", ""): (job.error or {}).get("message", "") for job in reversed(failed)}
-    return [
-        Failure(code=code, count=count, message=messages[code], retry=f"reelmill retry {batch} --code {code}")
-        for code, count in codes.most_common()
-    ]

@@ -155,7 +155,7 @@ class Gate:
             upcoming=lambda: ledger.upcoming(*lanes_of(self.lane, info["classes"])),
             prepare=renderer.prepare,
         )
-        for part in (leases, refill, deliveries, ahead):
+        for part in (leases, refill, deliveries, *([ahead] if _prepares(settings, info) else ())):
             part.start()
         tally.start(deliveries.load)
         leases.logs.start()
@@ -167,7 +167,7 @@ class Gate:
             leases=leases,
             deliveries=deliveries,
             refill=refill.ask,
-            ahead=ahead.ask if _prepares(settings, info) else _nothing,
+            ahead=ahead.ask,
             last_words=end_process,
             joules=GpuSensors(info.get("gpu_uuid", "")).joules,
             pace=Pace(path=progress_path(settings.state_dir, self.worker, self.parent_pid)),
@@ -179,10 +179,6 @@ def _prepares(settings: Settings, info: Mapping[str, Any]) -> bool:
     if settings.ahead == "auto":
         return bool(info.get("plan")) and info["plan"]["device"] == "cuda"
     return settings.ahead == "on"
-
-
-def _nothing() -> None:
-    """Prepare nothing."""
 
 
 def _canary(renderer: Renderer) -> None:
