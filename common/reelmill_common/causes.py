@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from reelmill_common.ledger.records import JobView
 
 UNKNOWN = "unknown"
 """Stands for the code of a failure that has none."""
@@ -27,9 +25,8 @@ class Cause:
     retry: str
 
 
-def causes(batch: str, failed: Sequence[JobView]) -> list[Cause]:
-    """Group a batch's failed jobs by their error's code, the most frequent first; the message is the first job's."""
-    errors = [job.error or {} for job in failed]
+def causes(batch: str, errors: Sequence[Mapping[str, str]]) -> list[Cause]:
+    """Group the errors of a batch's failed jobs by code, the most frequent first; the message is the first one's."""
     messages = {error.get("code", UNKNOWN): error.get("message", "") for error in reversed(errors)}
     return [
         Cause(code=code, count=count, message=messages[code], retry=f"reelmill retry {batch} --code {code}")

@@ -140,6 +140,18 @@ def test_a_sheet_of_2000_clips_is_light(ledger: Ledger, hand: Hand) -> None:
     assert len(page(many, link=relative).encode()) < 1_800_000
 
 
+def test_a_long_batch_is_counted_whole_and_shown_in_part(night: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reelmill_common.report.facts.MOST_ENTRIES", 2)
+
+    report = report_of(night)
+    shown = Page(page(report, link=relative))
+
+    assert (report.stored, report.total, report.gpu_s) == (2, 5, 4.0)
+    assert [cause.count for cause in report.failures] == [2, 1]
+    assert len(shown.all("figure")) == 2
+    assert "3 more jobs are counted and not shown; `reelmill export night` lists all." in shown.text
+
+
 def test_a_sheet_is_made_once_for_each_end_of_a_batch(night: Ledger, hand: Hand, settings: Settings) -> None:
     store, makers = open_store(settings), [Maker(settings=settings) for _ in range(2)]
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 DRAIN_S = 120.0
 """Longest that an ending child waits for its deliveries; what is not stored by then is given back to the ledger."""
 
+SWITCH_S = 0.0005
+"""Seconds after which a thread yields the interpreter to the one that fetches messages or feeds the GPU. Python's 5 ms
+would be waited for at every answer from Redis, several times between two clips."""
+
+sys.setswitchinterval(SWITCH_S)
 settings = Settings.from_env(os.environ)
 lane = settings.profile or DEFAULT_PROFILE
 app = make_app(settings, name="reelmill")

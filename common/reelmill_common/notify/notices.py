@@ -72,7 +72,7 @@ def _of_batch(ledger: Ledger, name: str) -> dict[str, Any]:
     return {
         "total": view.total,
         "counts": {state.value: view.counts.get(state, 0) for state in JobState},
-        "failures": [asdict(cause) for cause in causes(name, failed)],
+        "failures": [asdict(cause) for cause in causes(name, [job.error or {} for job in failed])],
         "failures_read": len(failed),
         "retry": f"reelmill retry {name}" if failed else None,
         "report": view.report or None,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from statistics import mean
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from reelmill_common.causes import Cause, causes
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger.records import BatchView, JobView
+from reelmill_common.ledger.records import BatchView, JobView, Result
 from reelmill_common.prices import Prices, gpu_seconds
 
 SCHEMA_VERSION = 1
 FREE = Prices()
+MOST_ENTRIES = 5000
+"""Jobs that are shown one by one, about 4 MB of a page; all are counted, and `reelmill export` lists them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class Report:
         currency: Of the cost.
         stages: Mean seconds by stage.
         workers: Stored clips by worker.
+        entries: The first `MOST_ENTRIES` of its jobs.
         made_at: Unix seconds.
     """
 
@@ -111,13 +113,12 @@ def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices:
         made_at: Unix seconds.
         prices: What GPU time and energy cost.
     """
-    found = list(jobs)
-    stored = [job for job in found if job.result is not None]
-    starts = [job.started_at for job in found if job.started_at]
-    ends = [job.finished_at for job in stored if job.finished_at]
-    span_s = max(0.0, max(ends) - min(starts)) if starts and ends else 0.0
-    gpu_s, energy_j = sum(map(gpu_seconds_of, stored)), _energy(stored)
-    cost = prices.cost(gpu_s, energy_j)
+    tally = _Tally()
+    for job in jobs:
+        tally.add(job)
+    span_s = max(0.0, tally.last - tally.first) if tally.last else 0.0
+    energy_j = round(tally.energy_j, 3) if tally.metered else None
+    cost = prices.cost(tally.gpu_s, energy_j)
     return Report(
         batch=batch.name,
         owner=batch.owner,
@@ -126,16 +127,16 @@ def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices:
         created_at=batch.created_at,
         finished_at=batch.finished_at,
         span_s=round(span_s, 3),
-        clips_per_h=round(len(stored) * 3600 / span_s, 1) if span_s else 0.0,
-        gpu_s=round(gpu_s, 3),
+        clips_per_h=round(tally.stored * 3600 / span_s, 1) if span_s else 0.0,
+        gpu_s=round(tally.gpu_s, 3),
         energy_j=energy_j,
         cost=None if cost is None else round(cost, 4),
         wasted_gpu_s=batch.account.wasted_gpu_s,
         currency=prices.currency,
-        stages=_stages(stored),
-        workers=dict(Counter(job.worker for job in stored).most_common()),
-        failures=causes(batch.name, [job for job in found if job.state is JobState.FAILED and job.error is not None]),
-        entries=[_entry(job) for job in found],
+        stages={stage: round(total / count, 4) for stage, (total, count) in tally.stages.items()},
+        workers=dict(tally.workers.most_common()),
+        failures=causes(batch.name, tally.errors),
+        entries=tally.entries,
         made_at=made_at,
     )
 
@@ -164,14 +165,43 @@ def _entry(job: JobView) -> Entry:
     )
 
 
-def _energy(stored: Sequence[JobView]) -> float | None:
-    known = [job.result.energy_j for job in stored if job.result and job.result.energy_j is not None]
-    return round(sum(known), 3) if known else None
+@dataclass(slots=True)
+class _Tally:
+    """What is counted of a batch's jobs, one by one: a batch may have a million.
 
+    Attributes:
+        first, last: Unix seconds of the first start and the last stored clip's end; 0 if there is none.
+        stages: Sum and number of seconds by stage.
+    """
 
-def _stages(stored: Sequence[JobView]) -> dict[str, float]:
-    found: dict[str, list[float]] = {}
-    for job in stored:
-        for stage, seconds in (job.result.seconds if job.result else {}).items():
-            found.setdefault(stage, []).append(seconds)
-    return {stage: round(mean(values), 4) for stage, values in found.items()}
+    stored: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    gpu_s: float = 0.0
+    energy_j: float = 0.0
+    metered: int = 0
+    stages: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
+    workers: Counter[str] = field(default_factory=Counter[str])
+    errors: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
+    entries: list[Entry] = field(default_factory=list[Entry])
+
+    def add(self, job: JobView) -> None:
+        if len(self.entries) < MOST_ENTRIES:
+            self.entries.append(_entry(job))
+        if job.started_at:
+            self.first = min(self.first or job.started_at, job.started_at)
+        if job.state is JobState.FAILED and job.error is not None:
+            self.errors.append(job.error)
+        if job.result is not None:
+            self._add_clip(job, job.result)
+
+    def _add_clip(self, job: JobView, result: Result) -> None:
+        self.stored += 1
+        self.last = max(self.last, job.finished_at or 0.0)
+        self.gpu_s += gpu_seconds_of(job)
+        if result.energy_j is not None:
+            self.energy_j, self.metered = self.energy_j + result.energy_j, self.metered + 1
+        for stage, seconds in result.seconds.items():
+            total, count = self.stages.get(stage, (0.0, 0))
+            self.stages[stage] = (total + seconds, count + 1)
+        self.workers[job.worker] += 1

@@ -37,11 +37,17 @@ def page(report: Report, *, link: Link, links_until: float | None = None) -> str
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{title}</title>\n<style>{style}</style>"
     )
+    left = report.total - len(report.entries)
+    more = (
+        f" {left:,} more jobs are counted and not shown; `reelmill export {report.batch}` lists all."
+        if left > 0
+        else ""
+    )
     until = "" if links_until is None else f" Its links end {_moment(links_until)}; `reelmill report` makes new ones."
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n'
         f"<dl>{''.join(_facts(report))}</dl>\n{_causes(report)}</header>\n{_form(report)}\n<main>\n{figures}\n</main>\n"
-        f"<footer>Made {_moment(report.made_at)} by Reelmill.{until}</footer>\n"
+        f"<footer>Made {_moment(report.made_at)} by Reelmill.{until}{more}</footer>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 

@@ -42,9 +42,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-SWITCH_S = 0.0005
-"""Seconds after which a delivery thread yields the interpreter to the thread that feeds the GPU. Python's 5 ms would
-be waited for at every answer from Redis, several times between two clips."""
 PATIENCE_S = 2.0
 """Seconds between tries while a server that we need at start does not answer."""
 
@@ -72,7 +69,6 @@ class Gate:
         process without a model.
         """
         started = time.monotonic()
-        sys.setswitchinterval(SWITCH_S)
         self.tell("loading")
         try:
             desk, info = self._pass()
