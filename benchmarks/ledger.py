@@ -1,6 +1,6 @@
-"""`python benchmarks/ledger.py`: how fast the ledger takes jobs, what a job costs in memory, and what its scripts cost.
+"""`python benchmarks/ledger.py`: how fast the ledger takes jobs, what a job costs in memory, what a function costs.
 
-On an embedded Valkey with its append-only file. Script times are the server's own, from its slow log: the network and
+On an embedded Valkey with its append-only file. Times are the server's own, from its slow log: the network and
 Python are not in them, but they are the time for which everybody else waits.
 """
 
@@ -22,14 +22,14 @@ from redis import Redis
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result
-from reelmill_common.ledger.scripts import script
+from reelmill_common.ledger.library import library
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 
 LANE = "tiny"
 FASTEST_US = 15
-"""The slow log also gets the commands inside scripts. They are shorter than this, and no script is."""
-SCRIPTS = ("pump", "claim", "renew", "finish")
+"""The slow log also gets the commands inside functions. They are shorter than this, and no function is."""
+FUNCTIONS = ("pump", "claim", "renew", "finish")
 PROMPT = (
     "A red fox walks through deep snow at dawn, soft light between birches, breath visible, slow pan, take {row:06d}"
 )
@@ -37,7 +37,7 @@ PROMPT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Server time of one script, in microseconds, with so many jobs waiting in so many batches."""
+    """Server time of one function, in microseconds, with so many jobs waiting in so many batches."""
 
     name: str
     waiting: int
@@ -75,7 +75,7 @@ def main() -> None:
     for name, rate in rates.items():
         print(f"{name:>10}: {options.rows:,} rows in {options.rows / rate:.1f} s = {rate:,.0f} rows/s")
     print(f"    memory: {bytes_waiting:,.0f} bytes a waiting job, {bytes_finished:,.0f} a finished one")
-    print(f"{'script':>10}{'waiting':>10}{'batches':>9}{'calls':>8}{'p50 us':>9}{'p99 us':>9}{'max us':>9}")
+    print(f"{'function':>10}{'waiting':>10}{'batches':>9}{'calls':>8}{'p50 us':>9}{'p99 us':>9}{'max us':>9}")
     for cost in costs:
         print(
             f"{cost.name:>10}{cost.waiting:>10,}{cost.batches:>9,}{cost.calls:>8,}"
@@ -105,7 +105,7 @@ def bulk(url: str, rows: int) -> tuple[dict[str, float], float, float]:
 
 
 def cycle(url: str, waiting: int, batches: int, cycles: int) -> list[Cost]:
-    """Fill the queue, pump, claim, renew and finish jobs, and read the scripts' times from the server's slow log."""
+    """Fill the queue, pump, claim, renew and finish jobs, and read the functions' times from the server's slow log."""
     batches = min(batches, waiting)
     with emptied(url) as client, Ledger.connect(Settings(redis_url=url)) as ledger:
         for number in range(batches):
@@ -119,17 +119,18 @@ def cycle(url: str, waiting: int, batches: int, cycles: int) -> list[Cost]:
             pass
         client.config_set("slowlog-log-slower-than", -1)
         log = client.slowlog_get(10 * cycles)
-    times: dict[str, list[int]] = {script(name).sha: [] for name in SCRIPTS}
+    names = {library().function(name): name for name in FUNCTIONS}
+    times: dict[str, list[int]] = {name: [] for name in FUNCTIONS}
     for entry in log:
         command: bytes = entry["command"]  # never decoded, whatever the client does with the rest
-        sha = command.split(b" ", 2)[1].decode() if command.startswith(b"EVALSHA") else ""
-        if sha in times:
-            times[sha].append(int(entry["duration"]))
-    return [cost_of(name, waiting, batches, times[script(name).sha]) for name in SCRIPTS]
+        function = command.split(b" ", 2)[1].decode() if command.startswith(b"FCALL") else ""
+        if function in names:
+            times[names[function]].append(int(entry["duration"]))
+    return [cost_of(name, waiting, batches, times[name]) for name in FUNCTIONS]
 
 
 def cost_of(name: str, waiting: int, batches: int, times: Sequence[int]) -> Cost:
-    """Return the quantiles of a script's times."""
+    """Return the quantiles of a function's times."""
     ranked = sorted(times)
     return Cost(
         name=name,
@@ -189,7 +190,9 @@ def start_workers(ledger: Ledger, count: int) -> None:
 def emptied(url: str) -> Redis:
     """Return a client of the server, after everything on it is removed."""
     client = Redis.from_url(url, decode_responses=True)
-    client.config_set("auto-aof-rewrite-percentage", 0)  # else the fork's copies of pages are measured, not the scripts
+    client.config_set(
+        "auto-aof-rewrite-percentage", 0
+    )  # else the fork's copies of pages are measured, not the functions
     client.flushall()
     return client
 

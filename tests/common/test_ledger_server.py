@@ -12,8 +12,9 @@ from common.ledger_scene import LANE, WORKER, claim, make_jobs, make_result, sta
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefused, LedgerUnavailable
-from reelmill_common.jobs import Batch
+from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, Orders
+from reelmill_common.ledger.retention import Pruned
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 
@@ -128,6 +129,23 @@ def test_a_full_server_lets_clips_in_hand_be_published_and_starts_no_more(
         assert claim(ledger, second).token == 1  # nothing was changed by halves
 
 
+def test_a_full_server_can_be_looked_at_and_makes_room(settings: Settings, own_valkey: ValkeyServer) -> None:
+    full = with_url(settings, own_valkey.url)
+    with redis.Redis.from_url(own_valkey.url) as admin, Ledger.connect(full) as ledger:
+        submit(ledger, "old", 2)
+        submit(ledger, "new", 2)
+        ledger.cancel_batch("old")
+        admin.config_set("maxmemory", "1")
+
+        with Ledger.connect(full) as late:
+            pruned = late.prune_batch(late.batch("old"))
+            late.cancel_batch("new")
+            census = late.census()
+        admin.config_set("maxmemory", "0")
+
+    assert (pruned, census.ended[JobState.CANCELLED]) == (Pruned.PRUNED, 2)
+
+
 def test_a_read_only_replica_is_refused(settings: Settings, own_valkey: ValkeyServer) -> None:
     with redis.Redis.from_url(own_valkey.url) as admin:
         admin.replicaof("127.0.0.1", free_port())
@@ -165,9 +183,9 @@ def test_a_ledger_of_another_version_is_not_touched(
         Ledger.connect(settings)
 
 
-def test_a_server_without_the_scripts_gets_them(ledger: Ledger, settings: Settings) -> None:
+def test_a_server_without_the_library_gets_it_in_the_middle_of_a_submission(ledger: Ledger, settings: Settings) -> None:
     with redis.Redis.from_url(settings.redis_url) as client:
-        client.script_flush()
+        client.function_flush()
 
     assert ledger.submit(Batch(name="night"), make_jobs("night", 600)).added == 600
 

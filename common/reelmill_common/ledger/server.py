@@ -1,4 +1,4 @@
-"""The Redis server behind a ledger: connecting, checking it, running scripts on it, and its errors in our words."""
+"""The Redis server behind a ledger: connecting, checking it, running functions on it, and its errors in our words."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 import redis
 import structlog
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefused, LedgerUnavailable
-from reelmill_common.ledger.scripts import script
+from reelmill_common.ledger.library import library
 from reelmill_common.settings import Settings
 
 SCHEMA = "1"
 """Version of the ledger's keys. A client that meets another one does not touch them."""
 OLDEST_REDIS = (7, 0)
-"""Valkey reports 7.2 or newer here. 7.0 is the oldest Redis whose scripts can say what they may do when it is full."""
+"""Valkey reports 7.2 or newer here. 7.0 is the oldest Redis with function libraries."""
 
 SOCKET_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 HEALTH_CHECK_S = 25
 RETRIES = 2
-"""Times that a command is sent again when the connection broke. Each script may safely run twice for one call: the
+"""Times that a command is sent again when the connection broke. Each function may safely run twice for one call: the
 second run of a claim or a pump finds the first one's work done, and what nobody then takes up is reaped."""
 
 _TAKES_NO_WRITES = (("ReadOnlyError", "READONLY"), ("OutOfMemoryError", "OOM "), ("MISCONF",))
@@ -82,18 +82,18 @@ class Server:
             )
 
     def run(self, name: str, *args: str | float) -> Any:
-        """Run one script and return its answer."""
+        """Run one function of the library and return its answer."""
         return self.run_many(name, [args])[0]
 
     def run_many(self, name: str, calls: Sequence[Sequence[str | float]]) -> list[Any]:
-        """Run one script several times in one round trip; each run is atomic, the whole is not."""
-        sha = script(name).sha
-        commands = [("EVALSHA", sha, 1, self._prefix, *args) for args in calls]
+        """Run one function several times in one round trip; each run is atomic, the whole is not."""
+        function = library().function(name)
+        commands = [("FCALL", function, 1, self._prefix, *args) for args in calls]
         with self.translated():
             answers = self._send(commands)
-            missing = [index for index, answer in enumerate(answers) if _is_no_script(answer)]
-            if missing:  # the server is new, or was restarted
-                self._redis.script_load(script(name).source)
+            missing = [index for index, answer in enumerate(answers) if _is_no_function(answer)]
+            if missing:  # the server is new, or has met older versions only
+                self._redis.function_load(library().source, replace=True)
                 again = self._send([commands[index] for index in missing])
                 for index, answer in zip(missing, again, strict=True):
                     answers[index] = answer
@@ -187,5 +187,5 @@ def connect(settings: Settings, prefix: str) -> redis.Redis:
     return client
 
 
-def _is_no_script(answer: object) -> bool:
-    return isinstance(answer, NoScriptError)
+def _is_no_function(answer: object) -> bool:
+    return isinstance(answer, ResponseError) and "Function not found" in str(answer)

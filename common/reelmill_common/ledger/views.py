@@ -60,7 +60,7 @@ def job_view(
         stage=job.get("x", ""),
         worker=job.get("w", ""),
         error=json.loads(error) if error else None,
-        result=Result(**json.loads(result)) if result else None,
+        result=read_result(result) if result else None,
         submitted_at=_seconds(job.get("t0")),
         started_at=_seconds(job.get("t1")),
         finished_at=_seconds(job.get("t2")),
@@ -159,11 +159,19 @@ def event(event_id: str, entry: Mapping[str, str]) -> Event:
 def result_json(result: Result) -> str:
     """Write a result in one canonical form, so that the same result said twice is the same text.
 
-    What is at its default is left out: every clip's result is kept.
+    Its values in the order of its fields, without names and without defaults at the end: every clip's result is kept.
     """
-    values = {item.name: getattr(result, item.name) for item in fields(result)}
-    given = {item.name: values[item.name] for item in fields(result) if values[item.name] != item.default}
-    return json.dumps(given | {"seconds": dict(result.seconds)}, sort_keys=True, separators=(",", ":"))
+    values = [getattr(result, item.name) for item in fields(result)]
+    for item in reversed(fields(result)):
+        if values[-1] != item.default:
+            break
+        values.pop()
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), default=dict)
+
+
+def read_result(text: str) -> Result:
+    """Read what `result_json` wrote; what it left out is at its default."""
+    return Result(**dict(zip((item.name for item in fields(Result)), json.loads(text), strict=False)))
 
 
 def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Count what stands before a waiting job; changes nothing. Costs O(batches that are ready at
 -- its priority and above), whatever waits: 7 ms of the server's time for 1,000 (Valkey 9.1, two busy cores).
 -- ARGV: batch, lane, priority at which it waits, id. Returns {jobs before it in its own line, other batches of

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- Note where a batch's archive is, if it has not gone on since it was written. ARGV: batch, milliseconds at which it had
 -- ended, key. Returns 1, or 0 if it goes on or has ended anew.
 local key = batch_key(ARGV[1])

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Read a page of batches for a live view; changes nothing. ARGV: first, last (by time of creation), then the letters of
 -- the states to count. Returns {name, priority, owner, paused, shut, count of each state} for each.
 local found = {}

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Read a page of the jobs under a lease for a live view; changes nothing. ARGV: first, last (by end of the lease).
 -- Returns {id, batch, row, lane, stage, worker, milliseconds since the claim, attempt, state} for each.
 local found = {}

@@ -1,4 +1,4 @@
--- lib: move
+-- flags: allow-oom
 -- Cancel some of what is not final in a batch. ARGV: batch, most jobs to touch.
 -- Returns {number touched, number that still waits or is held}, or false if there is no such batch. The caller goes on
 -- until none is, so that a batch of any size never blocks the server for long.

@@ -1,4 +1,4 @@
--- lib: move
+-- flags: allow-oom
 -- Cancel one job: at once if it waits, by request if it runs. ARGV: id.
 -- Returns the state that it has now, or false if there is no such job.
 local job = load_job(ARGV[1])

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Count what waits, runs and has ended; changes nothing. Costs O(batches + jobs in flight), whatever waits:
 -- 20 to 34 ms of the server's time for 1,000 batches that wait, 5 to 13 ms for 1,000 that have ended (Valkey 9.1, two
 -- cores). So not more often than each few seconds.

@@ -1,4 +1,3 @@
--- lib: move pace windows worker
 -- Accept a message: count the attempt and grant a lease.
 -- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions or ''.
 -- Returns {batch, row, token, spec,

@@ -1,4 +1,4 @@
--- lib: move account
+-- flags: allow-oom
 -- Confirm that a running job has stopped as it was asked to. ARGV: id, token, and what it cost: GPU ms, mJ or ''.
 -- Returns 1, also when it is said again; 0 if the lease was lost or nobody had asked.
 local job = load_job(ARGV[1])

@@ -1,4 +1,4 @@
--- lib: worker
+-- flags: allow-oom
 -- Mark a worker as taking no more jobs. ARGV: worker. Returns 1, or 0 if it is not registered.
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')

@@ -1,4 +1,4 @@
--- lib: move worker ending account
+-- flags: allow-oom
 -- Report a failed attempt. ARGV: id, token, code, message, '1' if retryable, most attempts, rules,
 -- and what it cost: GPU ms, mJ or ''.
 -- Returns the new state, or false if the attempt had lost its lease.

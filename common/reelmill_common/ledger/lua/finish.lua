@@ -1,4 +1,4 @@
--- lib: move pace account made
+-- flags: allow-oom
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
 -- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
 -- ARGV: id, token, key of the clip, result, what it cost (bytes, GPU ms, mJ or ''), '1' if others may have the clip too.

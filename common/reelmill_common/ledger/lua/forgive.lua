@@ -1,4 +1,3 @@
--- lib: worker
 -- Lift a quarantine: the worker is starting again. ARGV: worker. Returns 1, or 0 if it is not registered.
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')

@@ -1,4 +1,3 @@
--- lib: pace worker
 -- Say until when a worker may work by its own window: it rests outside of it, and once a clip would not end inside.
 -- ARGV: worker, milliseconds at which its window closes (0: it is shut), or '' if it never does; the window.
 -- Returns its state, or false if it is not registered.

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Read what is left to do and who is there to do it, for a plan; changes nothing. Costs O(batches + jobs in flight).
 -- Returns {milliseconds now, batches, workers}: of each batch that is not done {name, priority, weight, cap, paused,
 -- shut, window, start or '', names of batches that it waits for by commas, jobs that are held, {lane, jobs left, …}},

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Find the job of a batch that starts next, if any of it waits; changes nothing. ARGV: batch. Returns its id, or false.
 local batch = ARGV[1]
 local v = redis.call('HMGET', batch_key(batch), 'lanes', 'priority')

@@ -1,4 +1,3 @@
--- lib: notify
 -- Send a message again, whatever became of it. ARGV: webhook, message. Returns 1, or 0 if it is not kept any more.
 local id, message = ARGV[1], ARGV[2]
 if redis.call('EXISTS', notice_key(id, message)) == 0 then return 0 end

@@ -1,4 +1,4 @@
--- lib: notify
+-- flags: allow-oom
 -- Remove a webhook with all its messages. ARGV: id. Returns 1, or 0 if there is none.
 local id = ARGV[1]
 if redis.call('SREM', HOOKS, id) == 0 then return 0 end

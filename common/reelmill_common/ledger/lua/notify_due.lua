@@ -1,4 +1,4 @@
--- lib: notify
+-- flags: no-writes
 -- Ask what is to be sent now; changes nothing. ARGV: most messages of one webhook. Returns of each webhook that is
 -- neither disabled nor at rest: id, config, then for each message: message, type, body, attempts before.
 local answer = {}

@@ -1,4 +1,3 @@
--- lib: notify
 -- Record an attempt. ARGV: token, webhook, message, 'sent', 'retry' or 'failed', milliseconds until the next attempt,
 -- status, detail, milliseconds that it took, milliseconds of failure after which a webhook is disabled, '1' if its
 -- receiver is gone for good. Returns 1, or 0 if another one sends by now or the message is no more.

@@ -1,4 +1,3 @@
--- lib: notify
 -- Become or stay the one who sends. ARGV: holder, milliseconds. Returns the token and the cursor; an empty token if
 -- another one sends, or if there is no webhook.
 if redis.call('EXISTS', HOOKS) == 0 then return {'', ''} end

@@ -1,4 +1,4 @@
--- lib: notify
+-- flags: no-writes
 -- Returns of each webhook: id, config, created, failing, disabled, dropped, messages that wait.
 local answer = {}
 for _, id in ipairs(redis.call('SMEMBERS', HOOKS)) do

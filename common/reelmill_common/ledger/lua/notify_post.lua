@@ -1,4 +1,3 @@
--- lib: notify
 -- Turn events into messages and step over them, at once: a sender that dies has done both or neither. ARGV: token,
 -- cursor as it was, cursor as it is to be, most messages that may wait for one webhook, then for each message: webhook,
 -- message, type, body. Returns 1, or 0 if another one sends by now.

@@ -1,4 +1,3 @@
--- lib: notify
 -- Enter a webhook, or change one that there is; events are told from the first webhook on. ARGV: id, config, '1' if it
 -- must be there already. Returns 1, or 0 if it is not.
 local id = ARGV[1]

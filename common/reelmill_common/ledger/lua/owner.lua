@@ -1,4 +1,3 @@
--- lib: move
 -- Change an owner's share or cap; an owner may be entered before any batch of it. ARGV: owner, weight or '', cap or ''.
 local owner = ARGV[1]
 redis.call('SADD', OWNERS, owner)

@@ -1,4 +1,4 @@
--- lib: move
+-- flags: allow-oom
 -- Stop a batch: what was dispatched goes back in line (its messages die at claim), what runs goes on.
 -- ARGV: batch. Returns 1, or 0 if there is no such batch.
 local batch = ARGV[1]

@@ -1,4 +1,4 @@
--- lib: move
+-- flags: allow-oom
 -- Hold one job back, if it waits: a message about it that is under way dies at claim. ARGV: id.
 -- Returns the state that it has now, or false if there is no such job.
 local job = load_job(ARGV[1])

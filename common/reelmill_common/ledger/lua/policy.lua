@@ -1,4 +1,3 @@
--- lib: move policy
 -- Change some of a batch's policy. What was dispatched goes back in line, so that it acts on the next clip that starts.
 -- ARGV: batch, changes as JSON: any of weight, cap, max_failures, start, expires, and after with after_any.
 -- Returns 1, 0 if there is no such batch, {'unknown', name} or {'cycle', name} if it cannot wait for that one.

@@ -1,4 +1,3 @@
--- lib: move
 -- Change a batch's priority. What was dispatched goes back in line, to be sent again with the new one.
 -- ARGV: batch, priority. Returns 1, or 0 if there is no such batch.
 local batch, priority = ARGV[1], ARGV[2]

@@ -1,4 +1,3 @@
--- lib: move
 -- Give one job a priority of its own, whatever its batch's is. If it was dispatched it goes back in line, to be sent
 -- again with the new one; if it runs, it has it in case that it comes back in line. ARGV: id, priority.
 -- Returns the state that it has now, or false if there is no such job.

@@ -1,4 +1,4 @@
--- lib: made
+-- flags: allow-oom
 -- Delete some of the jobs of a batch that has ended, newest first, and with the last of them the batch. After each call
 -- the ledger is whole: the batch has fewer jobs, and its counters say so. A batch that goes on meanwhile is left alone.
 -- ARGV: batch, milliseconds at which it had ended, most jobs to delete.

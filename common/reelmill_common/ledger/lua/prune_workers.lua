@@ -1,4 +1,4 @@
--- lib: worker
+-- flags: allow-oom
 -- Forget workers that nobody has heard of for long, also those under quarantine; not one that still holds a lease.
 -- ARGV: milliseconds of the last sign of life. Returns the names.
 local gone = {}

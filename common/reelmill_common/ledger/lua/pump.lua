@@ -1,4 +1,3 @@
--- lib: move
 -- Choose what the lanes of a profile run next and mark it dispatched: the most urgent priority, there the owner whose
 -- turn it is, of the owner's batches the one whose turn it is, and of that the first job. Costs O(log n) for each job,
 -- whatever waits, times the lanes of a class that have work.

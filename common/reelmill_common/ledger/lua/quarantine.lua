@@ -1,4 +1,4 @@
--- lib: worker
+-- flags: allow-oom
 -- Mark a worker unfit; it keeps the leases that it has. ARGV: worker, reason. Returns 1, or 0 if not registered.
 local worker = ARGV[1]
 local lane = redis.call('HGET', worker_key(worker), 'lane')

@@ -1,4 +1,3 @@
--- lib: worker
 -- Mark a worker ready, unless it is quarantined or draining: those last until forgiven or registered anew.
 -- ARGV: worker, info, all lanes that it serves by commas, or '' for those that are known. Returns 1, or 0 if it is not
 -- registered.

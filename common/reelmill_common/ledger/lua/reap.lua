@@ -1,4 +1,4 @@
--- lib: move worker ending
+-- flags: allow-oom
 -- Take back some of what nobody works on: expired leases, and dispatched jobs whose message must have vanished.
 -- Says once of a worker that it is lost. ARGV: seconds after which a message is given up, seconds of silence after
 -- which a worker is lost, most attempts, most jobs to touch, rules. Returns the number of jobs touched.

@@ -1,4 +1,3 @@
--- lib: move worker ending
 -- Enter a worker as starting. Jobs leased to an earlier life of the name are taken back at once: that life is over.
 -- A quarantined worker stays quarantined. ARGV: worker, lane, info, most attempts, rules, how the process before it
 -- ended (`died`, `stalled`, or '' if that is not known), all lanes that it serves as far as that is known, by commas.

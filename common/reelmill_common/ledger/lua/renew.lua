@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- Extend a lease, and record the stage if one is given.
 -- ARGV: id, token, lease in seconds, stage or ''. Returns 'continue', 'cancel' or 'lost'.
 local job = load_leased(ARGV[1], ARGV[2])

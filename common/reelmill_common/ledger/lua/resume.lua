@@ -1,4 +1,3 @@
--- lib: move
 -- Undo pause, also one that the batch made itself: its failures are counted anew. Jobs that are held stay held.
 -- ARGV: batch. Returns 1, or 0 if there is no such batch.
 local batch = ARGV[1]

@@ -1,4 +1,3 @@
--- lib: move
 -- Put some of a batch's held jobs back in line. ARGV: batch, most jobs to touch.
 -- Returns {number touched, number still held}, or false if there is no such batch.
 local batch, touched = ARGV[1], 0

@@ -1,4 +1,4 @@
--- lib: move worker ending
+-- flags: allow-oom
 -- Remove a worker that ended in order, and give back what it still leased. A quarantine stays on record.
 -- ARGV: worker.
 local worker = ARGV[1]

@@ -1,4 +1,3 @@
--- lib: move
 -- Queue some of a batch's failed and cancelled jobs again, with failures counted from zero.
 -- ARGV: batch, most jobs to look at, place in the batch after which to go on (0: its start), states (`fc`, `f` or `c`),
 -- code of the last error or '' for any.

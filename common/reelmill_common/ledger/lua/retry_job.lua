@@ -1,4 +1,3 @@
--- lib: move
 -- Queue one job again if it failed or was cancelled, with failures counted from zero. ARGV: id.
 -- Returns {the state that it has now, 1 if it was queued by this}, or false if there is no such job.
 local job = load_job(ARGV[1])

@@ -1,4 +1,3 @@
--- lib: move account
 -- Answer a job that waits with a clip that is there already. ARGV: id, result, key of the clip, id of the job that made it.
 -- Returns 1, or 0 if it does not wait (any more).
 local WAITS = {q = true, d = true}

@@ -1,4 +1,3 @@
--- lib: runs
 -- End a run: all of it is submitted, or it never can be. ARGV: batch, token of its taker, error or ''.
 -- Returns 1, or 0 if it is somebody else's now.
 local batch = ARGV[1]

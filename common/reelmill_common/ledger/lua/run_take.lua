@@ -1,4 +1,3 @@
--- lib: runs
 -- Take up a run that nobody works on, or go on with one that is ours. ARGV: batch, token of whoever takes it,
 -- milliseconds for which nobody else may. Returns {schedule, policy, rows}, or false if it is somebody else's or done.
 local batch = ARGV[1]

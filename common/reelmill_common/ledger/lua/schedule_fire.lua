@@ -1,4 +1,3 @@
--- lib: runs
 -- Begin a schedule's run that is due, or pass over it: by one ticker only, that which finds the due moment as it was.
 -- ARGV: name, milliseconds that were due ('' if somebody runs it by hand), milliseconds of the next run, batch of the
 -- run or '' to pass over it. Returns 1, or 0 if another was first or there is no such schedule.

@@ -1,4 +1,4 @@
--- lib: runs
+-- flags: allow-oom
 -- Pause a schedule, or let it go on: runs that were missed meanwhile are not made up for.
 -- ARGV: name, milliseconds of its next run, or '' to pause. Returns 1, or 0 if there is no such schedule.
 local name = ARGV[1]

@@ -1,4 +1,3 @@
--- lib: runs
 -- Enter a schedule. ARGV: name, '1' if it may replace one, cron, zone, catch-up rule, policy, rows, number of jobs,
 -- milliseconds of its next run. Returns 1, or 0 if there is one of that name, or -1 if the rows are gone.
 local name, rows = ARGV[1], ARGV[7]

@@ -1,4 +1,4 @@
--- lib: runs
+-- flags: allow-oom
 -- Remove a schedule; a run that has begun is still finished. ARGV: name. Returns 1, or 0 if there is no such schedule.
 local name = ARGV[1]
 local rows = redis.call('HGET', schedule_key(name), 'rows')

@@ -1,4 +1,3 @@
--- lib: move policy
 -- Add a chunk of jobs to a batch, making the batch if it is new. All of the chunk or, on a conflict, nothing.
 -- ARGV: batch, priority, weight, cap, owner, window or '', more policy as JSON (see lib/policy), then id, row, lane, spec
 -- for each job (at most 1,000: Lua's stack). Returns {number added, number that was there},

@@ -1,4 +1,3 @@
--- lib: move
 -- Do some of what is due by the policy of batches: let those run whose start has come, and end what was not started
 -- before it expired. Costs two empty looks when nothing is due. ARGV: most to touch. Returns how much was touched.
 local most, touched = tonumber(ARGV[1]), 0

@@ -1,4 +1,3 @@
--- lib: move windows
 -- Open or shut a batch whose window changed: by one ticker only, and only while the window is the one that it looked at.
 -- ARGV: batch, window as written, milliseconds of the change that is due, '1' if it is shut now, milliseconds of the
 -- next change or ''. Returns 1, or 0 if somebody else was first.

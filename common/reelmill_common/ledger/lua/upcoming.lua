@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Read what some lanes of a profile have dispatched, in the order in which it will probably be claimed; changes nothing.
 -- ARGV: lanes by commas, most jobs, seconds within which a worker must have beaten. Returns {ready workers of the
 -- profile, {specs}}.

@@ -1,4 +1,4 @@
--- lib: move
+-- flags: allow-oom
 -- Put jobs back in line whose messages are nowhere. ARGV: id, generation, and so on. Returns how many that were.
 local count = 0
 for i = 1, #ARGV, 2 do

@@ -1,4 +1,3 @@
--- lib: move windows
 -- Give a batch a window, or none. ARGV: batch, window as written or '', '1' if it is shut now, milliseconds of its next
 -- change or ''. Returns 1, or 0 if there is no such batch.
 local batch = ARGV[1]

@@ -1,3 +1,4 @@
+-- flags: no-writes
 -- Read workers; changes nothing. ARGV: one name, or none for all.
 -- Returns {name, lane, state, info, reason, milliseconds since it was seen, {ids under its leases},
 -- '1' if its quarantine may be lifted by time, lanes that it serves by commas} for each.

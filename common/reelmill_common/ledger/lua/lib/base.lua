@@ -1,17 +1,28 @@
--- Put in front of every script: the names of the keys, the clock, the events, and how a job is read.
+-- What every function of the ledger begins with: the names of the keys, the clock, the events, and how a job is read.
 --
 -- States are single letters, so that a job's hash stays a listpack of short fields:
 --   q queued   h held   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
 
-local P = KEYS[1] -- "reelmill:{farm}:", so that every key of a farm has one hash tag
 local EVENTS_KEPT = 50000 -- about 4 MB
-local clock = redis.call('TIME') -- never the caller's clock: hosts disagree
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-
 local LEASED = {r = true, x = true}
 
-local SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
-local OWNERS, STARTS, EXPIRIES = P .. 'owners', P .. 'starts', P .. 'expiries'
+local P -- "reelmill:{farm}:", so that every key of a farm has one hash tag
+local now -- milliseconds of Redis' clock, never of the caller's: hosts disagree
+-- The keys that a farm has one of.
+local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS
+local SCHEDULES, SCHEDULE_NAMES, RUNS, HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER
+
+-- The library outlives the call, and a server may hold several farms: each call says first whose it is.
+local function begin(prefix)
+    local clock = redis.call('TIME')
+    now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+    if prefix == P then return end
+    P = prefix
+    SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
+    OWNERS, STARTS, EXPIRIES, WINDOWS = P .. 'owners', P .. 'starts', P .. 'expiries', P .. 'windows'
+    SCHEDULES, SCHEDULE_NAMES, RUNS = P .. 'schedules', P .. 'schedule_names', P .. 'runs'
+    HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER = P .. 'hooks', P .. 'hook_log', P .. 'hook_cursor', P .. 'hook_sender'
+end
 
 local function job_key(id) return P .. 'job:' .. id end
 local function spec_key(id) return P .. 'spec:' .. id end

@@ -1,10 +1,8 @@
 -- Which job has the clip of a spec: job ids by the beginning of the SHA-1 of the spec's text. Whoever reads it compares
 -- the specs themselves. Parted into 4,096 small hashes, which Redis packs: 45 bytes a clip instead of 95.
 
-local MADE = P .. 'made:'
-
 -- Return the hash of a spec's mark, and the mark's place in it.
 local function made_place(id)
     local mark = redis.sha1hex(redis.call('GET', spec_key(id)))
-    return MADE .. string.sub(mark, 1, 3), string.sub(mark, 4, 16)
+    return P .. 'made:' .. string.sub(mark, 1, 3), string.sub(mark, 4, 16)
 end

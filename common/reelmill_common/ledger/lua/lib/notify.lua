@@ -5,8 +5,6 @@
 --   hook_cursor      last event that was turned into messages
 --   hook_sender      hash: holder, until, token of the one who sends
 
-local HOOKS, HOOK_LOG = P .. 'hooks', P .. 'hook_log'
-local HOOK_CURSOR, HOOK_SENDER = P .. 'hook_cursor', P .. 'hook_sender'
 local NOTICES_KEPT = 1000 -- of each webhook, for redelivery: about 1 MB
 local LOG_KEPT = 5000
 

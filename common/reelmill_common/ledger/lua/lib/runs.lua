@@ -1,8 +1,6 @@
 -- Runs of schedules. A run is a submit that somebody has to do: its hash has all that it takes, and the sorted set of
 -- runs has the moment from which on anybody may take it up, so that one whose ticker died is finished by another.
 
-local SCHEDULES, RUNS, SCHEDULE_NAMES = P .. 'schedules', P .. 'runs', P .. 'schedule_names'
-
 local function schedule_key(name) return P .. 'schedule:' .. name end
 local function run_key(batch) return P .. 'run:' .. batch end
 local function rows_key(rows) return P .. 'rows:' .. rows end

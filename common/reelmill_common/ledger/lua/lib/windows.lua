@@ -1,8 +1,6 @@
 -- How a batch's window opens and shuts. Its hash has `window` (as written), `shut` ('1' while it is) and `closes` (when
 -- it next does, or ''); the sorted set of windows has the moment of each batch's next change.
 
-local WINDOWS = P .. 'windows'
-
 -- Start no more: what was dispatched goes back in line (its messages die at claim), what runs goes on.
 local function shut(batch, reason)
     redis.call('HSET', batch_key(batch), 'shut', 1)
