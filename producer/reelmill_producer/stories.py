@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from reelmill_common.archive import newest_archive
 from reelmill_common.errors import NotFound
 from reelmill_common.ledger import Event, JobView, Ledger
 from reelmill_common.storage import ClipStore
@@ -92,6 +93,32 @@ def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Lin
     logged = [_logged(record, workers) for log in logs for record in log]
     ordered = sorted([*lines, *logged], key=lambda line: line.at)
     return Story(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS))
+
+
+def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> Story:
+    """Return what is left of a batch that the ledger has no longer: its newest events, and its logs in the store.
+
+    Raises:
+        NotFound: Nothing is left. It says where else to look.
+        InvalidJob: No batch can have that name.
+        StoreError: The store cannot be asked.
+    """
+    prefix = log_prefix(batch)
+    lines = list(_lines(ledger, (event for event in _events(ledger) if event.batch == batch)))
+    told = with_logs(ledger, store, batch, lines)
+    if told.lines:
+        return told
+    try:
+        newest_archive(store, batch)
+    except NotFound as err:
+        raise NotFound(
+            f"no batch {batch!r} in the ledger, and neither logs ({prefix}) nor an archive of one in the store; "
+            "`reelmill status` lists the batches that there are"
+        ) from err
+    raise NotFound(
+        f"batch {batch!r} is pruned, and the store has no logs of it ({prefix}): workers keep those that "
+        f"REELMILL_KEEP_LOGS says; `reelmill export {batch}` tells from its archive what became of each job"
+    )
 
 
 def _events(ledger: Ledger, since: float | None = None) -> Iterator[Event]:

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis import Redis
 
 from fixtures.cli import Cli
 from fixtures.hand import Hand
@@ -32,6 +33,11 @@ def keep_log(hand: Hand, claimed: Claimed, event: str, **fields: str) -> None:
     key = log_key(claimed.batch, claimed.row, attempt=claimed.token)
     content = json.dumps(line).encode() + b"\n"
     open_store(hand.settings).put(key, content, content_type="application/x-ndjson")
+
+
+def forget_all(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
 
 
 @pytest.fixture
@@ -117,6 +123,44 @@ def test_what_somebody_else_put_beside_the_logs_is_left_alone(cli: Cli, hand: Ha
 
     assert ran.status == 0
     assert {line["at"] for line in ran.jsons if line["source"] == "worker" and not line["job_id"]} == {0.0}
+
+
+def test_a_pruned_batchs_logs_are_found_in_the_store(cli: Cli, failed: str, ledger: Ledger) -> None:
+    cli("prune", "--older", "0s")
+    assert ledger.batches() == []
+
+    ran = cli("logs", "night", "--json")
+    of_job = cli("logs", failed)
+
+    assert ran.status == 0
+    (logged,) = [line for line in ran.jsons if line["source"] == "worker"]
+    assert (logged["name"], logged["row"], logged["attempt"], logged["worker"]) == ("clip.failed", "r0", 1, "hand@test")
+    assert "batch night is not in the ledger any more" in ran.err
+    assert (of_job.status, "`reelmill logs BATCH` tells what is left" in of_job.err) == (66, True)
+
+
+def test_logs_outlive_the_ledger_itself(cli: Cli, failed: str, redis_url: str) -> None:
+    forget_all(redis_url)
+
+    ran = cli("logs", "night", "--json")
+
+    assert [(line["source"], line["name"], line["row"]) for line in ran.jsons] == [("worker", "clip.failed", "r0")]
+
+
+def test_a_pruned_batch_without_logs_is_told_apart_from_one_that_never_was(
+    cli: Cli, ledger: Ledger, hand: Hand, redis_url: str
+) -> None:
+    submit(ledger)
+    hand.finish(hand.claim())
+    cli("prune", "--older", "0s")
+    forget_all(redis_url)
+
+    pruned, never = cli("logs", "night"), cli("logs", "nihgt")
+
+    assert (pruned.status, never.status) == (66, 66)
+    assert "batch 'night' is pruned, and the store has no logs of it (logs/night/)" in pruned.err
+    assert "`reelmill export night`" in pruned.err
+    assert "no batch 'nihgt' in the ledger, and neither logs (logs/nihgt/) nor an archive of one" in never.err
 
 
 @pytest.mark.parametrize("target", ["nowhere", "gpu9@nowhere", "00000000-0000-5000-8000-000000000000"])

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reelmill_common.errors import StoreError
+from reelmill_common.errors import NotFound, StoreError
 from reelmill_producer.cli.boundary import say, tell
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
-from reelmill_producer.stories import Line, Story, story, with_logs
+from reelmill_producer.steering import is_job_id
+from reelmill_producer.stories import Line, Story, forgotten, story, with_logs
+
+if TYPE_CHECKING:
+    from reelmill_producer.client import Reelmill
 
 _QUIET = {"exception"}
 """Fields that are not shown in the line itself."""
@@ -32,12 +36,7 @@ def logs(
     Workers keep the log of attempts that failed, or of all: REELMILL_KEEP_LOGS.
     """
     with reading() as farm:
-        lines = story(farm.ledger, target)
-        try:
-            told = with_logs(farm.ledger, farm.store, target, lines)
-        except StoreError as err:
-            tell(f"what the workers logged cannot be read: {err}")
-            told = Story(lines=lines)
+        told = _told(farm, target)
     for line in told.lines:
         if json:
             print_json(asdict(line))
@@ -47,6 +46,24 @@ def logs(
         tell("nothing is known of it any more: the ledger keeps the newest 50,000 events")
     if told.left_out:
         tell(f"logs of {told.left_out:,} more attempts were left out; `reelmill logs JOB` tells of one job")
+
+
+def _told(farm: Reelmill, target: str) -> Story:
+    try:
+        lines = story(farm.ledger, target)
+    except NotFound as err:
+        if "@" in target:
+            raise
+        if is_job_id(target):
+            raise NotFound(f"{err}. Of a batch that was pruned, `reelmill logs BATCH` tells what is left") from err
+        told = forgotten(farm.ledger, farm.store, target)
+        tell(f"batch {target} is not in the ledger any more; this is what is left of it")
+        return told
+    try:
+        return with_logs(farm.ledger, farm.store, target, lines)
+    except StoreError as err:
+        tell(f"what the workers logged cannot be read: {err}")
+        return Story(lines=lines)
 
 
 def _show(line: Line) -> None:
