@@ -17,7 +17,7 @@ import pytest
 
 from fixtures.proxy import make_authority, proxy
 from fixtures.s3 import S3Server
-from reelmill_common.errors import ClipExists, InvalidSettings, NotFound, StoreError
+from reelmill_common.errors import ClipExists, InvalidSettings, NotFound, StoreError, StoreRefused
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_common.storage.folder import FolderStore
@@ -222,6 +222,18 @@ def test_a_link_opens_without_our_code(store: ClipStore) -> None:
 
     with urllib.request.urlopen(store.url("night/fox.mp4")) as reply:
         assert reply.read() == b"clip"
+
+
+def test_an_object_is_read_up_to_a_size(store: ClipStore) -> None:
+    put(store, "night/fox.mp4", b"12345")
+
+    assert store.get("night/fox.mp4", most_bytes=5) == b"12345"
+    with pytest.raises(StoreRefused, match="has 5 bytes, and at most 4 were expected"):
+        store.get("night/fox.mp4", most_bytes=4)
+
+
+def test_links_last_as_long_as_the_store_says(store: ClipStore) -> None:
+    assert store.links_last_s == (None if isinstance(store, FolderStore) else Settings().presign_s)
 
 
 def test_the_check_leaves_nothing_behind(store: ClipStore) -> None:

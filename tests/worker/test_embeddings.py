@@ -125,6 +125,20 @@ def test_a_shelf_that_does_not_answer_costs_an_encoding(folder: ModelFolder, set
     assert [entry["event"] for entry in logs] == ["embedding.shelf_failed"]
 
 
+def test_what_is_too_large_for_an_embedding_is_not_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reelmill_worker.child.embeddings.MOST_BYTES", 10)
+    shelf = open_shelf(dataclasses.replace(settings, embedding_cache="store"))
+    assert shelf is not None
+    shelf.put("n0", b"x" * 10)
+    shelf.put("n1", b"x" * 11)
+
+    with capture_logs() as logs:
+        read = [shelf.get("n0"), shelf.get("n1"), shelf.get("n2")]
+
+    assert read == [b"x" * 10, None, None]
+    assert [entry["event"] for entry in logs] == ["embedding.shelf_failed"]
+
+
 def test_eight_seeds_cost_one_encoding(tiny_model: Path) -> None:
     engine = Engine.load(ModelFolder.open(tiny_model), cpu_plan())
 

@@ -16,7 +16,6 @@ from reelmill_common.report.facts import Report, gather
 from reelmill_common.report.page import page, relative
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
-from reelmill_common.storage.folder import FolderStore
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +28,7 @@ TURN_S = 120.0
 def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tuple[Report, str]:
     """Write a batch's contact sheet and its facts into the store; return the facts and the key of the sheet.
 
-    The links of a folder's sheet are relative; those of a bucket's are presigned and end after `settings.presign_s`.
+    The links of a folder's sheet are relative; those of a bucket's are presigned and end.
 
     Raises:
         NotFound: No such batch.
@@ -37,10 +36,10 @@ def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tu
     """
     now = time.time()
     report = gather(ledger.batch(batch), ledger.every_job(batch), made_at=now, prices=Prices.of(settings))
-    if isinstance(store, FolderStore):
+    if store.links_last_s is None:
         html = page(report, link=relative)
     else:
-        html = page(report, link=store.url, links_until=now + settings.presign_s)
+        html = page(report, link=store.url, links_until=now + store.links_last_s)
     facts = json.dumps(report.record(), ensure_ascii=False, indent=1).encode()
     store.put(f"{FOLDER}/{batch}/facts.json", facts, content_type="application/json", replace=True)
     key = f"{FOLDER}/{batch}/sheet.html"

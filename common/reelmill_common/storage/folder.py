@@ -17,7 +17,7 @@ import structlog
 from reelmill_common.errors import ClipExists, NotFound, ReelmillError, StoreError, StoreRefused, StoreUnavailable
 from reelmill_common.storage.body import digest, opened
 from reelmill_common.storage.keys import check_key, check_prefix, is_key
-from reelmill_common.storage.store import StoredObject, StoreReport
+from reelmill_common.storage.store import StoredObject, StoreReport, check_size
 
 PART_AGE_S = 86_400.0
 """Seconds after which an unfinished file is a dead process's: no put takes a day."""
@@ -37,6 +37,8 @@ class FolderStore:
     A put writes a hidden file beside the target, syncs it, and links it to its name, which fails if the name is
     taken; then the folder is synced. Hidden files never show in `list`, `get` or `head`.
     """
+
+    links_last_s = None
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -61,12 +63,14 @@ class FolderStore:
                 )
         return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
         """Return an object's bytes."""
         path = self._path(key)
         with self._faults():
             try:
-                return path.read_bytes()
+                with path.open("rb") as stream:
+                    check_size(key, os.fstat(stream.fileno()).st_size, most_bytes)
+                    return stream.read()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
                 raise NotFound(f"no clip {key!r} in {self.root}; `reelmill status` names the keys that exist") from err
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from reelmill_common.storage.keys import check_key, check_prefix, file_name, is_
 from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained
 from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
 from reelmill_common.storage.s3_trial import Findings, Mode, try_out
-from reelmill_common.storage.store import StoredObject, StoreReport
+from reelmill_common.storage.store import StoredObject, StoreReport, check_size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -78,11 +79,19 @@ class S3Store:
             sent = not (asked and self._head(name)) and self._send(name, stream, body, extras)
         return self._settled(key, body, sent=sent)
 
-    def get(self, key: str) -> bytes:
+    @property
+    def links_last_s(self) -> int:
+        """Seconds that a presigned link works."""
+        return self._settings.presign_s
+
+    def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
         """Return an object's bytes."""
         name = self._name(key)
         with explained(self.place, f"reading {key!r}"):
-            return self._client().get_object(Bucket=self.place.bucket, Key=name)["Body"].read()
+            reply = self._client().get_object(Bucket=self.place.bucket, Key=name)
+            with closing(reply["Body"]) as body:
+                check_size(key, reply["ContentLength"], most_bytes)
+                return body.read()
 
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size and its hash, or None."""

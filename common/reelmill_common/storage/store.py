@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
-from reelmill_common.errors import InvalidSettings
+from reelmill_common.errors import InvalidSettings, StoreRefused
 from reelmill_common.settings import Settings
 
 MAX_PREFIX_BYTES = 512
@@ -25,6 +25,15 @@ class StoredObject:
     key: str
     size_bytes: int
     sha256: str | None = None
+
+
+def check_size(key: str, size_bytes: int, most_bytes: int | None) -> None:
+    """Refuse to read an object that is too large. Raises `StoreRefused`."""
+    if most_bytes is not None and size_bytes > most_bytes:
+        raise StoreRefused(
+            f"{key!r} has {size_bytes} bytes, and at most {most_bytes} were expected, so it is not ours and was not "
+            "read; remove it"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,11 @@ class ClipStore(Protocol):
     All methods raise `StoreUnavailable` (try again), `StoreRefused` (somebody must act) or `StoreError`.
     """
 
+    @property
+    def links_last_s(self) -> int | None:
+        """Seconds that a link of `url` works. None: for ever, and a page in the store may link to its neighbours."""
+        ...
+
     def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
         """Store an object whole or not at all, and compare what arrived with what was sent.
 
@@ -63,8 +77,13 @@ class ClipStore(Protocol):
         """
         ...
 
-    def get(self, key: str) -> bytes:
-        """Return an object's bytes. Raises `NotFound`."""
+    def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
+        """Return an object's bytes, of which there may be `most_bytes`.
+
+        Raises:
+            NotFound: There is none.
+            StoreRefused: It is larger, and was not read.
+        """
         ...
 
     def head(self, key: str) -> StoredObject | None:

@@ -100,8 +100,7 @@ class StoreShelf:
     def get(self, name: str) -> bytes | None:
         """Return an embedding."""
         try:
-            found = self.store.head(_key(name))
-            return self.store.get(_key(name)) if found is not None and found.size_bytes <= MOST_BYTES else None
+            return self.store.get(_key(name), most_bytes=MOST_BYTES)
         except NotFound:
             return None
         except StoreError as err:
