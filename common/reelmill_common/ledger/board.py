@@ -9,7 +9,7 @@ from typing import Any
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import views
 from reelmill_common.ledger.keys import Keys
-from reelmill_common.ledger.records import WorkerState, WorkerView
+from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
 
 SAMPLE_EVENTS = 2000
@@ -41,7 +41,7 @@ class InHand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenBatch:
+class OpenBatch(Counted):
     """A batch with work left.
 
     Attributes:
@@ -55,16 +55,6 @@ class OpenBatch:
     shut: bool
     counts: Mapping[JobState, int]
     clips_per_h: float
-
-    @property
-    def total(self) -> int:
-        """Jobs in the batch."""
-        return sum(self.counts.values())
-
-    @property
-    def remaining(self) -> int:
-        """Jobs that are not final yet."""
-        return sum(count for state, count in self.counts.items() if not state.is_final)
 
     @property
     def eta_s(self) -> float | None:

@@ -237,8 +237,26 @@ class OwnerView:
     in_flight: int
 
 
+class Counted:
+    """What a batch's counts add up to."""
+
+    __slots__ = ()
+
+    counts: Mapping[JobState, int]
+
+    @property
+    def total(self) -> int:
+        """Jobs in the batch."""
+        return sum(self.counts.values())
+
+    @property
+    def remaining(self) -> int:
+        """Jobs that are not final yet."""
+        return sum(count for state, count in self.counts.items() if not state.is_final)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchView:
+class BatchView(Counted):
     """One batch with its counters. Counts are kept by the scripts, never scanned.
 
     Attributes:
@@ -272,16 +290,6 @@ class BatchView:
     report: str = ""
     worker_class: str = ""
     account: Account = field(default_factory=Account)
-
-    @property
-    def total(self) -> int:
-        """Jobs in the batch."""
-        return sum(self.counts.values())
-
-    @property
-    def remaining(self) -> int:
-        """Jobs that are not final yet."""
-        return sum(count for state, count in self.counts.items() if not state.is_final)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
