@@ -53,4 +53,4 @@ RULES: Mapping[str, Rule] = {
 """By error code. `max_attempts` stays the cap over all classes that count."""
 
 RULES_JSON = json.dumps({code: [rule.retries, rule.counts, rule.suspects] for code, rule in RULES.items()})
-"""The table as the ledger's scripts get it."""
+"""The table as the ledger's functions get it."""

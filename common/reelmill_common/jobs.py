@@ -39,7 +39,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class JobState(StrEnum):
-    """Where a job stands. Only the ledger's scripts move it."""
+    """Where a job stands. Only the ledger's functions move it."""
 
     QUEUED = "queued"
     HELD = "held"

@@ -1,4 +1,4 @@
-"""The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua scripts."""
+"""The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions."""
 
 from reelmill_common.ledger.board import Board
 from reelmill_common.ledger.census import Census

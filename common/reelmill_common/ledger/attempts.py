@@ -82,6 +82,6 @@ class Attempts(Side):
 
 
 def _cost(spent: Spent) -> tuple[str, str]:
-    """As the scripts get it: whole milliseconds, and whole millijoules or nothing."""
+    """As the functions get it: whole milliseconds, and whole millijoules or nothing."""
     energy = "" if spent.energy_j is None else str(round(spent.energy_j * 1000))
     return str(round(spent.gpu_s * 1000)), energy

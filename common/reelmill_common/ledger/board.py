@@ -16,7 +16,7 @@ SAMPLE_EVENTS = 2000
 """Newest events that rates are taken from: about 300 clips, whose span is told with the rate."""
 
 PAGE = 250
-"""Batches or jobs that one script reads: about 1 ms of the server's time."""
+"""Batches or jobs that one call reads: about 1 ms of the server's time."""
 
 _ENDED = tuple(state for state in JobState if state.is_final)
 
@@ -137,9 +137,9 @@ def board(server: Server, keys: Keys, *, live_s: float) -> Board:
     )
 
 
-def _pages(server: Server, script: str, total: int, *args: str) -> list[Any]:
+def _pages(server: Server, function: str, total: int, *args: str) -> list[Any]:
     calls: list[tuple[str | float, ...]] = [(start, start + PAGE - 1, *args) for start in range(0, total, PAGE)]
-    return [row for page in (server.run_many(script, calls) if calls else ()) for row in page]
+    return [row for page in (server.run_many(function, calls) if calls else ()) for row in page]
 
 
 def _batch(row: Sequence[Any], sample: _Sample) -> OpenBatch:

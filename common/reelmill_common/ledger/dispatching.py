@@ -22,7 +22,7 @@ LOOK_APART_S = 2.0
 """Seconds between two such looks of the whole farm."""
 
 _LOOK_MOST = 1000
-_PUMP_MOST = 16  # jobs chosen by one script: about 1 ms of the server's time
+_PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
 
 

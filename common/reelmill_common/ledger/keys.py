@@ -1,4 +1,4 @@
-"""Names of the ledger's keys, as the scripts spell them (`lua/lib`): one prefix, one hash tag for each farm."""
+"""Names of the ledger's keys, as Lua spells them (`lua/lib`): one prefix, one hash tag for each farm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys that are read from Python; only scripts write. `lua/lib` says what each holds."""
+    """The keys that are read from Python; only Lua writes. `lua/lib` says what each holds."""
 
     farm: str
 

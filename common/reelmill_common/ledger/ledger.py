@@ -1,4 +1,4 @@
-"""`Ledger`: the typed face of the Lua scripts. Every change is one script, every script is atomic."""
+"""`Ledger`: the typed face of the Lua functions. Every change is one call, every call is atomic."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
     def submit(self, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:
         """Add jobs to a batch, making the batch if it is new. A job that is there already is left as it is.
 
-        Streams: jobs are sent in chunks, each chunk one atomic script, several chunks in one pipeline. A batch that
+        Streams: jobs are sent in chunks, each chunk one atomic call, several chunks in one pipeline. A batch that
         is there keeps its policy (`prioritize_batch` changes it). Without jobs nothing is made.
 
         Raises:
@@ -163,7 +163,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         )
 
     def census(self) -> Census:
-        """Count what waits, runs and has ended, in one script: for metrics, which name no batch and no job."""
+        """Count what waits, runs and has ended, in one call: for metrics, which name no batch and no job."""
         return census(self._server.run("census"))
 
     def memory(self) -> Memory:

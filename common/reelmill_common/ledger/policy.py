@@ -104,7 +104,7 @@ class Policies(Side):
 
 
 def more_policy(batch: Batch) -> dict[str, str]:
-    """Return the part of a batch's policy that scripts get as JSON, as its hash has it."""
+    """Return the part of a batch's policy that functions get as JSON, as its hash has it."""
     return {
         "max_failures": batch.max_failures,
         "start": _milliseconds(batch.start_after),
@@ -116,7 +116,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
 
 
 def refuse_wait(batch: str, why: str, other: str) -> None:
-    """Raise what a script said of a batch that another one should wait for.
+    """Raise what a function said of a batch that another one should wait for.
 
     Raises:
         NotFound: It is not there.

@@ -257,7 +257,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchView(Counted):
-    """One batch with its counters. Counts are kept by the scripts, never scanned.
+    """One batch with its counters. Counts are kept by Lua, never scanned.
 
     Attributes:
         window: Hours in which it may run, as they were written; empty: always.

@@ -8,7 +8,7 @@ from reelmill_common.ledger.records import BatchView
 from reelmill_common.ledger.side import Side
 
 PRUNE_MOST = 100
-"""Jobs deleted by one script. For 200 the median is 5.2 ms of the server's time, on two busy cores (Valkey 9.1)."""
+"""Jobs deleted by one call. For 200 the median is 5.2 ms of the server's time, on two busy cores (Valkey 9.1)."""
 
 
 class Pruned(StrEnum):
@@ -25,7 +25,7 @@ class Retention(Side):
     def prune_batch(self, view: BatchView) -> Pruned:
         """Forget a batch that has ended, and all its jobs; its clips stay where they are.
 
-        In many short scripts. If it is cut off the batch is there with fewer jobs, and can be pruned again. Left alone
+        In many short calls. If it is cut off the batch is there with fewer jobs, and can be pruned again. Left alone
         are a batch that goes on, or has ended anew since it was looked at, and one that other batches wait for.
         """
         left = 1

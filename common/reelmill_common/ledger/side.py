@@ -15,7 +15,7 @@ LIVE_S = 10.0
 MESSAGE_CHARS = 1000
 """Longest error message or reason that is kept; a traceback belongs into the log."""
 TOUCH_MOST = 50
-"""Jobs touched by one script of reap, cancel and retry: about 3 ms of the server's time."""
+"""Jobs touched by one call of reap, cancel and retry: about 3 ms of the server's time."""
 
 
 class Side:
@@ -31,14 +31,14 @@ class Side:
         seconds, micros = self._server.read([("TIME",)])[0]
         return int(seconds) + int(micros) / 1e6
 
-    def _of_batch(self, script: str, batch: str, *args: str | float) -> Any:
-        answer = self._server.run(script, batch, *args)
+    def _of_batch(self, function: str, batch: str, *args: str | float) -> Any:
+        answer = self._server.run(function, batch, *args)
         if not answer:
             raise NotFound(f"no batch {batch!r}; `reelmill status` lists those that there are")
         return answer
 
-    def _of_worker(self, script: str, worker: str, *args: str) -> None:
-        if not self._server.run(script, worker, *args):
+    def _of_worker(self, function: str, worker: str, *args: str) -> None:
+        if not self._server.run(function, worker, *args):
             raise NotFound(f"no worker {worker!r} is registered; it registers when it starts")
 
 

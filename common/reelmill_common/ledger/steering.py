@@ -134,8 +134,8 @@ class Steering(Side):
         answers = self._server.run_many("retry_job", [[job_id] for job_id in job_ids]) if job_ids else []
         return sum(answer[1] for answer in answers if answer)
 
-    def _of_job(self, script: str, job_id: str, *args: str | float) -> JobState:
-        letter = self._server.run(script, job_id, *args)
+    def _of_job(self, function: str, job_id: str, *args: str | float) -> JobState:
+        letter = self._server.run(function, job_id, *args)
         if letter is None:
             raise NotFound(f"no job {job_id}")
         return views.STATES[letter]

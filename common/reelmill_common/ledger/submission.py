@@ -1,4 +1,4 @@
-"""Submitting: jobs in chunks, each chunk one atomic script, several chunks in one round trip."""
+"""Submitting: jobs in chunks, each chunk one atomic call, several chunks in one round trip."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from reelmill_common.ledger.records import Submitted
 from reelmill_common.ledger.server import Server
 
 CHUNK = 250
-"""Jobs in one script: about 2 ms of the server's time, for which everybody else waits. Lua's stack ends at 3,900."""
+"""Jobs in one call: about 2 ms of the server's time, for which everybody else waits. Lua's stack ends at 3,900."""
 CHUNKS = 8
-"""Scripts in one round trip."""
+"""Calls in one round trip."""
 
 
 def submit(server: Server, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:

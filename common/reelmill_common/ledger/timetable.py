@@ -208,8 +208,8 @@ class Timetable(Side):
         """Say that a run is submitted, or why it never will be; False if it is somebody else's now."""
         return bool(self._server.run("run_done", batch, token, kept(error)))
 
-    def _of_schedule(self, script: str, name: str, *args: str | float) -> None:
-        if not self._server.run(script, name, *args):
+    def _of_schedule(self, function: str, name: str, *args: str | float) -> None:
+        if not self._server.run(function, name, *args):
             raise NotFound(f"no schedule {name!r}; `reelmill schedule list` shows those that there are")
 
     def _schedule_names(self) -> set[str]:
@@ -229,7 +229,7 @@ class Timetable(Side):
 
 @lru_cache(maxsize=256)  # many batches have the same window
 def _state(window: str, now: datetime) -> tuple[str, str | int]:
-    """Return what the scripts want to know of a window: whether it is shut, and its next change."""
+    """Return what the functions want to know of a window: whether it is shut, and its next change."""
     if not window:
         return "0", ""
     windows = Windows.parse(window)

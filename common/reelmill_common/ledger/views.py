@@ -32,7 +32,7 @@ LETTERS: Mapping[JobState, str] = {
     JobState.FAILED: "f",
     JobState.CANCELLED: "c",
 }
-"""How the scripts write states."""
+"""How Lua writes states."""
 STATES: Mapping[str, JobState] = {letter: state for state, letter in LETTERS.items()}
 
 COUNTS = ("clips", "reused", "bytes", "gpu", "energy", "metered", "waste", "waste_energy")
