@@ -52,9 +52,14 @@ def page(report: Report, *, link: Link, links_until: float | None = None) -> str
     )
 
 
-def relative(key: str) -> str:
-    """Link from a page at `reports/{batch}/sheet.html`: right in a folder and in a public bucket, for ever."""
-    return quote(f"../../{key}")
+def relative(key: str, *, root: str = "../../") -> str:
+    """Link from a page to what lies beside it: right in a folder and in a public bucket, for ever.
+
+    Args:
+        key: Object key.
+        root: Way from the page to the store's root, here from `reports/{batch}/sheet.html`.
+    """
+    return quote(f"{root}{key}")
 
 
 def _policy(style: str, script: str) -> str:

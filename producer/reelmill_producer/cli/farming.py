@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,10 @@ import typer
 from reelmill_common.errors import InvalidSettings, NotFound, StoreRefused
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import WorkerState
+from reelmill_common.prices import Prices
 from reelmill_common.profiles import TINY
+from reelmill_common.report import gather
+from reelmill_common.report.page import page, relative
 from reelmill_producer import doctor as doctors
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
@@ -24,7 +28,6 @@ from reelmill_producer.cli.session import Session, read_settings, session
 from reelmill_producer.cli.submitting import followed, summary
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import EmbeddedFarm
-from reelmill_producer.gallery import Gallery
 from reelmill_producer.prompt_files import open_prompt_file
 
 CHECK_S = 0.5
@@ -91,12 +94,12 @@ def demo(
         submitted = opened.farm.submit_jobs(Batch(name=rows.batch_name), rows.jobs(rows.batch_name))
         tell(summary(rows.batch_name, submitted, report))
         view = followed(opened, rows.batch_name, after=before)
-        page = _write_gallery(opened.farm, rows.batch_name, root)
+        index = _write_page(opened.farm, rows.batch_name, root)
     tell(f"{view.counts[JobState.SUCCEEDED]} clips in {root / 'clips' / view.name}, and a page that shows them:")
     if json:
-        print_json({**batch_record(view), "page": str(page), "clips": str(root / "clips" / view.name)})
+        print_json({**batch_record(view), "page": str(index), "clips": str(root / "clips" / view.name)})
     else:
-        typer.echo(page)
+        typer.echo(index)
     progress.require_success(view)
 
 
@@ -123,22 +126,20 @@ def doctor(
         raise typer.Exit(InvalidSettings.exit_status)
 
 
-def _write_gallery(farm: Reelmill, batch: str, root: Path) -> Path:
-    clips = list(farm.clips(batch))
-    lost = [clip.key for clip in clips if farm.store.head(clip.key) is None]
+def _write_page(farm: Reelmill, batch: str, root: Path) -> Path:
+    """Write the batch's contact sheet to where a person looks first, above the clips."""
+    lost = [clip.key for clip in farm.clips(batch) if farm.store.head(clip.key) is None]
     if lost:
         raise NotFound(
             f"{', '.join(lost[:5])} was rendered, but is no longer in {root / 'clips'}; remove {root} to start anew"
         )
-    gallery = Gallery(
-        batch=farm.batch(batch), clips=clips, failed=list(farm.jobs(batch, states=progress.FAILED)), folder="clips/"
-    )
-    page = root / "index.html"
+    report = gather(farm.batch(batch), farm.jobs(batch), made_at=time.time(), prices=Prices.of(farm.settings))
+    index = root / "index.html"
     try:
-        page.write_text(gallery.html(), encoding="utf-8")
+        index.write_text(page(report, link=partial(relative, root="clips/")), encoding="utf-8")
     except OSError as err:
-        raise StoreRefused(f"cannot write {page} ({err.strerror}); choose another --dir") from err
-    return page
+        raise StoreRefused(f"cannot write {index} ({err.strerror}); choose another --dir") from err
+    return index
 
 
 def _local(opened: Session) -> EmbeddedFarm:
