@@ -30,7 +30,7 @@ from reelmill_common.ledger import JobView, Ledger, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 
-START_S = 60.0
+START_S = 120.0
 HERE = Path(__file__).resolve().parent
 
 
@@ -66,7 +66,7 @@ def main() -> None:
         "celery": version("celery"),
         "redis-py": version("redis"),
         "server": "valkey (embedded, AOF everysec)",
-        "commit": _commit(),
+        "commit": commit(),
     }
     if options.json:
         print(json.dumps({"host": host, "lines": [asdict(line) for line in lines]}))
@@ -100,7 +100,7 @@ def measure(url: str, folder: Path, options: argparse.Namespace) -> list[Line]:
             )
         ]
         with worker(settings, folder):
-            _wait(lambda: any(view.state is WorkerState.READY for view in ledger.workers()), "a ready worker")
+            wait(lambda: any(view.state is WorkerState.READY for view in ledger.workers()), "a ready worker")
             idle = idle_latencies(ledger, settings, options.clips // 2)
             gaps = own_gaps(ledger, settings, options.clips)
     with plain_worker(url, folder):
@@ -170,17 +170,17 @@ def plain_times(url: str, count: int, seconds: float, *, one_by_one: bool) -> li
     for number in range(count):
         task.delay(seconds=seconds, sent=time.time())
         if one_by_one:
-            _wait(lambda least=number + 1: redis.llen("plain:times") >= least, "a plain task")  # type: ignore[misc]
-    _wait(lambda: redis.llen("plain:times") >= count, "the plain tasks")
+            wait(lambda least=number + 1: redis.llen("plain:times") >= least, "a plain task")  # type: ignore[misc]
+    wait(lambda: redis.llen("plain:times") >= count, "the plain tasks")
     rows = [tuple(map(float, text.split())) for text in redis.lrange("plain:times", 0, -1)]
     return [(row[0], row[1], row[2]) for row in rows]
 
 
 @contextmanager
-def worker(settings: Settings, folder: Path) -> Iterator[None]:
-    """Run `reelmill worker` for the length of a block."""
-    command = [sys.executable, "-m", "reelmill_worker", "worker", "--devices", "cpu"]
-    with _process(command, os.environ | settings.to_env(), folder / "worker.log"):
+def worker(settings: Settings, folder: Path, *, name: str = "") -> Iterator[None]:
+    """Run `reelmill worker` for the length of a block; `name` begins its name, where there are several."""
+    command = [sys.executable, "-m", "reelmill_worker", "worker", "--devices", "cpu", "--name", name]
+    with _process(command, os.environ | settings.to_env(), folder / f"worker{name}.log"):
         yield
 
 
@@ -213,7 +213,7 @@ def _render(ledger: Ledger, settings: Settings, app: object, batch: str, count: 
     jobs = [RenderJob(batch=batch, row=f"{row:04d}", spec=spec) for row, spec in enumerate(specs)]
     ledger.submit(Batch(name=batch), jobs)
     broker.pump(ledger, app, settings, "tiny")  # type: ignore[arg-type]
-    _wait(lambda: not ledger.batch(batch).remaining, f"batch {batch}")
+    wait(lambda: not ledger.batch(batch).remaining, f"batch {batch}")
     return ledger.jobs(batch)
 
 
@@ -241,7 +241,8 @@ def _plain_app(url: str) -> object:
     return app
 
 
-def _wait(condition: Callable[[], object], what: str) -> None:
+def wait(condition: Callable[[], object], what: str) -> None:
+    """Wait until something holds, for at most `START_S`."""
     deadline = time.monotonic() + START_S
     while not condition():
         if time.monotonic() > deadline:
@@ -249,7 +250,8 @@ def _wait(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return the short name of the commit that is measured."""
     command = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
