@@ -1,6 +1,19 @@
 """Shared fixtures live in `fixtures/`, one module per server or thing that tests need."""
 
+import os
 from importlib.util import find_spec
+
+from hypothesis import HealthCheck, settings
+
+# A slow machine is no failure, and every run tries the same examples; `make fuzz` tries others each time.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    database=None,
+    derandomize="FUZZ_FILES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 pytest_plugins = [
     name

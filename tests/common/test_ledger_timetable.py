@@ -21,8 +21,8 @@ from reelmill_common.settings import Settings
 
 
 def window(ledger: Ledger, start_s: float, end_s: float) -> str:
-    """Return a window from and to some seconds from now, by the server's clock."""
-    now = ledger.now()
+    """Return a window from and to so many seconds from now or up to one more, by the server's clock."""
+    now = ledger.now() + timedelta(seconds=1)  # windows have whole seconds, and none may open before it is made
     start, end = (now + timedelta(seconds=seconds) for seconds in (start_s, end_s))
     return f"{start:%H:%M:%S}-{end:%H:%M:%S} UTC"
 
@@ -72,12 +72,13 @@ def test_a_batch_inside_of_its_window_runs(ledger: Ledger) -> None:
 def test_a_window_opens_and_shuts_when_it_says_so(ledger: Ledger) -> None:
     start_worker(ledger)
     ticker = Ticker()
-    ledger.submit(Batch(name="night", window=window(ledger, 1, 3)), make_jobs("night", 3))
+    ledger.submit(Batch(name="night", window=window(ledger, 1, 3600)), make_jobs("night", 3))
     assert ledger.batch("night").shut
 
     wait_for(lambda: ticker.round(ledger) or not ledger.batch("night").shut)
     ledger.pump(LANE)
     assert ledger.batch("night").counts[JobState.DISPATCHED] == 2
+    ledger.set_window("night", window(ledger, -3600, 1))
     wait_for(lambda: ticker.round(ledger) or ledger.batch("night").shut)
 
     assert ledger.batch("night").counts[JobState.QUEUED] == 3  # what was dispatched is back in line
@@ -191,7 +192,7 @@ def test_a_worker_starts_no_clip_that_would_end_outside_of_its_window(ledger: Le
     start_worker(ledger)
     submit(ledger, "night", 3)
     items = ledger.pump(LANE)
-    ledger._server.run("hours", WORKER, milliseconds(ledger.now() + timedelta(seconds=40)), "")  # 30 s are the guess
+    ledger._server.run("hours", WORKER, milliseconds(ledger.now() + timedelta(seconds=600)), "")  # 30 s are the guess
 
     answer = ledger.claim(items[0].job_id, items[0].generation, WORKER, lease_s=60)
     assert isinstance(answer, Claimed)
@@ -275,12 +276,13 @@ def test_many_tickers_submit_each_run_once(ledger: Ledger, settings: Settings) -
 def test_a_run_whose_ticker_died_in_the_middle_is_finished_by_another(ledger: Ledger) -> None:
     add(ledger, "0 0 1 1 *", rows=1500)
     batch = ledger.run_schedule("nightly")
-    dead = ledger.take_run(batch, "dead", hold_s=0.5)
+    dead = ledger.take_run(batch, "dead", hold_s=600)
     assert dead is not None
     ledger.submit(dead.batch, (dataclasses.replace(job, batch=batch) for job in make_jobs("x", 700)))
     ticker = Ticker()
     ticker.round(ledger)
     assert ledger.batch(batch).total == 700  # as long as the other may live
+    ledger.take_run(batch, "dead", hold_s=0)
 
     wait_for(lambda: ticker.round(ledger) or ledger.batch(batch).total == 1500)
 

@@ -391,8 +391,9 @@ def test_only_one_of_two_senders_sends_and_a_late_one_writes_nothing(
 ) -> None:
     webhook = add(mailroom, taker.url, "batch.*")
     happen(ledger, "night")
-    late, _ = mailroom.lease("late", hold_s=0.05)
+    late, _ = mailroom.lease("late", hold_s=600)
     standing_by, _ = mailroom.lease("other", hold_s=30)
+    mailroom.lease("late", hold_s=0.05)
     token = wait_for(lambda: mailroom.lease("next", hold_s=30)[0], what="the lease runs out")
 
     written = mailroom.post(late, "0-0", "1-0", [])
@@ -464,6 +465,7 @@ def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
         require_starttls=True,
         authenticator=_login,
         auth_required=True,
+        ready_timeout=60,
     )
     server.start()
     try:
@@ -487,7 +489,7 @@ def test_no_mail_and_no_password_go_to_a_server_without_tls_unless_that_is_asked
     mailroom: Mailroom, ledger: Ledger, settings: Settings, scheme: str, why: str
 ) -> None:
     mailbox, port = Mailbox(), free_port()
-    server = Controller(mailbox, "127.0.0.1", port)
+    server = Controller(mailbox, "127.0.0.1", port, ready_timeout=60)
     server.start()
     try:
         url = f"{scheme}://mill:hush@127.0.0.1:{port}"
