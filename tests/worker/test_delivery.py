@@ -68,7 +68,7 @@ def test_there_is_room_for_as_many_clips_as_the_limit_says(make_bench: Callable[
         room_at_once = bench.deliveries._has_room()
 
     assert not room_at_once
-    assert bench.deliveries.wait_for_room(30)
+    assert bench.deliveries.wait_for_room(60)
 
 
 def test_a_later_attempt_stores_under_its_own_keys_and_removes_what_the_earlier_one_left(bench: Bench) -> None:
@@ -148,7 +148,7 @@ def test_a_store_that_refuses_us_stops_claiming_and_loses_no_clip(bench: Bench) 
     assert "store:" in told[0]
     assert not has_room
     assert view.state is JobState.SUCCEEDED
-    assert bench.deliveries.wait_for_room(5)
+    assert bench.deliveries.wait_for_room(60)
     wait_for(lambda: told[-1] == "", what="word that the trouble is over")
 
 

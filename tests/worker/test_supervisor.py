@@ -26,21 +26,22 @@ def tend_until_it_ends(parent: Parent) -> None:
     parent.tend()
     process = parent.process
     assert process is not None
-    process.wait(30)
+    process.wait(60)
     parent.tend()
 
 
 def test_a_parent_that_dies_is_started_again_after_a_pause_that_doubles() -> None:
     dying = parent("raise SystemExit(1)")
     dying.pause_s = 0.05
+    before = time.monotonic()
 
     tend_until_it_ends(dying)
-    wait_for(lambda: dying.tend() or dying.process, timeout_s=5, what="the second start")
+    wait_for(lambda: dying.tend() or dying.process, what="the second start")
     tend_until_it_ends(dying)
 
     assert dying.pause_s == pytest.approx(0.2)
     assert not dying.quarantined
-    assert dying.start_at > time.monotonic() - 30
+    assert dying.start_at > before
 
 
 def test_a_parent_that_ends_as_unfit_is_not_started_again() -> None:
@@ -63,12 +64,15 @@ sys.exit(Supervisor(parents=[parent]).run())
 OBEDIENT = (
     "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); open({0!r}, 'w').close(); time.sleep(60)"
 )
-DEAF = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); open({0!r}, 'w').close(); time.sleep(60)"
+DEAF = (
+    "import signal, sys, time; signal.signal(15, lambda *_: open({0!r} + '.heard', 'w').close()); "
+    "open({0!r}, 'w').close(); time.sleep(60); time.sleep(60)"
+)
 
 
 def start(code: str, ready: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen([sys.executable, "-c", SUPERVISED, code.format(str(ready))])
-    wait_for(ready.exists, timeout_s=30, what="the parent's start")
+    wait_for(ready.exists, what="the parent's start")
     return process
 
 
@@ -78,22 +82,23 @@ def test_one_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
 
     process.send_signal(number)
 
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 def test_a_second_signal_kills(tmp_path: Path) -> None:
     process = start(DEAF, tmp_path / "ready")
 
     process.send_signal(signal.SIGTERM)
+    wait_for((tmp_path / "ready.heard").exists, what="the first signal's way to the parent")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(30) == 128 + signal.SIGKILL
+    assert process.wait(60) == 128 + signal.SIGKILL
 
 
 def test_it_ends_as_unfit_when_all_of_its_workers_are(tmp_path: Path) -> None:
-    process = subprocess.run([sys.executable, "-c", SUPERVISED, "raise SystemExit(69)"], timeout=30, check=False)
+    process = subprocess.run([sys.executable, "-c", SUPERVISED, "raise SystemExit(69)"], timeout=120, check=False)
 
     assert process.returncode == 69
 
@@ -106,7 +111,7 @@ def test_parents_drain_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     process.kill()
     process.wait()
 
-    wait_for(gone.exists, timeout_s=10, what="the parent's drain")
+    wait_for(gone.exists, what="the parent's drain")
 
 
 def test_several_workers_share_the_cores_and_one_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:

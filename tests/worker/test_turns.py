@@ -42,10 +42,10 @@ def test_a_second_model_waits_where_memory_is_for_one(tmp_path: Path, monkeypatc
     monkeypatch.setattr(turns, "LOOK_S", 0.01)
     with turn_to_load(tmp_path, 2**60, on_wait=lambda: None):
         thread, waited, loaded = load_beside(tmp_path, 2**60)
-        assert waited.wait(20)
+        assert waited.wait(60)
         assert not loaded.is_set()
 
-    assert loaded.wait(20)
+    assert loaded.wait(60)
     thread.join()
 
 
@@ -53,7 +53,7 @@ def test_models_load_together_where_memory_is_for_several(tmp_path: Path) -> Non
     with turn_to_load(tmp_path, 1, on_wait=lambda: None):
         thread, waited, loaded = load_beside(tmp_path, 1)
 
-        assert loaded.wait(20)
+        assert loaded.wait(60)
         assert not waited.is_set()
         thread.join()
 
@@ -61,13 +61,13 @@ def test_models_load_together_where_memory_is_for_several(tmp_path: Path) -> Non
 def test_a_loader_that_is_killed_gives_its_turn_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "LOOK_S", 0.01)
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)])
-    wait_for((tmp_path / "held").exists, timeout_s=30, what="the other loader")
+    wait_for((tmp_path / "held").exists, what="the other loader")
     thread, waited, loaded = load_beside(tmp_path, 2**60)
-    assert waited.wait(20)
+    assert waited.wait(60)
 
     os.kill(process.pid, signal.SIGKILL)
 
-    assert loaded.wait(20)
+    assert loaded.wait(60)
     process.wait()
     thread.join()
 
