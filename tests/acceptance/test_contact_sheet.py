@@ -20,7 +20,7 @@ from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]  # a browser may have to be installed first
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]  # a browser may have to be installed first
 
 CLIPS = 200
 SHORT: dict[str, Any] = {"frames": 5, "profile": "tiny"}
@@ -77,7 +77,7 @@ def sheet(farm: Farm, told: Receiver) -> Path:
     farm.start()
     farm.wait_done("night", timeout_s=120)
     made = farm.settings.store_url.removeprefix("file://") + "/reports/night/sheet.html"
-    wait_for(lambda: Path(made).is_file(), timeout_s=30, what="the sheet, made by the worker's parent")
+    wait_for(lambda: Path(made).is_file(), what="the sheet, made by the worker's parent")
     return Path(made)
 
 
@@ -111,6 +111,8 @@ def test_it_shows_all_plays_one_and_filters(opened: Page) -> None:
     opened.locator("figure:not(.failed) button").first.click()
     video = opened.locator("video")
     wait_for(lambda: video.evaluate("video => video.currentTime") > 0.05, what="the clip playing")
+    assert video.evaluate("video => video.clientWidth / video.clientHeight") == pytest.approx(26 / 15, rel=0.02)
+    expect(opened.locator("figure:has(video) button")).to_be_hidden()
 
     opened.get_by_label("Filter by state").select_option("failed")
     expect(opened.locator("figure:visible")).to_have_count(sum(KINDS.values()))
@@ -142,9 +144,11 @@ def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, told: R
     view = farm.wait_done("night")
     again = program("report", "night", "--json", env=farm.settings.to_env())
 
-    first, *_, last = wait_for(lambda: messages(told) if len(messages(told)) > 1 else [], what="word of both ends")
+    # A worker that is quick ends the batch after each of the three commands, and each end is told.
+    last = wait_for(lambda: next((end for end in messages(told) if not end["failures"]), None), what="the last end")
+    first = messages(told)[0]
     assert {failure["code"]: failure["count"] for failure in first["failures"]} == KINDS
-    assert (last["counts"]["succeeded"], last["failures"]) == (CLIPS, [])
+    assert last["counts"]["succeeded"] == CLIPS
     assert [command[:3] for command in commands] == [["reelmill", "retry", "night"]] * 3
     assert view.counts[JobState.SUCCEEDED] == CLIPS
     assert again.json["failures"] == []

@@ -38,7 +38,7 @@ def in_few_colours(png: bytes) -> bytes:
 
 
 @pytest.mark.services
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_person_signs_in_and_sees_the_renders_with_our_columns(
     browser: Browser, make_farm: Callable[..., Farm]
 ) -> None:

@@ -21,7 +21,7 @@ from fixtures.prometheus import PrometheusServer
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]  # Prometheus may have to be fetched first
 
 CLIPS = 30
 STALL = "ReelmillNoProgress"

@@ -26,6 +26,8 @@ from reelmill_worker.child.tally import Tally
 from reelmill_worker.parent.gpu_sensors import GpuSensors
 from reelmill_worker.parent.metrics import WorkerCollector
 
+pytestmark = pytest.mark.timeout(600)  # Prometheus may have to be fetched first
+
 FOLDER = ROOT / "infra/prometheus"
 DASHBOARD = json.loads((ROOT / "infra/grafana/dashboards/reelmill.json").read_text())
 RULES = [rule for group in yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
