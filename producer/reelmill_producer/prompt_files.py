@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import RenderJob, RenderSpec, check_name, slug, spec_from_mapping
+from reelmill_producer.policy_words import Head, PolicyWords
 from reelmill_producer.prompt_lines import BadLine
 from reelmill_producer.prompt_rows import FORMATS, Format, Row, format_of, read_rows
 from reelmill_producer.row_spool import RowSpool
@@ -56,11 +58,34 @@ class PromptFile:
     _stream: IO[bytes]
     _good: RowSpool
     _report: FileReport | None = None
+    _head: Head | None = None
 
     @property
     def batch_name(self) -> str:
         """The batch that the file goes to unless told otherwise: its name without folder and suffix."""
         return "stdin" if self.name == "-" else slug(Path(self.name).stem)
+
+    @property
+    def head(self) -> Head | None:
+        """What the file says about its batch; None if it says nothing, or was not read yet."""
+        return self._head
+
+    def policy(self, asked: PolicyWords, batch: str, now: datetime) -> PolicyWords:
+        """Return what is asked for, and what the file's head says beside it.
+
+        Raises:
+            InvalidPromptFile: A batch of that name cannot have it.
+        """
+        if self._head is None:
+            return asked
+        words = asked.over(self._head.words)
+        try:
+            words.batch(batch, now, mark="")
+        except InvalidJob as err:
+            raise InvalidPromptFile(
+                f"{self.name}: line {self._head.line}: batch: {err}; nothing was submitted"
+            ) from err
+        return words
 
     def check(self) -> FileReport:
         """Read the whole file and check every row; nothing is submitted.
@@ -96,6 +121,9 @@ class PromptFile:
         rows = duplicates = bad_count = 0
         bad: list[BadLine] = []
         for item in _named(self.name, read_rows(self._stream, self.form)):
+            if isinstance(item, Head):
+                self._head = item
+                continue
             found = item if isinstance(item, BadLine) else self._admitted(item)
             if isinstance(found, BadLine):
                 bad_count += 1
@@ -216,7 +244,7 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
         yield stream
 
 
-def _named(name: str, rows: Iterator[Row | BadLine]) -> Iterator[Row | BadLine]:
+def _named(name: str, rows: Iterator[Row | BadLine | Head]) -> Iterator[Row | BadLine | Head]:
     """Pass rows on, and say which file an error is about."""
     try:
         yield from rows

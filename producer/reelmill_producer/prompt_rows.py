@@ -8,11 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import IO, Literal, get_args
+from typing import IO, TYPE_CHECKING, Literal, get_args
 
 from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.jobs import RenderSpec
 from reelmill_producer.prompt_lines import BadLine, TextLine, read_lines
+
+if TYPE_CHECKING:
+    from reelmill_producer.policy_words import Head
 
 Format = Literal["txt", "csv", "jsonl", "yaml"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -49,8 +52,8 @@ def format_of(suffix: str) -> Format | None:
     return _SUFFIXES.get(suffix.lower())
 
 
-def read_rows(stream: IO[bytes], form: Format) -> Iterator[Row | BadLine]:
-    """Yield the rows of a stream in file order, bad lines among them.
+def read_rows(stream: IO[bytes], form: Format) -> Iterator[Row | BadLine | Head]:
+    """Yield the rows of a stream in file order, bad lines among them; before them the head of a YAML file, if any.
 
     Raises:
         InvalidPromptFile: Nothing can be read at all: UTF-16, a CSV header with wrong columns, or YAML of another

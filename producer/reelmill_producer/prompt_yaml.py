@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import IO, Any
 
 import yaml
 
 from reelmill_common.errors import InvalidPromptFile
+from reelmill_producer.policy_words import Head, head_of
 from reelmill_producer.prompt_grids import DEFAULTS, JOB_FIELDS, Allowance, expanded
 from reelmill_producer.prompt_lines import BadLine
 from reelmill_producer.prompt_rows import Row, unknown_names
@@ -26,20 +28,23 @@ MOST_OPEN = 10_000
 MAX_DEPTH = 4
 """A job's `vars` holds lists of values: depth 3."""
 
-_TOP = ("defaults", "jobs")
-_SHAPE = "a prompt file is a list of jobs, or a mapping with jobs: and, before it, defaults:"
+_TOP = ("batch", "defaults", "jobs")
+_SHAPE = "a prompt file is a list of jobs, or a mapping with jobs: and, before it, batch: and defaults:"
 
 
-def yaml_rows(stream: IO[bytes]) -> Iterator[Row | BadLine]:
-    """Yield the rows of a YAML stream, grids expanded; at most one job is in memory.
+def yaml_rows(stream: IO[bytes]) -> Iterator[Row | BadLine | Head]:
+    """Yield the rows of a YAML stream, grids expanded; at most one job is in memory. Its head is yielded too.
 
     Raises:
-        InvalidPromptFile: It is no prompt file at all: another shape, wrong defaults, or too large.
+        InvalidPromptFile: It is no prompt file at all: another shape, a wrong head or defaults, or too large.
     """
     allowance = Allowance()
     jobs = _Jobs(events=_Events(stream))
     try:
         for number, line, value in jobs.read():
+            if jobs.head is not None:
+                yield jobs.head
+                jobs.head = None
             yield from expanded(number, line, value, jobs.defaults, allowance)
     except yaml.YAMLError as err:
         yield BadLine(line=_line_of(err, jobs.events.line), reason=f"{jobs.place}{_why(err)}")
@@ -102,6 +107,7 @@ class _Jobs:
 
     events: _Events
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
+    head: Head | None = None
     number: int = 0
 
     @property
@@ -152,12 +158,14 @@ class _Jobs:
             if name not in _TOP or name in seen:
                 twice = f"{name} given twice" if name in seen else f"unknown key {name[:40]!r}"
                 raise InvalidPromptFile(f"line {line}: {twice}; {_SHAPE}")
-            if name == "defaults" and seen:
-                raise InvalidPromptFile(f"line {line}: defaults stands after the jobs; put it before them")
+            if "jobs" in seen:
+                raise InvalidPromptFile(f"line {line}: {name} stands after the jobs; put it before them")
             seen.append(name)
             start = self.events.take()
             if name == "defaults":
                 self.defaults = self._defaults(start)
+            elif name == "batch":
+                self.head = self._head(line, start)
             elif isinstance(start, yaml.SequenceStartEvent):
                 yield from self._list()
             else:
@@ -165,6 +173,30 @@ class _Jobs:
         self.events.take()
         if "jobs" not in seen:
             raise InvalidPromptFile(f"line {self.events.line}: there is no jobs: in it; {_SHAPE}")
+
+    def _head(self, line: int, start: Any) -> Head:
+        if not isinstance(start, yaml.MappingStartEvent):
+            raise InvalidPromptFile(
+                f"line {self.events.line}: batch is a mapping such as {{priority: 7}}, got {_kind(start)}"
+            )
+        if reason := _refusal(start, _Count(), 1):
+            raise InvalidPromptFile(f"line {self.events.line}: batch: {reason}")
+        entries: dict[str, tuple[int, object]] = {}
+        flaw, count = _Flaw(), _Count()
+        while not isinstance(self.events.peek(), yaml.MappingEndEvent):
+            key = self.events.take()
+            at = self.events.line
+            name = _value(self.events, key, flaw, count, 2)
+            if not isinstance(name, str):
+                flaw.note(at, f"a key is a word, got {_kind(key)}")
+            elif name in entries:
+                flaw.note(at, f"{name[:40]} given twice; give each key once")
+            value = _value(self.events, self.events.take(), flaw, count, 2)
+            if flaw.reason:
+                raise InvalidPromptFile(f"line {flaw.line}: batch: {flaw.reason}")
+            entries[str(name)] = (at, value)
+        self.events.take()
+        return head_of(line, entries, datetime.now().astimezone())
 
     def _defaults(self, start: Any) -> Mapping[str, object]:
         line, flaw = self.events.line, _Flaw()

@@ -13,7 +13,7 @@ from fixtures.hand import Hand
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Ledger, OwnerView
-from reelmill_producer.moments import moment
+from reelmill_common.nights.moments import moment
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -100,6 +100,7 @@ NOISE = [
         "<<: ",
         "jobs:\n",
         "defaults:\n",
+        "batch:\n",
     ),
 ]
 
@@ -116,6 +117,17 @@ HEADS: dict[Format, list[str]] = {
     "jsonl": [""],
     "yaml": ["", "jobs:\n", "defaults: {frames: 5}\njobs:\n", "defaults: {seeds: 1..2}\njobs:\n"],
 }
+POLICY = {
+    "priority": ["7", "'0'"],
+    "weight": ["3"],
+    "max-in-flight": ["4"],
+    "max-failures": ["5%", "10", "none"],
+    "owner": ["studio", "no"],
+    "window": ["22:00-07:00 Europe/Vienna"],
+    "start-after": ["1h", "none"],
+    "expires": ["2d", "2199-12-24T07:00"],
+    "class": ["h100"],
+}
 
 
 def content(form: Format, random: Random) -> bytes:
@@ -126,8 +138,18 @@ def content(form: Format, random: Random) -> bytes:
     if kind < 0.3:
         return "".join(random.choices(NOISE, k=random.randrange(14))).encode()
     lines = [WRITERS[form](pairs(form, random)) for _ in range(random.randint(1, 3))]
-    file = (random.choice(HEADS[form]) + "\n".join(lines)).encode()
+    head = random.choice(HEADS[form])
+    if form == "yaml" and random.random() < 0.3:
+        head = f"batch: {{{', '.join(map(': '.join, policy(random)))}}}\n" + (head or "jobs:\n")
+    file = (head + "\n".join(lines)).encode()
     return file + b"\n" + random.randbytes(random.randint(1, 4)) if kind < 0.4 else file
+
+
+def policy(random: Random) -> Pairs:
+    return [
+        (name, random.choice(ODD) if random.random() < 0.1 or name not in POLICY else random.choice(POLICY[name]))
+        for name in random.sample([*POLICY, "prio"], k=random.randint(0, 3))
+    ]
 
 
 def pairs(form: Format, random: Random) -> Pairs:

@@ -17,7 +17,7 @@ from reelmill_common.ledger.records import WorkerState
 from reelmill_common.ledger.side import Side, kept
 from reelmill_common.nights.clock import milliseconds, moment_of
 from reelmill_common.nights.cron import Cron
-from reelmill_common.nights.schedules import Schedule, ScheduleView, batch_name, pack
+from reelmill_common.nights.schedules import Schedule, ScheduleView, batch_name, pack, run_batch
 from reelmill_common.nights.windows import Windows
 
 DUE_MOST = 50
@@ -191,7 +191,7 @@ class Timetable(Side):
             return None
         schedule, policy, rows = answer
         try:
-            return Run(batch=Batch(name=batch, **json.loads(policy)), schedule=schedule, rows=rows)
+            return Run(batch=run_batch(batch, json.loads(policy)), schedule=schedule, rows=rows)
         except TypeError as err:
             raise InvalidJob(f"{err}; is this worker older than the producer?") from err
 

@@ -7,13 +7,15 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Literal, get_args
 
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec, check_name
+from reelmill_common.nights import moments
 from reelmill_common.nights.cron import Cron
+from reelmill_common.nights.windows import zone_of
 
 CatchUp = Literal["skip", "once"]
 
@@ -24,6 +26,10 @@ MAX_NAME = 44
 MAX_ROWS_CHARS = 16 * 2**20
 """Of all pieces together, as they lie in Redis."""
 
+MOMENTS = ("start_after", "expires_at")
+"""Fields of a policy that are moments."""
+
+_TIME = "%Y%m%dt%H%M%Sz"
 _PIECE_ROWS = 1000
 MOST_PIECE_BYTES = 64_000_000
 """Of a piece unpacked: its rows with prompts of the longest kind, each character four bytes, are half of it."""
@@ -37,7 +43,7 @@ class Schedule:
         name: Key of the schedule; its batches are named by it and by the time of the run.
         cron: When it runs.
         catch_up: What becomes of runs that nobody was there for: `skip` them, or submit the last of them `once`.
-        policy: Fields of `Batch` for its batches.
+        policy: Fields of `Batch` for its batches. Moments in it count from a run's time (see `moment_words`).
     """
 
     name: str
@@ -54,7 +60,7 @@ class Schedule:
 
     def batch(self, moment: datetime) -> Batch:
         """Return the batch of the run of a moment. Its name has the time in UTC, which no clock shows twice."""
-        return Batch(name=batch_name(self.name, moment), **self.policy)
+        return run_batch(batch_name(self.name, moment), self.policy)
 
     def run_at(self, due: datetime, now: datetime) -> tuple[datetime | None, datetime]:
         """Return which run to begin now (None: none, it was missed), and when the next one is due.
@@ -95,7 +101,45 @@ class ScheduleView:
 
 def batch_name(schedule: str, moment: datetime) -> str:
     """Return the name of a run's batch, such as `nightly-20261124t210000z`: sorts by time."""
-    return f"{schedule}-{moment:%Y%m%dt%H%M%Sz}"
+    return f"{schedule}-{moment:{_TIME}}"
+
+
+def run_batch(name: str, policy: Mapping[str, Any]) -> Batch:
+    """Return the batch of a run by its name, which has the run's time, and its schedule's policy.
+
+    Raises:
+        InvalidJob: A value is out of range, or a moment of the policy cannot be read.
+        TypeError: The policy has a field that this version does not know.
+    """
+    values = dict(policy)
+    for field in MOMENTS:
+        if isinstance(text := values.get(field), str):
+            word, _, zone = text.partition(" ")
+            values[field] = moments.moment(field, word, _time_of(name).astimezone(zone_of(zone) if zone else UTC))
+    return Batch(name=name, **values)
+
+
+def moment_words(field: str, text: str, zone: str) -> str:
+    """Return a moment as a schedule's policy has it: `8h`, or `07:00 Europe/Vienna`, each counted from a run's time.
+
+    Raises:
+        InvalidJob: It is one moment for all runs, or none.
+    """
+    if moments.is_span(text):
+        return text
+    if moments.is_clock(text):
+        return f"{text} {zone}"
+    raise InvalidJob(
+        f"{field} {text[:40]!r} does not count from the time of a run, and a schedule runs again and again; use a span "
+        "such as 8h, or a time of day such as 07:00"
+    )
+
+
+def _time_of(run: str) -> datetime:
+    try:
+        return datetime.strptime(run.rpartition("-")[2], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidJob(f"batch {run!r} is no run of a schedule; its name ends in a time") from None
 
 
 def policy_of(batch: Batch) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.ledger.timetable import Due
 from reelmill_common.nights.clock import moment_of
-from reelmill_common.nights.schedules import unpack
+from reelmill_common.nights.schedules import batch_name, unpack
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class Ticker:
                 log.warning("schedule.missed", schedule=name, due=moment_of(float(moment)).isoformat())
             else:
                 log.info("schedule.fired", schedule=name, due=run.isoformat())
-                started.append(schedule.batch(run).name)
+                started.append(batch_name(name, run))
         return started
 
     def _submit(self, ledger: Ledger, batch: str) -> None:
@@ -104,7 +104,7 @@ class Ticker:
                     return
                 ledger.submit(run.batch, unpack(piece, batch))
             self._pieces[batch] = begun + PIECES_A_ROUND
-        except (InvalidJob, JobConflict) as err:
+        except (InvalidJob, JobConflict, NotFound) as err:  # not found: a batch that it should wait for
             ledger.end_run(batch, self._token, str(err))
             log.error("schedule.failed", batch=batch, code=err.code, error=str(err))  # noqa: TRY400 - no bug of ours
 

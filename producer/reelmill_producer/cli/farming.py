@@ -90,6 +90,8 @@ def demo(
         session(own) as opened,
     ):
         report = rows.checked()
+        if rows.head is not None:
+            tell(f"what {file} says under batch: is left out: a demo renders at once")
         before = opened.farm.ledger.newest_event()
         submitted = opened.farm.submit_jobs(Batch(name=rows.batch_name), rows.jobs(rows.batch_name))
         tell(summary(rows.batch_name, submitted, report))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from dataclasses import replace as replaced
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Any, get_args
 
 import typer
 
-from reelmill_common.errors import InvalidJob
-from reelmill_common.jobs import Batch
+from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.nights.cron import Cron
-from reelmill_common.nights.schedules import CatchUp, Schedule, ScheduleView, policy_of
+from reelmill_common.nights.schedules import MOMENTS, CatchUp, Schedule, ScheduleView, moment_words, policy_of
 from reelmill_common.nights.windows import zone_of
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli.boundary import tell
@@ -33,10 +34,13 @@ from reelmill_producer.cli.output import batch_record, print_json, table
 from reelmill_producer.cli.session import lane_of, read_settings, reading, session
 from reelmill_producer.cli.submitting import checked, format_option, warn_if_idle
 from reelmill_producer.plans import Forecast, LanePace, Plan, plan_of
-from reelmill_producer.prompt_files import open_prompt_file
+from reelmill_producer.policy_words import NONE, PolicyWords
+from reelmill_producer.prompt_files import PromptFile, open_prompt_file
 from reelmill_producer.prompt_rows import FORMATS
 
-NONE = "none"
+_NO_POLICY: Mapping[str, Any] = {}
+_KEYS = ("start-after", "expires")
+"""As a head names `MOMENTS`."""
 
 ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a schedule.")]
 Zone = Annotated[str, typer.Option("--tz", help="Time zone, for example Europe/Vienna.")]
@@ -90,32 +94,28 @@ def add(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Add a schedule.
 
-    The file is read and checked now, and its rows are kept in the ledger: at each run they become a batch.
+    The file is read and checked now, and its rows and policy are kept in the ledger: at each run they become a batch.
     Prints the schedule's name.
     """
     settings = read_settings(profile)
     lane = lane_of(settings)
     cron_read = Cron.parse(cron, tz)
-    batch = Batch(
-        name="any",
-        priority=5 if priority is None else priority,
-        weight=weight or 1,
-        max_in_flight=max_in_flight or 0,
+    asked = PolicyWords(
+        priority=priority,
+        weight=weight,
+        max_in_flight=max_in_flight,
         max_failures=max_failures,
         owner=owner,
         window=window,
         worker_class=worker_class,
     )
+    asked.batch("any", datetime.now(cron_read.zone))
     with open_prompt_file(
         file, sys.stdin.buffer, form=format_option(form), defaults={"profile": lane}, admit=prompt_check(settings, lane)
     ) as prompts:
-        new = Schedule(
-            name=name or prompts.batch_name,
-            cron=cron_read,
-            catch_up=_catch_up(catch_up),
-            policy=policy_of(batch),
-        )
+        new = Schedule(name=name or prompts.batch_name, cron=cron_read, catch_up=_catch_up(catch_up), policy=_NO_POLICY)
         checked(prompts, skip_invalid=skip_invalid)
+        new = replaced(new, policy=_policy(prompts, asked, new))
         with session(settings) as opened:
             view = opened.farm.ledger.add_schedule(new, prompts.rows(), replace=replace)
             _show(view, new.name, json=json)
@@ -186,6 +186,26 @@ def run(name: ScheduleName, *, json: Json = False) -> None:
         print_json(batch_record(view))
     else:
         typer.echo(batch)
+
+
+def _policy(prompts: PromptFile, asked: PolicyWords, new: Schedule) -> Mapping[str, Any]:
+    """Return the policy of a schedule's batches: the options', and what the file's head says beside them.
+
+    Raises:
+        InvalidPromptFile: A batch of a run could not have it.
+    """
+    now = datetime.now(new.cron.zone)
+    words = asked.over(prompts.head.words) if prompts.head else asked
+    try:
+        policy = policy_of(replaced(words, start_after="", expires="").batch("any", now))
+        for field, key, text in zip(MOMENTS, _KEYS, (words.start_after, words.expires), strict=True):
+            if text not in ("", NONE):
+                policy[field] = moment_words(key, text, new.cron.zone.key)
+        replaced(new, policy=policy).batch(new.cron.next_after(now.astimezone(UTC)))
+    except InvalidJob as err:
+        line = prompts.head.line if prompts.head else 1
+        raise InvalidPromptFile(f"{prompts.name}: line {line}: batch: {err}; nothing was scheduled") from err
+    return policy
 
 
 def plan(

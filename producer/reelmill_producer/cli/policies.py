@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reelmill_common.ledger import BatchView, OwnerView, PolicyChange
+from reelmill_common.ledger import BatchView, OwnerView
 from reelmill_common.printable import printable
 from reelmill_producer.cli.boundary import say
 from reelmill_producer.cli.options import (
@@ -25,9 +25,7 @@ from reelmill_producer.cli.options import (
 )
 from reelmill_producer.cli.output import batch_record, print_json, table
 from reelmill_producer.cli.session import reading
-from reelmill_producer.moments import moment
-
-NONE = "none"
+from reelmill_producer.policy_words import NONE, PolicyWords
 
 
 def policy(  # noqa: PLR0913 - one parameter an option
@@ -47,7 +45,7 @@ def policy(  # noqa: PLR0913 - one parameter an option
 
     Acts on the next clip that starts. `none` takes a budget, a moment or what it waits for away.
     """
-    change = policy_change(
+    change = PolicyWords(
         priority=priority,
         weight=weight,
         max_in_flight=max_in_flight,
@@ -56,7 +54,7 @@ def policy(  # noqa: PLR0913 - one parameter an option
         expires=expires,
         after=after,
         after_any=after_any,
-    )
+    ).change(datetime.now().astimezone())
     with reading() as farm:
         if change.given():
             farm.set_policy(batch, change)
@@ -93,44 +91,6 @@ def owner(
         print_json(_owner_record(view))
     else:
         typer.echo(f"weight {view.weight}, max in flight {view.max_in_flight or NONE}, {view.in_flight} in flight")
-
-
-def policy_change(
-    *,
-    priority: int | None,
-    weight: int | None,
-    max_in_flight: int | None,
-    max_failures: str,
-    start_after: str,
-    expires: str,
-    after: Sequence[str] | None,
-    after_any: Sequence[str] | None,
-) -> PolicyChange:
-    """Return what options say; those that were not given change nothing.
-
-    Raises:
-        InvalidJob: A moment cannot be read.
-    """
-    return PolicyChange(
-        priority=priority,
-        weight=weight,
-        max_in_flight=max_in_flight,
-        max_failures="" if max_failures == NONE else max_failures or None,
-        start_after=_moment("--start-after", start_after),
-        expires_at=_moment("--expires", expires),
-        after=_names(after),
-        after_any=_names(after_any),
-    )
-
-
-def _moment(option: str, text: str) -> float | None:
-    if not text:
-        return None
-    return 0.0 if text == NONE else moment(option, text, datetime.now().astimezone())
-
-
-def _names(names: Sequence[str] | None) -> Sequence[str] | None:
-    return [name for name in names if name != NONE] if names else None
 
 
 def _described(view: BatchView) -> str:

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +37,9 @@ from reelmill_producer.cli.options import (
     WorkerClass,
 )
 from reelmill_producer.cli.output import batch_record, print_json
-from reelmill_producer.cli.policies import policy_change
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.policy_words import PolicyWords
 from reelmill_producer.prompt_files import FileReport, PromptFile, open_prompt_file, refusal
 from reelmill_producer.prompt_rows import FORMATS, Format
 from reelmill_producer.results_file import ResultsFile, open_results_file, results_of
@@ -77,13 +78,17 @@ def submit(  # noqa: PLR0913 - one parameter an option
     Prints the batch's name. What the batch has already is left alone, so a file may be submitted again.
 
     Every row is checked first: if one is wrong, all wrong ones are listed and nothing is submitted.
+
+    A YAML file may have policy of its own under `batch:`; an option wins over it.
     """
     _check_usage(results, rate, wait=wait, dry_run=dry_run)
     mode = reuse_mode(reuse)
     settings = read_settings(profile)
     lane = lane_of(settings)
-    change = policy_change(
+    asked = PolicyWords(
         priority=priority,
+        window=window,
+        owner=owner,
         weight=weight,
         max_in_flight=max_in_flight,
         max_failures=max_failures,
@@ -91,7 +96,9 @@ def submit(  # noqa: PLR0913 - one parameter an option
         expires=expires,
         after=after,
         after_any=after_any,
+        worker_class=worker_class,
     )
+    now = datetime.now().astimezone()
     with open_prompt_file(
         file,
         sys.stdin.buffer,
@@ -99,23 +106,21 @@ def submit(  # noqa: PLR0913 - one parameter an option
         defaults={"profile": lane},
         admit=prompt_check(settings, lane),
     ) as prompts:
-        policy = Batch(
-            name=batch or prompts.batch_name,
-            window=window,
-            owner=owner,
-            worker_class=worker_class,
-            **change.given(),
-        )
-        name = policy.name
+        name = batch or prompts.batch_name
+        asked.batch(name, now)  # wrong options are told before a long file is read
         report = checked(prompts, skip_invalid=skip_invalid)
+        words = prompts.policy(asked, name, now)
+        policy = words.batch(name, now)
         if dry_run:
+            if prompts.head is not None:
+                tell(f"its policy, with what the file says under batch: {words}")
             show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
             return
         with _opened_results(results, file) as results_file, session(settings) as opened:
             before = opened.farm.ledger.newest_event()
-            submitted = _submit(opened.farm, policy, change, prompts, mode)
+            submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
             tell(summary(name, submitted, report))
-            warn_of_class(opened.farm, worker_class, lane)
+            warn_of_class(opened.farm, policy.worker_class, lane)
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
             if results_file is not None:
@@ -162,7 +167,7 @@ def _refuse_owner(view: BatchView, owner: str) -> None:
     if owner and owner != view.owner:
         raise InvalidJob(
             f"batch {view.name!r} is there and has owner {view.owner!r}, not {owner!r}, which cannot be changed; "
-            "submit under another batch name, or leave --owner out"
+            "submit under another batch name, or leave the owner out"
         )
 
 
@@ -170,7 +175,7 @@ def _refuse_class(view: BatchView, worker_class: str) -> None:
     if worker_class and worker_class != view.worker_class:
         raise InvalidJob(
             f"batch {view.name!r} is there and is for {view.worker_class or 'any'} worker class, not {worker_class!r}, "
-            "which cannot be changed; submit under another batch name, or leave --class out"
+            "which cannot be changed; submit under another batch name, or leave the class out"
         )
 
 

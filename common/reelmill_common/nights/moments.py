@@ -12,6 +12,16 @@ _SPAN = re.compile(r"\+?([0-9]{1,6})([smhd])")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 
 
+def is_span(text: str) -> bool:
+    """Whether a text is a span from now."""
+    return _SPAN.fullmatch(text) is not None
+
+
+def is_clock(text: str) -> bool:
+    """Whether a text is a time of day."""
+    return _CLOCK.fullmatch(text) is not None
+
+
 def moment(option: str, text: str, now: datetime) -> float:
     """Return Unix seconds.
 
