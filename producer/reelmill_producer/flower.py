@@ -23,7 +23,6 @@ from reelmill_producer.flower_columns import COLUMNS, SHOWN, Glance, format_task
 if TYPE_CHECKING:
     from flower.app import Flower
 
-EPILOG = "Try: FLOWER_BASIC_AUTH=me:a-long-password reelmill flower"
 PORT = 5555
 
 

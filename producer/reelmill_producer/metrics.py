@@ -14,7 +14,6 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
 
-EPILOG = "Try: reelmill metrics --address 0.0.0.0"
 PORT = 9464
 """The port that the OpenTelemetry specification names for a Prometheus exporter."""
 TARGETS_PATH = "/targets"

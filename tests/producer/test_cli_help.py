@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import typer.main
 
 from fixtures.cli import Cli, program
@@ -23,7 +24,9 @@ DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
 def commands(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every command with its names, those of sub-groups too."""
-    for name, command in group.commands.items():
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if hasattr(command, "commands"):
             yield from commands(command, *names, name)
         else:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
+import pytest
+
+from fixtures.cli import environment
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
+from reelmill_common.ledger import Ledger
+from reelmill_common.settings import Settings
+
 HEAVY = ("torch", "diffusers", "transformers", "triton", "einops", "av")
 SLOW = ("celery", "boto3", "tokenizers")
+OF_OTHERS = ("ftfy", "http.client", "kombu", "reelmill_worker", "smtplib", "yaml")
+"""What some commands need; the two that people run to look, and wait for, do not."""
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -37,3 +47,24 @@ def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
     loaded = loaded_by("import reelmill_producer.cli")
 
     assert loaded.isdisjoint({*HEAVY, *SLOW})
+
+
+@pytest.mark.parametrize("command", ["status", "top"])
+def test_a_look_at_the_farm_imports_only_what_it_needs(command: str, settings: Settings, ledger: Ledger) -> None:
+    job = RenderJob(batch="night", row="1", spec=RenderSpec(prompt="a fox", profile="tiny", frames=5))
+    ledger.submit(Batch(name="night"), [job])
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+    code += "from reelmill_producer.cli import main; main()"
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code, command, "--json"],
+        env=environment(settings.to_env()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = set(ran.stderr.split())
+    assert [batch["batch"] for batch in json.loads(ran.stdout)["batches"]] == ["night"]
+    assert "redis" in loaded
+    assert loaded & {*HEAVY, *SLOW, *OF_OTHERS} == set()

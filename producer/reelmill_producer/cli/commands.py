@@ -1,44 +1,85 @@
-"""Every command in one table, and the entry point of the `reelmill` program."""
+"""Every command in one table, and the entry point of the `reelmill` program; a command is imported when it is run."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from types import FrameType
+from typing import Any
 
 import typer
+import typer.main
 
 from reelmill_common.errors import InvalidSettings, ReelmillError
-from reelmill_producer.cli import (
-    accounting,
-    farming,
-    following,
-    forgiving,
-    keeping,
-    nights,
-    notifying,
-    policies,
-    rendering,
-    reporting,
-    retelling,
-    showing,
-    steering,
-    submitting,
-    top,
-)
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
-from reelmill_producer.flower import EPILOG as FLOWER_EPILOG
-from reelmill_producer.flower import flower
-from reelmill_producer.metrics import EPILOG as METRICS_EPILOG
-from reelmill_producer.metrics import metrics
 
 GROUP = "reelmill.commands"
 
+COMMANDS = {
+    "render": ("cli.rendering", 'Try: reelmill render "a red fox in the snow" --seed 7'),
+    "submit": ("cli.submitting", "Try: reelmill submit examples/prompts.csv --wait"),
+    "watch": ("cli.following", "Try: reelmill watch prompts"),
+    "status": ("cli.following", "Try: reelmill status --json"),
+    "why": ("cli.following", "Try: reelmill why prompts"),
+    "logs": ("cli.retelling", "Try: reelmill logs prompts"),
+    "top": ("cli.top", "Try: reelmill top"),
+    "report": ("cli.reporting", "Try: reelmill report prompts"),
+    "accounts": ("cli.accounting", "Try: reelmill accounts --since 7d"),
+    "show": ("cli.showing", "Try: reelmill show clip.mp4"),
+    "rerender": ("cli.showing", "Try: reelmill rerender clip.json"),
+    "results": ("cli.following", "Try: reelmill results prompts"),
+    "export": ("cli.following", "Try: reelmill export prompts"),
+    "archive": ("cli.keeping", "Try: reelmill archive prompts"),
+    "prune": ("cli.keeping", "Try: reelmill prune --older 30d --dry-run"),
+    "cancel": ("cli.steering", "Try: reelmill cancel prompts"),
+    "pause": ("cli.steering", "Try: reelmill pause prompts"),
+    "resume": ("cli.steering", "Try: reelmill resume prompts"),
+    "retry": ("cli.steering", "Try: reelmill retry prompts"),
+    "prioritize": ("cli.steering", "Try: reelmill prioritize prompts 9"),
+    "policy": ("cli.policies", "Try: reelmill policy prompts --weight 2 --max-failures 5%"),
+    "owner": ("cli.policies", "Try: reelmill owner studio --weight 2 --max-in-flight 4"),
+    "forgive": ("cli.forgiving", "Try: reelmill forgive gpu0@render-3"),
+    "window": ("cli.nights", "Try: reelmill window prompts '22:00-07:00 Europe/Vienna'"),
+    "plan": ("cli.nights", "Try: reelmill plan --by 07:00 --tz Europe/Vienna"),
+    "up": ("cli.farming", "Try: reelmill up"),
+    "demo": ("cli.farming", "Try: reelmill demo --dir demo examples/prompts.csv"),
+    "doctor": ("cli.farming", "Try: reelmill doctor"),
+    "flower": ("flower", "Try: FLOWER_BASIC_AUTH=me:a-long-password reelmill flower"),
+    "metrics": ("metrics", "Try: reelmill metrics --address 0.0.0.0"),
+    "webhook": ("cli.notifying", ""),
+    "schedule": ("cli.nights", ""),
+}
+"""By name: the module that holds the function of that name, and how its help ends; or a group, which says that itself.
+
+A module is named, not imported: `reelmill status` need not wait for what other commands import.
+"""
+
+
+class Commands(CommandLine):
+    """The root of the command line, in the manner of `LazyGroup` in click's manual ("Lazily Loading Subcommands")."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name every command."""
+        return [*COMMANDS, *_plugins()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import one command; for an unknown name all of them, so that the refusal can offer one that is alike."""
+        if cmd_name not in self.commands:
+            self.commands.update(_load(cmd_name) if cmd_name in COMMANDS else _plugins())
+        if cmd_name not in self.commands:
+            for name in COMMANDS:
+                self.commands.update(_load(name))
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
     name="reelmill",
-    cls=CommandLine,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -47,6 +88,11 @@ app = typer.Typer(
     help="A list of prompts and some GPUs become a bucket of finished clips.",
     epilog=EPILOG,
 )
+
+
+@app.callback()
+def _root() -> None:
+    """Make a group of an app to which no command was added: `Commands` finds them."""
 
 
 def main() -> None:
@@ -65,66 +111,46 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _add_plugins() -> None:
-    found = False
+def _load(name: str) -> Mapping[str, Any]:
+    """Import one command of ours and return it by its name."""
+    module, epilog = COMMANDS[name]
+    found = getattr(import_module(f"reelmill_producer.{module}"), name)
+    holder = _holder()
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name)
+    else:
+        holder.command(name, epilog=epilog)(found)
+    return typer.main.get_group(holder).commands
+
+
+@cache
+def _plugins() -> Mapping[str, Any]:
+    """Import the commands that other packages bring: the worker's, or what stands in for them."""
+    holder, found = _holder(), False
     for entry in entry_points(group=GROUP):
         try:
-            app.add_typer(entry.load(), rich_help_panel=None)
-            found = True
+            holder.add_typer(entry.load(), rich_help_panel=None)
         except ImportError as err:
-            _add_missing(str(err))
-            found = True
+            _add_missing(holder, str(err))
+        found = True
     if not found:
-        _add_missing("the package is not installed")
+        _add_missing(holder, "the package is not installed")
+    return typer.main.get_group(holder).commands
 
 
-def _add_missing(why: str) -> None:
+def _holder() -> typer.Typer:
+    return typer.Typer(rich_markup_mode=None)
+
+
+def _add_missing(holder: typer.Typer, why: str) -> None:
     """Stand in for the worker's commands, so that they say what to do instead of being unknown."""
 
     def missing() -> None:
         raise InvalidSettings(f"this command cannot be loaded ({why}); run pip install 'reelmill[worker]'")
 
     for name in WORKER_COMMANDS:
-        app.command(
+        holder.command(
             name,
             help="Not available: needs pip install 'reelmill[worker]'.",
             context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         )(missing)
-
-
-for _command, _epilog in (
-    (rendering.render, 'Try: reelmill render "a red fox in the snow" --seed 7'),
-    (submitting.submit, "Try: reelmill submit examples/prompts.csv --wait"),
-    (following.watch, "Try: reelmill watch prompts"),
-    (following.status, "Try: reelmill status --json"),
-    (following.why, "Try: reelmill why prompts"),
-    (retelling.logs, "Try: reelmill logs prompts"),
-    (top.top, "Try: reelmill top"),
-    (reporting.report, "Try: reelmill report prompts"),
-    (accounting.accounts, "Try: reelmill accounts --since 7d"),
-    (showing.show, "Try: reelmill show clip.mp4"),
-    (showing.rerender, "Try: reelmill rerender clip.json"),
-    (following.results, "Try: reelmill results prompts"),
-    (following.export, "Try: reelmill export prompts"),
-    (keeping.archive, "Try: reelmill archive prompts"),
-    (keeping.prune, "Try: reelmill prune --older 30d --dry-run"),
-    (steering.cancel, "Try: reelmill cancel prompts"),
-    (steering.pause, "Try: reelmill pause prompts"),
-    (steering.resume, "Try: reelmill resume prompts"),
-    (steering.retry, "Try: reelmill retry prompts"),
-    (steering.prioritize, "Try: reelmill prioritize prompts 9"),
-    (policies.policy, "Try: reelmill policy prompts --weight 2 --max-failures 5%"),
-    (policies.owner, "Try: reelmill owner studio --weight 2 --max-in-flight 4"),
-    (forgiving.forgive, "Try: reelmill forgive gpu0@render-3"),
-    (nights.window, "Try: reelmill window prompts '22:00-07:00 Europe/Vienna'"),
-    (nights.plan, "Try: reelmill plan --by 07:00 --tz Europe/Vienna"),
-    (farming.up, "Try: reelmill up"),
-    (farming.demo, "Try: reelmill demo --dir demo examples/prompts.csv"),
-    (farming.doctor, "Try: reelmill doctor"),
-    (flower, FLOWER_EPILOG),
-    (metrics, METRICS_EPILOG),
-):
-    app.command(_command.__name__, epilog=_epilog)(_command)
-app.add_typer(notifying.webhook)
-app.add_typer(nights.schedule, name="schedule")
-_add_plugins()

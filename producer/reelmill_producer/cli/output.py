@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -176,7 +175,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def link(clip: Clip) -> str:
     """Return the path of a clip in a local folder, or its link."""
     parts = urlsplit(clip.url)
-    return url2pathname(parts.path) if parts.scheme == "file" else clip.url
+    return unquote(parts.path) if parts.scheme == "file" else clip.url
 
 
 def _file_record(clip: Clip) -> dict[str, Any]:
