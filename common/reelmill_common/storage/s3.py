@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 """Tries of one request, with boto3's jittered backoff (1, 2, 4, 8 s at most) between them."""
 
+SILENCE_S = 20
+"""Seconds for which a server may be silent before a try is over: a clip is a few MB, and deliveries wait behind it."""
 TRIAL_ATTEMPTS = 2
 """Tries while a person waits for the start-up trial to say what is wrong."""
 
@@ -296,7 +298,7 @@ def _connect(session: boto3.session.Session, settings: Settings, place: Place, m
         s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=5,
-        read_timeout=60,
+        read_timeout=SILENCE_S,
         tcp_keepalive=True,
         request_checksum_calculation=mode,
         response_checksum_validation=mode,
