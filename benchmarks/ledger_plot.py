@@ -1,6 +1,6 @@
 """`python benchmarks/ledger_plot.py RUN.json docs/ledger-cost.svg`: draw what `ledger.py --json` measured.
 
-One line for each script, its p50 and, dashed, its p99 over the number of waiting jobs; both axes are logarithmic.
+One line for each function, its p50 and, dashed, its p99 over the number of waiting jobs; both axes are logarithmic.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def axes(sizes: Sequence[int]) -> Iterator[str]:
 
 
 def lines(name: str, costs: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> Iterator[str]:
-    """Yield a script's two lines, and its name at their end."""
+    """Yield a function's two lines, and its name at their end."""
     own = sorted((cost for cost in costs if cost["name"] == name), key=lambda cost: cost["waiting"])
     for quantile, dash in (("p50_us", ""), ("p99_us", ' stroke-dasharray="6 4"')):
         points = " ".join(f"{across(cost['waiting'], sizes)},{down(cost[quantile])}" for cost in own)
