@@ -19,6 +19,7 @@ from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
+from reelmill_producer.processes import start_of
 from reelmill_producer.state_file import FarmRecord
 from reelmill_producer.valkey import ValkeyServer
 
@@ -91,7 +92,7 @@ class EmbeddedFarm:
                 store_url=self.settings.store_url,
                 profile=self.settings.profile,
                 worker_pid=pid,
-                worker_started=_start_of(pid),
+                worker_started=start_of(pid),
             ),
         )
 
@@ -241,14 +242,14 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
 def _end_orphan(state_dir: Path) -> None:
     """End the worker of a farm whose process was killed: it would share its name and its GPU with ours."""
     record = state_file.read(state_dir)
-    if record is None or not record.worker_pid or _start_of(record.worker_pid) != record.worker_started:
+    if record is None or not record.worker_pid or start_of(record.worker_pid) != record.worker_started:
         return
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(record.worker_pid, number)
         deadline = time.monotonic() + KILL_AFTER_S
         while time.monotonic() < deadline:
-            if _start_of(record.worker_pid) != record.worker_started:
+            if start_of(record.worker_pid) != record.worker_started:
                 return
             time.sleep(0.05)
 
@@ -260,12 +261,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _start_of(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot; 0 if there is none, or only its zombie."""
-    try:
-        rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if rest[0] == "Z" else int(rest[19])

@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable
+from reelmill_producer.processes import start_of
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -110,18 +111,10 @@ class ValkeyServer:
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
                 return
-            if self._process is None and _is_gone(self.pid):
+            if self._process is None and not start_of(self.pid):
                 return
             time.sleep(0.02)
         raise LedgerUnavailable(f"the embedded server (pid {self.pid}) did not stop within {timeout_s:.0f} s")
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether a process has ended; a zombie has, though its parent has not looked yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def _program() -> str:

@@ -24,6 +24,7 @@ from reelmill_common.settings import Settings
 from reelmill_producer import state_file
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import has_run
+from reelmill_producer.processes import start_of
 from reelmill_producer.state_file import FarmRecord
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "prompts.csv"
@@ -59,13 +60,6 @@ def client(env: Mapping[str, str]) -> Reelmill:
     """Another terminal, in this process: finds the farm by its state folder."""
     record_of(env)
     return Reelmill.from_env(env)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def server_runs(env: Mapping[str, str]) -> bool:
@@ -116,7 +110,7 @@ def test_other_terminals_find_the_farm_of_up(env: dict[str, str], night: Path) -
     assert workers == [WorkerState.READY]
     assert mode == 0o600
     assert ended == 0
-    assert not is_alive(record.worker_pid)
+    assert not start_of(record.worker_pid)
     assert not server_runs(env)
     for said in (up.out, up.err, second.out, second.err, waited.err):
         assert "redis://" not in said  # the URL holds the password
@@ -147,13 +141,13 @@ def test_a_farm_whose_process_was_killed_is_taken_over(env: dict[str, str], nigh
         orphan = record_of(env).worker_pid
         os.kill(up.process.pid, signal.SIGKILL)
         up.wait()
-        survived = is_alive(orphan)
+        survived = start_of(orphan)
         done = program("submit", str(night), "--wait", "--json", env=env)
 
     assert survived
     assert done.status == 0
     assert json.loads(done.out)["counts"]["succeeded"] == 6
-    assert not is_alive(orphan)
+    assert not start_of(orphan)
 
 
 def test_the_demo_leaves_clips_and_a_page_and_finds_them_the_second_time(env: dict[str, str], tmp_path: Path) -> None:
