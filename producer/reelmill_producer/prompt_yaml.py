@@ -181,21 +181,10 @@ class _Jobs:
             )
         if reason := _refusal(start, _Count(), 1):
             raise InvalidPromptFile(f"line {self.events.line}: batch: {reason}")
-        entries: dict[str, tuple[int, object]] = {}
-        flaw, count = _Flaw(), _Count()
-        while not isinstance(self.events.peek(), yaml.MappingEndEvent):
-            key = self.events.take()
-            at = self.events.line
-            name = _value(self.events, key, flaw, count, 2)
-            if not isinstance(name, str):
-                flaw.note(at, f"a key is a word, got {_kind(key)}")
-            elif name in entries:
-                flaw.note(at, f"{name[:40]} given twice; give each key once")
-            value = _value(self.events, self.events.take(), flaw, count, 2)
-            if flaw.reason:
-                raise InvalidPromptFile(f"line {flaw.line}: batch: {flaw.reason}")
-            entries[str(name)] = (at, value)
-        self.events.take()
+        flaw = _Flaw()
+        entries = _entries(self.events, flaw, _Count(), 2)
+        if flaw.reason:
+            raise InvalidPromptFile(f"line {flaw.line}: batch: {flaw.reason}")
         return head_of(line, entries, datetime.now().astimezone())
 
     def _defaults(self, start: Any) -> Mapping[str, object]:
@@ -234,16 +223,21 @@ def _value(events: _Events, event: Any, flaw: _Flaw, count: _Count, depth: int =
             items += [] if flaw.reason else [item]
         events.take()
         return items
-    found: dict[str, object] = {}
+    return {name: item for name, (_, item) in _entries(events, flaw, count, depth + 1).items()}
+
+
+def _entries(events: _Events, flaw: _Flaw, count: _Count, depth: int) -> dict[str, tuple[int, object]]:
+    """Return line and value of each key of a mapping that has begun; when it has a flaw, only read it to its end."""
+    found: dict[str, tuple[int, object]] = {}
     while not isinstance(events.peek(), yaml.MappingEndEvent):
         key = events.take()
-        name = _value(events, key, flaw, count, depth + 1)
+        name, line = _value(events, key, flaw, count, depth), events.line
         if not isinstance(name, str):
-            flaw.note(events.line, f"a key is a word, got {_kind(key)}")
+            flaw.note(line, f"a key is a word, got {_kind(key)}")
         elif name in found:
-            flaw.note(events.line, f"{name[:40]} given twice; give each field once")
-        item = _value(events, events.take(), flaw, count, depth + 1)
-        found |= {} if flaw.reason else {str(name): item}
+            flaw.note(line, f"{name[:40]} given twice; give each field once")
+        item = _value(events, events.take(), flaw, count, depth)
+        found |= {} if flaw.reason else {str(name): (line, item)}
     events.take()
     return found
 

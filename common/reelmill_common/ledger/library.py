@@ -14,12 +14,14 @@ from importlib.resources import files
 
 PARTS = ("base", "move", "worker", "ending", "account", "made", "notify", "pace", "policy", "runs", "windows")
 """Files of `lua/lib`, each after those that it uses."""
+_NAME = "@library@"
+"""Where the library's name stands before it is known."""
 _FLAGS = re.compile(r"-- flags: (?P<flags>[a-z -]+)\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The library as the server gets it. Its name and those of its functions end in a hash of its text.
+    """The library as the server gets it. Its name ends in a hash of its text, and its functions' names begin with it.
 
     So clients of two versions, each with its own library, can work on one server.
     """
@@ -42,18 +44,17 @@ def library() -> Library:
     """
     folder = files("reelmill_common.ledger") / "lua"
     parts = [(folder / "lib" / f"{part}.lua").read_text("utf-8") for part in PARTS]
-    names = sorted(path.name.removesuffix(".lua") for path in folder.iterdir() if path.name.endswith(".lua"))
-    functions = {name: (folder / f"{name}.lua").read_text("utf-8") for name in names}
-    text = "\n".join([*parts, *functions.values()])
-    name = f"reelmill_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    registered = [_registered(f"{name}_{own}", source) for own, source in functions.items()]
-    return Library(name, "".join([f"#!lua name={name}\n", *parts, *registered]))
+    found = sorted((path.name, path.read_text("utf-8")) for path in folder.iterdir() if path.name.endswith(".lua"))
+    functions = [_registered(file.removesuffix(".lua"), text) for file, text in found]
+    source = "".join([f"#!lua name={_NAME}\n", *parts, *functions])
+    name = f"reelmill_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    return Library(name, source.replace(_NAME, name))
 
 
 def _registered(name: str, source: str) -> str:
     flags = _FLAGS.match(source)
     listed = ", ".join(f"'{flag}'" for flag in flags["flags"].split()) if flags else ""
     return (
-        f"\nredis.register_function{{function_name = '{name}', flags = {{{listed}}}, callback = function(KEYS, ARGV)\n"
-        f"begin(KEYS[1])\n{source}end}}\n"
+        f"\nredis.register_function{{function_name = '{_NAME}_{name}', flags = {{{listed}}},\n"
+        f"callback = function(KEYS, ARGV)\nbegin(KEYS[1])\n{source}end}}\n"
     )

@@ -130,12 +130,13 @@ def doctor(
 
 def _write_page(farm: Reelmill, batch: str, root: Path) -> Path:
     """Write the batch's contact sheet to where a person looks first, above the clips."""
-    lost = [clip.key for clip in farm.clips(batch) if farm.store.head(clip.key) is None]
+    jobs = list(farm.jobs(batch))
+    lost = [job.result.key for job in jobs if job.result and farm.store.head(job.result.key) is None]
     if lost:
         raise NotFound(
             f"{', '.join(lost[:5])} was rendered, but is no longer in {root / 'clips'}; remove {root} to start anew"
         )
-    report = gather(farm.batch(batch), farm.jobs(batch), made_at=time.time(), prices=Prices.of(farm.settings))
+    report = gather(farm.batch(batch), jobs, made_at=time.time(), prices=Prices.of(farm.settings))
     index = root / "index.html"
     try:
         index.write_text(page(report, link=partial(relative, root="clips/")), encoding="utf-8")

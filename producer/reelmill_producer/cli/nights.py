@@ -38,7 +38,6 @@ from reelmill_producer.policy_words import NONE, PolicyWords
 from reelmill_producer.prompt_files import PromptFile, open_prompt_file
 from reelmill_producer.prompt_rows import FORMATS
 
-_NO_POLICY: Mapping[str, Any] = {}
 _KEYS = ("start-after", "expires")
 """As a head names `MOMENTS`."""
 
@@ -113,7 +112,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     with open_prompt_file(
         file, sys.stdin.buffer, form=format_option(form), defaults={"profile": lane}, admit=prompt_check(settings, lane)
     ) as prompts:
-        new = Schedule(name=name or prompts.batch_name, cron=cron_read, catch_up=_catch_up(catch_up), policy=_NO_POLICY)
+        new = Schedule(name=name or prompts.batch_name, cron=cron_read, catch_up=_catch_up(catch_up), policy={})
         checked(prompts, skip_invalid=skip_invalid)
         new = replaced(new, policy=_policy(prompts, asked, new))
         with session(settings) as opened:
