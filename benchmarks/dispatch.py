@@ -54,12 +54,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.25, help="duration of one render")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = ValkeyServer.start(Path(folder) / "valkey")
-        try:
-            lines = measure(server.url, Path(folder), options)
-        finally:
-            server.stop()
+    with embedded(options.seconds) as settings:
+        lines = measure(settings, options)
     host = {
         "python": platform.python_version(),
         "cores": os.cpu_count(),
@@ -77,16 +73,9 @@ def main() -> None:
         print(f"{line.what:44}{line.reelmill:>10,.1f}{line.celery:>10,.1f} {line.unit}  {line.note}")
 
 
-def measure(url: str, folder: Path, options: argparse.Namespace) -> list[Line]:
+def measure(settings: Settings, options: argparse.Namespace) -> list[Line]:
     """Return the rows of the table."""
-    settings = Settings(
-        redis_url=url,
-        store_url=f"file://{folder}/store",
-        state_dir=folder / "state",
-        profile="tiny",
-        renderer=f"fixed:{options.seconds}",
-        log_format="json",
-    )
+    url = settings.redis_url
     with Ledger.connect(settings) as ledger:
         ours = submit_rate(ledger, options.rows)
         ledger.cancel_batch("rate")
@@ -99,11 +88,11 @@ def measure(url: str, folder: Path, options: argparse.Namespace) -> list[Line]:
                 unit="/s",
             )
         ]
-        with worker(settings, folder):
+        with worker(settings):
             wait(lambda: any(view.state is WorkerState.READY for view in ledger.workers()), "a ready worker")
             idle = idle_latencies(ledger, settings, options.clips // 2)
             gaps = own_gaps(ledger, settings, options.clips)
-    with plain_worker(url, folder):
+    with plain_worker(url, settings.state_dir):
         plain_times(url, 1, 0.0, one_by_one=True)  # until it is up
         plain_idle = plain_times(url, options.clips // 2, 0.0, one_by_one=True)
         plain = plain_times(url, options.clips, options.seconds, one_by_one=False)
@@ -177,10 +166,30 @@ def plain_times(url: str, count: int, seconds: float, *, one_by_one: bool) -> li
 
 
 @contextmanager
-def worker(settings: Settings, folder: Path, *, name: str = "") -> Iterator[None]:
+def embedded(seconds: float) -> Iterator[Settings]:
+    """Run an embedded server for the length of a block; yield settings of a farm on it whose renders take so long."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = ValkeyServer.start(Path(folder) / "valkey")
+        state = Path(folder) / "state"
+        state.mkdir()
+        try:
+            yield Settings(
+                redis_url=server.url,
+                store_url=f"file://{folder}/store",
+                state_dir=state,
+                profile="tiny",
+                renderer=f"fixed:{seconds}",
+                log_format="json",
+            )
+        finally:
+            server.stop()
+
+
+@contextmanager
+def worker(settings: Settings, *, name: str = "") -> Iterator[None]:
     """Run `reelmill worker` for the length of a block; `name` begins its name, where there are several."""
     command = [sys.executable, "-m", "reelmill_worker", "worker", "--devices", "cpu", "--name", name]
-    with _process(command, os.environ | settings.to_env(), folder / f"worker{name}.log"):
+    with _process(command, os.environ | settings.to_env(), settings.state_dir / f"worker{name}.log"):
         yield
 
 

@@ -13,23 +13,20 @@ import argparse
 import os
 import platform
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 
-from dispatch import commit, wait, worker
+from dispatch import commit, embedded, wait, worker
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Event, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
-from reelmill_producer.valkey import ValkeyServer
 
 WEIGHTS = {"first": 1, "second": 1, "third": 2}
 WINDOW = 100
@@ -80,34 +77,22 @@ def main() -> None:
         f"{options.workers} workers  renders of {options.seconds:g} and {options.later:g} s  "
         f"commit {commit()}"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        server = ValkeyServer.start(Path(folder) / "valkey")
-        try:
-            kept = measure(server.url, Path(folder), options)
-        finally:
-            server.stop()
+    with embedded(options.seconds) as settings:
+        kept = measure(settings, options)
     sys.exit(0 if kept else 1)
 
 
-def measure(url: str, folder: Path, options: argparse.Namespace) -> bool:
+def measure(settings: Settings, options: argparse.Namespace) -> bool:
     """Run the parts on one farm; return whether every promise was kept."""
-    settings = Settings(
-        redis_url=url,
-        store_url=f"file://{folder}/store",
-        state_dir=folder / "state",
-        profile="tiny",
-        renderer=f"fixed:{options.seconds}",
-        log_format="json",
-    )
     with Reelmill(settings) as farm:
         for name, weight in WEIGHTS.items():
             submit(farm, Batch(name=name, weight=weight), options.clips)
         after = farm.ledger.newest_event()
-        with workers(farm, settings, folder, options.workers):
+        with workers(farm, settings, options.workers):
             events = until_one_is_stored(farm, after, options.clips)
             farm.cancel_all(list(WEIGHTS))
         kept = [tell_shares(what, shares(events, what, options.clips)) for what in (STARTED, STORED)]
-        with workers(farm, replace(settings, renderer=f"fixed:{options.later}"), folder, options.workers):
+        with workers(farm, replace(settings, renderer=f"fixed:{options.later}"), options.workers):
             submit(farm, Batch(name="night"), options.waiting)
             kept += [hurry(farm, options), prioritize(farm, options)]
             farm.cancel("night")
@@ -211,11 +196,11 @@ def submit(farm: Reelmill, batch: Batch, clips: int) -> None:
 
 
 @contextmanager
-def workers(farm: Reelmill, settings: Settings, folder: Path, count: int) -> Iterator[None]:
+def workers(farm: Reelmill, settings: Settings, count: int) -> Iterator[None]:
     """Run workers for the length of a block, which begins when all are ready to render."""
     with ExitStack() as running:
         for number in range(count):
-            running.enter_context(worker(settings, folder, name=f"w{number}"))
+            running.enter_context(worker(settings, name=f"w{number}"))
         wait(lambda: sum(view.state is WorkerState.READY for view in farm.workers()) == count, "ready workers")
         yield
 
