@@ -186,9 +186,9 @@ def embedded(seconds: float) -> Iterator[Settings]:
 
 
 @contextmanager
-def worker(settings: Settings, *, name: str = "") -> Iterator[None]:
+def worker(settings: Settings, *, name: str = "", devices: str = "cpu") -> Iterator[None]:
     """Run `reelmill worker` for the length of a block; `name` begins its name, where there are several."""
-    command = [sys.executable, "-m", "reelmill_worker", "worker", "--devices", "cpu", "--name", name]
+    command = [sys.executable, "-m", "reelmill_worker", "worker", "--devices", devices, "--name", name]
     with _process(command, os.environ | settings.to_env(), settings.state_dir / f"worker{name}.log"):
         yield
 
@@ -250,13 +250,13 @@ def _plain_app(url: str) -> object:
     return app
 
 
-def wait(condition: Callable[[], object], what: str) -> None:
-    """Wait until something holds, for at most `START_S`."""
-    deadline = time.monotonic() + START_S
+def wait(condition: Callable[[], object], what: str, *, limit_s: float = START_S, every_s: float = 0.02) -> None:
+    """Wait until something holds, and end the program if that takes too long."""
+    deadline = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit(f"{what} did not come within {START_S:.0f} s")
-        time.sleep(0.02)
+            raise SystemExit(f"{what} did not come within {limit_s:.0f} s")
+        time.sleep(every_s)
 
 
 def commit() -> str:

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from reelmill_worker.delivery.encoders import Encoder
 from reelmill_worker.delivery.media import write_clip
 from reelmill_worker.delivery.stills import write_preview
+from reelmill_worker.host.supervisor import encoder_threads
 from reelmill_worker.pipeline.yuv import to_yuv420
 
 FRAMES, HEIGHT, WIDTH, FPS = 81, 480, 832, 16
 ROUNDS = 3
-THREADS = 2
+THREADS = encoder_threads(1)
 
 Pixels = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ import torch
 from gpu_clock import machine, median_ms, row, section
 from torch.nn import functional as F
 
-from reelmill_worker.kernels import int8_gemm, norm, quantize, rotary
+from reelmill_worker.kernels import int8_gemm, norm, operands, quantize, rotary
 from reelmill_worker.pipeline import attention
 from reelmill_worker.pipeline.rope import rope_tables
 
@@ -53,10 +53,31 @@ def attention_kernels() -> None:
             continue
         ms = median_ms(lambda kernel=kernel: attention.attention(q, k, v, kernel))
         row(kernel, f"{ms:.2f} ms", f"{operations / ms / 1e9:.0f} TFLOP/s", f"cosine {verdict.cosine:.5f}")
+    projections(operations)
     text = [torch.randn(512, HEADS, CHANNELS, device="cuda", dtype=torch.bfloat16) for _ in range(2)]
     for kernel in ("sdpa-flash", "sdpa-cudnn"):
         ms = median_ms(lambda kernel=kernel: attention.attention(q, *text, kernel))
         row(f"cross-attention over 512 keys, {kernel}", f"{ms:.3f} ms")
+
+
+def projections(operations: int) -> None:
+    """From the projection on: norms and rotation included."""
+    qkv = torch.randn(TOKENS, 3 * DIM, device="cuda", dtype=torch.bfloat16)
+    tables, weights = rope_tables((21, 30, 52), CHANNELS, "cuda"), torch.ones(2, DIM, device="cuda")
+    for kernel in attention.INNER:
+        verdict = attention.probe_projected(kernel, device="cuda")
+        if verdict.error:
+            row(f"{kernel}, our operands", verdict.error[:90])
+            continue
+
+        def wrapped(kernel: str = kernel) -> torch.Tensor:
+            q, k = rotary.qk_norm_rope(qkv, weights, *tables, 1e-6)
+            heads = (x.unflatten(1, (HEADS, CHANNELS)) for x in (q, k, qkv[:, 2 * DIM :]))
+            return attention.attention(*heads, kernel)
+
+        ms = median_ms(lambda kernel=kernel: attention.projected_attention(qkv, weights, *tables, 1e-6, kernel))
+        figures = f"{ms:.2f} ms", f"{operations / ms / 1e9:.0f} TFLOP/s", f"cosine {verdict.cosine:.5f}"
+        row(f"{kernel}, norm and rotation: wrapper, ours", f"{median_ms(wrapped):.2f} ms", *figures)
 
 
 def elementwise_kernels() -> None:
@@ -78,6 +99,14 @@ def elementwise_kernels() -> None:
         "q, k norm + rope": (
             lambda: rotary.qk_norm_rope(qkv, weights, *tables, 1e-6),
             8 * x.numel() + 8 * tables[0].numel(),
+        ),
+        "operands of sm90 from the projection": (
+            lambda: operands.attention_operands(qkv, weights, *tables, 1e-6, "sm90"),
+            (12 + 3) * x.numel() + 8 * tables[0].numel(),
+        ),
+        "operands of sm89": (
+            lambda: operands.attention_operands(qkv, weights, *tables, 1e-6, "sm89"),
+            (12 + 3) * x.numel() + 8 * tables[0].numel(),
         ),
         "q norm": (lambda: rotary.rms_norm(x, gate, 1e-6), 4 * x.numel()),
         "GELU + e4m3": (lambda: quantize.gelu_quantize(hidden, "e4m3"), 3 * hidden.numel()),

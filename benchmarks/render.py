@@ -20,10 +20,12 @@ from clips import clips
 from gpu_clock import machine, median_ms, peak_gb, row, section
 from torch.nn import functional as F
 
+from reelmill_worker.kernels.operands import attention_operands
 from reelmill_worker.kernels.quantize import quantize_rows
-from reelmill_worker.pipeline.attention import attention
+from reelmill_worker.pipeline.attention import INNER, attention, multiply
 from reelmill_worker.pipeline.linears import RowFp8Linear
 from reelmill_worker.pipeline.plan import Plan, detect
+from reelmill_worker.pipeline.rope import rope_tables
 from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.transformer import WanTransformer
 
@@ -43,7 +45,7 @@ def main() -> None:
     print(f"plan ({time.monotonic() - started:.1f} s): {plan.describe()}")
     figures: dict[str, float] = {}
     with section("the floor of one step, from its own kernels"):
-        figures["floor"] = floor(plan)
+        figures |= floor(plan)
     inputs = make_inputs()
     with section("diffusers' transformer, bf16"):
         theirs = full_size.transformer()
@@ -66,33 +68,48 @@ def make_inputs():
     return latents, embedding.cuda()
 
 
-def floor(plan: Plan) -> float:
+def floor(plan: Plan) -> dict[str, float]:
     """Time the kernels that nothing can leave out, each alone and as the chain of 30 layers that a step is.
 
-    The chain is the floor: a card that works for half a second draws its full power and clocks lower than in the few
-    milliseconds that one kernel takes.
+    `sum` is 30 times each alone, `chain` the 30 layers in a row: a card that works for half a second draws its full
+    power and clocks lower than in the few milliseconds that one kernel takes. Self-attention is SageAttention's call
+    on queries, keys and values in bfloat16; `bare` is the chain with its kernel alone, on codes made beforehand.
     """
     q, k, v = (torch.randn(TOKENS, 12, 128, device="cuda", dtype=torch.bfloat16) for _ in range(3))
     text = [torch.randn(512, 12, 128, device="cuda", dtype=torch.bfloat16) for _ in range(2)]
-    multiply = [gemm(*sizes) for sizes in ((DIM, 3 * DIM), (DIM, DIM), (DIM, DIM), (DIM, DIM), (DIM, FFN), (FFN, DIM))]
+    multiplied = [
+        gemm(*sizes) for sizes in ((DIM, 3 * DIM), (DIM, DIM), (DIM, DIM), (DIM, DIM), (DIM, FFN), (FFN, DIM))
+    ]
+    tables, ones = rope_tables((21, 30, 52), 128, "cuda"), torch.ones(2, DIM, device="cuda")
+    qkv = torch.cat([x.flatten(1) for x in (q, k, v)], dim=1)
 
-    def layer() -> None:
-        attention(q, k, v, plan.attention)
-        attention(q, *text, plan.cross_attention)
-        for run in multiply:
-            run()
+    def chain(own: Callable[[], object]) -> float:
+        def layer() -> None:
+            own()
+            attention(q, *text, plan.cross_attention)
+            for run in multiplied:
+                run()
 
-    own = median_ms(lambda: attention(q, k, v, plan.attention))
+        return median_ms(lambda: [layer() for _ in range(LAYERS)])
+
+    def called() -> torch.Tensor:
+        return attention(q, k, v, plan.attention)
+
+    own = median_ms(called)
     cross = median_ms(lambda: attention(q, *text, plan.cross_attention))
-    gemms = sum(median_ms(run) for run in multiply)
-    chain = median_ms(lambda: [layer() for _ in range(LAYERS)])
+    gemms = sum(median_ms(run) for run in multiplied)
+    found = {"sum": LAYERS * (own + cross + gemms), "chain": chain(called)}
     row("a layer: self-attention, cross-attention, 6 GEMMs", f"{own:.2f} ms", f"{cross:.2f} ms", f"{gemms:.2f} ms")
-    row(
-        "30 x the sum of these / floor: 30 layers in a row",
-        f"{LAYERS * (own + cross + gemms):.0f} ms",
-        f"{chain:.0f} ms",
-    )
-    return chain
+    row("30 x the sum of these / 30 layers in a row", f"{found['sum']:.0f} ms", f"{found['chain']:.0f} ms")
+    if plan.attention in INNER:
+        codes = attention_operands(qkv, ones, *tables, 1e-6, INNER[plan.attention].grain)
+
+        def bare() -> torch.Tensor:
+            return multiply(codes, plan.attention, torch.bfloat16)
+
+        found["bare"] = chain(bare)
+        row("its kernel alone / with it, 30 layers in a row", f"{median_ms(bare):.2f} ms", f"{found['bare']:.0f} ms")
+    return found
 
 
 def gemm(k: int, n: int) -> Callable[[], torch.Tensor]:
@@ -127,6 +144,7 @@ def ours(plan: Plan, tensors, inputs, figures, *, quick: bool) -> None:
         "bf16, SDPA, kernels": replace(plan, linears="bf16", compile=False, **exact),
         "fp8 row, kernels, eager": replace(plan, linears="fp8", fp8="row", compile=False),
         "fp8 row, kernels, compiled": replace(plan, linears="fp8", fp8="row", compile=True),
+        "fp8 row, kernels, Sage's wrapper": replace(plan, linears="fp8", fp8="row", compile=False, projected=False),
         "fp8 row, no kernels, compiled": replace(plan, linears="fp8", fp8="row", fused=False, compile=True),
         "fp8 tensor (released recipe), compiled": replace(plan, linears="fp8", fp8="tensor", compile=True),
         "bf16, kernels, Sage": replace(plan, linears="bf16", compile=False),
@@ -172,7 +190,9 @@ def one_variant(name, plan, tensors, inputs, wanted, figures) -> None:
     row(
         f"{name}: one step",
         f"{ms:.1f} ms",
-        f"{ms / figures['floor']:.3f} x floor",
+        f"{ms / figures['sum']:.3f} x sum",
+        f"{ms / figures['chain']:.3f} x chain",
+        f"{ms / figures['bare']:.3f} x bare" if "bare" in figures else "",
         f"{figures['peer'] / ms:.2f} x peer",
     )
     row(

@@ -14,7 +14,18 @@ from typing import Any, cast
 
 from reelmill_common.contract import lane_name
 
-DECISIVE = ("device", "gpu", "dtype", "linears", "fp8", "attention", "cross_attention", "fused", "text_encoder")
+DECISIVE = (
+    "device",
+    "gpu",
+    "dtype",
+    "linears",
+    "fp8",
+    "attention",
+    "projected",
+    "cross_attention",
+    "fused",
+    "text_encoder",
+)
 """Choices of a plan that decide the last bits of a clip, beside spec and model."""
 _BITS = "bits-"
 _CPU = "cpu"

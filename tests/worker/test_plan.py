@@ -8,8 +8,15 @@ from dataclasses import replace
 import pytest
 
 from reelmill_common.errors import NotFound, WorkerUnfit
-from reelmill_worker.pipeline.attention import KERNELS
-from reelmill_worker.pipeline.plan import GpuFacts, choose_plan, cpu_plan, gpu_facts, kernel_candidates
+from reelmill_worker.pipeline.attention import INNER, KERNELS
+from reelmill_worker.pipeline.plan import (
+    PROJECTED_KERNELS,
+    GpuFacts,
+    choose_plan,
+    cpu_plan,
+    gpu_facts,
+    kernel_candidates,
+)
 
 
 @pytest.mark.parametrize(
@@ -129,3 +136,11 @@ def test_a_plan_for_another_gpu_is_chosen_without_torch() -> None:
     code = f"import sys; {asked}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_plan_names_the_kernels_that_our_operands_feed() -> None:
+    assert set(PROJECTED_KERNELS) == set(INNER)
+    assert choose_plan(gpu_facts("RTX 4090")).projected
+    assert choose_plan(gpu_facts("RTX 3090")).projected
+    assert not choose_plan(gpu_facts("RTX 5090")).projected  # its kernel has other groups
+    assert not choose_plan(replace(gpu_facts("RTX 4090"), triton=False)).projected

@@ -150,21 +150,23 @@ def _model(settings: Settings) -> Finding:
 
 def _kernels() -> list[Finding]:
     """Run every attention kernel that the plan could take against the plain one."""
-    from reelmill_worker.pipeline.attention import probe  # noqa: PLC0415 - torch
+    from reelmill_worker.pipeline.attention import INNER, probe, probe_projected  # noqa: PLC0415 - torch
     from reelmill_worker.pipeline.plan import kernel_candidates, this_gpu  # noqa: PLC0415 - as above
 
     gpu = this_gpu()
     if gpu is None:
         return [Finding(name="kernels", level=Level.OK, found="PyTorch's own, in float32 on the CPU")]
-    verdicts = [probe(kernel, device="cuda") for kernel in kernel_candidates(gpu)]
+    kernels = kernel_candidates(gpu)
+    verdicts = {kernel: probe(kernel, device="cuda") for kernel in kernels}
+    verdicts |= {f"{kernel}.projected": probe_projected(kernel, device="cuda") for kernel in kernels if kernel in INNER}
     return [
         Finding(
-            name=f"kernel.{verdict.kernel}",
+            name=f"kernel.{name}",
             level=Level.OK if verdict.fit else Level.WARN,
             found=f"cosine {verdict.cosine:.5f} to float32" if verdict.fit else verdict.error,
             advice="" if verdict.fit else "a worker passes it over; build SageAttention 2.2 for this GPU and torch",
         )
-        for verdict in verdicts
+        for name, verdict in verdicts.items()
     ]
 
 

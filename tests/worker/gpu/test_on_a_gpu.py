@@ -76,6 +76,7 @@ COMPILER_WARNS = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarnin
         pytest.param({"linears": "bf16", "attention": "sdpa", "fused": False}, 0.9999, id="bf16 without kernels"),
         pytest.param({"linears": "fp8", "fp8": "row"}, 0.99, id="fp8 by row"),
         pytest.param({"linears": "fp8", "fp8": "row", "fused": False}, 0.99, id="fp8 by row without kernels"),
+        pytest.param({"linears": "fp8", "fp8": "row", "projected": False}, 0.99, id="fp8 by row, Sage's wrapper"),
         pytest.param({"linears": "fp8", "fp8": "tensor"}, 0.99, id="fp8 as released"),
         pytest.param({"linears": "int8"}, 0.999, id="int8"),
         pytest.param({"linears": "fp8", "compile": True}, 0.99, id="fp8 compiled"),
@@ -114,6 +115,15 @@ def test_the_plan_chosen_here_has_a_kernel_that_passed_its_test(plan: Plan) -> N
 @pytest.mark.parametrize("kernel", [name for name in attention.KERNELS if name.startswith(("sage", "sdpa-"))])
 def test_each_kernel_that_runs_here_is_right(kernel: str) -> None:
     verdict = attention.probe(kernel, device="cuda")
+    if verdict.cosine == 0:
+        pytest.skip(f"{kernel} does not run here: {verdict.error}")
+
+    assert verdict.cosine >= 0.998
+
+
+@pytest.mark.parametrize("kernel", attention.INNER)
+def test_each_kernel_that_runs_here_is_right_on_operands_of_ours(kernel: str) -> None:
+    verdict = attention.probe_projected(kernel, device="cuda")
     if verdict.cosine == 0:
         pytest.skip(f"{kernel} does not run here: {verdict.error}")
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reelmill_common.errors import WorkerUnfit
+from reelmill_worker.kernels.operands import attention_operands
+from reelmill_worker.kernels.rotary import qk_norm_rope_reference
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -81,6 +83,73 @@ KERNELS: dict[str, Kernel] = {
 """Every kernel by the name that plans use. `sage2` is SageAttention 2.1 or newer, `sage1` its release 1.0.6."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    """A kernel of SageAttention 2 without its wrapper.
+
+    Attributes:
+        module: Of the package.
+        function: Takes queries, keys, values, an output, and the scales.
+        grain: How `kernels.operands` makes what it takes.
+    """
+
+    module: str
+    function: str
+    grain: str
+
+
+INNER: dict[str, Inner] = {
+    "sage2-fp16": Inner(module="sm80_compile", function="qk_int8_sv_f16_accum_f32_attn", grain="sm80"),
+    "sage2-fp16-mixed": Inner(
+        module="sm80_compile", function="qk_int8_sv_f16_accum_f16_attn_inst_buf", grain="sm80-mixed"
+    ),
+    "sage2-fp8": Inner(
+        module="sm89_compile", function="qk_int8_sv_f8_accum_f16_fuse_v_scale_attn_inst_buf", grain="sm89"
+    ),
+    "sage2-fp8-sm90": Inner(
+        module="sm90_compile", function="qk_int8_sv_f8_accum_f32_fuse_v_scale_attn_inst_buf", grain="sm90"
+    ),
+}
+"""What the wrappers in `KERNELS` call, by the same names. Source: SageAttention d1a57a5, core.py."""
+TOKENS_FIRST, NOT_CAUSAL, SCALES_BY_THREAD, NO_SUMS = 0, 0, 3, 0
+
+
+def multiply(operands: Sequence[Tensor], kernel: str, dtype: torch.dtype) -> Tensor:
+    """Return the attention of what `attention_operands` made for a kernel of `INNER`, (l, n, d) of `dtype`."""
+    q, q_scale, k, k_scale, v, v_scale = operands
+    out = torch.empty(q.shape, dtype=dtype, device=q.device)
+    floats = not v_scale.numel()
+    tensors = [x.unsqueeze(0) for x in (q, k, v.to(torch.float16) if floats else v, out)]
+    scales = [x.unsqueeze(0) for x in ((q_scale, k_scale) if floats else (q_scale, k_scale, v_scale))]
+    inner = INNER[kernel]
+    call = getattr(importlib.import_module(f"sageattention.{inner.module}"), inner.function)
+    call(*tensors, *scales, TOKENS_FIRST, NOT_CAUSAL, SCALES_BY_THREAD, q.shape[2] ** -0.5, NO_SUMS)
+    return out
+
+
+@torch.library.custom_op("reelmill::projected_attention", mutates_args=())
+def projected_attention(qkv: Tensor, weights: Tensor, cosine: Tensor, sine: Tensor, eps: float, kernel: str) -> Tensor:
+    """Return self-attention over a fused projection, (l, k): codes by our kernels, products by SageAttention's.
+
+    The same as `qk_norm_rope` and `attention`, but queries and keys are never written as floats.
+
+    Args:
+        qkv: (l, 3 k).
+        weights: (2, k) float32, of the norms of queries and keys.
+        cosine: (l, d / 2) float32; d is one of `operands.HEAD_SIZES`.
+        sine: (l, d / 2) float32.
+        eps: Added to the mean square.
+        kernel: A name of `INNER`.
+    """
+    operands = attention_operands(qkv, weights, cosine, sine, eps, INNER[kernel].grain)
+    return multiply(operands, kernel, qkv.dtype).flatten(1)
+
+
+@projected_attention.register_fake
+def _(qkv: Tensor, weights: Tensor, cosine: Tensor, sine: Tensor, eps: float, kernel: str) -> Tensor:  # noqa: ARG001 - the signature of the operation
+    return qkv.new_empty((qkv.shape[0], weights.shape[1]))
+
+
 @torch.library.custom_op("reelmill::attention", mutates_args=())
 def attention(q: Tensor, k: Tensor, v: Tensor, kernel: str) -> Tensor:
     """Return softmax(q k^T / sqrt(d)) v, (l, n, d) contiguous, in q's dtype.
@@ -129,9 +198,30 @@ def probe(kernel: str, *, device: str, shape: tuple[int, int, int] = TEST_SHAPE)
     # A kernel may fail in any way there is: not built, wrong architecture, wrong driver. Each is a reason to pass on.
     except Exception as err:  # noqa: BLE001
         return Verdict(kernel=kernel, cosine=0.0, error=f"{type(err).__name__}: {str(err).splitlines()[0][:200]}")
+    return _compared(kernel, got, _sdpa(q.float(), k.float(), v.float()))
+
+
+def probe_projected(kernel: str, *, device: str, shape: tuple[int, int, int] = TEST_SHAPE) -> Verdict:
+    """Run a kernel of `INNER` on a random projection and compare it with the plain way in float32."""
+    (tokens, n, d), k = shape, shape[1] * shape[2]
+    qkv = torch.cat([x.flatten(1) for x in _probe_input(device, shape)], dim=1)
+    weights = torch.ones((2, k), device=device)
+    weights[0] *= 3  # the norm takes off what peaks the rows
+    angles = torch.arange(tokens, device=device)[:, None] * torch.linspace(1, 0.001, d // 2, device=device)
+    tensors = (qkv, weights, angles.cos(), angles.sin())
+    eps = 1e-6
+    try:
+        got = projected_attention(*tensors, eps, kernel).float()
+    except Exception as err:  # noqa: BLE001 - as in `probe`
+        return Verdict(kernel=kernel, cosine=0.0, error=f"{type(err).__name__}: {str(err).splitlines()[0][:200]}")
+    queries, keys = qk_norm_rope_reference(qkv.float(), *tensors[1:], eps)
+    heads = [x.view(tokens, n, d) for x in (queries, keys, qkv[:, 2 * k :].float())]
+    return _compared(kernel, got, _sdpa(*heads).flatten(1))
+
+
+def _compared(kernel: str, got: Tensor, wanted: Tensor) -> Verdict:
     if not bool(got.isfinite().all()):
         return Verdict(kernel=kernel, cosine=0.0, error="its output is not finite")
-    wanted = _sdpa(q.float(), k.float(), v.float())
     cosine = float(F.cosine_similarity(got.flatten(), wanted.flatten(), dim=0))
     error = "" if cosine >= LEAST_COSINE else f"cosine {cosine:.4f} against float32, below {LEAST_COSINE}"
     return Verdict(kernel=kernel, cosine=cosine, error=error)

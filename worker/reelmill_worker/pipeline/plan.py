@@ -64,6 +64,7 @@ class Plan:
         linears: How the 10 large linears of each block multiply. On a CPU `fp8` holds e4m3 weights and dequantises.
         fp8: Scales of `fp8` linears: `row` a weight row and a token (fast), or `tensor` as the released code has it.
         attention: Kernel of self-attention, a name of `attention.KERNELS`.
+        projected: Whether that kernel gets its 8-bit operands straight from the projection, by our kernels.
         cross_attention: Kernel of cross-attention over the 512 text tokens.
         fused: Whether the Triton kernels run between the linears; else their plain twins.
         text_encoder: Where UMT5 lives and in what precision.
@@ -78,6 +79,7 @@ class Plan:
     linears: Linears
     fp8: Granularity = "row"
     attention: str = "sdpa"
+    projected: bool = False
     cross_attention: str = "sdpa"
     fused: bool = False
     text_encoder: TextResidency = "cpu"
@@ -128,6 +130,7 @@ def choose_plan(gpu: GpuFacts) -> Plan:
         linears=_linears(gpu, reasons),
         fp8=_granularity(gpu, reasons),
         attention=kernels[0],
+        projected=kernels[0] in PROJECTED_KERNELS and gpu.triton,
         cross_attention=_plain_kernels(gpu)[0],
         fused=_fused(gpu, reasons),
         text_encoder=_text_residency(gpu, reasons),
@@ -186,6 +189,8 @@ SAGE2_KERNELS: dict[tuple[int, int], tuple[str, ...]] = {
     (12, 1): ("sage2-fp8-warp",),
 }
 """SageAttention 2.x by architecture, best first. Source: its core.py at d1a57a5, and our measurements on an H100."""
+PROJECTED_KERNELS = ("sage2-fp16", "sage2-fp16-mixed", "sage2-fp8", "sage2-fp8-sm90")
+"""Those that `attention.projected_attention` can feed."""
 
 
 def kernel_candidates(gpu: GpuFacts, reasons: list[str] | None = None) -> tuple[str, ...]:
@@ -292,8 +297,11 @@ def detect() -> Plan:
     gpu = this_gpu()
     if gpu is None:
         return cpu_plan()
-    from reelmill_worker.pipeline.attention import first_fit  # noqa: PLC0415 - see the module's header
+    from reelmill_worker.pipeline.attention import first_fit, probe_projected  # noqa: PLC0415 - see the module's header
 
     plan = choose_plan(gpu)
     kernel, complaints = first_fit(kernel_candidates(gpu), device="cuda")
-    return replace(plan, attention=kernel, reasons=(*plan.reasons, *complaints))
+    projected = gpu.triton and kernel in PROJECTED_KERNELS
+    if projected and (error := probe_projected(kernel, device="cuda").error):
+        projected, complaints = False, (*complaints, f"attention {kernel} through its own wrapper: {error}")
+    return replace(plan, attention=kernel, projected=projected, reasons=(*plan.reasons, *complaints))

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reelmill_worker.kernels.fusions import PLAIN, TRITON, Fusions
-from reelmill_worker.pipeline.attention import attention
+from reelmill_worker.kernels.operands import HEAD_SIZES
+from reelmill_worker.pipeline.attention import INNER, attention, projected_attention
 from reelmill_worker.pipeline.linears import Linear, load_linear, tensor_of
 from reelmill_worker.pipeline.plan import Plan
 from reelmill_worker.pipeline.rope import rope_tables
@@ -99,6 +100,7 @@ class Way:
         heads: n.
         eps: Of all norms.
         kernel: Of self-attention.
+        projected: Whether that kernel takes the projection as it is.
         cross_kernel: Of cross-attention.
     """
 
@@ -106,6 +108,7 @@ class Way:
     heads: int
     eps: float
     kernel: str
+    projected: bool
     cross_kernel: str
 
 
@@ -126,6 +129,7 @@ class WanTransformer:
             heads=config.num_attention_heads,
             eps=config.eps,
             kernel=plan.attention,
+            projected=plan.projected and plan.attention in INNER and config.attention_head_dim in HEAD_SIZES,
             cross_kernel=plan.cross_attention,
         )
         run = partial(run_block, way=self._way)
@@ -269,9 +273,12 @@ def run_block(
     fusions, eps, heads = way.fusions, way.eps, way.heads
     x, values, scale = fusions.residual_norm(x, pending, gate, mod[1], mod[0], eps, block.qkv.target)
     qkv = block.qkv(values, scale)  # (l, 3 k)
-    q, k = fusions.qk_norm_rope(qkv, block.qk_norms, *rope, eps)
-    v = qkv[:, 2 * q.shape[1] :]
-    y = attention(_split(q, heads), _split(k, heads), _split(v, heads), way.kernel).flatten(1)
+    if way.projected:
+        y = projected_attention(qkv, block.qk_norms, *rope, eps, way.kernel)
+    else:
+        q, k = fusions.qk_norm_rope(qkv, block.qk_norms, *rope, eps)
+        v = qkv[:, 2 * q.shape[1] :]
+        y = attention(_split(q, heads), _split(k, heads), _split(v, heads), way.kernel).flatten(1)
     y = block.out(*fusions.quantize_rows(y, block.out.target))
 
     x, values, scale = fusions.residual_norm(
