@@ -61,9 +61,10 @@ def whole_clips(folder: Path, plan: Plan, figures: dict[str, float]) -> None:
     row("  of which " + ", ".join(split), *(f"{seconds:.3f} s" for seconds in split.values()))
     hashes = {resident.render(RenderSpec(prompt=PROMPT, seed=5), lambda _: None).latents_sha256 for _ in range(2)}
     row("same job twice", "equal" if len(hashes) == 1 else "DIFFERS", next(iter(hashes))[:12])
+    print_peak()
     slow = resident.render(RenderSpec(prompt=PROMPT, seed=5, decoder="wan"), lambda _: None)
     row("  with the Wan decoder", *(f"{stage} {seconds:.2f} s" for stage, seconds in slow.seconds.items()))
-    print_peak()
+    row("  peak of tensors with it", f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
 
 
 def memory(folder: Path, plan: Plan) -> None:

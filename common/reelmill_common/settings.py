@@ -49,7 +49,8 @@ class Settings:
         lease_s: Seconds that a worker may be silent before its job is given to another, 2 to 600.
         tick_s: Seconds between a worker's housekeeping rounds (pump, reap, beat), 0.1 to 30.
         dispatch_depth: Jobs kept in the broker per live worker, 1 to 10.
-        max_deliveries: Clips that may be muxed and uploaded while the next one renders, 1 to 8.
+        max_deliveries: Clips that may be rendered and not yet stored, 1 to 8: with 3 two are muxed and uploaded while
+            the next one renders, with 1 the GPU waits for each.
         spool_mb: Disk that finished but not yet stored clips may take before claiming stops, in MB.
         reuse_index: Whether a worker's clips can answer equal jobs (`--reuse`): `on` or `off`. Each different clip
             takes about 95 bytes of Redis for it (Valkey 9.1, 10,000 clips, `benchmarks/ledger.py`).
@@ -117,7 +118,7 @@ class Settings:
     lease_s: float = 15.0
     tick_s: float = 1.0
     dispatch_depth: int = 2
-    max_deliveries: int = 2
+    max_deliveries: int = 3
     spool_mb: int = 2048
     reuse_index: ReuseIndex = "on"
     max_attempts: int = 3

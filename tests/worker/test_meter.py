@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import pytest
 
@@ -13,6 +15,7 @@ from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
+from reelmill_common.ledger import Spent
 from reelmill_worker.child.meter import Meter
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
 from reelmill_worker.parent.gpu_sensors import GpuSensors
@@ -36,10 +39,28 @@ class Failing(FixedDurationRenderer):
     ],
 )
 def test_energy_is_what_the_counter_grew_by_or_unknown(counter: Sequence[float | None], drawn: float | None) -> None:
-    readings = iter(counter)
-    meter = Meter(lambda: next(readings))
+    readings = [Future[float | None](), Future[float | None]()]
+    answers = iter(readings)
+    meter = Meter(lambda: next(answers))
+    shown = meter.stop(gpu_s=2.5)  # and the card has not answered yet
 
-    assert meter.read(gpu_s=2.5).energy_j == drawn
+    for reading, answer in zip(readings, counter, strict=True):
+        reading.set_result(answer)
+
+    assert shown.spent() == Spent(gpu_s=2.5, energy_j=drawn)
+
+
+def test_a_card_that_takes_its_time_holds_up_no_render(bench: Bench) -> None:
+    answer = threading.Event()
+    desk = bench.desk(FixedDurationRenderer(seconds=0.02))
+    desk.joules = lambda: 1.0 if answer.wait(60) else None
+    messages = bench.submit(2)
+
+    outcomes = [desk.run(*message)["outcome"] for message in messages]
+    answer.set()
+
+    assert outcomes == ["rendered", "rendered"]
+    wait_for(lambda: all(bench.ends(job_id) for job_id, _ in messages), what="both clips")
 
 
 def test_the_counter_is_that_of_the_card() -> None:

@@ -77,6 +77,28 @@ def test_nothing_is_stuck_between_renders(pace: Pace, clock: Clock) -> None:
     assert not written(pace).is_stuck(clock.now + 10_000, floor_s=30)
 
 
+def test_a_full_disk_ends_no_render(clock: Clock) -> None:
+    pace = Pace(path=Path("/dev/full"), clock=clock)
+
+    render(pace, clock, 5.0)
+
+    assert pace._file is not None
+
+
+def test_half_a_word_is_not_read_and_a_shorter_one_leaves_nothing_of_a_longer(pace: Pace, clock: Clock) -> None:
+    render(pace, clock, 5.0)
+    assert pace.path is not None
+    whole = pace.path.read_bytes()
+
+    pace.path.write_bytes(whole.replace(b"0.0", b"1.0"))
+    half = read(pace.path, pid=os.getpid())
+    pace.leave(done=True)
+
+    assert half is None
+    assert written(pace) == Progress(pid=os.getpid())
+    assert len(whole) == len(pace.path.read_bytes())
+
+
 def test_a_dead_childs_progress_is_not_read(pace: Pace, clock: Clock) -> None:
     render(pace, clock, 5.0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -26,7 +25,7 @@ from reelmill_worker.host.posts import machine_of
 from reelmill_worker.notice import Notice, Verdict, notice_path, post
 from reelmill_worker.parent.tick import EARLY_DEATHS, Housekeeping
 from reelmill_worker.parent.watchdog import FetchWatch
-from reelmill_worker.progress import Progress, progress_path
+from reelmill_worker.progress import Progress, encode, progress_path
 
 NODE = "cpu0@test"
 
@@ -305,7 +304,7 @@ def test_a_child_without_progress_is_killed_and_its_job_says_why(
     job = claim(ledger).job_id
     long_ago = time.monotonic() - settings.stall_floor_s - 1
     progress = Progress(pid=child.pid, stage="denoise 2/3", since=long_ago, mean_s=0.5)
-    house.progress.write_text(json.dumps(dataclasses.asdict(progress)))
+    house.progress.write_bytes(encode(progress))
 
     house.look()
     assert process.wait(60) == -signal.SIGKILL

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+SIZE = 512
+"""Bytes of the file: a shorter word is padded, so that each covers the one before in one write."""
 PATIENCE = 10.0
 """A stage may take so many times its running mean: a card that throttles, or a neighbour on the host, stays below."""
 MEMORY = 0.2
@@ -41,12 +45,25 @@ def progress_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
 
 
 def read(path: Path, *, pid: int | None) -> Progress | None:
-    """Return what the child with that process id last wrote, or None if it has written nothing."""
+    """Return what the child with that process id last wrote, or None if it has written nothing, or writes right now."""
     try:
-        progress = Progress(**json.loads(path.read_text()))
+        checksum, _, text = path.read_bytes().partition(b" ")
     except FileNotFoundError:
         return None
+    if checksum != _checksum(text):
+        return None  # half of a word; the next look sees the whole
+    progress = Progress(**json.loads(text))
     return progress if progress.pid == pid else None
+
+
+def encode(progress: Progress) -> bytes:
+    """Return the content of the file, `SIZE` bytes: a checksum, since a reader may come in the middle of a write."""
+    text = json.dumps(asdict(progress)).encode().ljust(SIZE - len(_checksum(b"")) - 1)
+    return _checksum(text) + b" " + text
+
+
+def _checksum(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +80,7 @@ class Pace:
     _means: dict[tuple[Hashable, str], float] = field(default_factory=dict[tuple[Hashable, str], float])
     _here: tuple[Hashable, str] | None = None
     _since: float = 0.0
+    _file: int | None = None
 
     def enter(self, shape: Hashable, stage: str) -> None:
         """Begin a stage of a clip of some shape, which ends the one before."""
@@ -83,9 +101,11 @@ class Pace:
             self._means[self._here] = (1 - MEMORY) * self._means.get(self._here, taken) + MEMORY * taken
 
     def _write(self, progress: Progress) -> None:
+        """Write in one call: each further one may wait for the interpreter, and the GPU with it."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(f".{progress.pid}.tmp-progress")
-        draft.write_text(json.dumps(asdict(progress)))
-        draft.replace(self.path)
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):  # a full disk must not end a render
+            os.pwrite(self._file, encode(progress), 0)

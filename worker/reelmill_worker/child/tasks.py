@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +39,7 @@ class Desk:
     """What a rendering process works with, from the start-up gate to its end.
 
     Attributes:
-        refill: Called when a claim has made room in the broker.
+        refill: Called when a claim has made room in the broker, once the GPU is busy; or when the attempt has failed.
         ahead: Called when the GPU is busy for a while: the next jobs may be prepared.
         joules: Returns what the card has drawn so far, or None.
         pace: Told where a render is, for the parent that watches.
@@ -56,6 +57,7 @@ class Desk:
     last_words: Callable[[str], None]
     joules: Callable[[], float | None] = lambda: None
     pace: Pace = field(default_factory=Pace)
+    _counter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="joules"))
 
     def run(self, job_id: str, generation: int) -> dict[str, Any]:
         """Do what a message hints at; return a few facts for Flower.
@@ -68,7 +70,6 @@ class Desk:
         if isinstance(claimed, Refused):
             log.debug("claim.refused", job_id=job_id, generation=generation, why=claimed)
             return {"outcome": f"refused: {claimed}"}
-        self.refill()
         with bound_contextvars(job_id=job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.token):
             return self._attempt(claimed)
 
@@ -78,6 +79,7 @@ class Desk:
         self.leases.stop()
         self.leases.tally.stop()
         self.leases.logs.stop()
+        self._counter.shutdown(wait=False)
         log.info("desk.closed", given_back=left)
 
     def _wait_for_room(self) -> bool:
@@ -89,22 +91,22 @@ class Desk:
 
     def _attempt(self, claimed: Claimed) -> dict[str, Any]:
         lease = self.leases.hold(claimed)
-        started, meter = time.monotonic(), Meter(self.joules)
+        started, meter = time.monotonic(), Meter(lambda: self._counter.submit(self.joules))
         try:
             rendering = self._render(lease)
         except SoftTimeLimitExceeded:
             why = self._why_interrupted(lease, time.monotonic() - started)
-            outcome = end_attempt(self.leases, lease, why, spent=meter.read())
+            outcome = self._end(lease, why, meter)
         except ReelmillError as err:
-            outcome = end_attempt(self.leases, lease, err, spent=meter.read())
+            outcome = self._end(lease, err, meter)
             self._renew_after(outcome)
         except Exception as err:  # noqa: BLE001 - the task boundary: whatever a renderer can raise ends one attempt
-            outcome = end_attempt(self.leases, lease, err, spent=meter.read())
+            outcome = self._end(lease, err, meter)
             self._renew_after(outcome)
             self._try_canary()
         else:
-            spent = meter.read(gpu_s=gpu_seconds(rendering.seconds))
-            self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering, spent=spent))
+            reading = meter.stop(gpu_s=gpu_seconds(rendering.seconds))
+            self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering, spent=reading.spent))
             outcome = "rendered"
         return {"outcome": outcome, "attempt": claimed.token, "seconds": round(time.monotonic() - started, 3)}
 
@@ -129,7 +131,13 @@ class Desk:
         self.pace.enter((spec.width, spec.height, spec.frames, spec.sampler), stage)
         self.leases.report(lease, stage)
         if stage == FIRST_STEP:
+            self.refill()
             self.ahead()
+
+    def _end(self, lease: Lease, err: Exception, meter: Meter) -> str:
+        outcome = end_attempt(self.leases, lease, err, spent=meter.stop().spent())
+        self.refill()
+        return outcome
 
     def _why_interrupted(self, lease: Lease, seconds: float) -> ReelmillError:
         """The same signal comes from the time limit and from `celery control terminate JOB SIGUSR1`."""

@@ -101,7 +101,7 @@ class Courier:
                 with suppress(ReelmillError):  # then the lease runs out
                     # A full disk or a missing encoder is this worker's fault: another one may deliver the job.
                     end_attempt(
-                        self.leases, parcel.lease, err, retryable=not isinstance(err, ClipExists), spent=parcel.spent
+                        self.leases, parcel.lease, err, retryable=not isinstance(err, ClipExists), spent=parcel.spent()
                     )
                 self.on_end()
 
@@ -113,17 +113,18 @@ class Courier:
         if packed.preview is not None:
             self._put(parcel, keys.preview, packed.preview, "image/webp")
         parcel.lease.check()
+        spent = parcel.spent()
         result = Result(
             key=keys.video,
             sha256=packed.sha256,
             size_bytes=packed.video_bytes,
             latents_sha256=packed.latents_sha256,
             seconds={**packed.seconds, "upload": round(time.monotonic() - started, 4)},
-            gpu_s=parcel.spent.gpu_s,
-            energy_j=parcel.spent.energy_j,
+            gpu_s=spent.gpu_s,
+            energy_j=spent.energy_j,
         )
         clip = {name: getattr(result, name) for name in ("key", "sha256", "size_bytes", "latents_sha256")}
-        manifest = make_manifest(packed.recipe, clip=clip, seconds=result.seconds, spent=asdict(parcel.spent))
+        manifest = make_manifest(packed.recipe, clip=clip, seconds=result.seconds, spent=asdict(spent))
         # The key is this attempt's own, so an older manifest there is this very attempt's, from a put that was cut off.
         self._put(parcel, keys.manifest, manifest, "application/json", replace=True)
         return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,14 @@ class Parcel:
     """A render on its way to the store: frames until it is packed, files from then on.
 
     Attributes:
-        spent: What its render took of the GPU.
+        spent: Returns what its render took of the GPU, once the card has told.
         keys: Objects that are, or may be, in the store because of it: a put whose answer was lost counts.
     """
 
     lease: Lease
     rendering: Rendering | None
     packed: Packed | None = None
-    spent: Spent = NOTHING
+    spent: Callable[[], Spent] = lambda: NOTHING
     keys: set[str] = field(default_factory=set[str])
 
     @property
