@@ -85,6 +85,15 @@ def test_a_full_disk_ends_no_render(clock: Clock) -> None:
     assert pace._file is not None
 
 
+def test_a_folder_that_cannot_be_made_ends_no_render(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "run").write_text("in the way")
+    pace = Pace(path=tmp_path / "run" / "cpu0@test.7.progress", clock=clock)
+
+    render(pace, clock, 5.0)
+
+    assert pace._file is None
+
+
 def test_half_a_word_is_not_read_and_a_shorter_one_leaves_nothing_of_a_longer(pace: Pace, clock: Clock) -> None:
     render(pace, clock, 5.0)
     assert pace.path is not None

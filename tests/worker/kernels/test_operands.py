@@ -4,11 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reelmill_worker.kernels.operands import (
-    GRAINS,
-    attention_operands,
-    attention_operands_reference,
-)
+from reelmill_worker.kernels.operand_codes import GRAINS, attention_operands_reference
+from reelmill_worker.kernels.operands import attention_operands
 from reelmill_worker.kernels.rotary import qk_norm_rope_reference
 
 EPS = 1e-6
