@@ -354,7 +354,7 @@ def test_a_message_that_comes_after_the_expiry_is_refused_although_nobody_swept(
     start_worker(ledger)
     (sent,) = ledger.pump(LANE, depth=1)
     # Time passes: to change the moment by the ledger's own means would take the message back.
-    ledger._server._redis.hset(ledger._keys.batch("night"), "expires", milliseconds(ledger.now()))
+    ledger._server._redis.hset(ledger._keys.batch("night"), "expires", milliseconds(ledger.now()) - 1)
 
     assert ledger.claim(sent.job_id, sent.generation, WORKER, lease_s=60) is Refused.HELD
     assert ledger.pump(LANE) == []

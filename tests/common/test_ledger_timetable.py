@@ -219,6 +219,8 @@ def test_a_worker_that_is_started_anew_without_a_window_works_at_any_time(ledger
 def test_loads_say_what_is_left_and_who_is_there(ledger: Ledger) -> None:
     start_worker(ledger)
     submit(ledger, "night", 4, priority=7, weight=2, cap=3)
+    first = milliseconds(ledger.now())
+    wait_for(lambda: milliseconds(ledger.now()) > first, what="the next millisecond, for the order of the two")
     ids = submit(ledger, "day", 3)
     begin(ledger)
     ledger.prioritize_job(ids[0], 9)
