@@ -108,7 +108,7 @@ def elementwise_kernels() -> None:
             lambda: operands.attention_operands(qkv, weights, *tables, 1e-6, "sm89"),
             (12 + 3) * x.numel() + 8 * tables[0].numel(),
         ),
-        "q norm": (lambda: rotary.rms_norm(x, gate, 1e-6), 4 * x.numel()),
+        "q norm": (lambda: rotary.rms_norm(x, gate.unsqueeze(0), 1e-6), 4 * x.numel()),
         "GELU + e4m3": (lambda: quantize.gelu_quantize(hidden, "e4m3"), 3 * hidden.numel()),
         "GELU + int8": (lambda: quantize.gelu_quantize(hidden, "int8"), 3 * hidden.numel()),
         "rows to e4m3": (lambda: quantize.quantize_rows(x, "e4m3"), 3 * x.numel()),

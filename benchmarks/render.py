@@ -1,6 +1,6 @@
 """What one GPU takes for a clip, part by part, beside its own floor and beside diffusers in the same run.
 
-    python benchmarks/render.py [--quick]
+    python benchmarks/render.py [--quick | --clips]
 
 81 frames of 832x480, batch 1, random weights at the real sizes, CUDA events, medians of 20.
 Needs a CUDA GPU with 40 GB.
@@ -37,13 +37,22 @@ SIGMAS = (1.0, 0.7567567229, 0.5217391253)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="leave out diffusers' slow parts")
-    quick = parser.parse_args().quick
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--quick", action="store_true", help="leave out diffusers' slow parts and whole clips")
+    some.add_argument("--clips", action="store_true", help="whole clips alone, ours and diffusers': 2 minutes")
+    options = parser.parse_args()
     print(machine())
     started = time.monotonic()
     plan = detect()
     print(f"plan ({time.monotonic() - started:.1f} s): {plan.describe()}")
     figures: dict[str, float] = {}
+    if not options.clips:
+        parts(plan, figures, quick=options.quick)
+    if not options.quick:
+        clips(plan, figures)
+
+
+def parts(plan: Plan, figures: dict[str, float], *, quick: bool) -> None:
     with section("the floor of one step, from its own kernels"):
         figures |= floor(plan)
     inputs = make_inputs()
@@ -56,8 +65,6 @@ def main() -> None:
         ours(plan, tensors, inputs, figures, quick=quick)
     with section("tiny decoder"):
         decoder(plan, figures)
-    if not quick:
-        clips(plan, figures)
 
 
 def make_inputs():

@@ -50,12 +50,23 @@ def test_the_kernel_norms_and_turns_as_its_twin_does(
 def test_the_kernel_norms_without_turning_as_its_twin_does(
     triton: None, device: str, dtype: torch.dtype, columns: int
 ) -> None:
-    x = torch.randn(3, columns).to(device, dtype)
-    weight = torch.randn(columns).to(device)
+    x = torch.randn(3, 5 * columns).to(device, dtype)
+    weights = torch.randn(2, columns).to(device)
 
-    got = rms_norm(x, weight, EPS)
+    got = rms_norm(x, weights, EPS)
 
-    torch.testing.assert_close(got, rms_norm_reference(x, weight, EPS), rtol=1e-2, atol=1e-2)
+    assert got.shape == (2, 3, columns)
+    torch.testing.assert_close(got, rms_norm_reference(x, weights, EPS), rtol=1e-2, atol=1e-2)
+
+
+def test_each_part_of_a_row_is_normed_by_its_own_weight() -> None:
+    x, weights = torch.randn(5, 50), torch.randn(3, 16)
+
+    got = rms_norm_reference(x, weights, EPS)
+
+    for part in range(3):
+        want = torch.nn.functional.rms_norm(x[:, 16 * part : 16 * part + 16], (16,), weights[part], EPS)
+        torch.testing.assert_close(got[part], want)
 
 
 def test_a_projection_that_is_too_narrow_is_refused(device: str) -> None:

@@ -1,6 +1,6 @@
 """RMS norm over all heads of queries and keys, and their rotation by position, in one pass over the fused projection.
 
-Letters: l tokens, n heads, d channels of a head, k = n d channels.
+Letters: l tokens, n heads, d channels of a head, k = n d channels, p parts of a row.
 """
 
 import torch
@@ -10,16 +10,16 @@ from reelmill_worker.kernels import dsl
 from reelmill_worker.kernels.dsl import jit, tl
 
 
-def rms_norm_reference(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Return x over its root mean square along the last axis, times weight, in x's dtype; computed in float32.
+def rms_norm_reference(x: Tensor, weights: Tensor, eps: float) -> Tensor:
+    """Return each part of x over its root mean square, times its weight: (p, l, k) in x's dtype, computed in float32.
 
     Args:
-        x: (l, k), all heads of a token: Wan norms before it splits them.
-        weight: (k,) float32.
+        x: (l, p k) or wider, parts side by side; one has all heads of a token: Wan norms before it splits them.
+        weights: (p, k) float32.
         eps: Added to the mean square.
     """
-    wide = x.float()
-    return (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps) * weight).to(x.dtype)
+    parts = x[:, : weights.numel()].float().unflatten(1, weights.shape).transpose(0, 1)  # (p, l, k)
+    return _rms(parts, weights.unsqueeze(1), eps).to(x.dtype).contiguous()
 
 
 def qk_norm_rope_reference(
@@ -129,11 +129,11 @@ def qk_norm_rope(qkv: Tensor, weights: Tensor, cosine: Tensor, sine: Tensor, eps
 
 
 @torch.library.custom_op("reelmill::rms_norm", mutates_args=())
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+def rms_norm(x: Tensor, weights: Tensor, eps: float) -> Tensor:
     """Do what `rms_norm_reference` says, on the GPU in one pass."""
-    return _launch(x, weight.unsqueeze(0), weight, weight, eps, rope=False).squeeze(0)
+    return _launch(x, weights, weights, weights, eps, rope=False)
 
 
 @rms_norm.register_fake
-def _(x: Tensor, weight: Tensor, eps: float) -> Tensor:  # noqa: ARG001 - the operation's signature
-    return torch.empty_like(x)
+def _(x: Tensor, weights: Tensor, eps: float) -> Tensor:  # noqa: ARG001 - the operation's signature
+    return x.new_empty((weights.shape[0], x.shape[0], weights.shape[1]))

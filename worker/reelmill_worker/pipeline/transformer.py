@@ -9,7 +9,7 @@ Letters: l tokens in (t, h, w) order, s text tokens, k channels of a token, n he
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,13 +55,27 @@ class Block:
     cross_norm_weight: Tensor
     cross_norm_bias: Tensor
     cross_q: Linear
-    cross_kv: Linear
     cross_out: Linear
     cross_q_norm: Tensor
-    cross_k_norm: Tensor
     up: Linear
     down: Linear
     modulation: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossKeysValues:
+    """What makes the keys and values of cross-attention out of a text, for all layers at once.
+
+    No layer's depend on the layer before. One by one they are some 150 launches of kernels that run for microseconds: 8
+    ms, or 14 beside a worker's other threads, where all at once take 2 and 3 (docs/lab-notes.md).
+
+    Attributes:
+        project: To the keys of all layers, side by side, and then to the values of all: (s, k) to (s, 2 layers k).
+        norms: (layers, k) float32, of the keys.
+    """
+
+    project: Linear
+    norms: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,11 +129,14 @@ class Way:
 class WanTransformer:
     """A loaded transformer: its weights, and the tables that outlive a step."""
 
-    def __init__(self, config: TransformerConfig, blocks: list[Block], ends: Ends, plan: Plan) -> None:
+    def __init__(
+        self, config: TransformerConfig, blocks: list[Block], cross: CrossKeysValues, ends: Ends, plan: Plan
+    ) -> None:
         """Take loaded weights; `load` makes them from a file."""
         self.config = config
         self._plan = plan
         self._blocks = blocks
+        self._cross = cross
         self._ends = ends
         self._ones = torch.ones(config.dim, device=plan.device)
         self._steps: dict[float, StepTables] = {}
@@ -151,8 +168,9 @@ class WanTransformer:
             InvalidModel: A tensor or a size is missing or of the wrong kind.
         """
         sizes = TransformerConfig.read(config)
-        blocks = [_load_block(tensors, f"blocks.{layer}", plan) for layer in range(sizes.num_layers)]
-        return cls(sizes, blocks, _load_ends(tensors, plan), plan)
+        names = [f"blocks.{layer}" for layer in range(sizes.num_layers)]
+        blocks = [_load_block(tensors, name, plan) for name in names]
+        return cls(sizes, blocks, _load_cross(tensors, names, plan), _load_ends(tensors, plan), plan)
 
     @torch.inference_mode()
     def prepare_text(self, embedding: Tensor) -> TextContext:
@@ -161,16 +179,14 @@ class WanTransformer:
         Args:
             embedding: (1, s, text_dim), zero-padded; its padding is attended to, as the model was trained.
         """
-        ends, n, eps = self._ends, self.config.num_attention_heads, self.config.eps
+        ends, cross, fusions = self._ends, self._cross, self._way.fusions
         x = embedding[0].to(self._plan.device, self._plan.torch_dtype)
         x = F.linear(F.gelu(F.linear(x, *ends.text_in), approximate="tanh"), *ends.text_out)  # (s, k)
-        keys, values = [], []
-        for block in self._blocks:
-            key, value = block.cross_kv(*self._way.fusions.quantize_rows(x, block.cross_kv.target)).chunk(2, dim=1)
-            key = self._way.fusions.rms_norm(key.contiguous(), block.cross_k_norm, eps)
-            keys.append(_split(key, n))
-            values.append(_split(value, n))
-        return TextContext(torch.stack(keys), torch.stack(values))
+        both = cross.project(*fusions.quantize_rows(x, cross.project.target))  # (s, 2 layers k)
+        keys = fusions.rms_norm(both, cross.norms, self.config.eps)  # (layers, s, k)
+        values = both[:, cross.norms.numel() :].reshape(-1, *cross.norms.shape).transpose(0, 1).contiguous()
+        heads = self.config.num_attention_heads
+        return TextContext(_split(keys, heads), _split(values, heads))
 
     @torch.inference_mode()
     def velocity(self, latents: Tensor, timestep: float, text: TextContext) -> Tensor:
@@ -284,7 +300,7 @@ def run_block(
     x, values, scale = fusions.residual_norm(
         x, y, mod[2], block.cross_norm_weight, block.cross_norm_bias, eps, block.cross_q.target
     )
-    q = fusions.rms_norm(block.cross_q(values, scale), block.cross_q_norm, eps)
+    q = fusions.rms_norm(block.cross_q(values, scale), block.cross_q_norm, eps)[0]
     y = attention(_split(q, heads), *text, way.cross_kernel).flatten(1)
     y = block.cross_out(*fusions.quantize_rows(y, block.cross_out.target))
 
@@ -295,7 +311,7 @@ def run_block(
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
-    return x.view(x.shape[0], heads, -1)  # (l, n, d)
+    return x.view(*x.shape[:-1], heads, -1)  # (…, k) to (…, n, d)
 
 
 def timestep_wave(timestep: float, channels: int) -> Tensor:
@@ -314,12 +330,22 @@ def _make_room(kept: dict[Any, Any], limit: int) -> None:
         del kept[next(iter(kept))]
 
 
+def _wide(tensors: Mapping[str, Tensor], name: str, plan: Plan) -> Tensor:
+    return tensor_of(tensors, name).to(plan.device, torch.float32)
+
+
+def _load_cross(tensors: Mapping[str, Tensor], blocks: Sequence[str], plan: Plan) -> CrossKeysValues:
+    project = load_linear(tensors, [f"{block}.attn2.{part}" for part in ("to_k", "to_v") for block in blocks], plan)
+    norms = [_wide(tensors, f"{block}.attn2.norm_k.weight", plan) for block in blocks]
+    return CrossKeysValues(project, torch.stack(norms))
+
+
 def _load_block(tensors: Mapping[str, Tensor], name: str, plan: Plan) -> Block:
     def linear(*names: str) -> Linear:
         return load_linear(tensors, [f"{name}.{part}" for part in names], plan)
 
     def wide(part: str) -> Tensor:
-        return tensor_of(tensors, f"{name}.{part}").to(plan.device, torch.float32)
+        return _wide(tensors, f"{name}.{part}", plan)
 
     return Block(
         qkv=linear("attn1.to_q", "attn1.to_k", "attn1.to_v"),
@@ -328,10 +354,8 @@ def _load_block(tensors: Mapping[str, Tensor], name: str, plan: Plan) -> Block:
         cross_norm_weight=wide("norm2.weight"),
         cross_norm_bias=wide("norm2.bias"),
         cross_q=linear("attn2.to_q"),
-        cross_kv=linear("attn2.to_k", "attn2.to_v"),
         cross_out=linear("attn2.to_out.0"),
-        cross_q_norm=wide("attn2.norm_q.weight"),
-        cross_k_norm=wide("attn2.norm_k.weight"),
+        cross_q_norm=wide("attn2.norm_q.weight").unsqueeze(0),
         up=linear("ffn.net.0.proj"),
         down=linear("ffn.net.2"),
         modulation=wide("scale_shift_table")[0],
