@@ -8,6 +8,8 @@ from typing import Any
 
 import redis
 
+from reelmill_common.settings import Settings
+
 STATES = "qhdrxsfc"
 SETS = ("waiting", "hold", "sent", "leases", "flight", "retry", "held", "ready", "share", "spots", "levels")
 
@@ -112,3 +114,9 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
 end
 return cjson.encode(found)
 """
+
+
+def sound(settings: Settings) -> None:
+    """Assert that what Redis holds of the ledger agrees with itself."""
+    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+        audit(snapshot(client, settings.farm))

@@ -1,9 +1,9 @@
-"""Small scenes for the ledger's tests: some jobs, a ready worker, an attempt under way."""
+"""Small scenes for the ledger's tests: some jobs, a ready worker, an attempt under way, its end."""
 
 from __future__ import annotations
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result
+from reelmill_common.ledger import Claimed, Dispatch, Ledger, PolicyChange, Result
 
 LANE = "tiny"
 WORKER = "gpu0@test"
@@ -52,3 +52,25 @@ def order_of(ledger: Ledger, count: int) -> list[str]:
 
 def make_result(key: str = "night/r0.mp4") -> Result:
     return Result(key=key, sha256="ab" * 32, size_bytes=1234, latents_sha256="cd" * 32, seconds={"denoise": 1.5})
+
+
+def submit_as(ledger: Ledger, batch: Batch, count: int) -> None:
+    """Submit so many jobs under a batch's own policy."""
+    ledger.submit(batch, make_jobs(batch.name, count))
+
+
+def change(ledger: Ledger, batch: str, policy: PolicyChange) -> None:
+    """Change a batch's policy."""
+    ledger.set_policy(ledger.batch(batch), policy)
+
+
+def fail_one(ledger: Ledger) -> None:
+    """Let the next job fail for good."""
+    claimed = begin(ledger)
+    ledger.fail(claimed.job_id, claimed.token, "bad_output", "all frames are black", retryable=False)
+
+
+def finish_one(ledger: Ledger) -> None:
+    """Let the next job succeed."""
+    claimed = begin(ledger)
+    ledger.finish(claimed.job_id, claimed.token, make_result())

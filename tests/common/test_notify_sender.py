@@ -1,4 +1,4 @@
-"""Telling receivers: real HTTP and SMTP servers, a real ledger, and senders that die."""
+"""Telling receivers over HTTP: real servers, a real ledger, and senders that die."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -15,22 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope
 from standardwebhooks import Webhook as Verifier
 from structlog.testing import capture_logs
 
+from common.notify_scene import add, happen, last
 from fixtures.hand import Hand
 from fixtures.proxy import make_authority
 from fixtures.receiver import Receiver, receiver
-from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.notify import delivery, posting
-from reelmill_common.notify.mailroom import LogEntry, Mailroom
+from reelmill_common.notify.mailroom import Mailroom
 from reelmill_common.notify.sender import Sender
-from reelmill_common.notify.webhooks import Kind, Webhook
 from reelmill_common.settings import Settings
 
 TLS_HOST = "hooks.test"
@@ -39,12 +35,6 @@ TLS_HOST = "hooks.test"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return dataclasses.replace(settings, notify_scheme="http", notify_allow="127.0.0.1")
-
-
-@pytest.fixture
-def mailroom(settings: Settings) -> Iterator[Mailroom]:
-    with Mailroom.connect(settings) as mailroom:
-        yield mailroom
 
 
 @pytest.fixture
@@ -59,22 +49,6 @@ def sender(settings: Settings) -> Iterator[Sender]:
     yield sender
     sender.stop()
     sender._leave()
-
-
-def add(mailroom: Mailroom, url: str, *events: str, kind: Kind = Kind.STANDARD) -> Webhook:
-    webhook = Webhook.new(url, kind=kind, events=events)
-    mailroom.add(webhook)
-    return webhook
-
-
-def happen(ledger: Ledger, *batches: str) -> None:
-    """Let something happen: each batch is one `batch.submitted`."""
-    for batch in batches:
-        ledger.submit(Batch(name=batch), [RenderJob(batch=batch, row="0", spec=RenderSpec(prompt="fox"))])
-
-
-def last(mailroom: Mailroom) -> LogEntry:
-    return mailroom.log(count=1)[0]
 
 
 @pytest.fixture
@@ -429,78 +403,3 @@ def test_nothing_that_is_secret_is_logged(mailroom: Mailroom, ledger: Ledger, se
     assert [entry["event"] for entry in logs] == ["notice.attempted"]
     assert "secret-path" not in str(logs)
     assert webhook.secret not in str(logs)
-
-
-class Mailbox:
-    """What an SMTP server of `aiosmtpd` hands its mails to."""
-
-    def __init__(self) -> None:
-        self.mails: list[Envelope] = []
-
-    async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802
-        self.mails.append(envelope)
-        return "250 OK"
-
-
-@pytest.fixture
-def mail_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    authority = make_authority(tmp_path / "mail")
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
-    return authority.server
-
-
-def _login(_server: object, _session: object, _envelope: object, _mechanism: str, data: object) -> AuthResult:
-    return AuthResult(success=(data.login, data.password) == (b"mill", b"hush:1"))  # type: ignore[attr-defined]
-
-
-def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, mail_authority: ssl.SSLContext
-) -> None:
-    mailbox, port = Mailbox(), free_port()
-    server = Controller(
-        mailbox,
-        "127.0.0.1",
-        port,
-        tls_context=mail_authority,
-        require_starttls=True,
-        authenticator=_login,
-        auth_required=True,
-        ready_timeout=60,
-    )
-    server.start()
-    try:
-        url = f"smtp://mill:hush%3A1@127.0.0.1:{port}"
-        sender = Sender(settings=dataclasses.replace(settings, smtp_url=url, smtp_from="mill@example.org"))
-        add(mailroom, "ops@example.org", "batch.*", kind=Kind.EMAIL)
-        happen(ledger, "night")
-        sender.round()
-        sender._leave()
-    finally:
-        server.stop()
-
-    (mail,) = mailbox.mails
-    assert (mail.mail_from, mail.rcpt_tos) == ("mill@example.org", ["ops@example.org"])
-    assert b"Subject: [" + settings.farm.encode() + b"] batch.submitted night" in mail.content
-    assert last(mailroom).outcome == "sent"
-
-
-@pytest.mark.parametrize(("scheme", "why"), [("smtp", "STARTTLS"), ("smtps", "SSL")])
-def test_no_mail_and_no_password_go_to_a_server_without_tls_unless_that_is_asked_for(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, scheme: str, why: str
-) -> None:
-    mailbox, port = Mailbox(), free_port()
-    server = Controller(mailbox, "127.0.0.1", port, ready_timeout=60)
-    server.start()
-    try:
-        url = f"{scheme}://mill:hush@127.0.0.1:{port}"
-        sender = Sender(settings=dataclasses.replace(settings, smtp_url=url, smtp_from="mill@example.org"))
-        add(mailroom, "ops@example.org", "batch.*", kind=Kind.EMAIL)
-        happen(ledger, "night")
-        sender.round()
-        sender._leave()
-    finally:
-        server.stop()
-
-    assert mailbox.mails == []
-    assert why in last(mailroom).detail
-    assert "hush" not in last(mailroom).detail

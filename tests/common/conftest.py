@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reelmill_common.notify.mailroom import Mailroom
+from reelmill_common.settings import Settings
+
+
+@pytest.fixture
+def mailroom(settings: Settings) -> Iterator[Mailroom]:
+    with Mailroom.connect(settings) as mailroom:
+        yield mailroom

@@ -1,0 +1,26 @@
+"""Small scenes for the tests of telling receivers: a receiver, something that happens, what became of it."""
+
+from __future__ import annotations
+
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
+from reelmill_common.ledger import Ledger
+from reelmill_common.notify.mailroom import LogEntry, Mailroom
+from reelmill_common.notify.webhooks import Kind, Webhook
+
+
+def add(mailroom: Mailroom, url: str, *events: str, kind: Kind = Kind.STANDARD) -> Webhook:
+    """Add a receiver."""
+    webhook = Webhook.new(url, kind=kind, events=events)
+    mailroom.add(webhook)
+    return webhook
+
+
+def happen(ledger: Ledger, *batches: str) -> None:
+    """Let something happen: each batch is one `batch.submitted`."""
+    for batch in batches:
+        ledger.submit(Batch(name=batch), [RenderJob(batch=batch, row="0", spec=RenderSpec(prompt="fox"))])
+
+
+def last(mailroom: Mailroom) -> LogEntry:
+    """Return what became of the last attempt."""
+    return mailroom.log(count=1)[0]
