@@ -18,7 +18,7 @@ from reelmill_common.settings import Settings
 
 SILENT_S = 30.0
 """Seconds without a beat (they come every REELMILL_TICK_S) after which a worker counts as stuck."""
-FIT = {WorkerState.READY, WorkerState.DRAINING}
+FIT = {WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING}
 
 
 def worker() -> str:

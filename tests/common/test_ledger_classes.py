@@ -158,6 +158,22 @@ def test_one_owners_pinned_batch_gives_it_no_second_share(ledger: Ledger) -> Non
     assert abs(ran["a1"] - ran["a2"]) <= 2
 
 
+def test_a_pinned_batch_that_is_prioritized_takes_its_past_along_into_no_other_priority(ledger: Ledger) -> None:
+    start(ledger, WORKER, "h100")
+    for batch, priority in (("old", 5), ("new", 7)):
+        ledger.submit(Batch(name=batch, priority=priority, worker_class="h100"), make_jobs(batch, 30))
+        if batch == "old":
+            for _ in range(15):
+                (item,) = ledger.pump(LANE, depth=1)
+                ledger.finish(item.job_id, claim(ledger, item).token, make_result())
+    sent: list[Dispatch] = []
+
+    ledger.prioritize_batch("old", 7)
+    ran = Counter(run_as(ledger, WORKER, sent, [H100, LANE]) for _ in range(10))
+
+    assert abs(ran["old"] - ran["new"]) <= 2
+
+
 def test_a_lost_worker_of_a_class_serves_it_no_more(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     start(ledger, WORKER, "h100")
     submit_pinned(ledger, "night", 2, "h100")

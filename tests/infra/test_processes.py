@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,9 @@ def test_a_worker_is_healthy_while_the_ledger_hears_that_it_is_ready(
         said["starting"] = health("worker", env=env)
         ledger.ready(name, {})
         said["ready"] = health("worker", env=env)
+        shut = ledger.now() + timedelta(hours=2)
+        ledger.hours(name, f"{shut:%H:%M}-{shut + timedelta(hours=1):%H:%M} UTC", ledger.now())
+        said["resting"] = health("worker", env=env)
         ledger.quarantine(name, "the canary came out black")
         said["quarantined"] = health("worker", env=env)
 
@@ -233,6 +237,7 @@ def test_a_worker_is_healthy_while_the_ledger_hears_that_it_is_ready(
         "none": 1,
         "starting": 1,
         "ready": 0,
+        "resting": 0,
         "quarantined": 1,
     }
     assert said["quarantined"].out == f"worker: {name} is quarantined\n"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from datetime import timedelta
 
 import pytest
 from prometheus_client import generate_latest
@@ -51,6 +52,20 @@ def submit(ledger: Ledger, batch: str, count: int, *, priority: int = 5) -> list
 def start_worker(ledger: Ledger) -> None:
     ledger.register(WORKER, "tiny", {})
     ledger.ready(WORKER, {})
+
+
+def test_the_targets_are_the_workers_that_answer(ledger: Ledger) -> None:
+    for name in ("ready", "resting", "quarantined", "starting"):
+        ledger.register(f"gpu0@{name}", "tiny", {"metrics": f"{name}:9465"})
+        if name != "starting":
+            ledger.ready(f"gpu0@{name}", {"metrics": f"{name}:9465"})
+    ledger.quarantine("gpu0@quarantined", "the canary came out black")
+    opens = ledger.now() + timedelta(hours=2)
+    ledger.hours("gpu0@resting", f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M} UTC", ledger.now())
+
+    found = FarmCollector(ledger).targets()
+
+    assert found == [{"targets": [f"{name}:9465"], "labels": {"lane": "tiny"}} for name in ("ready", "resting")]
 
 
 def test_the_figures_are_those_of_the_ledger(ledger: Ledger) -> None:

@@ -100,14 +100,18 @@ def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
 def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(scene: Scene) -> None:
     scene.standing, scene.info = WorkerState.STARTING, {}
     starting = scene.scrape()
+    scene.standing = WorkerState.RESTING
+    resting = scene.scrape()
     scene.standing, scene.info = WorkerState.QUARANTINED, INFO
     unfit = scene.scrape()
 
     assert starting["reelmill_worker_state{state=starting}"] == 1
+    assert resting["reelmill_worker_state{state=resting}"] == 1
     assert {name: value for name, value in unfit.items() if name.startswith("reelmill_worker_state")} == {
         "reelmill_worker_state{state=starting}": 0,
         "reelmill_worker_state{state=ready}": 0,
         "reelmill_worker_state{state=draining}": 0,
+        "reelmill_worker_state{state=resting}": 0,
         "reelmill_worker_state{state=quarantined}": 1,
     }
     (info,) = [name for name in unfit if name.startswith("reelmill_worker_info")]

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0
 """Seconds until a port that was taken is tried again: a parent that was restarted may meet its predecessor's."""
-STANDINGS = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING, WorkerState.QUARANTINED)
+STANDINGS = tuple(state for state in WorkerState if state is not WorkerState.DEAD)
 PLAN_LABELS = ("gpu", "linears", "attention", "text_encoder")
 
 
