@@ -125,7 +125,7 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
                 queue=queue_name(farm, item.lane),
                 priority=9 - item.priority,  # Redis transport: 0 is the most urgent
                 producer=producer,
-                # A message sent twice dies at claim; one not sent is missed for a minute. So a broken connection of
+                # A message sent twice dies at claim; one not sent is missed for some seconds. So a broken connection of
                 # the pool, which is all of them after a restart of the server, is worth another try.
                 retry=True,
                 retry_policy=RETRY_POLICY,

@@ -9,7 +9,7 @@ from reelmill_common.profiles import TINY
 
 
 def gpu_numbers(dev: Path = Path("/dev")) -> list[str]:
-    """Return the numbers of the GPUs in order, as `CUDA_VISIBLE_DEVICES` takes them: `nvidia3` is `3`."""
+    """Return the numbers of the GPUs' device files in order: `nvidia3` is `3`. CUDA may count otherwise."""
     numbers = (file.name.removeprefix("nvidia") for file in dev.glob("nvidia[0-9]*"))
     return sorted((number for number in numbers if number.isdigit()), key=int)
 

@@ -66,6 +66,21 @@ class Stage(StrEnum):
     UPLOAD = "upload"
 
 
+DENOISING_STEPS = 3
+"""Of each sampler: the number that the model was distilled for."""
+
+
+def denoise_stage(step: int) -> str:
+    """Return the name of a step, counted from 0: `denoise 1/3`."""
+    return f"{Stage.DENOISE} {step + 1}/{DENOISING_STEPS}"
+
+
+RENDER_STAGES = (str(Stage.ENCODE_TEXT), *map(denoise_stage, range(DENOISING_STEPS)), str(Stage.DECODE))
+"""What a clip passes through on the GPU, in order."""
+DELIVERY_STAGES = (str(Stage.MUX), str(Stage.UPLOAD))
+"""What it passes through afterwards, beside the next clip's render; they cost no GPU."""
+
+
 class BatchState(StrEnum):
     """Derived from a batch's counters and its policy."""
 
@@ -215,7 +230,7 @@ class Batch:
     Attributes:
         name: Key of the batch; submitting under the same name adds to it.
         priority: 0 to 9, 9 most urgent. A lower one waits while a higher one has work.
-        weight: Share among batches of equal priority, 1 to 100.
+        weight: Share among its owner's batches of equal priority, 1 to 100.
         max_in_flight: Most jobs dispatched or running at once; 0 means no cap.
         owner: Who submitted, for fair share and accounts; free text of at most 64 characters.
         window: Hours in which it may run, as `nights.windows` reads them; empty: always.

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from reelmill_common.jobs import DELIVERY_STAGES
 from reelmill_common.settings import Settings
 
-OFF_GPU = ("mux", "upload")
-"""Stages that run beside the next render, and cost no GPU."""
 JOULES_PER_KWH = 3_600_000
 
 
@@ -46,7 +45,7 @@ class Prices:
 
 def gpu_seconds(seconds: Mapping[str, float]) -> float:
     """Return the part of some seconds by stage for which a clip had the GPU."""
-    return sum(value for stage, value in seconds.items() if stage not in OFF_GPU)
+    return sum(value for stage, value in seconds.items() if stage not in DELIVERY_STAGES)
 
 
 def energy_text(joules: float) -> str:

@@ -9,6 +9,7 @@ from reelmill_common.errors import NotFound
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import JobView
 from reelmill_common.storage import ClipStore
+from reelmill_common.storage.keys import beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +41,12 @@ class Clip:
     @property
     def poster_key(self) -> str:
         """Key of the JPEG."""
-        return self.key.removesuffix(".mp4") + ".jpg"
+        return beside(self.key, ".jpg")
 
     @property
     def manifest_key(self) -> str:
         """Key of the JSON that says how the clip was made."""
-        return self.key.removesuffix(".mp4") + ".json"
+        return beside(self.key, ".json")
 
 
 def clip_of(job: JobView, store: ClipStore) -> Clip:

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 from reelmill_common.errors import InvalidJob, NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
-from reelmill_common.storage.keys import is_key
+from reelmill_common.storage.keys import beside, is_key
 from reelmill_common.worker_classes import bits_class, decisive
 from reelmill_producer.client import Reelmill
 from reelmill_producer.mp4_tags import read_tags
@@ -85,7 +85,7 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
     if farm is None or not (is_job_id(target) or is_key(target)):
         raise NotFound(f"{target[:200]} is neither a file, a link, a key of the store nor the id of a job")
     key = farm.clip(farm.job(target)).key if is_job_id(target) else target
-    return read_recipe(farm.store.get(key.removesuffix(".mp4") + ".json"), key)
+    return read_recipe(farm.store.get(beside(key, ".json")), key)
 
 
 def read_recipe(content: bytes, name: str) -> Recipe:

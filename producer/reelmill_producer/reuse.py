@@ -13,6 +13,7 @@ from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import RenderJob
 from reelmill_common.ledger import JobView, Ledger, WorkerState, WorkerView
 from reelmill_common.storage import ClipStore
+from reelmill_common.storage.keys import beside
 from reelmill_common.worker_classes import classes_of
 
 ReuseMode = Literal["same", "any"]
@@ -80,7 +81,7 @@ class Finder:
         if result is None or head is None or head.size_bytes != result.size_bytes:
             return False
         try:
-            manifest: object = json.loads(self.store.get(result.key.removesuffix(".mp4") + ".json"))
+            manifest: object = json.loads(self.store.get(beside(result.key, ".json")))
         except (NotFound, ValueError):
             return False
         known = cast("Mapping[str, Any]", manifest) if isinstance(manifest, dict) else {}

@@ -13,8 +13,9 @@ import pytest
 
 from fixtures.farm import specs
 from reelmill_common.errors import BadOutput, InvalidModel, InvalidSettings, JobCancelled
+from reelmill_common.jobs import RENDER_STAGES
 from reelmill_common.settings import Settings
-from reelmill_worker.child.renderer import STAGES, FixedDurationRenderer, open_renderer
+from reelmill_worker.child.renderer import FixedDurationRenderer, open_renderer
 
 
 def test_a_fixed_renderer_takes_its_time_and_passes_every_stage() -> None:
@@ -24,7 +25,7 @@ def test_a_fixed_renderer_takes_its_time_and_passes_every_stage() -> None:
     rendering = FixedDurationRenderer(seconds=0.2).render(specs(1)[0], stages.append)
 
     assert time.monotonic() - started >= 0.2
-    assert tuple(stages) == STAGES
+    assert tuple(stages) == RENDER_STAGES
     assert rendering.planes.shape == (5, 120, 128)
     assert rendering.planes.dtype == np.uint8
 

@@ -7,7 +7,7 @@ from secrets import token_hex
 from reelmill_common.errors import InvalidJob
 from reelmill_common.faults import RULES_JSON
 from reelmill_common.jobs import JobState, RenderSpec
-from reelmill_common.ledger import views
+from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import NOTHING, Claimed, Orders, Refused, Result, Spent
 from reelmill_common.ledger.side import Side, kept
 
@@ -25,7 +25,8 @@ class Attempts(Side):
         """
         # redis-py sends a command again when the connection broke, and the first may have arrived: the same word in
         # both makes them one claim.
-        answer = self._server.run("claim", job_id, generation, worker, lease_s, word or token_hex(8))
+        word = word or token_hex(8)
+        answer = self._server.run("claim", job_id, generation, worker, lease_s, word, side.LIVE_S)
         if isinstance(answer, str):
             return Refused(answer)
         batch, row, token, spec, *sent_ms = answer

@@ -33,9 +33,9 @@ class Dispatching(Side):
         """Choose what the lanes of a profile run next, at the last moment, and mark it dispatched.
 
         Keeps `depth` jobs dispatched per live ready worker, also of one that serves several lanes. Strict priority,
-        then fair share by weighted virtual time between batches of equal priority, first come first served within a
-        batch. Paused batches and batches at their cap are passed over. A more urgent job is dispatched even when the
-        depth is used up by less urgent ones. Nothing is dispatched while no worker of its lane is ready.
+        then fair share by weighted virtual time between owners and then between an owner's batches, first come first
+        served within a batch. Paused batches and batches at their cap are passed over. A more urgent job is dispatched
+        even when the depth is used up by less urgent ones. Nothing is dispatched while no worker of its lane is ready.
 
         `lane` is any of the profile's. `prompts` is what the labels show of them.
         """

@@ -61,7 +61,7 @@ class Upcoming:
     """What a lane has dispatched and nobody has claimed, in the order in which it will probably be.
 
     Attributes:
-        workers: Ready workers of the lane.
+        workers: Live workers of the lane's profile that are ready.
     """
 
     workers: int

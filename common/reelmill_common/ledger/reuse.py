@@ -12,7 +12,7 @@ from reelmill_common.ledger.records import JobView, Result
 from reelmill_common.ledger.side import Side
 
 PART_CHARS, MARK_CHARS = 3, 16
-"""Hexadecimal digits of a spec's mark, and of its first part, as `lua/lib/made.lua` cuts it."""
+"""Hexadecimal digits of the first part of a spec's mark, and of the mark, as `lua/lib/made.lua` cuts it."""
 
 
 class Reuse(Side):

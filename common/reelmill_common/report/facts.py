@@ -11,6 +11,7 @@ from reelmill_common.causes import Cause, causes
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger.records import BatchView, JobView, Result
 from reelmill_common.prices import Prices, gpu_seconds
+from reelmill_common.storage.keys import beside
 
 SCHEMA_VERSION = 1
 FREE = Prices()
@@ -44,12 +45,12 @@ class Entry:
     @property
     def poster_key(self) -> str:
         """Key of the JPEG."""
-        return self.key.removesuffix(".mp4") + ".jpg"
+        return beside(self.key, ".jpg")
 
     @property
     def manifest_key(self) -> str:
         """Key of the recipe."""
-        return self.key.removesuffix(".mp4") + ".json"
+        return beside(self.key, ".json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

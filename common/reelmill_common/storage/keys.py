@@ -47,6 +47,11 @@ def clip_keys(batch: str, row: str, *, attempt: int = 1) -> ClipKeys:
     return ClipKeys(video=f"{stem}.mp4", poster=f"{stem}.jpg", preview=f"{stem}.webp", manifest=f"{stem}.json")
 
 
+def beside(video: str, suffix: str) -> str:
+    """Return the key of what belongs to a clip, by the key of its video: `.jpg` its poster, `.json` its manifest."""
+    return video.removesuffix(".mp4") + suffix
+
+
 def log_key(batch: str, row: str, *, attempt: int) -> str:
     """Return where the log of an attempt is: `logs/{batch}/{row}-{job8}.a{attempt}.jsonl`.
 

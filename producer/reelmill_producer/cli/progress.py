@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from reelmill_common.errors import JobCancelled, RenderFailed
-from reelmill_common.jobs import JobState
+from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, JobState
 from reelmill_common.ledger import BatchView, Event, JobView
 from reelmill_common.printable import printable
 from reelmill_producer.cli.boundary import tell
@@ -181,7 +181,7 @@ class _Bars:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-_STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode", "mux", "upload")
+_STAGES = (*RENDER_STAGES, *DELIVERY_STAGES)
 
 
 def _stages_done(stage: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from reelmill_common.contract import class_of, lane_name, profile_of
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import BatchView, PolicyChange, Submitted
+from reelmill_common.settings import Settings
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import tell
@@ -67,9 +68,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and submit nothing.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Submit the good rows of a bad file.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the batch is done, and show progress.")] = False,
-    results: Annotated[
-        Path | None, typer.Option(help="With --wait: write what became of each job to this file, as JSON lines.")
-    ] = None,
+    results: Annotated[Path | None, typer.Option(help="With --wait: a JSON line for each job into this file.")] = None,
     rate: Annotated[float | None, typer.Option(help="With --dry-run: money per GPU-hour, to show the cost.")] = None,
     json: Json = False,
 ) -> None:
@@ -84,52 +83,60 @@ def submit(  # noqa: PLR0913 - one parameter an option
     _check_usage(results, rate, wait=wait, dry_run=dry_run)
     mode = reuse_mode(reuse)
     settings = read_settings(profile)
-    lane = lane_of(settings)
     asked = PolicyWords(
-        priority=priority,
-        window=window,
-        owner=owner,
-        weight=weight,
-        max_in_flight=max_in_flight,
-        max_failures=max_failures,
-        start_after=start_after,
-        expires=expires,
-        after=after,
-        after_any=after_any,
+        priority=priority, window=window, owner=owner, weight=weight, max_in_flight=max_in_flight,
+        max_failures=max_failures, start_after=start_after, expires=expires, after=after, after_any=after_any,
         worker_class=worker_class,
-    )
+    )  # fmt: skip
     now = datetime.now().astimezone()
-    with open_prompt_file(
-        file,
-        sys.stdin.buffer,
-        form=format_option(form),
-        defaults={"profile": lane},
-        admit=prompt_check(settings, lane),
-    ) as prompts:
+    with _opened_prompts(file, form, settings) as prompts:
         name = batch or prompts.batch_name
         asked.batch(name, now)  # wrong options are told before a long file is read
         report = checked(prompts, skip_invalid=skip_invalid)
         words = prompts.policy(asked, name, now)
         policy = words.batch(name, now)
         if dry_run:
-            if prompts.head is not None:
-                tell(f"its policy, with what the file says under batch: {words}")
+            _tell_head(prompts, words)
             show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
             return
         with _opened_results(results, file) as results_file, session(settings) as opened:
             before = opened.farm.ledger.newest_event()
             submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
-            tell(summary(name, submitted, report))
-            warn_of_class(opened.farm, policy.worker_class, lane)
+            _tell_submitted(opened.farm, policy, submitted, report, lane_of(settings))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
-            if results_file is not None:
-                tell(f"{results_file.write(results_of(opened.farm, name)):,} results in {results}")
-            if wait:
-                progress.require_success(view)
-            else:
-                warn_if_idle(opened)
-                opened.farm.ledger.settle()  # nobody will look again before the morning
+            _write_results(results_file, opened.farm, name, results)
+            _leave(opened, view, waited=wait)
+
+
+def _opened_prompts(file: str, form: str, settings: Settings) -> AbstractContextManager[PromptFile]:
+    lane = lane_of(settings)
+    admit = prompt_check(settings, lane)
+    return open_prompt_file(file, sys.stdin.buffer, form=format_option(form), defaults={"profile": lane}, admit=admit)
+
+
+def _tell_head(prompts: PromptFile, words: PolicyWords) -> None:
+    if prompts.head is not None:
+        tell(f"its policy, with what the file says under batch: {words}")
+
+
+def _tell_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, lane: str) -> None:
+    tell(summary(policy.name, submitted, report))
+    warn_of_class(farm, policy.worker_class, lane)
+
+
+def _write_results(file: ResultsFile | None, farm: Reelmill, name: str, path: Path | None) -> None:
+    if file is not None:
+        tell(f"{file.write(results_of(farm, name)):,} results in {path}")
+
+
+def _leave(opened: Session, view: BatchView, *, waited: bool) -> None:
+    """Judge a batch that has ended, or see to it that one that has not will be looked after."""
+    if waited:
+        progress.require_success(view)
+        return
+    warn_if_idle(opened)
+    opened.farm.ledger.settle()  # nobody will look again before the morning
 
 
 def _check_usage(results: Path | None, rate: float | None, *, wait: bool, dry_run: bool) -> None:

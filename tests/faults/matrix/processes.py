@@ -10,8 +10,9 @@ from contextlib import suppress
 
 from faults.matrix.fault import HOSTS, Fault
 from faults.matrix.stand import Host, Stand, processes
+from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES
 
-STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode", "mux", "upload")
+STAGES = (*RENDER_STAGES, *DELIVERY_STAGES)
 KILLS = 4
 CHILD_S, HOST_S = 10.0, 20.0
 """Seconds to recovery that the project promises for the death of a child, and of a parent or host."""

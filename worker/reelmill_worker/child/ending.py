@@ -7,12 +7,10 @@ import structlog
 from reelmill_common.errors import AttemptLost, JobCancelled, OutOfMemory, ReelmillError
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger.records import NOTHING, Spent
+from reelmill_common.ledger.side import MESSAGE_CHARS
 from reelmill_worker.child.lease import Lease, Leases
 
 log = structlog.get_logger(__name__)
-
-MESSAGE_CHARS = 2000
-"""Longest message kept in the ledger: a torch error can carry pages of C++ frames."""
 
 
 def end_attempt(

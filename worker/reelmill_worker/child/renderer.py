@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from reelmill_common.errors import BadOutput
-from reelmill_common.jobs import RenderSpec
+from reelmill_common.jobs import RENDER_STAGES, RenderSpec, Stage
 from reelmill_common.settings import Settings
 from reelmill_worker.child.embeddings import open_shelf
 
@@ -33,8 +33,6 @@ BROKEN = ":broken"
 """After `fixed:SECONDS`: every render fails its output check, as on a GPU with bad memory; the canary passes."""
 KILL_MARK = "[kill]"
 """In a prompt: kills the process of a fixed renderer halfway, as a job that crashes the driver would."""
-STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode")
-"""What a render goes through before its frames are handed over, in order."""
 
 
 class Rendering(Protocol):
@@ -119,7 +117,7 @@ class TestCard:
         """Draw the card for a spec."""
         self.planes = _moving_band(spec)
         self.latents_sha256 = hashlib.sha256(spec.to_json().encode()).hexdigest()
-        self.seconds = {"denoise": seconds}
+        self.seconds = {str(Stage.DENOISE): seconds}
         self.plan = None
 
 
@@ -143,14 +141,14 @@ class FixedDurationRenderer:
         """
         started = time.monotonic()
         card = TestCard(spec)
-        for number, stage in enumerate(STAGES, start=1):
+        for number, stage in enumerate(RENDER_STAGES, start=1):
             on_stage(stage)
-            time.sleep(max(0.0, started + self._seconds * number / len(STAGES) - time.monotonic()))
-            if KILL_MARK in spec.prompt and number > len(STAGES) // 2:
+            time.sleep(max(0.0, started + self._seconds * number / len(RENDER_STAGES) - time.monotonic()))
+            if KILL_MARK in spec.prompt and number > len(RENDER_STAGES) // 2:
                 os.kill(os.getpid(), signal.SIGKILL)
         if self._broken:
             raise BadOutput("all frames are black; the renderer was started as `fixed:SECONDS:broken`")
-        card.seconds = {"denoise": round(time.monotonic() - started, 6)}
+        card.seconds = {str(Stage.DENOISE): round(time.monotonic() - started, 6)}
         log.info("card.drawn")  # the witness of a render that came to its end, whatever becomes of it
         return card
 

@@ -14,6 +14,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from structlog.contextvars import bound_contextvars
 
 from reelmill_common.errors import JobCancelled, OutOfMemory, ReelmillError, RenderTimedOut
+from reelmill_common.jobs import Stage, denoise_stage
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
 from reelmill_common.prices import gpu_seconds
 from reelmill_worker.child.ending import end_attempt
@@ -27,7 +28,7 @@ from reelmill_worker.progress import Pace
 
 log = structlog.get_logger(__name__)
 
-FIRST_STEP = "denoise 1/3"
+FIRST_STEP = denoise_stage(0)
 """From here on the GPU is busy for a second, and the process that feeds it is not."""
 ROOM_WAIT_S = 45.0
 """Longest wait for room on the delivery threads with a message in hand: below the 60 s after which the ledger takes
@@ -123,7 +124,7 @@ class Desk:
         tally.took(rendering.seconds)
         plan = rendering.plan
         if plan is not None and plan.device == "cuda" and plan.text_encoder == "cpu":
-            tally.encoded_on_cpu(rendering.seconds.get("encode_text", 0.0))
+            tally.encoded_on_cpu(rendering.seconds.get(Stage.ENCODE_TEXT, 0.0))
         return rendering
 
     def _enter(self, lease: Lease, stage: str) -> None:

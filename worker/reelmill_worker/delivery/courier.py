@@ -20,7 +20,7 @@ from reelmill_common.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from reelmill_common.jobs import JobState, Stage
+from reelmill_common.jobs import DELIVERY_STAGES, JobState, Stage
 from reelmill_common.ledger import Claimed, Ledger, Result
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import ClipKeys, clip_keys
@@ -30,8 +30,6 @@ from reelmill_worker.delivery.parcel import Packed, Packer, Parcel
 from reelmill_worker.pipeline.recipe import make_manifest
 
 log = structlog.get_logger(__name__)
-
-DELIVERY_STAGES = (str(Stage.MUX), str(Stage.UPLOAD))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,7 +117,7 @@ class Courier:
             sha256=packed.sha256,
             size_bytes=packed.video_bytes,
             latents_sha256=packed.latents_sha256,
-            seconds={**packed.seconds, "upload": round(time.monotonic() - started, 4)},
+            seconds={**packed.seconds, str(Stage.UPLOAD): round(time.monotonic() - started, 4)},
             gpu_s=spent.gpu_s,
             energy_j=spent.energy_j,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reelmill_common.jobs import Stage
 from reelmill_common.ledger import Claimed, Spent
 from reelmill_common.ledger.records import NOTHING
 from reelmill_common.settings import Settings
@@ -20,6 +20,7 @@ from reelmill_worker.child.lease import Lease
 from reelmill_worker.child.renderer import Rendering
 from reelmill_worker.delivery import media, stills
 from reelmill_worker.delivery.encoders import encoder_of
+from reelmill_worker.pipeline.manifest import file_sha256
 from reelmill_worker.pipeline.recipe import make_recipe
 
 
@@ -123,12 +124,12 @@ class Packer:
         return Packed(
             folder=folder,
             size_bytes=sum(file.stat().st_size for file in folder.iterdir()),
-            sha256=_sha256(video),
+            sha256=file_sha256(video),
             video_bytes=video.stat().st_size,
             recipe=recipe,
             latents_sha256=rendering.latents_sha256,
             has_preview=has_preview,
-            seconds={**rendering.seconds, "mux": round(time.monotonic() - started, 4)},
+            seconds={**rendering.seconds, str(Stage.MUX): round(time.monotonic() - started, 4)},
         )
 
     def _recipe(self, claimed: Claimed, rendering: Rendering) -> dict[str, Any]:
@@ -150,8 +151,3 @@ def write_video(
         RenderFailed: The encoder or the disk failed.
     """
     media.write_clip(planes, path, fps=fps, recipe=recipe, encoder=encoder_of(settings))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

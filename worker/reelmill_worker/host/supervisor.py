@@ -113,7 +113,6 @@ class Supervisor:
 
     parents: Sequence[Parent]
     _stops: int = 0
-    _killed: bool = False
 
     def run(self) -> int:
         """Run until told to stop, or until every worker is quarantined; return the exit status.

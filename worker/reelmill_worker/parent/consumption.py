@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from celery import bootsteps, signals
@@ -21,76 +21,85 @@ from reelmill_worker.progress import progress_path
 log = structlog.get_logger(__name__)
 
 
-def consumption_step(settings: Settings, lane: str) -> type[bootsteps.StartStopStep]:
-    """Return the step for a worker's consumer blueprint.
+class Consumption(bootsteps.StartStopStep):
+    """Consumes the queues of a worker's lanes while the ledger has the present child as ready, and only then.
 
-    The queues are left out at start and consumed only while the ledger has the present child as ready: a message that
-    reaches a child that loads its model would wait for minutes while other workers idle.
+    They are left out at start: a message that reaches a child that loads its model would wait for minutes while other
+    workers idle.
+
+    Attributes:
+        settings: Of the farm.
+        lane: The worker's model profile.
     """
 
-    class Consumption(bootsteps.StartStopStep):
-        requires = ("celery.worker.consumer.tasks:Tasks",)
+    settings: ClassVar[Settings]
+    lane: ClassVar[str]
+    requires = ("celery.worker.consumer.tasks:Tasks",)
 
-        def __init__(self, consumer: Any, **kwargs: Any) -> None:
-            super().__init__(consumer, **kwargs)
-            queue = queue_name(settings.farm, lane)
-            queues = consumer.app.amqp.queues
-            queues.select([queue])
-            queues.deselect([queue])
-            self.consumed: set[str] = set()
-            self.house = Housekeeping(
-                settings=settings,
-                app=consumer.app,
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        queue = queue_name(self.settings.farm, self.lane)
+        queues = consumer.app.amqp.queues
+        queues.select([queue])
+        queues.deselect([queue])
+        self.consumed: set[str] = set()
+        self.house = Housekeeping(
+            settings=self.settings,
+            app=consumer.app,
+            worker=consumer.hostname,
+            lane=self.lane,
+            notices=notice_path(self.settings.state_dir, consumer.hostname, os.getpid()),
+            child_pid=lambda: next(iter(consumer.pool.info["processes"]), None),
+            progress=progress_path(self.settings.state_dir, consumer.hostname, os.getpid()),
+            idle=lambda: not state.reserved_requests,
+        )
+        counted = figures_path(self.settings.state_dir, consumer.hostname, os.getpid())
+        self.exporter = Exporter(
+            self.settings,
+            WorkerCollector(
                 worker=consumer.hostname,
-                lane=lane,
-                notices=notice_path(settings.state_dir, consumer.hostname, os.getpid()),
-                child_pid=lambda: next(iter(consumer.pool.info["processes"]), None),
-                progress=progress_path(settings.state_dir, consumer.hostname, os.getpid()),
-                idle=lambda: not state.reserved_requests,
-            )
-            counted = figures_path(settings.state_dir, consumer.hostname, os.getpid())
-            self.exporter = Exporter(
-                settings,
-                WorkerCollector(
-                    worker=consumer.hostname,
-                    lane=lane,
-                    figures=counted,
-                    standing=lambda: self.house.standing,
-                    info=lambda: self.house.child_info,
-                ),
-                counted,
-            )
-            signals.worker_shutting_down.connect(self._drain)
-            signals.worker_shutdown.connect(self._retire)
+                lane=self.lane,
+                figures=counted,
+                standing=lambda: self.house.standing,
+                info=lambda: self.house.child_info,
+            ),
+            counted,
+        )
+        signals.worker_shutting_down.connect(self._drain)
+        signals.worker_shutdown.connect(self._retire)
 
-        def start(self, parent: Any) -> None:
-            self.house.start()
-            self.exporter.start()
-            # On the loop's own timer: consumers and channels belong to the event loop's thread.
-            parent.timer.call_repeatedly(LOOK_S, self._apply, (parent,))
+    def start(self, parent: Any) -> None:
+        """Begin housekeeping, which decides what is consumed."""
+        self.house.start()
+        self.exporter.start()
+        # On the loop's own timer: consumers and channels belong to the event loop's thread.
+        parent.timer.call_repeatedly(LOOK_S, self._apply, (parent,))
 
-        def _apply(self, consumer: Any) -> None:
-            if self.house.unfit:
-                state.should_stop = WorkerUnfit.exit_status  # type: ignore[assignment]  # the stub knows its default only
-                return
-            if self.house.restart:
-                state.should_stop = STALLED_STATUS  # type: ignore[assignment]  # as above
-                return
-            wanted = {queue_name(settings.farm, lane) for lane in self.house.lanes} if self.house.consuming else set()
-            there = {queue for queue in self.consumed | wanted if consumer.task_consumer.consuming_from(queue)}
-            if self.house.resubscribe and there:
-                self.house.resubscribe, wanted = False, set()  # and the next call subscribes
-            for queue in sorted(there - wanted):
-                consumer.cancel_task_queue(queue)
-            for queue in sorted(wanted - there):
-                consumer.add_task_queue(queue)
-            self.consumed = wanted
+    def _apply(self, consumer: Any) -> None:
+        if self.house.unfit:
+            state.should_stop = WorkerUnfit.exit_status  # type: ignore[assignment]  # the stub knows its default only
+            return
+        if self.house.restart:
+            state.should_stop = STALLED_STATUS  # type: ignore[assignment]  # as above
+            return
+        wanted = {queue_name(self.settings.farm, lane) for lane in self.house.lanes} if self.house.consuming else set()
+        there = {queue for queue in self.consumed | wanted if consumer.task_consumer.consuming_from(queue)}
+        if self.house.resubscribe and there:
+            self.house.resubscribe, wanted = False, set()  # and the next call subscribes
+        for queue in sorted(there - wanted):
+            consumer.cancel_task_queue(queue)
+        for queue in sorted(wanted - there):
+            consumer.add_task_queue(queue)
+        self.consumed = wanted
 
-        def _drain(self, **_kwargs: Any) -> None:
-            self.house.drain()
+    def _drain(self, **_kwargs: Any) -> None:
+        self.house.drain()
 
-        def _retire(self, **_kwargs: Any) -> None:
-            self.house.stop()
-            self.exporter.stop()
+    def _retire(self, **_kwargs: Any) -> None:
+        self.house.stop()
+        self.exporter.stop()
 
-    return Consumption
+
+def consumption_step(settings: Settings, lane: str) -> type[Consumption]:
+    """Return the step for a worker's consumer blueprint. Celery makes it by itself, so it has to know these already."""
+    return type("Consumption", (Consumption,), {"settings": settings, "lane": lane})

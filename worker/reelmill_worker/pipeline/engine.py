@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reelmill_common.jobs import RenderSpec, Sampler
+from reelmill_common.jobs import RenderSpec, Sampler, Stage, denoise_stage
 from reelmill_worker.pipeline.checks import FrameWatch, check_finite, finite_flag
 from reelmill_worker.pipeline.host_copy import FrameBuffer, HostCopy, finish
 from reelmill_worker.pipeline.noise import Noise, latent_size
 from reelmill_worker.pipeline.plan import Plan
-from reelmill_worker.pipeline.samplers import STEPS, dmd3, unipc3
+from reelmill_worker.pipeline.samplers import dmd3, unipc3
 from reelmill_worker.pipeline.text import Shelf, TextEncoder
 from reelmill_worker.pipeline.text_model import load_text_model
 from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
@@ -61,7 +61,7 @@ class Rendered:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Engine:
-    """The loaded parts. One render at a time; not to be shared between threads."""
+    """The loaded parts. One render at a time, in one thread; `prepare` may be called from another."""
 
     plan: Plan
     text: TextEncoder
@@ -140,14 +140,14 @@ class Engine:
             BadOutput: The latents or frames are not what a clip can be.
         """
         clock = StageClock(device=self.plan.device, on_stage=on_stage)
-        clock.enter("encode_text", "encode_text")
+        clock.enter(Stage.ENCODE_TEXT, Stage.ENCODE_TEXT)
         with ThreadPoolExecutor(max_workers=1) as beside:
             # On another core: 20 ms for 81 frames of 832x480, while this one is busy launching the text's kernels.
             drawn = beside.submit(self._draw, spec)
             text = self.transformer.prepare_text(self.text.encode(spec.prompt))
         noise, start = drawn.result()
         latents = self._denoise(spec, text, start, noise, clock)
-        clock.enter("decode", "decode")
+        clock.enter(Stage.DECODE, Stage.DECODE)
         copy, finite = HostCopy.start(latents), HostCopy.start(finite_flag(latents))
         buffer, watch = self._decode(spec, latents)
         check_finite(finite.wait())
@@ -162,7 +162,7 @@ class Engine:
             return self.transformer.velocity(x, timestep, text)
 
         def on_step(step: int) -> None:
-            clock.enter("denoise", f"denoise {step + 1}/{STEPS}")
+            clock.enter(Stage.DENOISE, denoise_stage(step))
 
         x = start.to(self.plan.device)
         if spec.sampler == "unipc3":
@@ -197,11 +197,11 @@ class StageClock:
     _stage: str = ""
     _since: float = 0.0
 
-    def enter(self, stage: str, announced: str) -> None:
+    def enter(self, stage: Stage, announced: str) -> None:
         """End the stage before, and announce the next; what the announcement raises passes through."""
         self.leave()
         self.on_stage(announced)
-        self._stage, self._since = stage, time.monotonic()
+        self._stage, self._since = str(stage), time.monotonic()
 
     def leave(self) -> None:
         """End the stage."""

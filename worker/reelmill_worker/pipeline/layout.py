@@ -33,6 +33,8 @@ MODEL_INDEX: Mapping[str, Any] = {
     "vae": ["diffusers", "AutoencoderKLWan"],
 }
 """What diffusers reads first: the class of each part."""
+CLASSES: Mapping[str, str] = {part: MODEL_INDEX[part][1] for part in (TRANSFORMER, TEXT_ENCODER, VAE)}
+"""The parts with a class in diffusers or transformers, which their configuration must name."""
 
 TINY_DECODER_CONFIG: Mapping[str, Any] = {
     "_class_name": "TinyDecoder",

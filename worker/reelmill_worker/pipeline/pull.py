@@ -27,9 +27,9 @@ from huggingface_hub.hf_api import RepoFile
 
 from reelmill_common.errors import HubUnavailable, InvalidModel
 from reelmill_worker.pipeline import layout
-from reelmill_worker.pipeline.manifest import write_manifest
+from reelmill_worker.pipeline.manifest import file_sha256, write_manifest
 from reelmill_worker.pipeline.safetensors_file import PICKLES
-from reelmill_worker.pipeline.weights import CLASSES, ModelFolder
+from reelmill_worker.pipeline.weights import ModelFolder
 
 log = structlog.get_logger(__name__)
 
@@ -149,10 +149,14 @@ def choose_files(repo: str, files: Sequence[RepoFile]) -> list[RepoFile]:
     """
     wanted = [item for item in files if ALLOWED.fullmatch(item.path)]
     present = {item.path for item in files}
-    for name in (layout.MODEL_INDEX_FILE, layout.TOKENIZER_FILE, *(f"{part}/{layout.CONFIG_FILE}" for part in CLASSES)):
+    for name in (
+        layout.MODEL_INDEX_FILE,
+        layout.TOKENIZER_FILE,
+        *(f"{part}/{layout.CONFIG_FILE}" for part in layout.CLASSES),
+    ):
         if name not in present:
             raise InvalidModel(f"{repo} has no {name}; only models in the diffusers layout can be pulled")
-    for part in CLASSES:
+    for part in layout.CLASSES:
         inside = [item.path for item in files if item.path.startswith(f"{part}/")]
         if not any(name.endswith(".safetensors") for name in inside):
             pickles = [name for name in inside if name.endswith(PICKLES)]
@@ -171,15 +175,10 @@ def check_file(path: Path, item: RepoFile) -> None:
     if got != item.size:
         path.unlink()
         raise InvalidModel(f"{path} has {got} bytes where the hub says {item.size}; it was removed: pull again")
-    expected, actual = (item.lfs.sha256, _sha256(path)) if item.lfs else (item.blob_id, git_blob(path))
+    expected, actual = (item.lfs.sha256, file_sha256(path)) if item.lfs else (item.blob_id, git_blob(path))
     if actual != expected:
         path.unlink()
         raise InvalidModel(f"{path} has hash {actual} where the hub says {expected}; it was removed: pull again")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def git_blob(path: Path) -> str:

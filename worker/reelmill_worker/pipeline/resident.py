@@ -39,7 +39,7 @@ CANARIES = {
 
 
 class Resident:
-    """A model in memory, ready to render. One render at a time; not to be shared between threads."""
+    """A model in memory, ready to render. One render at a time, in one thread; `prepare` may be called from another."""
 
     def __init__(
         self, folder: ModelFolder, *, plan: Plan, compile_cache: Path | None = None, shelf: Shelf | None = None
@@ -189,7 +189,7 @@ class Resident:
         if self.plan.attention.startswith(PLAIN_ATTENTION):
             return None
         note = f"attention {PLAIN_ATTENTION} {reason}"
-        return replace(self.plan, attention=PLAIN_ATTENTION, reasons=(*self.plan.reasons, note))
+        return replace(self.plan, attention=PLAIN_ATTENTION, projected=False, reasons=(*self.plan.reasons, note))
 
     def _spare(self, plan: Plan) -> Engine:
         key = replace(plan, reasons=())

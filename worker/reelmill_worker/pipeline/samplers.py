@@ -14,12 +14,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from reelmill_common.jobs import DENOISING_STEPS as STEPS
+
 Velocity = Callable[[Tensor, float], Tensor]
 """(x, timestep 0 to 1000) -> v of the same shape; may come back in a lower precision than x."""
 OnStep = Callable[[int], None]
 """Called with 0, 1, 2 before each step. What it raises ends the sampling."""
-
-STEPS = 3
 
 DMD_TIMESTEPS = (1000.0, 757.0, 522.0)
 """`dmd_denoising_steps` of FastVideo 2f3d4074, configs/pipelines/wan.py, not warped."""

@@ -33,7 +33,7 @@ def skeleton(part: str, config: Mapping[str, Any]) -> nn.Module:
             warnings.simplefilter("ignore")  # of config keys that a library of another version does not know
             return build({key: value for key, value in config.items() if not key.startswith("_")})
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as err:
-        raise InvalidModel(f"{part}/{layout.CONFIG_FILE} does not describe a {_CLASSES[part]}: {err}") from err
+        raise InvalidModel(f"{part}/{layout.CONFIG_FILE} does not describe a {layout.CLASSES[part]}: {err}") from err
 
 
 def full_config(part: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,11 @@ def full_config(part: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _class_entry(part: str) -> dict[str, Any]:
-    return {"architectures": [_CLASSES[part]]} if part == layout.TEXT_ENCODER else {"_class_name": _CLASSES[part]}
+    return (
+        {"architectures": [layout.CLASSES[part]]}
+        if part == layout.TEXT_ENCODER
+        else {"_class_name": layout.CLASSES[part]}
+    )
 
 
 def _transformer(config: dict[str, Any]) -> nn.Module:
@@ -64,11 +68,6 @@ def _library(name: str) -> Any:
     return importlib.import_module(name)  # here and not above: each takes seconds, and not every part needs both
 
 
-_CLASSES = {
-    layout.TRANSFORMER: "WanTransformer3DModel",
-    layout.TEXT_ENCODER: "UMT5EncoderModel",
-    layout.VAE: "AutoencoderKLWan",
-}
 _BUILDERS: Mapping[str, Callable[[dict[str, Any]], nn.Module]] = {
     layout.TRANSFORMER: _transformer,
     layout.TEXT_ENCODER: _text_encoder,

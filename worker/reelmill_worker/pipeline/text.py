@@ -96,10 +96,6 @@ class TextEncoder:
             self._found_or_made(prompt)
             self._side.synchronize()  # whoever finds it in the cache finds it finished
 
-    def has(self, prompt: str) -> bool:
-        """Whether a prompt's embedding is in this process' memory."""
-        return prompt in self._cache
-
     def _found_or_made(self, prompt: str) -> Tensor:
         if prompt in self._cache:
             self._cache.move_to_end(prompt)

@@ -18,12 +18,6 @@ from reelmill_worker.pipeline.tensor_check import check_decoder, check_part
 
 log = structlog.get_logger(__name__)
 
-CLASSES = {
-    layout.TRANSFORMER: "WanTransformer3DModel",
-    layout.TEXT_ENCODER: "UMT5EncoderModel",
-    layout.VAE: "AutoencoderKLWan",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -80,7 +74,7 @@ class ModelFolder:
 
 def _check_index(root: Path) -> None:
     index = layout.read_json(root / layout.MODEL_INDEX_FILE)
-    for part, wanted in CLASSES.items():
+    for part, wanted in layout.CLASSES.items():
         entry = index.get(part)
         got = entry[1] if isinstance(entry, list) and len(entry) == 2 else entry
         if got != wanted:

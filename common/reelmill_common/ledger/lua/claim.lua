@@ -1,7 +1,7 @@
 -- Accept a message: count the attempt and grant a lease.
--- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions or ''.
--- Returns {batch, row, token, spec,
--- milliseconds since it was sent}, or why not.
+-- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions or '',
+-- seconds without a beat after which a worker counts as dead.
+-- Returns {batch, row, token, spec, milliseconds since it was sent}, or why not.
 
 local AVOID_MS = 60000
 
@@ -10,7 +10,7 @@ local function is_avoided(job, worker)
     local v = redis.call('HMGET', faults_key(job.id), 'on', 'at')
     if not v[1] or not v[2] or now - v[2] > AVOID_MS then return false end
     if not string.find(v[1], ',' .. worker .. ',', 1, true) then return false end
-    return redis.call('ZCOUNT', live_key(job.lane), '(' .. (now - 10000), '+inf') > 1
+    return redis.call('ZCOUNT', live_key(job.lane), '(' .. (now - ARGV[6] * 1000), '+inf') > 1
 end
 
 local job = load_job(ARGV[1])
