@@ -24,7 +24,7 @@ from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_common.storage.keys import clip_keys
-from reelmill_worker.child import tally
+from reelmill_worker.attempt import tally
 
 PROMPT = (
     "Take {take}: a raccoon in a small yellow raincoat walks along a wet city street at night, neon signs shine in "

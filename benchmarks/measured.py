@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reelmill_worker.host.cards import find_cards
-from reelmill_worker.parent.gpu_sensors import GpuSensors
+from reelmill_worker.host.gpu_sensors import GpuSensors
 
 SAMPLE_S = 0.05
 _TICKS = os.sysconf("SC_CLK_TCK")

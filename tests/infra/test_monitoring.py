@@ -22,8 +22,8 @@ from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.settings import Settings
-from reelmill_worker.child.tally import Tally
-from reelmill_worker.parent.gpu_sensors import GpuSensors
+from reelmill_worker.attempt.tally import Tally
+from reelmill_worker.host.gpu_sensors import GpuSensors
 from reelmill_worker.parent.metrics import WorkerCollector
 
 pytestmark = pytest.mark.timeout(600)  # Prometheus may have to be fetched first

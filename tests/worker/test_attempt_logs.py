@@ -23,7 +23,7 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage.folder import FolderStore
 from reelmill_common.storage.keys import log_key
 from reelmill_worker import logs
-from reelmill_worker.child.attempt_logs import HIDDEN, MOST_BYTES, MOST_LINES, AttemptLogs
+from reelmill_worker.attempt.attempt_logs import HIDDEN, MOST_BYTES, MOST_LINES, AttemptLogs
 from reelmill_worker.child.gate import Gate
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
 from reelmill_worker.child.tasks import Desk

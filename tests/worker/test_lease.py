@@ -14,7 +14,7 @@ from reelmill_common.ledger import Claimed, Ledger
 from reelmill_common.nights.clock import milliseconds
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
-from reelmill_worker.child.lease import RENEWALS_PER_LEASE, Leases
+from reelmill_worker.attempt.lease import RENEWALS_PER_LEASE, Leases
 
 
 def lease_end(bench: Bench, job_id: str) -> float:
@@ -26,7 +26,7 @@ def test_a_held_lease_outlives_its_time(bench: Bench, monkeypatch: pytest.Monkey
     ((job_id, generation),) = bench.submit()
     claimed = bench.ledger.claim(job_id, generation, NODE, lease_s=0.3)
     assert isinstance(claimed, Claimed)
-    monkeypatch.setattr("reelmill_worker.child.lease.RENEWALS_PER_LEASE", 6000)  # of a minute, which nothing outlasts
+    monkeypatch.setattr("reelmill_worker.attempt.lease.RENEWALS_PER_LEASE", 6000)  # of a minute, which nothing outlasts
     leases = Leases(ledger=bench.ledger, lease_s=60.0)
     claimed_until = lease_end(bench, job_id)
 

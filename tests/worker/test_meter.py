@@ -16,9 +16,9 @@ from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Spent
-from reelmill_worker.child.meter import Meter
+from reelmill_worker.attempt.meter import Meter
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
-from reelmill_worker.parent.gpu_sensors import GpuSensors
+from reelmill_worker.host.gpu_sensors import GpuSensors
 
 
 class Failing(FixedDurationRenderer):

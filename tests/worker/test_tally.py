@@ -11,8 +11,8 @@ from fixtures.bench import Bench
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
+from reelmill_worker.attempt.tally import BOUNDS_S, Figures, Load, Spread, Tally, read
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
-from reelmill_worker.child.tally import BOUNDS_S, Figures, Load, Spread, Tally, read
 
 
 def counted(bench: Bench) -> Figures:
@@ -27,7 +27,7 @@ def gaps(tally: Tally) -> dict[str, float]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the monotonic clock that the tally reads."""
     now = [1000.0]
-    monkeypatch.setattr("reelmill_worker.child.tally.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("reelmill_worker.attempt.tally.time.monotonic", lambda: now[0])
     return lambda seconds: now.__setitem__(0, 1000.0 + seconds)
 
 

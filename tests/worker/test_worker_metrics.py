@@ -21,8 +21,8 @@ from fixtures.valkey import wait_for
 from reelmill_common.exposition import Endpoint, registry
 from reelmill_common.ledger import WorkerState
 from reelmill_common.settings import Settings
-from reelmill_worker.child.tally import Load, Tally
-from reelmill_worker.parent.gpu_sensors import GpuSensors
+from reelmill_worker.attempt.tally import Load, Tally
+from reelmill_worker.host.gpu_sensors import GpuSensors
 from reelmill_worker.parent.metrics import Exporter, WorkerCollector, _gpu
 
 INFO = {

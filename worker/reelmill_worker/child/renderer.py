@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
@@ -17,9 +17,7 @@ from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RENDER_STAGES, RenderSpec, Stage
 from reelmill_common.settings import Settings
 from reelmill_worker.child.embeddings import open_shelf
-
-if TYPE_CHECKING:
-    from reelmill_worker.pipeline.plan import Plan
+from reelmill_worker.delivery.parcel import Rendering
 
 OnStage = Callable[[str], None]
 """Called before each stage with its name. What it raises ends the render; the renderer stays usable."""
@@ -33,30 +31,6 @@ BROKEN = ":broken"
 """After `fixed:SECONDS`: every render fails its output check, as on a GPU with bad memory; the canary passes."""
 KILL_MARK = "[kill]"
 """In a prompt: kills the process of a fixed renderer halfway, as a job that crashes the driver would."""
-
-
-class Rendering(Protocol):
-    """A finished render, before it is a file."""
-
-    @property
-    def planes(self) -> NDArray[np.uint8]:
-        """YUV 4:2:0, (frames, height * 3 / 2, width), BT.709, limited range: see `pipeline.yuv`."""
-        ...
-
-    @property
-    def latents_sha256(self) -> str:
-        """Hash of the final latents."""
-        ...
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Seconds by stage."""
-        ...
-
-    @property
-    def plan(self) -> Plan | None:
-        """How a model rendered it: after a fallback not the renderer's usual plan."""
-        ...
 
 
 class Renderer(Protocol):

@@ -17,13 +17,13 @@ from reelmill_common.errors import JobCancelled, OutOfMemory, ReelmillError, Ren
 from reelmill_common.jobs import Stage, denoise_stage
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
 from reelmill_common.prices import gpu_seconds
-from reelmill_worker.child.ending import end_attempt
-from reelmill_worker.child.lease import Lease, Leases
-from reelmill_worker.child.meter import Meter
-from reelmill_worker.child.renderer import Renderer, Rendering
-from reelmill_worker.child.tally import Cause
+from reelmill_worker.attempt.ending import end_attempt
+from reelmill_worker.attempt.lease import Lease, Leases
+from reelmill_worker.attempt.meter import Meter
+from reelmill_worker.attempt.tally import Cause
+from reelmill_worker.child.renderer import Renderer
 from reelmill_worker.delivery.deliveries import Deliveries
-from reelmill_worker.delivery.parcel import Parcel
+from reelmill_worker.delivery.parcel import Parcel, Rendering
 from reelmill_worker.progress import Pace
 
 log = structlog.get_logger(__name__)

@@ -24,8 +24,8 @@ from reelmill_common.jobs import DELIVERY_STAGES, JobState, Stage
 from reelmill_common.ledger import Claimed, Ledger, Result
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import ClipKeys, clip_keys
-from reelmill_worker.child.ending import end_attempt
-from reelmill_worker.child.lease import Leases
+from reelmill_worker.attempt.ending import end_attempt
+from reelmill_worker.attempt.lease import Leases
 from reelmill_worker.delivery.parcel import Packed, Packer, Parcel
 from reelmill_worker.pipeline.recipe import make_manifest
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from reelmill_common.errors import StoreRefused, StoreUnavailable
-from reelmill_worker.child.tally import Load
+from reelmill_worker.attempt.tally import Load
 from reelmill_worker.delivery.courier import Courier
 from reelmill_worker.delivery.parcel import Parcel
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,38 @@ from reelmill_common.jobs import Stage
 from reelmill_common.ledger import Claimed, Spent
 from reelmill_common.ledger.records import NOTHING
 from reelmill_common.settings import Settings
-from reelmill_worker.child.lease import Lease
-from reelmill_worker.child.renderer import Rendering
+from reelmill_worker.attempt.lease import Lease
 from reelmill_worker.delivery import media, stills
 from reelmill_worker.delivery.encoders import encoder_of
 from reelmill_worker.pipeline.manifest import file_sha256
 from reelmill_worker.pipeline.recipe import make_recipe
+
+if TYPE_CHECKING:
+    from reelmill_worker.pipeline.plan import Plan
+
+
+class Rendering(Protocol):
+    """A finished render, before it is a file."""
+
+    @property
+    def planes(self) -> NDArray[np.uint8]:
+        """YUV 4:2:0, (frames, height * 3 / 2, width), BT.709, limited range: see `pipeline.yuv`."""
+        ...
+
+    @property
+    def latents_sha256(self) -> str:
+        """Hash of the final latents."""
+        ...
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by stage."""
+        ...
+
+    @property
+    def plan(self) -> Plan | None:
+        """How a model rendered it: after a fallback not the renderer's usual plan."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

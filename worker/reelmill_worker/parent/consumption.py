@@ -12,7 +12,7 @@ from celery.worker import state
 from reelmill_common.contract import queue_name
 from reelmill_common.errors import WorkerUnfit
 from reelmill_common.settings import Settings
-from reelmill_worker.child.tally import figures_path
+from reelmill_worker.attempt.tally import figures_path
 from reelmill_worker.notice import notice_path
 from reelmill_worker.parent.metrics import Exporter, WorkerCollector
 from reelmill_worker.parent.tick import LOOK_S, STALLED_STATUS, Housekeeping

@@ -18,9 +18,9 @@ from reelmill_common.exposition import Endpoint, counter, gauge, registry
 from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.settings import Settings
-from reelmill_worker.child import tally
-from reelmill_worker.child.tally import Figures, Spread
-from reelmill_worker.parent.gpu_sensors import GpuSensors, Reading
+from reelmill_worker.attempt import tally
+from reelmill_worker.attempt.tally import Figures, Spread
+from reelmill_worker.host.gpu_sensors import GpuSensors, Reading
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

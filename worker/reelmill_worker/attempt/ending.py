@@ -8,7 +8,7 @@ from reelmill_common.errors import AttemptLost, JobCancelled, OutOfMemory, Reelm
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger.records import NOTHING, Spent
 from reelmill_common.ledger.side import MESSAGE_CHARS
-from reelmill_worker.child.lease import Lease, Leases
+from reelmill_worker.attempt.lease import Lease, Leases
 
 log = structlog.get_logger(__name__)
 
