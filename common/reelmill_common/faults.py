@@ -46,7 +46,7 @@ RULES: Mapping[str, Rule] = {
     "ledger_read_only": Rule(retries=10, counts=False, why="as ledger_unavailable"),
     "invalid_job": Rule(retries=0, why="the same words are as wrong the next time"),
     "prompt_too_long": Rule(retries=0, why="as invalid_job"),
-    "clip_exists": Rule(retries=0, why="clips are never overwritten, so another try cannot store it either"),
+    "clip_exists": Rule(retries=2, counts=False, why="clips are never overwritten; the next attempt has other keys"),
     "poison": Rule(retries=0, why="it killed the processes of two workers; a third is not risked"),
     OTHERWISE: Rule(retries=1000, why="only max_attempts bounds it"),
 }

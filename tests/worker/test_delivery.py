@@ -12,8 +12,9 @@ from fixtures.bench import NODE, Bench
 from fixtures.link import link_to
 from fixtures.s3 import S3Server
 from fixtures.valkey import wait_for
+from reelmill_common.archive import due, prune
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Claimed
+from reelmill_common.ledger import Claimed, Result
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.parcel import Parcel
 
@@ -40,6 +41,23 @@ def block(bench: Bench) -> Callable[[], None]:
         root.unlink()
 
     return unblock
+
+
+def again(bench: Bench) -> Claimed:
+    """Dispatch what waits, unless that was done, and claim it."""
+    (job,) = bench.ledger.jobs("night")
+    bench.ledger.pump("tiny", depth=10)
+    generation = bench.ledger._server.read([("HGET", bench.ledger._keys.job(job.job_id), "g")])[0]
+    claimed = bench.ledger.claim(job.job_id, int(generation), NODE, lease_s=bench.settings.lease_s)
+    assert isinstance(claimed, Claimed), claimed
+    return claimed
+
+
+def deliver(bench: Bench, claimed: Claimed) -> Result:
+    bench.deliveries.hand_over(parcel(bench, claimed))
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the delivery")
+    assert view.result is not None, view.error
+    return view.result
 
 
 def test_a_delivered_clip_has_its_poster_and_a_manifest_that_names_it(bench: Bench) -> None:
@@ -183,12 +201,55 @@ def test_a_foreign_clip_under_the_same_key_is_not_overwritten(bench: Bench) -> N
     bench.store.put(key, b"somebody else's", content_type="video/mp4")
 
     bench.deliveries.hand_over(parcel(bench, claimed))
-    view = wait_for(lambda: bench.ends(claimed.job_id), what="the failure")
+    wait_for(lambda: bench.state(claimed.job_id) is JobState.QUEUED, what="the failure")
+    error = bench.ledger.job(claimed.job_id).error
+    bench.deliveries.hand_over(parcel(bench, again(bench)))
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the second attempt")
 
-    assert view.state is JobState.FAILED
-    assert view.error is not None
-    assert view.error["code"] == "clip_exists"
+    assert error is not None
+    assert error["code"] == "clip_exists"
+    assert view.result is not None
+    assert view.result.key == f"night/0000-{claimed.job_id[:8]}.a2.mp4"
     assert bench.store.get(key) == b"somebody else's"
+
+
+def test_what_was_made_before_a_prune_is_not_taken_for_a_leftover(bench: Bench) -> None:
+    before = deliver(bench, bench.claim())
+    list(prune(bench.ledger, bench.store, due(bench.ledger, 0, batch="night")))
+    bench.submit()
+    lost = again(bench)
+    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+
+    after = deliver(bench, again(bench))
+
+    assert (before.key, after.key) == tuple(f"night/0000-{lost.job_id[:8]}{mark}.mp4" for mark in ("", ".a3"))
+    assert bench.store.head(before.key) is not None
+    assert bench.store.head(before.key.replace(".mp4", ".json")) is not None
+
+
+def test_a_clip_of_another_farm_is_not_taken_for_a_leftover(bench: Bench, make_bench: Callable[..., Bench]) -> None:
+    other = make_bench(farm="other")
+    theirs = deliver(other, other.claim())
+    lost = bench.claim()
+    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+
+    ours = deliver(bench, again(bench))
+
+    assert ours.key == theirs.key.replace(".mp4", ".a2.mp4")
+    assert bench.store.head(theirs.key) is not None
+
+
+def test_what_a_lost_attempt_stored_is_removed(bench: Bench) -> None:
+    lost = bench.claim()
+    packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
+    dead = Parcel(lease=bench.leases.hold(lost), rendering=None, packed=packed)
+    left = bench.courier._upload(dead, packed)  # and dies before its finish
+    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+
+    stored = deliver(bench, again(bench))
+
+    assert [item.key for item in bench.store.list() if item.key.endswith(".mp4")] == [stored.key]
+    assert bench.store.head(left.key.replace(".mp4", ".json")) is None
 
 
 def test_a_preview_is_stored_beside_the_clip_if_it_is_asked_for(make_bench: Callable[..., Bench]) -> None:

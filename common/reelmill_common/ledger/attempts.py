@@ -29,10 +29,19 @@ class Attempts(Side):
         answer = self._server.run("claim", job_id, generation, worker, lease_s, word, side.LIVE_S)
         if isinstance(answer, str):
             return Refused(answer)
-        batch, row, token, spec, *sent_ms = answer
+        batch, row, token, spec, sent_ms, foreign, submitted_ms = answer
         try:
             spec = RenderSpec.from_json(spec)
-            return Claimed(job_id=job_id, batch=batch, row=row, token=token, spec=spec, sent_s=sum(sent_ms) / 1000)
+            return Claimed(
+                job_id=job_id,
+                batch=batch,
+                row=row,
+                token=token,
+                spec=spec,
+                sent_s=sent_ms / 1000,
+                submitted_s=submitted_ms / 1000,
+                foreign=foreign,
+            )
         except InvalidJob as err:
             self.fail(job_id, token, err.code, f"{err}; is this worker older than the producer?", retryable=False)
             return Refused.UNKNOWN

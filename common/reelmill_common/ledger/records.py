@@ -46,6 +46,9 @@ class Claimed:
     Attributes:
         token: Fencing token: the number of the attempt, counted from 1. A later claim has a higher one.
         sent_s: Seconds since the job was dispatched to the broker.
+        submitted_s: Unix seconds at which the job was submitted, by the server's clock.
+        foreign: Number of the last attempt under whose keys another's clip may lie: one that was pruned from the
+            ledger, or that was never ours.
     """
 
     job_id: str
@@ -54,6 +57,8 @@ class Claimed:
     token: int
     spec: RenderSpec
     sent_s: float = field(default=0.0, compare=False)
+    submitted_s: float = field(default=0.0, compare=False)
+    foreign: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any
 
 import structlog
@@ -67,7 +68,10 @@ class Desk:
         """
         if not self._wait_for_room():
             return {"outcome": "no_room"}
-        claimed = self.leases.insist(lambda: self.ledger.claim(job_id, generation, self.worker, lease_s=self.lease_s))
+        word = token_hex(8)  # one for all tries: if only the answer was lost, the next one gets the same lease
+        claimed = self.leases.insist(
+            lambda: self.ledger.claim(job_id, generation, self.worker, lease_s=self.lease_s, word=word)
+        )
         if isinstance(claimed, Refused):
             log.debug("claim.refused", job_id=job_id, generation=generation, why=claimed)
             return {"outcome": f"refused: {claimed}"}

@@ -27,9 +27,12 @@ from reelmill_common.storage.keys import ClipKeys, clip_keys
 from reelmill_worker.attempt.ending import end_attempt
 from reelmill_worker.attempt.lease import Leases
 from reelmill_worker.delivery.parcel import Packed, Packer, Parcel
-from reelmill_worker.pipeline.recipe import make_manifest
+from reelmill_worker.pipeline.recipe import is_leftover, make_manifest
 
 log = structlog.get_logger(__name__)
+
+MOST_MANIFEST_BYTES = 1_000_000
+"""Of a manifest that is read; ours have 3 kB."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,9 +101,7 @@ class Courier:
                 parcel.forget_files()
                 with suppress(ReelmillError):  # then the lease runs out
                     # A full disk or a missing encoder is this worker's fault: another one may deliver the job.
-                    end_attempt(
-                        self.leases, parcel.lease, err, retryable=not isinstance(err, ClipExists), spent=parcel.spent()
-                    )
+                    end_attempt(self.leases, parcel.lease, err, retryable=True, spent=parcel.spent())
                 self.on_end()
 
     def _upload(self, parcel: Parcel, packed: Packed) -> Result:
@@ -122,7 +123,13 @@ class Courier:
             energy_j=spent.energy_j,
         )
         clip = {name: getattr(result, name) for name in ("key", "sha256", "size_bytes", "latents_sha256")}
-        manifest = make_manifest(packed.recipe, clip=clip, seconds=result.seconds, spent=asdict(spent))
+        manifest = make_manifest(
+            packed.recipe,
+            clip=clip,
+            seconds=result.seconds,
+            spent=asdict(spent),
+            submitted_s=parcel.lease.claimed.submitted_s,
+        )
         # The key is this attempt's own, so an older manifest there is this very attempt's, from a put that was cut off.
         self._put(parcel, keys.manifest, manifest, "application/json", replace=True)
         return result
@@ -137,9 +144,8 @@ class Courier:
 
     def _finish(self, parcel: Parcel, result: Result) -> None:
         claimed, ledger = parcel.lease.claimed, self.leases.ledger
-        # What earlier attempts stored is nobody's: none of them was accepted, or there would be no later one.
-        for token in range(1, claimed.token):
-            self._remove(_all(_keys(claimed, token)))
+        for token in range(claimed.foreign + 1, claimed.token):
+            self._clear(claimed, token)
         index = self.packer.settings.reuse_index == "on"
         if not self.leases.insist(lambda: ledger.finish(claimed.job_id, claimed.token, result, index=index)):
             raise AttemptLost(f"attempt {claimed.token} at job {claimed.job_id} came too late to be published")
@@ -150,6 +156,23 @@ class Courier:
         log.info("clip.rendered", key=result.key, size_bytes=result.size_bytes, seconds=dict(result.seconds))
         self.leases.logs.end(claimed, failed=False)
         self.on_end()
+
+    def _clear(self, claimed: Claimed, token: int) -> None:
+        """Remove what an earlier attempt stored: it was not accepted, or there would be no later one.
+
+        Its keys may be those of a clip that this ledger does not know: of the same row before its batch was pruned,
+        or of another farm on this store. So what has a manifest is removed only if that was written for this job.
+        """
+        keys = _keys(claimed, token)
+        try:
+            manifest = self.store.get(keys.manifest, most_bytes=MOST_MANIFEST_BYTES)
+        except NotFound:
+            manifest = b""
+        except StoreError as err:
+            log.warning("clip.left_behind", keys=[keys.manifest], error=str(err))
+            return
+        if not manifest or is_leftover(manifest, job_id=claimed.job_id, submitted_s=claimed.submitted_s):
+            self._remove(_all(keys))
 
     def _withdraw(self, parcel: Parcel) -> None:
         """Remove what a losing attempt stored, unless its finish was accepted after all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ def make_manifest(
     clip: Mapping[str, Any],
     seconds: Mapping[str, float],
     spent: Mapping[str, float | None] | None = None,
+    submitted_s: float = 0.0,
 ) -> bytes:
     """Return the JSON document that is stored beside a clip, written last.
 
@@ -55,7 +57,23 @@ def make_manifest(
         clip: The file: `key`, `sha256`, `size_bytes`, `latents_sha256`.
         seconds: Seconds by stage.
         spent: What it took of the GPU: `gpu_s`, and `energy_j` or None.
+        submitted_s: Unix seconds of the job's submission; 0 for a clip that no farm made.
     """
-    written = datetime.now(UTC).isoformat(timespec="milliseconds")
-    document = {**recipe, "clip": dict(clip), "seconds": dict(seconds), **(spent or {}), "written_at": written}
+    document = {**recipe, "clip": dict(clip), "seconds": dict(seconds), **(spent or {})}
+    if submitted_s:
+        document["submitted_at"] = _moment(submitted_s)
+    document["written_at"] = _moment(time.time())
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def is_leftover(manifest: bytes, *, job_id: str, submitted_s: float) -> bool:
+    """Whether a manifest was written for this life of a job, and not for one that was pruned, or of another farm."""
+    try:
+        document = json.loads(manifest)
+        return document["job"]["job_id"] == job_id and document["submitted_at"] == _moment(submitted_s)
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")

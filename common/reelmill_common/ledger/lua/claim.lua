@@ -1,7 +1,8 @@
 -- Accept a message: count the attempt and grant a lease.
 -- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions or '',
 -- seconds without a beat after which a worker counts as dead.
--- Returns {batch, row, token, spec, milliseconds since it was sent}, or why not.
+-- Returns {batch, row, token, spec, milliseconds since it was sent, attempts whose objects are not ours, milliseconds
+-- at which it was submitted}, or why not.
 
 local AVOID_MS = 60000
 
@@ -13,14 +14,19 @@ local function is_avoided(job, worker)
     return redis.call('ZCOUNT', live_key(job.lane), '(' .. (now - ARGV[6] * 1000), '+inf') > 1
 end
 
+local function answer(job, waited)
+    local v = redis.call('HMGET', job_key(job.id), 'r', 'u', 't0')
+    local spec = redis.call('GET', spec_key(job.id))
+    return {job.batch, v[1], job.attempts, spec, waited, tonumber(v[2] or 0), tonumber(v[3])}
+end
+
 local job = load_job(ARGV[1])
 if not job then return 'unknown' end
 if job.state == 'r' and ARGV[5] ~= '' and job.worker == ARGV[3] then -- the answer was lost on the way: say it again
     local v = redis.call('HMGET', worker_key(ARGV[3]), 'asked', 'waited')
     if v[1] == job.id .. ' ' .. ARGV[5] then
         redis.call('ZADD', LEASES, now + ARGV[4] * 1000, job.id)
-        return {job.batch, redis.call('HGET', job_key(job.id), 'r'), job.attempts, redis.call('GET', spec_key(job.id)),
-            tonumber(v[2])}
+        return answer(job, tonumber(v[2]))
     end
 end
 local policy = redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'closes', 'expires')
@@ -59,5 +65,4 @@ local sent = redis.call('ZSCORE', SENT, job.id)
 job.worker, job.lease, job.attempts = ARGV[3], now + ARGV[4] * 1000, job.attempts + 1
 move(job, 'r', {'a', job.attempts, 'w', job.worker, 't1', now}, 'job.claimed', 'attempt', job.attempts)
 redis.call('HSET', worker_key(job.worker), 'asked', job.id .. ' ' .. ARGV[5], 'waited', now - sent)
-local row, spec = redis.call('HGET', job_key(job.id), 'r'), redis.call('GET', spec_key(job.id))
-return {job.batch, row, job.attempts, spec, now - sent}
+return answer(job, now - sent)

@@ -41,11 +41,14 @@ end
 
 local class = redis.call('HGET', key, 'class') or ''
 local order = redis.call('HINCRBY', key, 'n', #fresh) - #fresh
+-- A row that was pruned goes on counting attempts: its clip may still lie under the number of an earlier one.
+local worn = redis.call('HGET', WORN, batch)
 local ids, waiting = {}, {}
 for position, i in ipairs(fresh) do
     local id, row, lane, spec = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     if class ~= '' and lane == profile_of(lane) then lane = lane .. '@' .. class end -- a job's own class goes first
     redis.call('HSET', job_key(id), 's', 'q', 'b', batch, 'r', row, 'l', lane, 'n', order + position, 'g', 1, 't0', now)
+    if worn then redis.call('HSET', job_key(id), 'a', worn, 'u', worn) end
     redis.call('SET', spec_key(id), spec)
     ids[position] = id
     local line = waiting[lane] or {}

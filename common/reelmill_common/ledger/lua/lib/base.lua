@@ -9,7 +9,7 @@ local LEASED = {r = true, x = true}
 local P -- "reelmill:{farm}:", so that every key of a farm has one hash tag
 local now -- milliseconds of Redis' clock, never of the caller's: hosts disagree
 -- The keys that a farm has one of.
-local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS
+local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS, WORN
 local SCHEDULES, SCHEDULE_NAMES, RUNS, HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER
 
 -- The library outlives the call, and a server may hold several farms: each call says first whose it is.
@@ -20,6 +20,7 @@ local function begin(prefix)
     P = prefix
     SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
     OWNERS, STARTS, EXPIRIES, WINDOWS = P .. 'owners', P .. 'starts', P .. 'expiries', P .. 'windows'
+    WORN = P .. 'worn' -- by the name of a pruned batch: the most attempts that a job of it had
     SCHEDULES, SCHEDULE_NAMES, RUNS = P .. 'schedules', P .. 'schedule_names', P .. 'runs'
     HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER = P .. 'hooks', P .. 'hook_log', P .. 'hook_cursor', P .. 'hook_sender'
 end

@@ -100,6 +100,8 @@ local function attempt_failed(job, code, message, retryable, limits, killed)
     local rules = cjson.decode(limits.rules)
     local rule, faults = rules[code] or rules[''], faults_key(job.id)
     redis.call('SET', error_key(job.id), cjson.encode({code = code, message = message}))
+    -- Somebody else's clip lies under the keys of this attempt: no later one may take it for a leftover.
+    if code == 'clip_exists' then redis.call('HSET', job_key(job.id), 'u', job.attempts) end
     if job.state == 'x' then return cancel(job) end
     if rule[2] then
         job.failures = job.failures + 1
