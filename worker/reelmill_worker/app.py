@@ -18,6 +18,7 @@ from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
+from reelmill_worker.parent import envelopes
 from reelmill_worker.parent.consumption import consumption_step
 from reelmill_worker.parent.inbox import Inbox
 
@@ -34,6 +35,7 @@ would be waited for at every answer from Redis, several times between two clips.
 sys.setswitchinterval(SWITCH_S)
 settings = Settings.from_env(os.environ)
 lane = settings.profile or DEFAULT_PROFILE
+envelopes.install()
 app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, lane))
 app.steps["consumer"].add(Inbox)

@@ -70,7 +70,7 @@ def is_leftover(manifest: bytes, *, job_id: str, submitted_s: float) -> bool:
     """Whether a manifest was written for this life of a job, and not for one that was pruned, or of another farm."""
     try:
         document = json.loads(manifest)
-        return document["job"]["job_id"] == job_id and document["submitted_at"] == _moment(submitted_s)
+        return (document["job"]["job_id"], document["submitted_at"]) == (job_id, _moment(submitted_s))
     except (ValueError, LookupError, TypeError):
         return False
 
