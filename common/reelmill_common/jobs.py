@@ -131,6 +131,7 @@ class RenderSpec:
         _check_seed(self.seed)
         _check_frames(self.frames, profile)
         _check_size(self.width, self.height, profile)
+        _check_whole("fps", self.fps)
         if not 1 <= self.fps <= 120:
             raise InvalidJob(f"fps={self.fps} is out of range; use 1 to 120 (the model was trained for {profile.fps})")
         _check_choice("sampler", self.sampler, get_args(Sampler))
@@ -329,6 +330,7 @@ def _check_seed(seed: int) -> None:
 
 
 def _check_frames(frames: int, profile: Profile) -> None:
+    _check_whole("frames", frames)
     if frames < 1 or frames % 4 != 1:
         below = max(1, (frames - 1) // 4 * 4 + 1)
         raise InvalidJob(f"frames={frames} is not 4k + 1; use {below} or {below + 4}")
@@ -340,6 +342,7 @@ def _check_frames(frames: int, profile: Profile) -> None:
 
 def _check_size(width: int, height: int, profile: Profile) -> None:
     for name, value in (("width", width), ("height", height)):
+        _check_whole(name, value)
         if value < SIZE_STEP or value % SIZE_STEP:
             below = max(SIZE_STEP, value // SIZE_STEP * SIZE_STEP)
             raise InvalidJob(f"{name}={value} is not a multiple of {SIZE_STEP}; use {below} or {below + SIZE_STEP}")
@@ -356,7 +359,13 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise InvalidJob(f"{name}={value!r} is unknown; known are {', '.join(choices)}")
 
 
+def _check_whole(name: str, value: object) -> None:
+    if type(value) is not int:  # nor a bool, which Python counts among them: the ledger would write what it cannot read
+        raise InvalidJob(f"{name}={value!r} is a {type(value).__name__}; use a whole number")
+
+
 def _check_range(name: str, value: int, low: int, high: int) -> None:
+    _check_whole(name, value)
     if not low <= value <= high:
         raise InvalidJob(f"{name}={value} is out of range; use {low} to {high}")
 

@@ -129,6 +129,21 @@ def test_a_full_server_lets_clips_in_hand_be_published_and_starts_no_more(
         assert claim(ledger, second).token == 1  # nothing was changed by halves
 
 
+def test_a_server_whose_replicas_are_gone_takes_no_jobs_until_they_are_back(
+    settings: Settings, own_valkey: ValkeyServer
+) -> None:
+    with (
+        redis.Redis.from_url(own_valkey.url) as admin,
+        Ledger.connect(with_url(settings, own_valkey.url)) as ledger,
+    ):
+        admin.config_set("min-replicas-to-write", "1")
+        with pytest.raises(LedgerReadOnly, match="has too few replicas to write"):
+            ledger.submit(Batch(name="night"), make_jobs("night", 1))
+        admin.config_set("min-replicas-to-write", "0")
+
+        assert ledger.submit(Batch(name="night"), make_jobs("night", 1)).added == 1
+
+
 def test_a_full_server_can_be_looked_at_and_makes_room(settings: Settings, own_valkey: ValkeyServer) -> None:
     full = with_url(settings, own_valkey.url)
     with redis.Redis.from_url(own_valkey.url) as admin, Ledger.connect(full) as ledger:

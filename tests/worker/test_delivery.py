@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,6 +251,28 @@ def test_what_a_lost_attempt_stored_is_removed(bench: Bench) -> None:
 
     assert [item.key for item in bench.store.list() if item.key.endswith(".mp4")] == [stored.key]
     assert bench.store.head(left.key.replace(".mp4", ".json")) is None
+
+
+def test_threads_outlive_what_nobody_foresaw(bench: Bench) -> None:
+    broken = claims(bench, bench.settings.max_deliveries + 1)
+    for claimed in broken:  # every call about these fails in a way that has no name
+        bench.ledger._server._redis.delete(bench.ledger._keys.job(claimed.job_id))
+        bench.ledger._server._redis.set(bench.ledger._keys.job(claimed.job_id), "no hash")
+        bench.deliveries.hand_over(parcel(bench, claimed))
+    wait_for(lambda: not bench.deliveries.load().deliveries, what="the end of the broken ones")
+    bench.leases.hold(broken[0])  # renewing it fails too
+    (message,) = bench.submit(1, batch="next")
+    sound = bench.ledger.claim(*message, NODE, lease_s=bench.settings.lease_s)
+    assert isinstance(sound, Claimed)
+    lease = bench.leases.hold(sound)
+
+    time.sleep(1.5 * bench.settings.lease_s)
+    (ends_ms,) = bench.ledger._server.read([("ZSCORE", f"{bench.ledger._keys.prefix}leases", sound.job_id)])
+    assert float(ends_ms) / 1000 > bench.ledger.now().timestamp()
+    rendering = FixedDurationRenderer(seconds=0).render(sound.spec, lambda _stage: None)
+    bench.deliveries.hand_over(Parcel(lease=lease, rendering=rendering))
+
+    assert wait_for(lambda: bench.ends(sound.job_id), what="the clip").state is JobState.SUCCEEDED
 
 
 def test_a_preview_is_stored_beside_the_clip_if_it_is_asked_for(make_bench: Callable[..., Bench]) -> None:

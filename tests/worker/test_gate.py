@@ -130,6 +130,29 @@ def test_a_notice_is_heard_of_its_own_process_only(tmp_path: Path, settings: Set
     assert read(path, pid=os.getpid() + 1) is None
 
 
+def test_a_child_that_cannot_write_its_notice_waits_until_it_can(
+    enter: Callable[..., Desk | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reelmill_worker.child.gate.PATIENCE_S", 0.05)
+    entered: list[Desk | None] = []
+    run = settings.state_dir / "run"
+    run.parent.mkdir(parents=True, exist_ok=True)
+    run.write_text("in the way, as a full disk is")
+
+    with capture_logs() as lines:
+        child = threading.Thread(target=lambda: entered.append(enter()))
+        child.start()
+        wait_for(lambda: any(line["event"] == "notice.not_posted" for line in lines), what="the complaint")
+        run.unlink()
+        child.join(60)
+
+    said = notice(settings)
+    assert said is not None
+    assert said.verdict == "ready"
+    assert entered
+    assert len([line for line in lines if line["event"] == "notice.not_posted"]) == 1
+
+
 def test_a_store_that_does_not_answer_at_start_is_waited_for(
     enter: Callable[..., Desk | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

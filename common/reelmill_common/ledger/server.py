@@ -28,7 +28,7 @@ RETRIES = 2
 """Times that a command is sent again when the connection broke. Each function may safely run twice for one call: the
 second run of a claim or a pump finds the first one's work done, and what nobody then takes up is reaped."""
 
-_TAKES_NO_WRITES = (("ReadOnlyError", "READONLY"), ("OutOfMemoryError", "OOM "), ("MISCONF",))
+_TAKES_NO_WRITES = (("ReadOnlyError", "READONLY"), ("OutOfMemoryError", "OOM "), ("MISCONF",), ("NOREPLICAS",))
 _ADVICE = (
     # What Redis says, or the class that redis-py makes of it; what to do about it.
     (("AuthenticationError", "NOAUTH", "WRONGPASS"), "refuses the password: set it in the URL, redis://:password@…"),
@@ -36,6 +36,7 @@ _ADVICE = (
     (_TAKES_NO_WRITES[0], "is a read-only replica: point the URL at the primary"),
     (_TAKES_NO_WRITES[1], "is full: raise maxmemory, or remove old batches"),
     (_TAKES_NO_WRITES[2], "cannot write to its disk: free space there, then look at its log"),
+    (_TAKES_NO_WRITES[3], "has too few replicas to write (min-replicas-to-write): start them, or set it to 0"),
     (("InvalidResponse",), "does not speak the Redis protocol: check host and port"),
     (("DB index is out of range",), "has no database of that number: use /0 at the end of the URL"),
 )

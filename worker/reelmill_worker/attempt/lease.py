@@ -126,7 +126,10 @@ class Leases:
         with self._lock:
             held = list(self._held.values())
         for lease in held:
-            self._ask(lease, "")
+            try:
+                self._ask(lease, "")
+            except Exception:  # the thread's boundary: the others' leases must not run out for it
+                log.exception("lease.not_renewed", job_id=lease.claimed.job_id)
             if not self._reachable:
                 return  # each further one would wait for its own time-out
 

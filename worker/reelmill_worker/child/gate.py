@@ -35,7 +35,7 @@ from reelmill_worker.delivery.deliveries import Deliveries
 from reelmill_worker.delivery.parcel import Packer, write_video
 from reelmill_worker.host.gpu_sensors import GpuSensors
 from reelmill_worker.host.turns import model_bytes, turn_to_load
-from reelmill_worker.notice import Notice, notice_path, post
+from reelmill_worker.notice import Notice, Verdict, notice_path, post
 from reelmill_worker.progress import Pace, progress_path
 
 log = structlog.get_logger(__name__)
@@ -84,10 +84,26 @@ class Gate:
         log.info("gate.passed", seconds=seconds, **info)
         return desk
 
-    def tell(self, verdict: Any, *, reason: str = "", info: dict[str, Any] | None = None) -> None:
-        """Post a notice for the parent."""
-        notice = Notice(pid=os.getpid(), verdict=verdict, reason=reason, info=info or {})
-        post(notice_path(self.settings.state_dir, self.worker, self.parent_pid), notice)
+    def tell(self, verdict: Verdict, *, reason: str = "", info: dict[str, Any] | None = None) -> None:
+        """Post a notice for the parent, waiting for room on the disk: unheard, this child would never get a job."""
+        complained = False
+        while not self._post(verdict, reason, info or {}, quiet=complained):
+            complained = True
+            time.sleep(PATIENCE_S)
+
+    def mention(self, info: dict[str, Any]) -> None:
+        """Post what a ready child has to say of itself, if that is possible now."""
+        self._post("ready", "", info)
+
+    def _post(self, verdict: Verdict, reason: str, info: dict[str, Any], *, quiet: bool = False) -> bool:
+        notice = Notice(pid=os.getpid(), verdict=verdict, reason=reason, info=info)
+        try:
+            post(notice_path(self.settings.state_dir, self.worker, self.parent_pid), notice)
+        except OSError as err:
+            if not quiet:
+                log.error("notice.not_posted", error=str(err))  # noqa: TRY400 - a full disk is no bug
+            return False
+        return True
 
     def _pass(self) -> tuple[Desk, dict[str, Any]]:
         settings = self.settings
@@ -143,7 +159,7 @@ class Gate:
             courier=courier,
             limit=settings.max_deliveries,
             spool_bytes=settings.spool_mb * 1_000_000,
-            on_trouble=lambda text: self.tell("ready", info=info | ({"trouble": text} if text else {})),
+            on_trouble=lambda text: self.mention(info | ({"trouble": text} if text else {})),
         )
         ahead = Ahead(
             worker=self.worker,

@@ -87,6 +87,12 @@ class Courier:
         log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.token)
         self.leases.logs.end(claimed, failed=False)
 
+    def abandon(self, parcel: Parcel) -> None:
+        """Let go of a clip of which nothing more can be told: its lease runs out, and somebody renders it again."""
+        self.leases.drop(parcel.lease)
+        parcel.forget_files()
+        self.leases.tally.ended("lost")
+
     @contextmanager
     def _ending(self, parcel: Parcel) -> Generator[_Leg]:
         """End the attempt on any error but a store that may yet take the clip."""

@@ -114,6 +114,10 @@ class Deliveries:
             except (StoreUnavailable, StoreRefused) as err:
                 self.courier.leases.tally.store_failed(err.code)
                 self._park(parcel, err)
+            except Exception:  # a thread's boundary: the next clip must find a thread that delivers it
+                log.exception("delivery.failed", job_id=parcel.lease.claimed.job_id)
+                self.courier.abandon(parcel)
+                self._end(stored=False)
 
     def _next(self) -> Parcel | None:
         with self._changed:
@@ -160,4 +164,7 @@ class Deliveries:
             log.info("store.returned")
         else:
             log.error("store.refused" if isinstance(trouble, StoreRefused) else "store.lost", error=str(trouble))
-        self.on_trouble("" if trouble is None else f"store: {trouble}")
+        try:
+            self.on_trouble("" if trouble is None else f"store: {trouble}")
+        except Exception:  # as in `_work`
+            log.exception("trouble.not_told")

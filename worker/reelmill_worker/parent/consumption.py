@@ -43,14 +43,19 @@ class Consumption(bootsteps.StartStopStep):
         queues.select([queue])
         queues.deselect([queue])
         self.consumed: set[str] = set()
+        notices = notice_path(self.settings.state_dir, consumer.hostname, os.getpid())
+        progress = progress_path(self.settings.state_dir, consumer.hostname, os.getpid())
+        for path in (notices, progress):
+            # In a container process ids come again, and a life that was killed left these: no child has started yet.
+            path.unlink(missing_ok=True)
         self.house = Housekeeping(
             settings=self.settings,
             app=consumer.app,
             worker=consumer.hostname,
             lane=self.lane,
-            notices=notice_path(self.settings.state_dir, consumer.hostname, os.getpid()),
+            notices=notices,
             child_pid=lambda: next(iter(consumer.pool.info["processes"]), None),
-            progress=progress_path(self.settings.state_dir, consumer.hostname, os.getpid()),
+            progress=progress,
             idle=lambda: not state.reserved_requests,
         )
         counted = figures_path(self.settings.state_dir, consumer.hostname, os.getpid())
