@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 from reelmill_common.errors import ReelmillError
 from reelmill_common.findings import Finding, Level, worst
+from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer import state_file
@@ -55,6 +56,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     return [
         *redis_findings(settings),
         *store_findings(settings),
+        *other_stores(settings),
         *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
         flower_finding(),
         disk_finding(settings),
@@ -87,6 +89,33 @@ def store_findings(settings: Settings) -> list[Finding]:
     if found.level is not Level.OK or not settings.store_url.startswith("s3://"):
         return [found]
     return [found, link_finding(open_store(settings).url(NO_SUCH_KEY), settings.s3_ca_bundle)]
+
+
+def other_stores(settings: Settings) -> list[Finding]:
+    """See whether the workers store their clips elsewhere than where they are looked for here."""
+    if settings.embedded:
+        return []
+    try:
+        with Ledger.connect(settings) as ledger:
+            theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
+    except ReelmillError:
+        return []  # told by the findings of Redis
+    ours = _place(settings.store_url or (settings.state_dir / "clips").absolute().as_uri())
+    return [
+        Finding(
+            name="store.workers",
+            level=Level.WARN,
+            found=f"{worker} stores its clips in {store}, and here they are looked for in {ours}",
+            advice="set REELMILL_STORE_URL alike on all hosts",
+        )
+        for store, worker in sorted(theirs.items())
+        if store and store != ours
+    ]
+
+
+def _place(url: str) -> str:
+    """Return a store without the name of its server, which readers may know by another one."""
+    return url.partition(" at ")[0].rstrip("/")
 
 
 def link_finding(link: str, ca_bundle: str) -> Finding:

@@ -61,11 +61,11 @@ def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
     if WorkerState.RESTING in states:
         return f"the workers of {whose} rest outside of their hours (REELMILL_WORKER_WINDOW)"
     if WorkerState.QUARANTINED in states:
-        reasons = {worker.reason for worker in serving if worker.state is WorkerState.QUARANTINED}
-        return (
-            f"no worker is ready for {whose}; quarantined: {'; '.join(sorted(reasons))}. "
-            "Mend that and start the worker again"
-        )
+        unfit = [worker for worker in serving if worker.state is WorkerState.QUARANTINED]
+        reasons = sorted({worker.reason for worker in unfit})
+        forgive = " ".join(f"`reelmill forgive {worker.name}`" for worker in unfit[:1] if worker.may_return)
+        advice = f"{forgive} lets it try again now" if forgive else "start the worker again"
+        return f"no worker is ready for {whose}; quarantined: {'; '.join(reasons)}. Mend that; {advice}"
     if class_of(lane):
         return (
             f"no worker of {whose} is ready; a worker has classes by its GPU, and by REELMILL_WORKER_LABELS"

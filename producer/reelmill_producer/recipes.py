@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from reelmill_common.errors import InvalidJob, NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
+from reelmill_common.ledger import JobView
 from reelmill_common.storage.keys import beside, is_key
 from reelmill_common.worker_classes import bits_class, decisive
 from reelmill_producer.client import Reelmill
@@ -68,7 +69,7 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
     """Return the recipe of what somebody names: a file, a URL, a key of the store, or a job.
 
     Args:
-        target: Path or URL of an MP4 or of a manifest, `batch/row-….mp4`, or a job's id.
+        target: Path or URL of an MP4 or of a manifest, `batch/row-….mp4`, or a job: `batch/row` or its id.
         farm: Only for keys and jobs.
 
     Raises:
@@ -83,9 +84,25 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
         with path.open("rb") as handle:
             return read_recipe(handle.read(MOST_BYTES), target)
     if farm is None or not (is_job_id(target) or is_key(target)):
-        raise NotFound(f"{target[:200]} is neither a file, a link, a key of the store nor the id of a job")
-    key = farm.clip(farm.job(target)).key if is_job_id(target) else target
-    return read_recipe(farm.store.get(beside(key, ".json")), key)
+        raise NotFound(f"{target[:200]} is neither a file, a link, a key of the store, BATCH/ROW nor the id of a job")
+    key = farm.clip(farm.job(target)).key if is_job_id(target) else _key_of(target, farm)
+    try:
+        return read_recipe(farm.store.get(beside(key, ".json")), key)
+    except NotFound as err:
+        raise NotFound(f"{target[:200]} is neither a file here nor the key of a clip in the store ({err})") from err
+
+
+def _key_of(target: str, farm: Reelmill) -> str:
+    """Return the key of the clip that `BATCH/ROW` has, else the target: that is one already."""
+    if target.endswith((".mp4", ".json")):
+        return target
+    try:
+        found = farm.status(target)
+    except NotFound as err:
+        raise NotFound(f"{target[:200]} is neither a file here, a key of the store nor a job: {err}") from err
+    if isinstance(found, JobView):
+        return farm.clip(found).key
+    raise InvalidJob(f"{target} is a batch; name one of its clips: `reelmill results {target} --json` lists them")
 
 
 def read_recipe(content: bytes, name: str) -> Recipe:

@@ -34,7 +34,7 @@ class CancelReport:
 
 
 class Steering:
-    """The steering part of `Reelmill`. A target is the name of a batch or the id of a job."""
+    """The steering part of `Reelmill`. A target is the name of a batch, or a job: `BATCH/ROW` or its id."""
 
     ledger: Ledger
 
@@ -42,8 +42,21 @@ class Steering:
         raise NotImplementedError
 
     def status(self, target: str) -> BatchView | JobView:
-        """Return the batch of a name, or the job of an id. Raises `NotFound`."""
-        return self.ledger.job(target) if is_job_id(target) else self.ledger.batch(target)
+        """Return the batch or the job that a target names. Raises `NotFound`."""
+        batch, is_job, row = target.partition("/")
+        if not is_job:
+            return self.ledger.job(target) if is_job_id(target) else self.ledger.batch(target)
+        try:
+            return self.ledger.job(job_id(batch, row))
+        except NotFound:
+            known = self.ledger.batch(batch)
+            lists = f"`reelmill status {known.name} --jobs` lists its rows"
+            raise NotFound(f"batch {batch!r} has no row {row[:80]!r}; {lists}") from None
+
+    def id_of(self, target: str) -> str:
+        """Return the id of the job that `BATCH/ROW` names; any other target as it is. Raises `NotFound`."""
+        found = self.status(target) if "/" in target else None
+        return found.job_id if isinstance(found, JobView) else target
 
     def cancel(self, target: str, *, timeout_s: float = CANCEL_WAIT_S) -> CancelReport:
         """Cancel a batch or a job, and wait until the workers concerned have confirmed it, or the time is over.
@@ -61,6 +74,7 @@ class Steering:
         """
         deadline = time.monotonic() + timeout_s
         self.require(targets)
+        targets = [self.id_of(target) for target in targets]
         touched = [self._request_cancel(target) for target in targets]
         while any(unconfirmed := [self._unconfirmed(target) for target in targets]):
             if (left := deadline - time.monotonic()) <= 0:
@@ -88,6 +102,7 @@ class Steering:
         Raises:
             NotFound: No such batch or job.
         """
+        target = self.id_of(target)
         (self.ledger.pause_job if is_job_id(target) else self.ledger.pause_batch)(target)
         return self.status(target)
 
@@ -101,6 +116,7 @@ class Steering:
         Raises:
             NotFound: No such batch or job.
         """
+        target = self.id_of(target)
         if is_job_id(target):
             self.ledger.resume_job(target)
         else:
@@ -117,6 +133,7 @@ class Steering:
             NotFound: No such batch or job.
             InvalidJob: The priority is out of range.
         """
+        target = self.id_of(target)
         (self.ledger.prioritize_job if is_job_id(target) else self.ledger.prioritize_batch)(target, priority)
         self._pump(PROFILES)
 
@@ -134,6 +151,7 @@ class Steering:
         Raises:
             NotFound: No such batch or job.
         """
+        target = self.id_of(target)
         if is_job_id(target):
             count = self.ledger.retry_jobs([target])
         elif only:
@@ -165,3 +183,8 @@ class Steering:
 def is_job_id(text: str) -> bool:
     """Whether a text is a job's id rather than a batch's name."""
     return _JOB_ID.fullmatch(text) is not None
+
+
+def names_job(target: str) -> bool:
+    """Whether a target is a job, by its id or as `BATCH/ROW`, rather than a batch."""
+    return is_job_id(target) or "/" in target

@@ -140,6 +140,22 @@ def test_every_setting_that_a_container_gets_is_one_that_reelmill_knows(composit
     assert read["worker"].profile == read["producer"].profile == "fastwan-qad-fp8"
 
 
+def test_what_the_farms_people_set_reaches_every_part() -> None:
+    given = {"REELMILL_METRICS_TOKEN": "t0ken", "REELMILL_FLOWER_PROMPTS": "hide", "REELMILL_VIDEO_CODEC": "libsvtav1"}
+    done = compose("--profile", "*", "config", "--format", "json", **SECRETS, **given)
+    services = json.loads(done.stdout)["services"]
+    read = {
+        name: Settings.from_env(services[name]["environment"])
+        for name in services
+        if "REELMILL_FARM" in services[name].get("environment", {})
+    }
+
+    assert {settings.flower_prompts for settings in read.values()} == {"hide"}
+    assert {read[name].metrics_token for name in ("worker", "worker-cpu", "metrics")} == {"t0ken"}
+    assert read["worker"].video_codec == "libsvtav1"
+    assert {read[name].metrics_token for name in ("producer", "flower")} == {""}
+
+
 def test_the_store_answers_to_the_name_that_clips_are_linked_by(composition: Composition) -> None:
     store = composition["services"]["store"]
     settings = Settings.from_env(composition["services"]["producer"]["environment"])

@@ -79,3 +79,14 @@ def test_a_class_that_cannot_be_one_is_refused_with_the_nearest_that_can(cli: Cl
 
     assert ran.status == 65
     assert "for example 'rtx-4090'" in ran.err
+
+
+def test_a_profile_that_no_worker_has_ever_served_is_told(cli: Cli, night: Path, ledger: Ledger) -> None:
+    start(ledger, "gpu0@a")
+
+    ran = cli("submit", str(night), "--profile", "fastwan-qad-fp8")
+
+    assert ran.status == 0
+    assert (
+        "no worker has ever worked for fastwan-qad-fp8; its clips wait until one does (known profiles: tiny)" in ran.err
+    )

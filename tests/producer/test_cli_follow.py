@@ -60,6 +60,20 @@ def test_status_of_a_batch_shows_what_runs_and_what_failed(cli: Cli, night: str,
     assert as_json["in_hand"][0]["stage"] == "denoise 2/3"
 
 
+def test_status_lists_every_job_of_a_batch_if_it_is_asked_to(cli: Cli, night: str, hand: Hand, ledger: Ledger) -> None:
+    running = hand.claim()
+
+    ran = cli("status", night, "--jobs")
+    listed = cli("status", night, "--jobs", "--json").json["jobs"]
+    wrong = cli("status", "--jobs")
+
+    names = [f"{job.batch}/{job.row}" for job in ledger.jobs(night)]
+    assert [line.split(":")[0].strip() for line in ran.out.splitlines()[1:]] == names
+    assert f"{running.batch}/{running.row}: running" in ran.out
+    assert [job["row"] for job in listed] == [job.row for job in ledger.jobs(night)]
+    assert wrong.status == 2
+
+
 def test_status_of_a_job_shows_its_clip(cli: Cli, night: str, hand: Hand, settings: Settings) -> None:
     claimed = hand.claim()
     result = hand.finish(claimed)

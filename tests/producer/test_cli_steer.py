@@ -81,6 +81,36 @@ def test_one_job_can_be_cancelled(cli: Cli, night: str, ledger: Ledger) -> None:
     assert [view.state for view in ledger.jobs(night)].count(JobState.CANCELLED) == 1
 
 
+def test_a_job_goes_by_its_batch_and_row(cli: Cli, night: str, ledger: Ledger) -> None:
+    job = ledger.jobs(night)[1]
+    name = f"{night}/{job.row}"
+
+    said = [cli(verb, name).out for verb in ("pause", "resume", "cancel", "retry")]
+    urgent, why = cli("prioritize", name, "9"), cli("why", name)
+
+    assert said == ["held\n", "queued\n", "cancelled\n", "1\n"]
+    assert (urgent.status, ledger.job(job.job_id).priority) == (0, 9)
+    assert f"job {name}" in why.out
+    assert cli("logs", name).status == 0
+
+
+@pytest.mark.parametrize("verb", ["status", "cancel", "pause", "why", "logs"])
+def test_a_row_that_is_not_there_is_told_with_what_lists_them(cli: Cli, night: str, verb: str) -> None:
+    ran = cli(verb, f"{night}/nothing")
+
+    assert ran.status == 66
+    assert "batch 'night' has no row 'nothing'; `reelmill status night --jobs` lists its rows" in ran.err
+
+
+def test_a_retry_of_nothing_says_what_there_is(cli: Cli, night: str, hand: Hand) -> None:
+    hand.finish(hand.claim())
+
+    ran = cli("retry", night, "--code", "foo")
+
+    assert (ran.status, ran.out) == (0, "0\n")
+    assert "with the error foo is there to try again: of night 0 failed, 0 cancelled, 1 succeeded, 2 go on" in ran.err
+
+
 def test_cancelling_what_is_done_says_what_it_is(cli: Cli, night: str, hand: Hand) -> None:
     claimed = hand.claim()
     hand.finish(claimed)

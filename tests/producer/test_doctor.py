@@ -13,6 +13,7 @@ import redis
 
 from fixtures.cli import Cli
 from fixtures.s3 import S3Server, free_port
+from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer.doctor import Finding, Level, examine, link_finding, worst
@@ -47,6 +48,20 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
         *("redis", "redis.aof", "redis.eviction", "redis.memory", "redis.round_trip", "clock"),
         *("store", "worker", "gpu", "model", "flower", "disk"),
     ]
+
+
+def test_workers_that_store_elsewhere_are_told(settings: Settings, ledger: Ledger) -> None:
+    ledger.register("gpu0@there", "tiny", {})
+    ledger.ready("gpu0@there", {"store": "s3://clips/ at http://store:8333"})
+    ledger.register("gpu0@here", "tiny", {})
+    ledger.ready("gpu0@here", {"store": settings.store_url})
+
+    told = by_name(examine(dataclasses.replace(settings, renderer="fixed:1")))["store.workers"]
+
+    assert told.level is Level.WARN
+    assert (
+        told.found == f"gpu0@there stores its clips in s3://clips, and here they are looked for in {settings.store_url}"
+    )
 
 
 def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey: ValkeyServer) -> None:

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fixtures.farm import specs
 from reelmill_common.errors import BadOutput, InvalidModel, InvalidSettings, JobCancelled
-from reelmill_common.jobs import RENDER_STAGES
+from reelmill_common.jobs import DEFAULT_PROFILE, RENDER_STAGES
 from reelmill_common.settings import Settings
 from reelmill_worker.child.renderer import FixedDurationRenderer, open_renderer
 
@@ -90,6 +91,11 @@ def test_the_model_lies_in_the_state_folder_unless_a_folder_is_named(settings: S
 
     assert settings.model_folder("tiny") == settings.state_dir / "models" / "tiny"
     assert str(named.model_folder("tiny")) == "/models/wan"
+
+
+def test_random_weights_are_refused_for_a_real_profile(settings: Settings, tiny_model: Path) -> None:
+    with pytest.raises(InvalidModel, match=r"holds random weights .* run `reelmill model pull`"):
+        open_renderer(dataclasses.replace(settings, model_dir=str(tiny_model)), DEFAULT_PROFILE)
 
 
 def test_a_missing_model_is_refused(settings: Settings) -> None:

@@ -254,5 +254,5 @@ def test_the_real_models_config_implies_its_parameters_and_300_quantised_weights
 
 
 def test_no_folder_at_all_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="is no folder; make a model with `reelmill model tiny"):
+    with pytest.raises(InvalidModel, match="is no folder; fetch the model with `reelmill model pull`"):
         ModelFolder.open(tmp_path / "absent")

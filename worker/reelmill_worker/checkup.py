@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from reelmill_common.errors import ReelmillError
 from reelmill_common.findings import Finding, Level
 from reelmill_common.gpus import default_profile, gpu_numbers
+from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
 from reelmill_worker.pipeline.plan import GpuFacts, Plan, choose_plan, gpu_facts
@@ -84,7 +85,7 @@ def _gpu(settings: Settings) -> Finding:
             advice="use libx264",
         )
     if not cards:
-        return Finding(name="gpu", level=Level.OK, found="no NVIDIA GPU: this machine renders the tiny profile")
+        return Finding(name="gpu", level=Level.OK, found="no NVIDIA GPU: this machine can render the tiny profile")
     if find_spec("sageattention") is None:
         return Finding(
             name="gpu",
@@ -126,7 +127,8 @@ def judge_card(line: str) -> Finding:
 
 
 def _profile(settings: Settings) -> str:
-    return settings.profile or default_profile()
+    """What a worker here would serve: on a farm of many hosts the real model, unless it is told otherwise."""
+    return settings.profile or (default_profile() if settings.embedded else DEFAULT_PROFILE)
 
 
 def _model(settings: Settings) -> Finding:

@@ -72,7 +72,9 @@ class FolderStore:
                     check_size(key, os.fstat(stream.fileno()).st_size, most_bytes)
                     return stream.read()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
-                raise NotFound(f"no clip {key!r} in {self.root}; `reelmill status` names the keys that exist") from err
+                raise NotFound(
+                    f"no clip {key!r} in {self.root}; `reelmill results BATCH --json` names those of a batch"
+                ) from err
 
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size, or None. The hash is not kept and would cost a read of the whole file."""

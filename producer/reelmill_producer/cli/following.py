@@ -29,6 +29,7 @@ from reelmill_producer.cli.output import (
 from reelmill_producer.cli.session import read_settings, reading, require_history, session
 from reelmill_producer.client import Reelmill
 from reelmill_producer.results_file import results_of
+from reelmill_producer.steering import names_job
 from reelmill_producer.why import sentence
 from reelmill_producer.why import why as explain
 
@@ -48,11 +49,18 @@ def watch(batch: BatchName, *, json: Json = False) -> None:
 
 
 def status(
-    target: Annotated[str, typer.Argument(metavar="[BATCH|JOB]", help="Name of a batch, or id of a job.")] = "",
+    target: Annotated[
+        str, typer.Argument(metavar="[BATCH|JOB]", help="Name of a batch, or a job: BATCH/ROW or its id.")
+    ] = "",
     *,
+    jobs: Annotated[
+        bool, typer.Option("--jobs", help="Of a batch: list every job, in the order of submission.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show batches and workers, a batch, or a job."""
+    if jobs and (not target or names_job(target)):
+        raise typer.BadParameter("--jobs lists the jobs of a batch; name one")
     with reading() as farm:
         if not target:
             _show_farm(farm.batches(), farm.workers(), json=json)
@@ -61,7 +69,7 @@ def status(
         if isinstance(found, JobView):
             _show_job(farm, found, json=json)
         else:
-            _show_batch(farm, found, json=json)
+            _show_batch(farm, found, json=json, jobs=jobs)
 
 
 def why(target: Target, *, json: Json = False) -> None:
@@ -117,14 +125,19 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: boo
     typer.echo(table(("WORKER", "STATE", "LANE", "CLIPS", "REASON"), crew) if crew else "no workers")
 
 
-def _show_batch(farm: Reelmill, view: BatchView, *, json: bool) -> None:
+def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> None:
     in_hand = list(farm.jobs(view.name, states=progress.IN_HAND))
     failed = list(farm.ledger.jobs(view.name, states=progress.FAILED, count=20))
     if json:
         account = account_record(view.account, Prices.of(farm.settings))
-        print_json({**batch_record(view), "account": account, "in_hand": list(map(job_record, in_hand))})
+        listed = {"jobs": list(map(job_record, farm.jobs(view.name)))} if jobs else {}
+        print_json({**batch_record(view), "account": account, "in_hand": list(map(job_record, in_hand)), **listed})
         return
     typer.echo(batch_line(view))
+    if jobs:
+        for job in farm.jobs(view.name):
+            typer.echo(f"  {job.batch}/{job.row}: {job.state.value} {job.stage}".rstrip())
+        return
     for job in in_hand:
         typer.echo(f"  {job.row}: {job.state.value} {job.stage} on {job.worker} ({job.job_id})")
     for job in failed:

@@ -53,5 +53,7 @@ Reuse = Annotated[
     ),
 ]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="Name of a batch.")]
-Target = Annotated[str, typer.Argument(metavar="BATCH|JOB", help="Name of a batch, or id of a job.")]
-Targets = Annotated[list[str], typer.Argument(metavar="BATCH|JOB...", help="Names of batches, or ids of jobs.")]
+Target = Annotated[str, typer.Argument(metavar="BATCH|JOB", help="Name of a batch, or a job: BATCH/ROW or its id.")]
+Targets = Annotated[
+    list[str], typer.Argument(metavar="BATCH|JOB...", help="Names of batches, or jobs: BATCH/ROW or ids.")
+]

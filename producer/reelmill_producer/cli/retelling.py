@@ -26,7 +26,7 @@ _QUIET = {"exception"}
 
 def logs(
     target: Annotated[
-        str, typer.Argument(metavar="JOB|BATCH|WORKER", help="Id of a job, name of a batch, or name of a worker.")
+        str, typer.Argument(metavar="JOB|BATCH|WORKER", help="A job (BATCH/ROW or its id), a batch, or a worker.")
     ],
     *,
     json: Json = False,
@@ -49,6 +49,7 @@ def logs(
 
 
 def _told(farm: Reelmill, target: str) -> Story:
+    target = farm.id_of(target)
     try:
         lines = story(farm.ledger, target)
     except NotFound as err:

@@ -15,7 +15,7 @@ from reelmill_producer.cli.options import Json, Target, Targets
 from reelmill_producer.cli.output import batch_record, job_record, print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
-from reelmill_producer.steering import CANCEL_WAIT_S, RETRIED, CancelReport, is_job_id
+from reelmill_producer.steering import CANCEL_WAIT_S, RETRIED, CancelReport, names_job
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for running clips to confirm; 0: do not wait.")]
 GOES_ON = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
@@ -92,10 +92,10 @@ def retry(
     Prints how many.
     """
     some = [name for names in only or () for name in names.split(",") if name]
-    if (some or is_job_id(target)) and (failed or cancelled or code):
+    if (some or names_job(target)) and (failed or cancelled or code):
         raise typer.BadParameter("--failed, --cancelled and --code choose among a batch's jobs; leave them out here")
-    if some and is_job_id(target):
-        raise typer.BadParameter("--only chooses among a batch's jobs; give its name instead of a job's id")
+    if some and names_job(target):
+        raise typer.BadParameter("--only chooses among a batch's jobs; give its name instead of a job")
     states = [state for state, asked in zip(RETRIED, (failed, cancelled), strict=True) if asked] or RETRIED
     with reading() as farm:
         count = farm.retry(target, states=states, code=code, only=some)
@@ -103,6 +103,17 @@ def retry(
             print_json({"retried": count, **_record(farm.status(target))})
         else:
             typer.echo(count)
+        if not count:
+            tell(_nothing_to_retry(farm.status(target), code))
+
+
+def _nothing_to_retry(view: BatchView | JobView, code: str) -> str:
+    """Say what there is instead of what was asked for."""
+    if isinstance(view, JobView):
+        return f"{view.batch}/{view.row} is {view.state.value}; only what failed or was cancelled can be tried again"
+    ended = ", ".join(f"{view.counts.get(state, 0):,} {state.value}" for state in (*RETRIED, JobState.SUCCEEDED))
+    which = f" with the error {code}" if code else ""
+    return f"nothing that was asked for{which} is there to try again: of {view.name} {ended}, {view.remaining:,} go on"
 
 
 def prioritize(

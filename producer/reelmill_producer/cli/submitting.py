@@ -187,9 +187,16 @@ def _refuse_class(view: BatchView, worker_class: str) -> None:
 
 
 def warn_of_class(farm: Reelmill, worker_class: str, profile: str) -> None:
-    """Say that no worker has ever had a class, where one is asked for and that is so: it may be misspelt."""
-    served = farm.ledger.served() if worker_class else frozenset[str]()
-    if not worker_class or lane_name(profile, worker_class) in served:
+    """Say that no worker has ever had a class, or served a profile, where that is so: it may be misspelt.
+
+    Of a farm that no worker has joined yet nothing is said: that is told as such.
+    """
+    served = farm.ledger.served()
+    if lane_name(profile, worker_class) in served or not (served or worker_class):
+        return
+    if not worker_class:
+        lanes = ", ".join(sorted({profile_of(lane) for lane in served}))
+        tell(f"no worker has ever worked for {profile}; its clips wait until one does (known profiles: {lanes})")
         return
     known = sorted(class_of(lane) for lane in served if profile_of(lane) == profile and class_of(lane))
     tell(

@@ -101,7 +101,8 @@ class AttemptLogs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record, if it belongs to an attempt."""
         event = _event(record)
-        tail = self._tails.get((str(event.get("job_id", "")), int(event.get("attempt", 0))))
+        attempt = event.get("attempt", 0)
+        tail = self._tails.get((str(event.get("job_id", "")), attempt if isinstance(attempt, int) else 0))
         if tail is None or (record.levelno < logging.WARNING and not record.name.startswith("reelmill_")):
             return
         text = json.dumps({name: _cut(value) for name, value in event.items()}, ensure_ascii=False, default=str)
@@ -144,4 +145,6 @@ def _cut(value: object) -> object:
 def _secrets(settings: Settings) -> list[str]:
     """What must not be read in a log, as it is written in URLs and as it is sent."""
     written = [urlsplit(url).password or "" for url in (settings.redis_url, settings.smtp_url)]
-    return [secret for secret in {*written, *map(unquote, written), settings.metrics_token} if secret]
+    plain = {*written, *map(unquote, written), settings.metrics_token}
+    # And as JSON writes them, whose quotes and backslashes have another before them.
+    return [secret for secret in {*plain, *(json.dumps(text, ensure_ascii=False)[1:-1] for text in plain)} if secret]

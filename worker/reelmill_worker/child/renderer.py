@@ -13,11 +13,13 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from reelmill_common.errors import BadOutput
+from reelmill_common.errors import BadOutput, InvalidModel
 from reelmill_common.jobs import RENDER_STAGES, RenderSpec, Stage
+from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
 from reelmill_worker.child.embeddings import open_shelf
 from reelmill_worker.delivery.parcel import Rendering
+from reelmill_worker.pipeline.manifest import is_made_up
 
 OnStage = Callable[[str], None]
 """Called before each stage with its name. What it raises ends the render; the renderer stays usable."""
@@ -62,7 +64,7 @@ def open_renderer(settings: Settings, profile: str) -> Renderer:
     """Load what `settings.renderer` asks for. Takes seconds to minutes; imports torch only for a real model.
 
     Raises:
-        InvalidModel: The model folder is incomplete, mis-shaped or unsafe.
+        InvalidModel: The model folder is incomplete, mis-shaped or unsafe, or of random weights for a real profile.
     """
     if settings.renderer.startswith(FIXED):
         seconds, broken, _ = settings.renderer.removeprefix(FIXED).partition(BROKEN)
@@ -74,8 +76,14 @@ def _load_resident(settings: Settings, profile: str) -> Renderer:
     from reelmill_worker.pipeline.plan import detect  # noqa: PLC0415 - torch: only the rendering child may load it
     from reelmill_worker.pipeline.resident import Resident  # noqa: PLC0415 - as above
 
+    folder = settings.model_folder(profile)
+    if profile != TINY and is_made_up(folder):
+        raise InvalidModel(
+            f"{folder} holds random weights (`reelmill model tiny`), which render nothing of {profile}; remove it and "
+            f"run `reelmill model pull`, or serve the profile tiny"
+        )
     return Resident.load(
-        settings.model_folder(profile),
+        folder,
         plan=detect(),
         compile_cache=settings.state_dir / "compile-cache",
         shelf=open_shelf(settings),

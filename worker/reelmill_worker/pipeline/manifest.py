@@ -17,6 +17,8 @@ from reelmill_worker.pipeline import layout
 log = structlog.get_logger(__name__)
 
 FORMAT = "reelmill-model"
+MADE_UP = "reelmill model tiny"
+"""Stands in the manifest of a model of random weights."""
 
 
 def file_sha256(path: Path) -> str:
@@ -55,6 +57,13 @@ def write_manifest(folder: Path, *, source: Mapping[str, Any]) -> None:
     """
     files = listing(folder, model_files(folder))
     layout.write_json(folder / layout.MANIFEST_FILE, {"format": FORMAT, "source": dict(source), "files": files})
+
+
+def is_made_up(folder: Path) -> bool:
+    """Whether a model is of random weights, as `reelmill model tiny` makes it."""
+    path = folder / layout.MANIFEST_FILE
+    source: object = layout.read_json(path).get("source") if path.is_file() else None
+    return isinstance(source, dict) and source.get("made_by") == MADE_UP
 
 
 def known_files(folder: Path) -> dict[str, dict[str, Any]]:

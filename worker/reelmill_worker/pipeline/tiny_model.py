@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.pipeline import layout
 from reelmill_worker.pipeline.cloud_decoder import cloud_decoder
-from reelmill_worker.pipeline.manifest import write_manifest
+from reelmill_worker.pipeline.manifest import MADE_UP, write_manifest
 from reelmill_worker.pipeline.skeleton import full_config, skeleton
 from reelmill_worker.pipeline.tiny_tokenizer import write_tokenizer
 
@@ -76,7 +76,7 @@ def make_tiny(folder: Path, *, seed: int = DEFAULT_SEED) -> None:
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         _write(part, torch.Generator("cpu").manual_seed(seed))
-        write_manifest(part, source={"made_by": "reelmill model tiny", "seed": seed})
+        write_manifest(part, source={"made_by": MADE_UP, "seed": seed})
         part.chmod(0o755)
         part.replace(folder)
     except BaseException:

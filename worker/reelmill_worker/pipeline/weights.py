@@ -55,8 +55,8 @@ class ModelFolder:
         """
         if not root.is_dir():
             raise InvalidModel(
-                f"{root} is no folder; make a model with `reelmill model tiny {root}` or download one with "
-                f"`reelmill model pull`"
+                f"{root} is no folder; fetch the model with `reelmill model pull`, set REELMILL_MODEL_DIR to its "
+                f"folder, or try the farm out with the profile tiny (REELMILL_PROFILE=tiny)"
             )
         _check_index(root)
         files = known_files(root)
