@@ -98,6 +98,16 @@ def test_a_spec_survives_its_json(prompt: str, seed: int, frames: int, sampler: 
     assert RenderSpec.from_json(spec.to_json()).to_json() == spec.to_json()
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["a <b> &amp;amp;amp;lt; c", "AT&amp;amp;amp;amp;amp;T <3", "\u00e9\u00a0\u00c3\u00a9", "&amp;amp;amp;#27; z"],
+)
+def test_a_prompt_is_as_clean_as_it_gets_the_first_time(prompt: str) -> None:
+    spec = RenderSpec(prompt=prompt)
+
+    assert RenderSpec.from_json(spec.to_json()) == spec
+
+
 def test_json_has_one_form_for_one_spec() -> None:
     one = RenderSpec(prompt="a fox", seed=7, width=832, height=480)
     two = RenderSpec(height=480, seed=7, width=832, prompt=" a  fox ")
