@@ -95,7 +95,7 @@ class FarmCollector:
         return [
             {"targets": [str(view.info["metrics"])], "labels": {"lane": view.lane}}
             for view in workers
-            if view.info.get("metrics") and view.state in {WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING}
+            if view.info.get("metrics") and view.state.is_fit
         ]
 
 

@@ -198,6 +198,11 @@ class Settings:
         return Path(self.model_dir) if self.model_dir else self.state_dir / "models" / profile
 
     @property
+    def clips_folder(self) -> Path:
+        """Where clips go while no store is set."""
+        return self.state_dir / "clips"
+
+    @property
     def embedded(self) -> bool:
         """Whether the farm runs on the embedded server."""
         return not self.redis_url

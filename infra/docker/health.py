@@ -13,19 +13,18 @@ import urllib.request
 from collections.abc import Callable
 
 from reelmill_common.errors import ReelmillError
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 
 SILENT_S = 30.0
 """Seconds without a beat (they come every REELMILL_TICK_S) after which a worker counts as stuck."""
-FIT = {WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING}
 
 
 def worker() -> str:
     """Say how this host's workers are; raise unless there is one, and all are fit and heard of."""
     with Ledger.connect(Settings.from_env(os.environ)) as ledger:
         ours = [view for view in ledger.workers() if view.name.endswith(f"@{socket.gethostname()}")]
-    unfit = [f"{view.name} is {view.state.value}" for view in ours if view.state not in FIT]
+    unfit = [f"{view.name} is {view.state.value}" for view in ours if not view.state.is_fit]
     unfit += [f"{view.name} is silent for {view.seen_s:.0f} s" for view in ours if view.seen_s > SILENT_S]
     if unfit or not ours:
         raise RuntimeError("; ".join(unfit) or f"the ledger knows no worker of {socket.gethostname()}")

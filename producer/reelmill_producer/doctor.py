@@ -100,7 +100,7 @@ def other_stores(settings: Settings) -> list[Finding]:
             theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
     except ReelmillError:
         return []  # told by the findings of Redis
-    ours = _place(settings.store_url or (settings.state_dir / "clips").absolute().as_uri())
+    ours = _place(settings.store_url or settings.clips_folder.absolute().as_uri())
     return [
         Finding(
             name="store.workers",
@@ -142,7 +142,7 @@ def _trusting(ca_bundle: str) -> ssl.SSLContext:
 
 def store_finding(settings: Settings) -> Finding:
     """Try the clip store out. A folder that the farm would make at its first clip is not made here."""
-    folder = settings.state_dir / "clips"
+    folder = settings.clips_folder
     if not settings.store_url and not folder.exists():
         return Finding(
             name="store", level=Level.OK, found=f"clips will go to the folder {folder}, which is not made yet"

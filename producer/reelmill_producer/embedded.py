@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelmill_common.errors import InvalidModel, LedgerUnavailable, ReelmillError, WorkerUnfit
-from reelmill_common.gpus import default_profile
+from reelmill_common.gpus import profile_here
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
@@ -209,8 +209,8 @@ def _own(settings: Settings, environment: Mapping[str, str], say: Say) -> Genera
     complete = replace(
         settings,
         redis_url=server.url,
-        store_url=settings.store_url or (settings.state_dir / "clips").absolute().as_uri(),
-        profile=settings.profile or default_profile(),
+        store_url=settings.store_url or settings.clips_folder.absolute().as_uri(),
+        profile=profile_here(settings),
     )
     farm = EmbeddedFarm(settings=complete, owned=True, _environment=environment, _say=say, _server=server)
     try:

@@ -87,9 +87,10 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
         raise NotFound(f"{target[:200]} is neither a file, a link, a key of the store, BATCH/ROW nor the id of a job")
     key = farm.clip(farm.job(target)).key if is_job_id(target) else _key_of(target, farm)
     try:
-        return read_recipe(farm.store.get(beside(key, ".json")), key)
+        manifest = farm.store.get(beside(key, ".json"))
     except NotFound as err:
         raise NotFound(f"{target[:200]} is neither a file here nor the key of a clip in the store ({err})") from err
+    return read_recipe(manifest, key)
 
 
 def _key_of(target: str, farm: Reelmill) -> str:

@@ -89,17 +89,24 @@ def test_a_user_without_rights_is_refused(settings: Settings, own_valkey: Valkey
         Ledger.connect(with_url(settings, url))
 
 
-def test_a_full_server_is_refused_with_advice_and_takes_jobs_again_when_it_has_room(
-    settings: Settings, own_valkey: ValkeyServer
+@pytest.mark.parametrize(
+    ("setting", "error", "advice"),
+    [
+        pytest.param("maxmemory", LedgerRefused, "is full: raise maxmemory", id="full"),
+        pytest.param("min-replicas-to-write", LedgerReadOnly, "has too few replicas to write", id="without replicas"),
+    ],
+)
+def test_a_server_that_takes_no_jobs_is_refused_with_advice_and_takes_them_when_it_can_again(
+    settings: Settings, own_valkey: ValkeyServer, setting: str, error: type[Exception], advice: str
 ) -> None:
     with (
         redis.Redis.from_url(own_valkey.url) as admin,
         Ledger.connect(with_url(settings, own_valkey.url)) as ledger,
     ):
-        admin.config_set("maxmemory", "1")
-        with pytest.raises(LedgerRefused, match="is full: raise maxmemory"):
+        admin.config_set(setting, "1")
+        with pytest.raises(error, match=advice):
             ledger.submit(Batch(name="night"), make_jobs("night", 1))
-        admin.config_set("maxmemory", "0")
+        admin.config_set(setting, "0")
 
         assert ledger.submit(Batch(name="night"), make_jobs("night", 1)).added == 1
 
@@ -127,21 +134,6 @@ def test_a_full_server_lets_clips_in_hand_be_published_and_starts_no_more(
 
         assert (orders, published) == (Orders.CONTINUE, True)
         assert claim(ledger, second).token == 1  # nothing was changed by halves
-
-
-def test_a_server_whose_replicas_are_gone_takes_no_jobs_until_they_are_back(
-    settings: Settings, own_valkey: ValkeyServer
-) -> None:
-    with (
-        redis.Redis.from_url(own_valkey.url) as admin,
-        Ledger.connect(with_url(settings, own_valkey.url)) as ledger,
-    ):
-        admin.config_set("min-replicas-to-write", "1")
-        with pytest.raises(LedgerReadOnly, match="has too few replicas to write"):
-            ledger.submit(Batch(name="night"), make_jobs("night", 1))
-        admin.config_set("min-replicas-to-write", "0")
-
-        assert ledger.submit(Batch(name="night"), make_jobs("night", 1)).added == 1
 
 
 def test_a_full_server_can_be_looked_at_and_makes_room(settings: Settings, own_valkey: ValkeyServer) -> None:

@@ -42,6 +42,19 @@ def _login(_server: object, _session: object, _envelope: object, _mechanism: str
     return AuthResult(success=(data.login, data.password) == (b"mill", b"hush:1"))  # type: ignore[attr-defined]
 
 
+def tell(server: Controller, mailroom: Mailroom, ledger: Ledger, settings: Settings, url: str) -> None:
+    """Let a sender tell by mail, over a server that runs as long, that a batch was submitted."""
+    server.start()
+    try:
+        sender = Sender(settings=dataclasses.replace(settings, smtp_url=url, smtp_from="mill@example.org"))
+        add(mailroom, "ops@example.org", "batch.*", kind=Kind.EMAIL)
+        happen(ledger, "night")
+        sender.round()
+        sender._leave()
+    finally:
+        server.stop()
+
+
 def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
     mailroom: Mailroom, ledger: Ledger, settings: Settings, mail_authority: ssl.SSLContext
 ) -> None:
@@ -56,16 +69,7 @@ def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
         auth_required=True,
         ready_timeout=60,
     )
-    server.start()
-    try:
-        url = f"smtp://mill:hush%3A1@127.0.0.1:{port}"
-        sender = Sender(settings=dataclasses.replace(settings, smtp_url=url, smtp_from="mill@example.org"))
-        add(mailroom, "ops@example.org", "batch.*", kind=Kind.EMAIL)
-        happen(ledger, "night")
-        sender.round()
-        sender._leave()
-    finally:
-        server.stop()
+    tell(server, mailroom, ledger, settings, f"smtp://mill:hush%3A1@127.0.0.1:{port}")
 
     (mail,) = mailbox.mails
     assert (mail.mail_from, mail.rcpt_tos) == ("mill@example.org", ["ops@example.org"])
@@ -79,16 +83,7 @@ def test_no_mail_and_no_password_go_to_a_server_without_tls_unless_that_is_asked
 ) -> None:
     mailbox, port = Mailbox(), free_port()
     server = Controller(mailbox, "127.0.0.1", port, ready_timeout=60)
-    server.start()
-    try:
-        url = f"{scheme}://mill:hush@127.0.0.1:{port}"
-        sender = Sender(settings=dataclasses.replace(settings, smtp_url=url, smtp_from="mill@example.org"))
-        add(mailroom, "ops@example.org", "batch.*", kind=Kind.EMAIL)
-        happen(ledger, "night")
-        sender.round()
-        sender._leave()
-    finally:
-        server.stop()
+    tell(server, mailroom, ledger, settings, f"{scheme}://mill:hush@127.0.0.1:{port}")
 
     assert mailbox.mails == []
     assert why in last(mailroom).detail

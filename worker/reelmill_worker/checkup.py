@@ -10,8 +10,7 @@ from importlib.util import find_spec
 
 from reelmill_common.errors import ReelmillError
 from reelmill_common.findings import Finding, Level
-from reelmill_common.gpus import default_profile, gpu_numbers
-from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.gpus import gpu_numbers, profile_here
 from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
 from reelmill_worker.pipeline.plan import GpuFacts, Plan, choose_plan, gpu_facts
@@ -126,13 +125,8 @@ def judge_card(line: str) -> Finding:
     return Finding(name=f"gpu{index}", level=Level.OK, found=found)
 
 
-def _profile(settings: Settings) -> str:
-    """What a worker here would serve: on a farm of many hosts the real model, unless it is told otherwise."""
-    return settings.profile or (default_profile() if settings.embedded else DEFAULT_PROFILE)
-
-
 def _model(settings: Settings) -> Finding:
-    profile = _profile(settings)
+    profile = profile_here(settings)
     folder = settings.model_folder(profile)
     if settings.renderer != "model":
         return Finding(name="model", level=Level.OK, found=f"none is needed: REELMILL_RENDERER={settings.renderer}")
@@ -173,7 +167,7 @@ def _kernels() -> list[Finding]:
 
 
 def _model_hash(settings: Settings) -> list[Finding]:
-    profile = _profile(settings)
+    profile = profile_here(settings)
     folder = settings.model_folder(profile)
     if settings.renderer != "model" or not folder.is_dir():
         return []

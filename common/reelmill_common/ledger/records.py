@@ -319,6 +319,11 @@ class WorkerState(StrEnum):
     QUARANTINED = "quarantined"
     DEAD = "dead"
 
+    @property
+    def is_fit(self) -> bool:
+        """Whether it has its model loaded, and nothing against it: it takes jobs, or will in its hours, or did."""
+        return self in (WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:

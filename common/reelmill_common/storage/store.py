@@ -118,7 +118,7 @@ def open_store(settings: Settings) -> ClipStore:
 
     scheme, _, rest = settings.store_url.partition("://")
     if not settings.store_url:
-        return FolderStore(settings.state_dir / "clips")
+        return FolderStore(settings.clips_folder)
     if scheme == "file":
         return FolderStore(_folder(rest))
     if scheme == "s3":

@@ -126,9 +126,8 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: boo
 
 
 def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> None:
-    in_hand = list(farm.jobs(view.name, states=progress.IN_HAND))
-    failed = list(farm.ledger.jobs(view.name, states=progress.FAILED, count=20))
     if json:
+        in_hand = farm.jobs(view.name, states=progress.IN_HAND)
         account = account_record(view.account, Prices.of(farm.settings))
         listed = {"jobs": list(map(job_record, farm.jobs(view.name)))} if jobs else {}
         print_json({**batch_record(view), "account": account, "in_hand": list(map(job_record, in_hand)), **listed})
@@ -138,9 +137,9 @@ def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> N
         for job in farm.jobs(view.name):
             typer.echo(f"  {job.batch}/{job.row}: {job.state.value} {job.stage}".rstrip())
         return
-    for job in in_hand:
+    for job in farm.jobs(view.name, states=progress.IN_HAND):
         typer.echo(f"  {job.row}: {job.state.value} {job.stage} on {job.worker} ({job.job_id})")
-    for job in failed:
+    for job in farm.ledger.jobs(view.name, states=progress.FAILED, count=20):
         typer.echo(f"  {job.row}: failed, {_error(job)} ({job.job_id})")
 
 

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from reelmill_common.errors import InvalidSettings, LedgerUnavailable
-from reelmill_common.gpus import default_profile
-from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.gpus import profile_here
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 from reelmill_producer import embedded, state_file
@@ -60,10 +59,8 @@ def read_settings(profile: str = "") -> Settings:
 
 def lane_of(settings: Settings) -> str:
     """Return the profile of jobs that name none: known before anything is connected, so that rows can be checked."""
-    if settings.profile or not settings.embedded:
-        return settings.profile or DEFAULT_PROFILE
-    record = state_file.running(settings.state_dir)
-    return record.profile if record is not None else default_profile()
+    record = None if settings.profile or not settings.embedded else state_file.running(settings.state_dir)
+    return profile_here(settings) if record is None else record.profile
 
 
 @contextmanager

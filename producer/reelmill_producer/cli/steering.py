@@ -99,12 +99,13 @@ def retry(
     states = [state for state, asked in zip(RETRIED, (failed, cancelled), strict=True) if asked] or RETRIED
     with reading() as farm:
         count = farm.retry(target, states=states, code=code, only=some)
-        if json:
-            print_json({"retried": count, **_record(farm.status(target))})
-        else:
-            typer.echo(count)
-        if not count:
-            tell(_nothing_to_retry(farm.status(target), code))
+        view = farm.status(target) if json or not count else None
+    if json and view is not None:
+        print_json({"retried": count, **_record(view)})
+    else:
+        typer.echo(count)
+    if not count and view is not None:
+        tell(_nothing_to_retry(view, code))
 
 
 def _nothing_to_retry(view: BatchView | JobView, code: str) -> str:

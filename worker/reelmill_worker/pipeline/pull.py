@@ -149,11 +149,8 @@ def choose_files(repo: str, files: Sequence[RepoFile]) -> list[RepoFile]:
     """
     wanted = [item for item in files if ALLOWED.fullmatch(item.path)]
     present = {item.path for item in files}
-    for name in (
-        layout.MODEL_INDEX_FILE,
-        layout.TOKENIZER_FILE,
-        *(f"{part}/{layout.CONFIG_FILE}" for part in layout.CLASSES),
-    ):
+    configs = (f"{part}/{layout.CONFIG_FILE}" for part in layout.CLASSES)
+    for name in (layout.MODEL_INDEX_FILE, layout.TOKENIZER_FILE, *configs):
         if name not in present:
             raise InvalidModel(f"{repo} has no {name}; only models in the diffusers layout can be pulled")
     for part in layout.CLASSES:

@@ -44,11 +44,8 @@ def full_config(part: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _class_entry(part: str) -> dict[str, Any]:
-    return (
-        {"architectures": [layout.CLASSES[part]]}
-        if part == layout.TEXT_ENCODER
-        else {"_class_name": layout.CLASSES[part]}
-    )
+    name = layout.CLASSES[part]
+    return {"architectures": [name]} if part == layout.TEXT_ENCODER else {"_class_name": name}
 
 
 def _transformer(config: dict[str, Any]) -> nn.Module:
