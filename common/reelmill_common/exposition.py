@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from reelmill_common.errors import InvalidSettings
+from reelmill_common.extras import install_command
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -37,7 +38,7 @@ def registry(*collectors: Collector) -> CollectorRegistry:
     try:
         from prometheus_client.registry import CollectorRegistry  # noqa: PLC0415 - an extra that not all hosts need
     except ImportError as err:
-        raise InvalidSettings(f"metrics cannot be served ({err}); run pip install 'reelmill[metrics]'") from err
+        raise InvalidSettings(f"metrics cannot be served ({err}); run {install_command('metrics')}") from err
     found = CollectorRegistry()
     for collector in collectors:
         found.register(collector)

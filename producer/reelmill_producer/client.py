@@ -196,10 +196,13 @@ class Reelmill(Steering):
 
     def _pump(self, lanes: Iterable[str]) -> None:
         """Let an idle worker start at once. Workers pump too, every second, so a failure here costs only that."""
-        from kombu.exceptions import OperationalError  # noqa: PLC0415 - 0.3 s that `reelmill status` need not wait
+        try:
+            from kombu.exceptions import OperationalError  # noqa: PLC0415 - 0.3 s that `reelmill status` need not wait
 
-        from reelmill_common import broker  # noqa: PLC0415 - as above
-
+            from reelmill_common import broker  # noqa: PLC0415 - as above
+        except ImportError as err:  # a system that Celery does not know
+            log.info("pump.unavailable", error=str(err))
+            return
         if self._app is None:
             self._app = broker.make_app(self.settings, name="reelmill-producer")
         try:

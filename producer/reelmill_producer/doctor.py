@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from reelmill_common.errors import ReelmillError
+from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Level, worst
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
@@ -79,7 +80,7 @@ def _checkups() -> list[Checkup]:
 def flower_finding() -> Finding:
     """See whether the dashboard can be started here."""
     if find_spec("flower") is None:
-        return Finding(name="flower", level=Level.OK, found="not installed; pip install 'reelmill[flower]' brings it")
+        return Finding(name="flower", level=Level.OK, found=f"not installed; {install_command('flower')} brings it")
     return Finding(name="flower", level=Level.OK, found="installed; `reelmill flower` asks for a password")
 
 

@@ -242,7 +242,7 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
 def _end_orphan(state_dir: Path) -> None:
     """End the worker of a farm whose process was killed: it would share its name and its GPU with ours."""
     record = state_file.read(state_dir)
-    if record is None or not record.worker_pid or start_of(record.worker_pid) != record.worker_started:
+    if record is None or not record.worker_started or start_of(record.worker_pid) != record.worker_started:
         return
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):

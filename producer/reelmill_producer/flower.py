@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reelmill_common.errors import InvalidSettings
+from reelmill_common.extras import install_command
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
@@ -40,7 +41,7 @@ def flower(
     A password is required: FLOWER_BASIC_AUTH=user:password (more, separated by commas), --users-file, or a
     configuration file. Every option of Flower can be set as FLOWER_<NAME>; those above win. Finished tasks are kept
     over restarts, the newest 20,000 of them. How much of prompts is shown is decided where messages are sent, by
-    REELMILL_FLOWER_PROMPTS. Needs pip install 'reelmill[flower]'.
+    REELMILL_FLOWER_PROMPTS. Needs the extra reelmill[flower].
     """
     settings = Settings.from_env(os.environ)
     if settings.embedded:
@@ -79,7 +80,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
 
         from reelmill_producer.flower_door import Strangers, close_door  # noqa: PLC0415 - imports tornado
     except ImportError as err:
-        raise InvalidSettings(f"Flower cannot be loaded ({err}); run pip install 'reelmill[flower]'") from err
+        raise InvalidSettings(f"Flower cannot be loaded ({err}); run {install_command('flower')}") from err
     ledger = Ledger.connect(settings)  # now: Flower itself would start, and log the refusal every few seconds
     _set(options, defaults(settings))
     apply_env_options()
@@ -172,6 +173,8 @@ def is_loopback(address: str) -> bool:
 def _make_private(folder: Path) -> None:
     """Make the folder of the kept tasks. They hold prompts, and are pickled: nobody else may read or write them."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not hasattr(os, "getuid"):  # Windows has neither owners by number nor these modes
+        return
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
         raise InvalidSettings(
             f"{folder} belongs to somebody else, or others may write it, and Flower unpickles what lies there; "

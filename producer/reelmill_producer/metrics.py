@@ -28,7 +28,7 @@ def metrics(
 
     They are counts by lane, priority and state, and name no prompt, batch or worker; REELMILL_METRICS_TOKEN, if set, is
     asked for. At /targets is where the workers' own figures are, for Prometheus' HTTP service discovery. Needs
-    pip install 'reelmill[metrics]'.
+    the extra reelmill[metrics].
     """
     settings = Settings.from_env(os.environ)
     if settings.embedded:

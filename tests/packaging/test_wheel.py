@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import reelmill
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 
@@ -36,7 +40,7 @@ def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_three_packages_and_their_scripts_and_pages(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
-    for package in ("reelmill_common", "reelmill_producer", "reelmill_worker"):
+    for package in ("reelmill", "reelmill_common", "reelmill_producer", "reelmill_worker"):
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
     lua = {Path(name).name for name in names if name.endswith(".lua")}
@@ -60,6 +64,41 @@ def test_a_producer_submits_with_no_torch_on_the_machine(
     assert "ModuleNotFoundError" in torch.stderr
     with Ledger.connect(settings) as ledger:
         assert ledger.batch("night").total == 2
+
+
+def test_a_clean_install_has_the_sdk_and_its_version(clean_python: Path, settings: Settings, tmp_path: Path) -> None:
+    readme = re.search(r"```python\n(.*?)    farm.wait", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert readme is not None
+
+    env = settings.to_env()
+    _run(str(clean_python), "-c", readme[1], env=env, cwd=tmp_path)
+    surface = _run(str(clean_python), "-c", "import reelmill\nfrom reelmill import *\nprint(dir())", cwd=tmp_path)
+    versions = {
+        _run(str(clean_python), "-c", "import reelmill; print(reelmill.__version__)", cwd=tmp_path).strip(),
+        _run(str(clean_python), "-m", "reelmill", "--version", cwd=tmp_path).strip().removeprefix("reelmill "),
+    }
+
+    with Ledger.connect(settings) as ledger:
+        assert ledger.batch("night-7").total == 2
+    assert set(reelmill.__all__) <= set(ast.literal_eval(surface))
+    assert versions == {reelmill.__version__}
+
+
+@pytest.mark.parametrize("words", [("render", "a fox"), ("up",), ("demo", str(ROOT / "examples" / "prompts.csv"))])
+def test_a_producer_says_how_its_own_wheel_is_installed_with_the_worker(
+    clean_python: Path, wheel: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("REELMILL_")}
+    env["REELMILL_STATE_DIR"] = str(tmp_path / "state")
+
+    ran = subprocess.run(
+        [clean_python, "-m", "reelmill", *words], capture_output=True, text=True, check=False, env=env, cwd=tmp_path
+    )
+
+    assert (ran.returncode, ran.stdout) == (78, "")
+    advised = shlex.split(ran.stderr.rpartition("; run ")[2])
+    assert advised == [str(clean_python), "-m", "pip", "install", f"{wheel}[worker]"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_importing_the_producer_brings_no_torch_where_torch_is(tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ def test_the_command_line_starts_without_what_only_some_commands_need() -> None:
     assert loaded.isdisjoint({*HEAVY, *SLOW})
 
 
+def test_the_sdk_brings_all_that_it_names_and_nothing_heavy() -> None:
+    loaded = loaded_by("from reelmill import *\nassert Reelmill.from_env and issubclass(InvalidJob, ReelmillError)")
+
+    assert "reelmill_producer.client" in loaded
+    assert loaded.isdisjoint({*HEAVY, *SLOW})
+
+
 @pytest.mark.parametrize("command", ["status", "top"])
 def test_a_look_at_the_farm_imports_only_what_it_needs(command: str, settings: Settings, ledger: Ledger) -> None:
     job = RenderJob(batch="night", row="1", spec=RenderSpec(prompt="a fox", profile="tiny", frames=5))

@@ -9,13 +9,13 @@ import subprocess
 from importlib.util import find_spec
 
 from reelmill_common.errors import ReelmillError
+from reelmill_common.extras import WORKER_MODULES, install_command
 from reelmill_common.findings import Finding, Level
 from reelmill_common.gpus import gpu_numbers, profile_here
 from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
 from reelmill_worker.pipeline.plan import GpuFacts, Plan, choose_plan, gpu_facts
 
-_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
 _MODEL_FILES = (
     "model_index.json",
     "tokenizer/tokenizer.json",
@@ -29,15 +29,15 @@ _QUERY_S = 20
 
 def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """See whether this machine can render."""
-    missing = [name for name in _MODULES if find_spec(name) is None]
-    if missing == list(_MODULES):
+    missing = [name for name in WORKER_MODULES if find_spec(name) is None]
+    if missing == list(WORKER_MODULES):
         return [Finding(name="worker", level=Level.OK, found="not installed: this machine submits and does not render")]
     if missing:
-        advice = "pip install 'reelmill[worker]'"
+        advice = f"run {install_command('worker')}"
         return [
             Finding(name="worker", level=Level.FAIL, found=f"cannot render without {', '.join(missing)}", advice=advice)
         ]
-    installed = Finding(name="worker", level=Level.OK, found=f"{', '.join(_MODULES)} are installed")
+    installed = Finding(name="worker", level=Level.OK, found=f"{', '.join(WORKER_MODULES)} are installed")
     quick = [installed, _gpu(settings), *_driver(), _model(settings)]
     return [*quick, *_kernels(), *_model_hash(settings)] if deep else quick
 
@@ -90,7 +90,7 @@ def _gpu(settings: Settings) -> Finding:
             name="gpu",
             level=Level.WARN,
             found=f"{cards} NVIDIA GPU(s), without sageattention: attention runs on PyTorch's own, which is slower",
-            advice="pip install 'reelmill[gpu]'",
+            advice=f"run {install_command('gpu')}",
         )
     return Finding(name="gpu", level=Level.OK, found=f"{cards} NVIDIA GPU(s), with sageattention")
 

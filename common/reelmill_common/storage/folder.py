@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import time
@@ -53,6 +52,7 @@ class FolderStore:
                 body = digest(stream, copy_to=handle)
                 handle.flush()
                 os.fsync(handle.fileno())
+                handle.close()  # Windows renames no file that is open
                 placed = _replace(part, target) if replace else _place_once(part, target)
             _sync_folder(target.parent)
             # Equal content is our own earlier put, whose caller died before it could say so.
@@ -134,7 +134,7 @@ def _explained(err: OSError, root: Path) -> StoreError:
     where, why = err.filename or root, err.strerror or str(err)
     if err.errno in _REFUSED:
         return StoreRefused(
-            f"folder {root} is not writable for user id {os.geteuid()} ({why} at {where}); give that user write "
+            f"folder {root} is not writable for {_user()} ({why} at {where}); give that user write "
             "permission or set REELMILL_STORE_URL to another folder"
         )
     if err.errno in _NO_FOLDER:
@@ -147,6 +147,10 @@ def _explained(err: OSError, root: Path) -> StoreError:
     return StoreError(f"storing in folder {root} failed at {where} ({why}); check the disk and the path")
 
 
+def _user() -> str:
+    return f"user id {os.geteuid()}" if hasattr(os, "geteuid") else "this user"  # Windows has no ids
+
+
 def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
@@ -156,6 +160,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -193,6 +199,8 @@ def _place_once(part: Path, target: Path) -> bool:
 
 def _rename_once(part: Path, target: Path) -> bool:
     """Do the same on a file system without hard links (exFAT, some network mounts): look, then rename, under a lock."""
+    import fcntl  # noqa: PLC0415 - producers on Windows have hard links on NTFS, and no such module
+
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # the kernel drops it with the process: nothing stale stays behind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import sys
 from typing import Any
@@ -11,7 +10,8 @@ import structlog
 import typer
 from typer.core import TyperGroup
 
-from reelmill_common.errors import InvalidSettings, ReelmillError
+from reelmill_common.errors import ReelmillError
+from reelmill_common.extras import require_worker
 from reelmill_common.printable import printable
 
 INTERRUPTED = 130
@@ -19,7 +19,6 @@ INTERRUPTED = 130
 
 WORKER_COMMANDS = ("worker", "model")
 """Of the entry point group `reelmill.commands`; they need the worker extra."""
-_WORKER_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
 
 EPILOG = """\b
 Exit status: 0 done, 2 wrong usage, 65 a job or prompt file is wrong, 66 no
@@ -68,7 +67,7 @@ class CommandLine(TyperGroup):
             InvalidSettings: The worker extra is not installed.
         """
         if args and args[0] in WORKER_COMMANDS and "--help" not in args:
-            _require_worker_extra(args[0])
+            require_worker(f"reelmill {args[0]}")
         return super().resolve_command(ctx, args)
 
 
@@ -92,12 +91,3 @@ def log_to_stderr() -> None:
 
 def _is_text(arg: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in arg)
-
-
-def _require_worker_extra(command: str) -> None:
-    missing = [name for name in _WORKER_MODULES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InvalidSettings(
-            f"`reelmill {command}` needs {', '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} "
-            "not installed; run pip install 'reelmill[worker]'"
-        )

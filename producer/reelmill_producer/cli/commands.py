@@ -10,12 +10,14 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.main
 
+from reelmill_common import __version__
 from reelmill_common.errors import InvalidSettings, ReelmillError
+from reelmill_common.extras import install_command
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
 
 GROUP = "reelmill.commands"
@@ -90,8 +92,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer's signature
+    if asked:
+        typer.echo(f"reelmill {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Make a group of an app to which no command was added: `Commands` finds them."""
 
 
@@ -146,11 +159,11 @@ def _add_missing(holder: typer.Typer, why: str) -> None:
     """Stand in for the worker's commands, so that they say what to do instead of being unknown."""
 
     def missing() -> None:
-        raise InvalidSettings(f"this command cannot be loaded ({why}); run pip install 'reelmill[worker]'")
+        raise InvalidSettings(f"this command cannot be loaded ({why}); run {install_command('worker')}")
 
     for name in WORKER_COMMANDS:
         holder.command(
             name,
-            help="Not available: needs pip install 'reelmill[worker]'.",
+            help="Not available: needs the extra reelmill[worker].",
             context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         )(missing)

@@ -45,7 +45,7 @@ def up(*, profile: Profile = "", json: Json = False) -> None:
             "REELMILL_REDIS_URL is set, so the farm runs elsewhere; unset it for a farm on this machine alone, "
             "or start `reelmill worker` to render for that one"
         )
-    with session(settings) as opened:
+    with session(settings, renders="reelmill up") as opened:
         local = _local(opened)
         if not local.owned:
             tell(f"a farm runs in {local.state_dir} already")
@@ -87,7 +87,7 @@ def demo(
         open_prompt_file(
             file, typer.get_binary_stream("stdin"), defaults={"profile": own.profile}, admit=check
         ) as rows,
-        session(own) as opened,
+        session(own, renders="reelmill demo") as opened,
     ):
         report = rows.checked()
         if rows.head is not None:

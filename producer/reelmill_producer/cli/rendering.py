@@ -58,7 +58,7 @@ def render(  # noqa: PLR0913 - one parameter an option
     _check_out(out, len(specs))
     batch = Batch(name=_batch_of(specs), priority=5 if priority is None else priority)
     jobs = [RenderJob(batch=batch.name, row=spec.digest, spec=spec) for spec in specs]
-    with session(settings) as opened:
+    with session(settings, renders="reelmill render" if wait else "") as opened:
         before = opened.farm.ledger.newest_event()
         _renew(opened.farm, batch.name)
         opened.farm.submit_jobs(batch, jobs, reuse=mode)

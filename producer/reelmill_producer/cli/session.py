@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from reelmill_common.errors import InvalidSettings, LedgerUnavailable
+from reelmill_common.extras import require_worker
 from reelmill_common.gpus import profile_here
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
@@ -64,10 +65,15 @@ def lane_of(settings: Settings) -> str:
 
 
 @contextmanager
-def session(settings: Settings) -> Generator[Session]:
+def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
     """Connect to the farm; an embedded one that nobody runs is run, as yet without a worker, until the end.
 
+    Args:
+        settings: The farm's.
+        renders: The command, if it starts a worker on an embedded farm that nobody else runs.
+
     Raises:
+        InvalidSettings: It would have to start a worker, and the worker extra is not installed.
         LedgerUnavailable: It cannot be reached.
         LedgerRefused: It refuses us.
     """
@@ -75,6 +81,8 @@ def session(settings: Settings) -> Generator[Session]:
         with Reelmill(settings) as farm:
             yield Session(farm=farm, local=None)
         return
+    if renders and not state_file.is_held(settings.state_dir):
+        require_worker(renders)
     with embedded.joined(settings, os.environ, tell) as local, Reelmill(local.settings) as farm:
         yield Session(farm=farm, local=local)
 
@@ -97,7 +105,10 @@ def require_history(settings: Settings) -> None:
 
     Raises:
         LedgerUnavailable: It never did.
+        LedgerRefused: None can run on this system.
     """
+    if settings.embedded:
+        state_file.require_locks()
     if settings.embedded and not embedded.has_run(settings.state_dir):
         raise LedgerUnavailable(
             f"no farm has run in {settings.state_dir} yet; start one with `reelmill up`, or set REELMILL_REDIS_URL"

@@ -58,7 +58,7 @@ def rerender(
     they differ.
     """
     settings = read_settings()
-    with session(settings) as opened:
+    with session(settings, renders="reelmill rerender") as opened:
         recipe = find_recipe(clip, opened.farm)
         if not recipe.latents_sha256:
             raise NotFound("the recipe has no hash of its latents, so there is nothing to compare a new render with")

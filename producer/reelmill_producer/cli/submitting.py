@@ -99,7 +99,8 @@ def submit(  # noqa: PLR0913 - one parameter an option
             _tell_head(prompts, words)
             show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
             return
-        with _opened_results(results, file) as results_file, session(settings) as opened:
+        renders = "reelmill submit --wait" if wait else ""
+        with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:
             before = opened.farm.ledger.newest_event()
             submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
             _tell_submitted(opened.farm, policy, submitted, report, lane_of(settings))

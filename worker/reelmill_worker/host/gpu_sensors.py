@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from reelmill_common.extras import install_command
+
 log = structlog.get_logger(__name__)
 
 THROTTLES: Mapping[str, str] = {
@@ -82,7 +84,7 @@ class GpuSensors:
         try:
             self._nvml = self._nvml or import_module("pynvml")  # of the extra `gpu`
         except ImportError as err:
-            self._give_up(f"{err}; run pip install 'reelmill[gpu]'")
+            self._give_up(f"{err}; run {install_command('gpu')}")
             return False
         try:
             self._nvml.nvmlInit()

@@ -1,0 +1,66 @@
+"""The package's extras: what is missing of the worker's, and the command that installs one from where we came from."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from reelmill_common.errors import InvalidSettings
+
+NAME = "reelmill"
+WORKER_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
+"""Of the extra `worker`: what everything that renders needs."""
+
+
+def require_worker(command: str) -> None:
+    """Refuse a command that renders on this machine where the worker extra is not installed.
+
+    Args:
+        command: What was asked for, as `reelmill up`.
+
+    Raises:
+        InvalidSettings: It is not; the message has the command that installs it.
+    """
+    missing = [name for name in WORKER_MODULES if find_spec(name) is None]
+    if missing:
+        raise InvalidSettings(
+            f"`{command}` needs the extra {NAME}[worker]: {', '.join(missing)} "
+            f"{'are' if len(missing) > 1 else 'is'} not installed; run {install_command('worker')}"
+        )
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra to this installation: from its clone, wheel or repository, else by name.
+
+    pip records the origin of what was not taken from an index as `direct_url.json` (packaging.python.org, "Recording
+    the Direct URL Origin of installed distributions").
+    """
+    pip = "pip"
+    if Path(shutil.which("pip") or "/").parent != Path(sys.executable).parent:
+        pip = f"{shlex.quote(sys.executable)} -m pip"
+    return f"{pip} install {_requirement(extra, _origin())}"
+
+
+def _origin() -> dict[str, Any]:
+    try:
+        return dict(json.loads(distribution(NAME).read_text("direct_url.json") or "{}"))
+    except (PackageNotFoundError, ValueError):
+        return {}
+
+
+def _requirement(extra: str, origin: dict[str, Any]) -> str:
+    """Return what to give to `pip install`, quoted for a shell."""
+    url, folder, repository = origin.get("url", ""), origin.get("dir_info"), origin.get("vcs_info")
+    if repository is not None:
+        return f"'{NAME}[{extra}] @ {repository['vcs']}+{url}@{repository['commit_id']}'"
+    path = unquote(urlsplit(url).path)
+    if urlsplit(url).scheme != "file" or not Path(path).exists():
+        return f"'{NAME}[{extra}]'"
+    return f"{'-e ' if folder and folder.get('editable') else ''}{shlex.quote(f'{path}[{extra}]')}"
