@@ -15,8 +15,9 @@ import typer.main
 
 from fixtures.cli import Cli, program
 from reelmill_common import errors
+from reelmill_common.command_help import first_sentence
 from reelmill_common.settings import Settings
-from reelmill_producer.cli import app
+from reelmill_producer.cli import app, panels
 from reelmill_producer.cli.boundary import EPILOG, INTERRUPTED
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
@@ -48,10 +49,32 @@ def test_a_command_has_help_that_ends_in_a_line_to_paste(cli: Cli, names: tuple[
 
 
 @pytest.mark.parametrize(("names", "command"), COMMANDS, ids=[" ".join(names) for names, _ in COMMANDS])
-def test_every_option_has_help(names: tuple[str, ...], command: Any) -> None:
-    without = [parameter.name for parameter in command.params if not getattr(parameter, "help", "")]
+def test_every_option_has_help_in_sentences(names: tuple[str, ...], command: Any) -> None:
+    helps = {parameter.name: getattr(parameter, "help", "") or "" for parameter in command.params}
 
-    assert without == []
+    assert {name: text for name, text in helps.items() if not text.endswith((".", "?"))} == {}
+
+
+def test_every_command_stands_below_a_heading_of_the_help() -> None:
+    placed = [name for names in panels.PANELS.values() for name in names]
+    missing = {names[0] for names, _ in COMMANDS} - set(placed)
+
+    assert missing == set(), f"give {', '.join(missing)} a heading in producer/reelmill_producer/cli/panels.py"
+    assert len(placed) == len(set(placed))
+
+
+@pytest.mark.parametrize("group", [(), ("schedule",), ("webhook",), ("model",)], ids=" ".join)
+def test_a_group_shows_a_whole_sentence_for_each_command_and_an_example(cli: Cli, group: tuple[str, ...]) -> None:
+    text = " ".join(cli(*group, "--help").out.split())
+
+    for names, command in COMMANDS:
+        if len(names) > len(group) and names[: len(group)] == group:
+            sentence = first_sentence(command)
+            assert sentence.endswith("."), names
+            if len(names) == len(group) + 1:
+                assert f" {names[-1]} {sentence}" in text
+    assert "..." not in text.partition("Submit:")[2]
+    assert f"Try: reelmill {' '.join(group)}" in text
 
 
 @pytest.mark.parametrize("verb", sorted({names[0] for names, _ in COMMANDS}))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reelmill_common.command_help import HelpfulGroup
 from reelmill_common.contract import queue_name
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.jobs import DEFAULT_PROFILE, slug
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from reelmill_worker.host.cards import Card
 
 app = typer.Typer(no_args_is_help=True, help="Commands of a host that renders.")
-app.add_typer(model_app, name="model")
+app.add_typer(model_app, name="model", cls=HelpfulGroup, epilog="Try: reelmill model pull")
 
 WORKER_EPILOG = "Try: REELMILL_REDIS_URL=redis://:password@queue:6379/0 reelmill worker --devices 0,1"
 CPU = "cpu"

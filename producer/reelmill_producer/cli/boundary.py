@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 import typer
-from typer.core import TyperGroup
 
+from reelmill_common.command_help import HelpfulGroup
 from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import require_worker
 from reelmill_common.printable import printable
@@ -31,7 +31,7 @@ Try: reelmill render "a red fox in the snow"
 """
 
 
-class CommandLine(TyperGroup):
+class CommandLine(HelpfulGroup):
     """The root of the command line."""
 
     def invoke(self, ctx: Any) -> Any:

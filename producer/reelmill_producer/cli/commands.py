@@ -16,8 +16,10 @@ import typer
 import typer.main
 
 from reelmill_common import __version__
+from reelmill_common.command_help import HelpfulGroup
 from reelmill_common.errors import InvalidSettings, ReelmillError
 from reelmill_common.extras import install_command
+from reelmill_producer.cli import panels
 from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
 
 GROUP = "reelmill.commands"
@@ -53,10 +55,10 @@ COMMANDS = {
     "doctor": ("cli.farming", "Try: reelmill doctor"),
     "flower": ("flower", "Try: FLOWER_BASIC_AUTH=me:a-long-password reelmill flower"),
     "metrics": ("metrics", "Try: reelmill metrics --address 0.0.0.0"),
-    "webhook": ("cli.notifying", ""),
-    "schedule": ("cli.nights", ""),
+    "webhook": ("cli.notifying", "Try: reelmill webhook add https://hooks.example.com/reelmill"),
+    "schedule": ("cli.nights", "Try: reelmill schedule add '0 22 * * *' prompts.csv --tz Europe/Vienna"),
 }
-"""By name: the module that holds the function of that name, and how its help ends; or a group, which says that itself.
+"""By name: the module that holds the function or the group of that name, and how its help ends.
 
 A module is named, not imported: `reelmill status` need not wait for what other commands import.
 """
@@ -64,6 +66,9 @@ A module is named, not imported: `reelmill status` need not wait for what other 
 
 class Commands(CommandLine):
     """The root of the command line, in the manner of `LazyGroup` in click's manual ("Lazily Loading Subcommands")."""
+
+    PANELS = panels.PANELS
+    REST = panels.REST
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         """Name every command."""
@@ -130,7 +135,7 @@ def _load(name: str) -> Mapping[str, Any]:
     found = getattr(import_module(f"reelmill_producer.{module}"), name)
     holder = _holder()
     if isinstance(found, typer.Typer):
-        holder.add_typer(found, name=name)
+        holder.add_typer(found, name=name, cls=HelpfulGroup, epilog=epilog)
     else:
         holder.command(name, epilog=epilog)(found)
     return typer.main.get_group(holder).commands

@@ -1,0 +1,17 @@
+"""The headings of `reelmill --help`, and which command stands below which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+PANELS: Mapping[str, Sequence[str]] = {
+    "Submit": ("submit", "render", "rerender"),
+    "Follow": ("watch", "status", "why", "top", "logs"),
+    "Results": ("results", "export", "show", "report", "accounts", "archive", "prune"),
+    "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
+    "Nights": ("schedule", "window", "plan"),
+    "Farm": ("up", "demo", "worker", "doctor", "forgive", "webhook", "flower", "metrics"),
+    "Model": ("model",),
+}
+REST = "Other"
+"""Heading of commands that stand nowhere above; a test names them."""
