@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import sys
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 import structlog
 import typer
@@ -17,13 +21,17 @@ from reelmill_common.printable import printable
 INTERRUPTED = 130
 """What a shell reports for a command that ended by Ctrl-C: 128 + SIGINT."""
 
+UNREAD = 141
+"""What a shell reports for a program that wrote into a pipe which nobody reads any more: 128 + SIGPIPE."""
+
 WORKER_COMMANDS = ("worker", "model")
 """Of the entry point group `reelmill.commands`; they need the worker extra."""
 
 EPILOG = """\b
 Exit status: 0 done, 2 wrong usage, 65 a job or prompt file is wrong, 66 no
 such batch or job, 69 a clip was not rendered, 70 a bug of ours, 74 the clip
-store failed, 75 try again later, 78 wrong settings, 130 interrupted.
+store failed, 75 try again later, 78 wrong settings, 130 interrupted, 141
+nobody reads the output any more.
 
 \b
 Without REELMILL_REDIS_URL the farm is embedded: it runs on this machine.
@@ -40,6 +48,10 @@ class CommandLine(HelpfulGroup):
         Raises:
             typer.Exit: With the exit status of the error that ended it, if one did.
         """
+        with _quiet_if_unread():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except ReelmillError as err:
@@ -58,7 +70,8 @@ class CommandLine(HelpfulGroup):
         for arg in args:
             if not _is_text(arg):
                 raise typer.BadParameter(f"{ascii(arg)[:80]} is not UTF-8; give it in UTF-8, a file under another name")
-        return super().parse_args(ctx, args)
+        with _quiet_if_unread():
+            return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command to run; refuse the worker's where they cannot work.
@@ -79,6 +92,55 @@ def tell(text: str) -> None:
 def say(text: str) -> None:
     """Print plain data that may hold words of others. Nothing in it steers the terminal."""
     typer.echo(printable(text, keep="\n"))
+
+
+@contextmanager
+def told_if_interrupted(text: str) -> Generator[None]:
+    """Say what is so if the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell(text)
+        raise
+
+
+def require_reader() -> None:
+    """Notice that nobody reads stdout any more before the next thing is printed, which may take hours.
+
+    Raises:
+        BrokenPipeError: So it is.
+    """
+    if _is_unread(sys.stdout):
+        raise BrokenPipeError
+
+
+@contextmanager
+def _quiet_if_unread() -> Generator[None]:
+    """End quietly if the reader of our output has gone, as for `reelmill status | head`.
+
+    SIGPIPE stays ignored: Redis' sockets raise it too, and the embedded farm has to be stopped in order.
+
+    Raises:
+        typer.Exit: With status 141.
+    """
+    try:
+        yield
+    except BrokenPipeError as err:
+        if not (_is_unread(sys.stdout) or _is_unread(sys.stderr)):
+            raise  # of some socket or file: ours to report
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # what is still buffered is not written at exit
+            os.dup2(nowhere, stream.fileno())
+        raise typer.Exit(UNREAD) from err
+
+
+def _is_unread(stream: TextIO) -> bool:
+    poll = select.poll() if hasattr(select, "poll") else None  # Windows has none
+    with suppress(OSError, ValueError):  # a test's stream has no number
+        if poll is not None:
+            poll.register(stream.fileno(), 0)
+            return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    return False
 
 
 def log_to_stderr() -> None:

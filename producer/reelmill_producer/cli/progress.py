@@ -15,7 +15,7 @@ from reelmill_common.errors import JobCancelled, RenderFailed
 from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, JobState
 from reelmill_common.ledger import BatchView, Event, JobView
 from reelmill_common.printable import printable
-from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.boundary import require_reader, tell
 from reelmill_producer.cli.output import event_record, print_json
 from reelmill_producer.cli.session import Session
 from reelmill_producer.obstacles import obstacle
@@ -70,15 +70,24 @@ def follow(session: Session, batch: str, *, after: str = "", events_as_json: boo
                     watch.tell(event)
                     if events_as_json:
                         print_json(event_record(event))
+                if events_as_json:
+                    require_reader()
                 session.check()
                 watch.refresh(news=bool(events))
         except KeyboardInterrupt:
-            if not session.idle:
-                display.note(f"the farm goes on with it; `reelmill watch {batch}` shows it again")
+            display.note(_going_on(session, batch))
             raise
         view = farm.batch(batch)
         display.show(view, ())
     return view
+
+
+def _going_on(session: Session, batch: str) -> str:
+    """Say what becomes of a batch that is not waited for any more, and how to follow or to end it."""
+    ended = f"`reelmill cancel {batch}` ends it"
+    if session.idle:
+        return f"what is left of batch {batch} waits for the next farm here: `reelmill up` goes on with it, {ended}"
+    return f"batch {batch} goes on; `reelmill watch {batch}` follows it, {ended}"
 
 
 def require_success(view: BatchView) -> None:

@@ -10,7 +10,7 @@ import typer
 from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView
-from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.boundary import tell, told_if_interrupted
 from reelmill_producer.cli.options import Json, Target, Targets
 from reelmill_producer.cli.output import batch_record, job_record, print_json
 from reelmill_producer.cli.session import reading
@@ -27,7 +27,10 @@ def cancel(targets: Targets, *, timeout: Timeout = CANCEL_WAIT_S, json: Json = F
     If some have not confirmed in time, `cancel requested` is printed and the exit status is 75.
     """
     with reading() as farm:
-        reports = farm.cancel_all(targets, timeout_s=timeout)
+        with told_if_interrupted(
+            "the cancel stands: running clips stop at their next step; `reelmill status` shows it"
+        ):
+            reports = farm.cancel_all(targets, timeout_s=timeout)
         words = [_word(farm, target, report) for target, report in zip(targets, reports, strict=True)]
     for target, report, word in zip(targets, reports, words, strict=True):
         if json:

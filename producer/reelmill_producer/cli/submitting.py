@@ -19,7 +19,7 @@ from reelmill_common.ledger import BatchView, PolicyChange, Submitted
 from reelmill_common.settings import Settings
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
-from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.boundary import tell, told_if_interrupted
 from reelmill_producer.cli.dry_run import show_dry_run
 from reelmill_producer.cli.options import (
     After,
@@ -102,7 +102,8 @@ def submit(  # noqa: PLR0913 - one parameter an option
         renders = "reelmill submit --wait" if wait else ""
         with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:
             before = opened.farm.ledger.newest_event()
-            submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
+            with told_if_interrupted(f"what was sent of batch {name} stays; the same command again adds the rest"):
+                submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
             _tell_submitted(opened.farm, policy, submitted, report, lane_of(settings))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)

@@ -51,9 +51,16 @@ def top(
         if json:
             print_json(board_record(farm.ledger.board()))
         elif once or not sys.stdout.isatty():
-            Console(width=None if sys.stdout.isatty() else 120).print(page(farm.ledger.board(), lines=LINES))
+            _print(page(farm.ledger.board(), lines=LINES))
         else:
             _live(farm.ledger.board, interval)
+
+
+def _print(drawn: RenderableType) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with console.capture() as captured:  # rich's own print ends with status 1 where nobody reads it
+        console.print(drawn)
+    typer.echo(captured.get(), nl=False)
 
 
 def _live(take: Callable[[], Board], interval: float) -> None:
