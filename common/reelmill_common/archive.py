@@ -11,7 +11,7 @@ import io
 import json
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from reelmill_common.jobs import BatchState, check_name
 from reelmill_common.ledger import BatchView, Ledger
 from reelmill_common.ledger.retention import Pruned
 from reelmill_common.storage import ClipStore
+from reelmill_common.suggestions import did_you_mean
 
 FORM = 1
 """Version of the lines' form. Fields may be added without a new one."""
@@ -69,8 +70,13 @@ def require_ended(view: BatchView) -> float:
     return view.finished_at
 
 
-def newest_archive(store: ClipStore, batch: str) -> str:
+def newest_archive(store: ClipStore, batch: str, *, known: Iterable[str] = ()) -> str:
     """Return the key of the newest archive of a batch, whether the ledger has the batch or not.
+
+    Args:
+        store: Where it is looked for.
+        batch: Its name.
+        known: Names of batches that may have been meant.
 
     Raises:
         NotFound: There is none.
@@ -78,7 +84,8 @@ def newest_archive(store: ClipStore, batch: str) -> str:
     check_name("batch", batch)
     keys = [item.key for item in store.list(f"{batch}/archive-") if item.key.endswith(SUFFIX)]
     if not keys:
-        raise NotFound(f"no batch {batch!r}, and no archive of one; `reelmill status` lists the batches that there are")
+        lists = f"{did_you_mean(batch, known)}`reelmill status` lists the batches that there are"
+        raise NotFound(f"no batch {batch!r}, and no archive of one; {lists}")
     return max(keys)
 
 

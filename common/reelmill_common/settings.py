@@ -14,6 +14,7 @@ from reelmill_common.jobs import check_name
 from reelmill_common.nights.windows import Windows
 from reelmill_common.notify.addresses import Doorman
 from reelmill_common.profiles import PROFILES
+from reelmill_common.suggestions import nearest
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
 LogFormat = Literal["auto", "json", "text"]
@@ -29,6 +30,8 @@ Preview = Literal["off", "webp"]
 FlowerPrompts = Literal["cut", "hide"]
 
 PREFIX = "REELMILL_"
+_ALMOST_PREFIX = re.compile(r"(?!REELMILL_)(?i:R[EAL]{2,4}[_-]?M[IL]{2,4}S?)[_-]")
+"""Begins a name that is nobody else's: `REELMIL_`, `reelmill_`, `REEL_MILL_`. Whoever wrote it wants to be heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +175,8 @@ class Settings:
         wrong: list[str] = []
         values: dict[str, Any] = {}
         for variable, text in env.items():
-            if not variable.startswith(PREFIX):
-                continue
             if variable not in names:
-                wrong.append(f"{variable} is unknown; known are {', '.join(sorted(names))}")
+                wrong += unknown_variable(variable)
                 continue
             name = names[variable]
             if text == "":
@@ -206,6 +207,23 @@ class Settings:
     def embedded(self) -> bool:
         """Whether the farm runs on the embedded server."""
         return not self.redis_url
+
+
+def unknown_variable(variable: str) -> list[str]:
+    """Return what is wrong with a variable that is not one of ours: nothing, unless it was meant to be."""
+    known = sorted(item.name.upper() for item in fields(Settings))
+    begun = _ALMOST_PREFIX.match(variable)
+    meant = nearest(variable[begun.end() if begun else len(PREFIX) :].replace("-", "_"), known)
+    if variable.startswith(PREFIX):
+        names = (
+            f"{len(known)} names; did you mean {PREFIX}{meant}?"
+            if meant
+            else ", ".join(PREFIX + name for name in known)
+        )
+        return [f"{variable} is unknown; known are {names}"]
+    if begun and meant:
+        return [f"{variable} is not read; did you mean {PREFIX}{meant}?"]
+    return []
 
 
 def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], Any]:

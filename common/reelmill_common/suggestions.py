@@ -18,6 +18,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the question as it follows a message, `; did you mean 'night'?`, or an empty text."""
+    """Return the question as a message has it before its advice, `did you mean 'night'? `, or an empty text."""
     found = nearest(name, known)
-    return f"; did you mean {found!r}?" if found else ""
+    return f"did you mean {found!r}? " if found else ""

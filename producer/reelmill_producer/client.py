@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from reelmill_common.contract import profile_of
-from reelmill_common.errors import InvalidJob, JobConflict, NotFound
+from reelmill_common.errors import InvalidJob, JobConflict
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
 from reelmill_common.nights.ticker import Ticker
@@ -177,11 +177,7 @@ class Reelmill(Steering):
 
     def has_batch(self, batch: str) -> bool:
         """Whether there is a batch of that name."""
-        try:
-            self.ledger.batch(batch)
-        except NotFound:
-            return False
-        return True
+        return self.ledger.has_batch(batch)
 
     def _refuse_conflicts(self, jobs: Iterable[RenderJob]) -> None:
         conflicts = self.ledger.conflicts(jobs)

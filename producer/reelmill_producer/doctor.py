@@ -19,6 +19,7 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer import state_file
+from reelmill_producer.env_file import env_file_findings
 from reelmill_producer.redis_health import redis_findings
 
 __all__ = ["Finding", "Level", "examine", "examine_card", "worst"]
@@ -55,6 +56,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     if record is not None:
         settings = state_file.attached_to(settings, record)
     return [
+        *env_file_findings(Path(".env")),
         *redis_findings(settings),
         *store_findings(settings),
         *other_stores(settings),

@@ -24,7 +24,8 @@ def results_of(farm: Reelmill, batch: str) -> Iterator[dict[str, Any]]:
         NotFound: No such batch, nor an archive of it.
     """
     if not farm.has_batch(batch):
-        for record in read_archive(farm.store, newest_archive(farm.store, batch)):
+        known = [view.name for view in farm.batches()]
+        for record in read_archive(farm.store, newest_archive(farm.store, batch, known=known)):
             if record["kind"] == "job":
                 yield _archived_record(record, farm.store)
         return

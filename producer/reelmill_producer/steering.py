@@ -11,6 +11,7 @@ from reelmill_common.errors import NotFound
 from reelmill_common.jobs import JobState, job_id
 from reelmill_common.ledger import BatchView, JobView, Ledger
 from reelmill_common.profiles import PROFILES
+from reelmill_common.suggestions import did_you_mean
 
 CANCEL_WAIT_S = 60.0
 ROUND_S = 1.0
@@ -50,7 +51,8 @@ class Steering:
             return self.ledger.job(job_id(batch, row))
         except NotFound:
             known = self.ledger.batch(batch)
-            lists = f"`reelmill status {known.name} --jobs` lists its rows"
+            asked = did_you_mean(row, (job.row for job in self.ledger.jobs(batch)))
+            lists = f"{asked}`reelmill status {known.name} --jobs` lists its rows"
             raise NotFound(f"batch {batch!r} has no row {row[:80]!r}; {lists}") from None
 
     def id_of(self, target: str) -> str:
@@ -167,7 +169,9 @@ class Steering:
         there = {view.job_id for view in self.ledger.find(list(ids.values())) if view.batch == batch}
         missing = [name for name, one in ids.items() if one not in there]
         if missing:
-            raise NotFound(f"batch {batch!r} has no row or job {', '.join(missing[:10])}; `reelmill export` lists them")
+            asked = did_you_mean(missing[0], (job.row for job in self.ledger.jobs(batch)))
+            lists = f"{asked}`reelmill status {batch} --jobs` lists them"
+            raise NotFound(f"batch {batch!r} has no row or job {', '.join(missing[:10])}; {lists}")
         return list(ids.values())
 
     def require(self, targets: Sequence[str]) -> None:

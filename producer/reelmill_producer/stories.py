@@ -14,6 +14,7 @@ from reelmill_common.errors import NotFound
 from reelmill_common.ledger import Event, JobView, Ledger
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import log_key, log_prefix
+from reelmill_common.suggestions import did_you_mean
 from reelmill_producer.steering import is_job_id
 
 PAGE = 5000
@@ -73,8 +74,10 @@ def story(ledger: Ledger, target: str) -> list[Line]:
         return list(_lines(ledger, (event for event in _events(ledger, job.submitted_at) if event.job_id == target)))
     if "@" in target:  # the names of batches have none, those of Celery's nodes do
         lines = list(_lines(ledger, _of_worker(_events(ledger), target)))
-        if not lines and target not in {view.name for view in ledger.workers()}:
-            raise NotFound(f"no worker {target[:80]!r}; `reelmill status` lists those that there are")
+        known = [view.name for view in ledger.workers()]
+        if not lines and target not in known:
+            asked = did_you_mean(target, known)
+            raise NotFound(f"no worker {target[:80]!r}; {asked}`reelmill status` lists those that there are")
         return lines
     view = ledger.batch(target)
     return list(_lines(ledger, (event for event in _events(ledger, view.created_at) if event.batch == target)))
@@ -113,6 +116,7 @@ def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> Story:
     except NotFound as err:
         raise NotFound(
             f"no batch {batch!r} in the ledger, and neither logs ({prefix}) nor an archive of one in the store; "
+            f"{did_you_mean(batch, (view.name for view in ledger.batches()))}"
             "`reelmill status` lists the batches that there are"
         ) from err
     raise NotFound(

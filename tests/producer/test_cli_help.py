@@ -128,6 +128,22 @@ def test_doctor_lists_what_it_found(cli: Cli) -> None:
         assert f"{name}: " in plain.out
 
 
+def test_doctor_names_what_nothing_reads_in_an_env_file_without_its_values(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "# REELMILL_OLD=1\nREDIS_PASSWORD=hunter2\nexport REELMILL_LEASE=hunter2\n"
+        "REELMILL_FARM=main\nreelmil_smtp_url=hunter2\n"
+    )
+
+    ran = program("doctor", env=settings.to_env(), cwd=tmp_path)
+
+    told = " ".join(ran.out.split())
+    assert f"warn env file: {tmp_path}/.env: line 3: REELMILL_LEASE is unknown" in told
+    assert (
+        "did you mean REELMILL_LEASE_S?; line 5: reelmil_smtp_url is not read; did you mean REELMILL_SMTP_URL?" in told
+    )
+    assert "hunter2" not in ran.out + ran.err
+
+
 def test_doctor_exits_78_when_redis_does_not_answer(settings: Settings) -> None:
     ran = program("doctor", "--json", env=settings.to_env() | {"REELMILL_REDIS_URL": "redis://:hush@127.0.0.1:1/0"})
 

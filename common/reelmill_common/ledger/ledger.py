@@ -148,8 +148,12 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         """Return one batch. Raises `NotFound`."""
         found = reading.batches(self._server, self._keys, [name])
         if not found:
-            raise NotFound(f"no batch {name!r}; `reelmill status` lists those that there are")
+            raise self._no_batch(name)
         return found[0]
+
+    def has_batch(self, name: str) -> bool:
+        """Whether there is a batch of that name."""
+        return bool(reading.batches(self._server, self._keys, [name]))
 
     def batches(self) -> list[BatchView]:
         """Return all batches, newest first."""

@@ -9,6 +9,7 @@ from redis import Redis
 from reelmill_common.errors import NotFound
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import Server
+from reelmill_common.suggestions import MOST_NAMES, did_you_mean
 
 LIVE_S = 10.0
 """Seconds without a beat after which a worker counts as dead: pump sends nothing for it."""
@@ -34,8 +35,12 @@ class Side:
     def _of_batch(self, function: str, batch: str, *args: str | float) -> Any:
         answer = self._server.run(function, batch, *args)
         if not answer:
-            raise NotFound(f"no batch {batch!r}; `reelmill status` lists those that there are")
+            raise self._no_batch(batch)
         return answer
+
+    def _no_batch(self, name: str) -> NotFound:
+        (names,) = self._server.read([("ZREVRANGE", self._keys.batches, 0, MOST_NAMES - 1)])
+        return NotFound(f"no batch {name!r}; {did_you_mean(name, names)}`reelmill status` lists those that there are")
 
     def _of_worker(self, function: str, worker: str, *args: str) -> None:
         if not self._server.run(function, worker, *args):

@@ -19,6 +19,7 @@ from reelmill_common.nights.clock import milliseconds, moment_of
 from reelmill_common.nights.cron import Cron
 from reelmill_common.nights.schedules import Schedule, ScheduleView, batch_name, pack, run_batch
 from reelmill_common.nights.windows import Windows
+from reelmill_common.suggestions import did_you_mean
 
 DUE_MOST = 50
 """Windows, schedules and runs that one round looks at."""
@@ -147,7 +148,7 @@ class Timetable(Side):
         """Return one schedule. Raises `NotFound`."""
         found = self._schedules([name])
         if not found:
-            raise NotFound(f"no schedule {name!r}; `reelmill schedule list` shows those that there are")
+            raise self._no_schedule(name)
         return found[0]
 
     def schedules(self) -> list[ScheduleView]:
@@ -210,7 +211,11 @@ class Timetable(Side):
 
     def _of_schedule(self, function: str, name: str, *args: str | float) -> None:
         if not self._server.run(function, name, *args):
-            raise NotFound(f"no schedule {name!r}; `reelmill schedule list` shows those that there are")
+            raise self._no_schedule(name)
+
+    def _no_schedule(self, name: str) -> NotFound:
+        asked = did_you_mean(name, self._schedule_names())
+        return NotFound(f"no schedule {name!r}; {asked}`reelmill schedule list` shows those that there are")
 
     def _schedule_names(self) -> set[str]:
         (names,) = self._server.read([("SMEMBERS", self._keys.schedule_names)])

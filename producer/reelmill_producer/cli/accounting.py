@@ -12,6 +12,7 @@ import typer
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.ledger import Account
 from reelmill_common.prices import JOULES_PER_KWH, Prices
+from reelmill_common.suggestions import did_you_mean
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import account_record, print_json, table
 from reelmill_producer.cli.session import reading
@@ -57,7 +58,8 @@ def _of_owners(farm: Reelmill, owner: str | None, since: str) -> dict[str, Accou
     if owner is None:
         return found
     if owner not in found:
-        raise NotFound(f"no owner {owner!r}; known are {', '.join(name or NOBODY for name in found) or 'none'}")
+        known = ", ".join(name or NOBODY for name in found) or "none"
+        raise NotFound(f"no owner {owner!r}; {did_you_mean(owner, found)}known are {known}")
     return {owner: found[owner]}
 
 

@@ -8,6 +8,7 @@ import typer
 
 from reelmill_common.errors import NotFound
 from reelmill_common.ledger import WorkerState
+from reelmill_common.suggestions import did_you_mean
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
@@ -27,7 +28,8 @@ def forgive(
         view = next((found for found in ledger.workers() if found.name == worker), None)
         if view is None:
             names = ", ".join(found.name for found in ledger.workers()) or "none"
-            raise NotFound(f"no worker {worker!r}; known are {names}")
+            asked = did_you_mean(worker, (found.name for found in ledger.workers()))
+            raise NotFound(f"no worker {worker!r}; {asked}known are {names}")
         was = view.state is WorkerState.QUARANTINED
         ledger.forgive(worker)
     if json:

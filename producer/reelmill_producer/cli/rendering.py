@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from reelmill_common.errors import InvalidJob, NotFound, StoreRefused
+from reelmill_common.errors import InvalidJob, StoreRefused
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec, slug, spec_from_mapping
 from reelmill_common.ledger import JobView
 from reelmill_producer.admission import prompt_check
@@ -104,10 +104,8 @@ def _print_job(job: JobView, *, json: bool) -> None:
 
 def _renew(farm: Reelmill, batch: str) -> None:
     """Asking for a clip again after it failed or was cancelled means to try it again."""
-    try:
+    if farm.has_batch(batch):
         farm.retry(batch)
-    except NotFound:
-        return
 
 
 def _batch_of(specs: Sequence[RenderSpec]) -> str:
