@@ -38,7 +38,11 @@ def worker(
         ),
     ] = "",
     profile: Annotated[
-        str, typer.Option(help=f"Model profile: {', '.join(PROFILES)}. Default: REELMILL_PROFILE.")
+        str,
+        typer.Option(
+            help=f"Model profile: {', '.join(PROFILES)}. Default: REELMILL_PROFILE.",
+            autocompletion=lambda: list(PROFILES),
+        ),
     ] = "",
     name: Annotated[str, typer.Option(help="First part of the workers' names, instead of gpu or cpu.")] = "",
 ) -> None:

@@ -17,7 +17,9 @@ from reelmill_common.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="Make, download and prepare models.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Profile = Annotated[str, typer.Option(help=f"Model profile, one of {', '.join(PROFILES)}.")]
+Profile = Annotated[
+    str, typer.Option(help=f"Model profile, one of {', '.join(PROFILES)}.", autocompletion=lambda: list(PROFILES))
+]
 Model = Annotated[
     Path | None, typer.Argument(help="Folder of a model in the diffusers layout. Default: where a worker looks for it.")
 ]

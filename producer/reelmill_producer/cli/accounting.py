@@ -13,7 +13,8 @@ from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.ledger import Account
 from reelmill_common.prices import JOULES_PER_KWH, Prices
 from reelmill_common.suggestions import did_you_mean
-from reelmill_producer.cli.options import Json
+from reelmill_producer.cli import completion
+from reelmill_producer.cli.options import Json, OnlyOwner
 from reelmill_producer.cli.output import account_record, print_json, table
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
@@ -25,8 +26,11 @@ _DAYS = re.compile(r"([0-9]{1,4})d")
 
 def accounts(
     *,
-    owner: Annotated[str | None, typer.Option(help="Only this owner; '' is that of batches which name none.")] = None,
-    batch: Annotated[str, typer.Option(help="A batch instead of owners, as long as the farm knows it.")] = "",
+    owner: OnlyOwner = None,
+    batch: Annotated[
+        str,
+        typer.Option(help="A batch instead of owners, while the farm knows it.", autocompletion=completion.batches),
+    ] = "",
     since: Annotated[str, typer.Option(help="From this UTC day on: 7d ago, or 2026-11-01. Default: all.")] = "",
     json: Json = False,
 ) -> None:

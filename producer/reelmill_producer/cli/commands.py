@@ -118,7 +118,7 @@ def main() -> None:
     log_to_stderr()
     signal.signal(signal.SIGTERM, _interrupt)  # systemd and docker stop us so: drain as for Ctrl-C
     try:
-        app()
+        app(prog_name="reelmill")  # also for `python -m`: completion goes by it
     except Exception:  # noqa: BLE001 - the boundary: a bug of ours gets its traceback and its exit status
         traceback.print_exc()
         tell("error: this is a bug in Reelmill; please report it with the lines above")

@@ -12,7 +12,7 @@ from reelmill_common.prices import Prices
 from reelmill_common.printable import printable
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import say
-from reelmill_producer.cli.options import BatchName, Json, Target
+from reelmill_producer.cli.options import BatchName, Json, SomeTarget, Target
 from reelmill_producer.cli.output import (
     account_record,
     batch_line,
@@ -49,9 +49,7 @@ def watch(batch: BatchName, *, json: Json = False) -> None:
 
 
 def status(
-    target: Annotated[
-        str, typer.Argument(metavar="[BATCH|JOB]", help="Name of a batch, or a job: BATCH/ROW or its id.")
-    ] = "",
+    target: SomeTarget = "",
     *,
     jobs: Annotated[
         bool, typer.Option("--jobs", help="Of a batch: list every job, in the order of submission.")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from reelmill_common.errors import NotFound
 from reelmill_common.ledger import WorkerState
 from reelmill_common.suggestions import did_you_mean
 from reelmill_producer.cli.boundary import tell
-from reelmill_producer.cli.options import Json
+from reelmill_producer.cli.options import Json, WorkerName
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 
 
-def forgive(
-    worker: Annotated[str, typer.Argument(help="Its name, as `reelmill status` lists it.")], *, json: Json = False
-) -> None:
+def forgive(worker: WorkerName, *, json: Json = False) -> None:
     """Lift a worker's quarantine: it passes its start-up checks again and then takes jobs.
 
     A worker that was quarantined for failed jobs waits for this, or for REELMILL_FORGIVE_AFTER_S. One whose process has

@@ -13,7 +13,7 @@ from reelmill_common.archive import prune as forget
 from reelmill_common.errors import InvalidJob
 from reelmill_common.ledger.retention import Pruned
 from reelmill_producer.cli.boundary import tell
-from reelmill_producer.cli.options import Json
+from reelmill_producer.cli.options import EndedBatches, Json, OnlyBatch
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 
@@ -26,7 +26,7 @@ _FATES = {
 
 
 def archive(
-    batches: Annotated[list[str], typer.Argument(metavar="BATCH...", help="Names of batches that have ended.")],
+    batches: EndedBatches,
     *,
     json: Json = False,
 ) -> None:
@@ -48,7 +48,7 @@ def archive(
 def prune(
     *,
     older: Annotated[str, typer.Option("--older", help="Only what ended so long ago: 30d, 12h.")] = "30d",
-    batch: Annotated[str, typer.Option("--batch", help="Only this batch.")] = "",
+    batch: OnlyBatch = "",
     archived: Annotated[
         bool, typer.Option("--archive/--no-archive", help="Write each batch's archive before; without, it is lost.")
     ] = True,

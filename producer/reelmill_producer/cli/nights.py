@@ -20,15 +20,20 @@ from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.options import (
     BatchName,
+    FileFormat,
     Json,
     MaxFailures,
     MaxInFlight,
+    Missed,
     Owner,
     Priority,
     Profile,
+    ScheduleName,
     Weight,
     Window,
     WorkerClass,
+    Zone,
+    ZoneOfBy,
 )
 from reelmill_producer.cli.output import batch_record, print_json, table
 from reelmill_producer.cli.session import lane_of, read_settings, reading, session
@@ -36,13 +41,9 @@ from reelmill_producer.cli.submitting import checked, format_option, warn_if_idl
 from reelmill_producer.plans import Forecast, LanePace, Plan, plan_of
 from reelmill_producer.policy_words import NONE, PolicyWords
 from reelmill_producer.prompt_files import PromptFile, open_prompt_file
-from reelmill_producer.prompt_rows import FORMATS
 
 _KEYS = ("start-after", "expires")
 """As a head names `MOMENTS`."""
-
-ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a schedule.")]
-Zone = Annotated[str, typer.Option("--tz", help="Time zone, for example Europe/Vienna.")]
 
 schedule = typer.Typer(no_args_is_help=True, help="Submit a file of prompts again and again, at a time of its own.")
 
@@ -73,9 +74,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     *,
     tz: Zone,
     name: Annotated[str, typer.Option(help="Name of the schedule. Default: the file's name.")] = "",
-    catch_up: Annotated[
-        str, typer.Option(help="Of runs that nobody was there for: skip them, or submit the last of them once.")
-    ] = "skip",
+    catch_up: Missed = "skip",
     priority: Priority = None,
     weight: Weight = None,
     max_in_flight: MaxInFlight = None,
@@ -84,7 +83,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     window: Window = "",
     worker_class: WorkerClass = "",
     profile: Profile = "",
-    form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: by the file's suffix.")] = "",
+    form: FileFormat = "",
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Keep the good rows of a bad file.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the schedule of that name, if there is one.")
@@ -210,7 +209,7 @@ def _policy(prompts: PromptFile, asked: PolicyWords, new: Schedule) -> Mapping[s
 def plan(
     *,
     by: Annotated[str, typer.Option(help="A time, as 07:00 (the next one) or 2026-12-24T07:00.")] = "",
-    tz: Annotated[str, typer.Option("--tz", help="Time zone of --by. Default: this machine's.")] = "",
+    tz: ZoneOfBy = "",
     json: Json = False,
 ) -> None:
     """Say when each batch will be done, and what will not be done by a time.

@@ -22,17 +22,14 @@ from reelmill_common.notify.webhooks import DEFAULT_EVENTS, Kind, Webhook
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
 from reelmill_producer.cli.boundary import tell
-from reelmill_producer.cli.options import Json
+from reelmill_producer.cli.options import Json, SomeWebhook, WebhookId
 from reelmill_producer.cli.output import print_json, table
-
-WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id of a webhook, as `webhook list` shows it.")]
 
 webhook = typer.Typer(
     name="webhook",
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Tell others what happens: by webhook, in Slack, by mail.",
-    epilog="Try: reelmill webhook add https://example.org/hooks/reelmill",
 )
 
 
@@ -125,7 +122,7 @@ def probe(webhook_id: WebhookId, *, json: Json = False) -> None:
 
 @webhook.command(epilog="Try: reelmill webhook log --count 20")
 def log(
-    webhook_id: Annotated[str, typer.Argument(metavar="[WEBHOOK]", help="Only of this webhook.")] = "",
+    webhook_id: SomeWebhook = "",
     *,
     count: Annotated[int, typer.Option(min=1, max=5000, help="Attempts to show.")] = 50,
     json: Json = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -19,6 +19,7 @@ from reelmill_producer.cli.options import (
     Json,
     MaxFailures,
     MaxInFlight,
+    OwnerName,
     Priority,
     StartAfter,
     Weight,
@@ -66,7 +67,7 @@ def policy(  # noqa: PLR0913 - one parameter an option
 
 
 def owner(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of an owner. Default: list all.")] = None,
+    name: OwnerName = None,
     *,
     weight: Weight = None,
     max_in_flight: MaxInFlight = None,

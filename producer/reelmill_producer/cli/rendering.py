@@ -17,7 +17,7 @@ from reelmill_common.ledger import JobView
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.boundary import tell
-from reelmill_producer.cli.options import Json, Priority, Profile, Reuse
+from reelmill_producer.cli.options import DecoderName, Json, Priority, Profile, Reuse, SamplerName
 from reelmill_producer.cli.output import job_record, link, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.cli.submitting import followed, warn_if_idle
@@ -35,8 +35,8 @@ def render(  # noqa: PLR0913 - one parameter an option
     size: Annotated[str, typer.Option(help="Width and height in pixels, as in 832x480.")] = "",
     frames: Annotated[int | None, typer.Option(help="Length in frames, as in 81.")] = None,
     fps: Annotated[int | None, typer.Option(help="Frames a second of the file.")] = None,
-    sampler: Annotated[str, typer.Option(help="dmd3 or unipc3.")] = "",
-    decoder: Annotated[str, typer.Option(help="tiny or wan.")] = "",
+    sampler: SamplerName = "",
+    decoder: DecoderName = "",
     profile: Profile = "",
     priority: Priority = None,
     reuse: Reuse = "",

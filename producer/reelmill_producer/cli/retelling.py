@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from reelmill_common.errors import NotFound, StoreError
 from reelmill_producer.cli.boundary import say, tell
-from reelmill_producer.cli.options import Json
+from reelmill_producer.cli.options import Json, Teller
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.steering import is_job_id
@@ -25,9 +23,7 @@ _QUIET = {"exception"}
 
 
 def logs(
-    target: Annotated[
-        str, typer.Argument(metavar="JOB|BATCH|WORKER", help="A job (BATCH/ROW or its id), a batch, or a worker.")
-    ],
+    target: Teller,
     *,
     json: Json = False,
 ) -> None:

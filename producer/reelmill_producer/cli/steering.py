@@ -11,7 +11,7 @@ from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView
 from reelmill_producer.cli.boundary import tell, told_if_interrupted
-from reelmill_producer.cli.options import Json, Target, Targets
+from reelmill_producer.cli.options import ErrorCode, Json, Target, Targets
 from reelmill_producer.cli.output import batch_record, job_record, print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
@@ -84,7 +84,7 @@ def retry(
     *,
     failed: Annotated[bool, typer.Option("--failed", help="Only what failed.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Only what was cancelled.")] = False,
-    code: Annotated[str, typer.Option("--code", help="Only what ended with this error code, as bad_output.")] = "",
+    code: ErrorCode = "",
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Only these rows or job ids, parted by commas; repeatable.")
     ] = None,
