@@ -40,12 +40,14 @@ $(BIN)/python:
 
 # The demo needs the worker only; the tests need everything.
 $(VENV)/.demo-installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install -q -c constraints.txt -e '.[worker]'
-	touch $@
+	@echo "Setting up $(VENV), once: 0.3 GB to download and 1.4 GB on disk (2.9 and 5.3 GB with torch's CUDA build), 1 to 10 minutes."
+	$(BIN)/pip install -c constraints.txt -e '.[worker]'
+	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
-	touch $@ $(VENV)/.demo-installed
+	@echo "Setting up $(VENV), once: 0.5 GB to download and 1.6 GB on disk (3.1 and 5.5 GB with torch's CUDA build), 1 to 10 minutes."
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.demo-installed
 
 clean:
 	rm -rf $(VENV) demo build dist

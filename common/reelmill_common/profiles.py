@@ -8,6 +8,10 @@ MAX_TOKENS = 512
 """Text length of the Wan transformer, in tokens (config `text_len`)."""
 TINY = "tiny"
 """Name of the profile that is made locally and renders on a CPU."""
+TINY_NOTE = (
+    "The tiny profile has small random weights: its clips are moving colours. They show the farm, not the model."
+)
+"""What people are told who see its clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,8 @@ class EmbeddedFarm:
                 start_new_session=True,  # Ctrl-C in our terminal is ours to pass on, in order
             )
         self.record()
-        self._say(f"starting a worker for {self.settings.profile} (log: {self.worker_log})")
+        what = ", random weights that make moving colours" if self.settings.profile == TINY else ""
+        self._say(f"starting a worker for {self.settings.profile}{what} (log: {self.worker_log})")
 
     def record(self) -> None:
         """Tell other commands on this machine where the farm is."""

@@ -16,6 +16,7 @@ import pytest
 
 from fixtures.cli import Ran, program
 from fixtures.farm import Farm
+from reelmill_common.profiles import TINY_NOTE
 from reelmill_common.settings import Settings
 from reelmill_worker.delivery import media
 
@@ -25,7 +26,8 @@ README = (ROOT / "README.md").read_text()
 ELSEWHERE = {
     "git clone https://github.com/reelmill/reelmill && cd reelmill": "whoever runs these tests has done it",
     "make test": "what runs these tests",
-    "pip install 'reelmill[worker,gpu]'": "the Makefile installs the worker extra; test_wheel.py installs the wheel",
+    "python3 -m venv .venv && . .venv/bin/activate": "test_wheel.py makes one",
+    "pip install -c constraints.txt '.[worker,gpu]'": "test_wheel.py tries it; the Makefile installs the worker extra",
     "cp .env.example .env": "tests/infra",
     "docker compose --profile gpu up -d": "tests/infra",
 }
@@ -78,6 +80,9 @@ def test_the_demo_leaves_clips_posters_manifests_and_a_page(folder: Path) -> Non
 
     assert ran.status == 0, ran.err
     assert ran.out == f"{folder}/demo/index.html\n"
+    assert "random weights that make moving colours" in ran.err
+    assert TINY_NOTE in ran.err
+    assert TINY_NOTE in (folder / "demo/index.html").read_text()
     assert (folder / "demo/index.html").read_text().count("data-clip=") == 7
     clips = sorted((folder / "demo/clips").rglob("*.mp4"))
     assert len(clips) == 7
@@ -87,6 +92,17 @@ def test_the_demo_leaves_clips_posters_manifests_and_a_page(folder: Path) -> Non
         assert media.read_recipe(clip)["spec"]["prompt"] == probe.tags["prompt"]
         assert clip.with_suffix(".jpg").stat().st_size > 1000  # not a grey card
         assert json.loads(clip.with_suffix(".json").read_text())["clip"]["size_bytes"] == clip.stat().st_size
+
+
+def test_set_up_says_how_much_it_brings_and_shows_its_progress(folder: Path) -> None:
+    ran = subprocess.run(
+        ["make", "-n", "demo", f"VENV={folder}/venv"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    told, installs = ran.stdout.splitlines()[1:3]
+    assert re.search(r"echo .*GB to download.*GB on disk", told)
+    assert "pip install" in installs
+    assert " -q" not in installs
 
 
 WITHOUT_A_FARM = [

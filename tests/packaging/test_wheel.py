@@ -51,6 +51,19 @@ def test_the_wheel_holds_the_three_packages_and_their_scripts_and_pages(wheel: P
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 
+def test_the_commands_of_the_readme_install_what_there_is(clean_python: Path) -> None:
+    installs = re.findall(r"^pip install .*?'(.+)'", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+    ran = subprocess.run(
+        [clean_python, "-m", "pip", "install", "--dry-run", "--no-deps", *installs],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert installs == [".[worker,gpu]"]  # from the clone: an index need not have us
+    assert ran.returncode == 0, ran.stderr
+    assert "does not provide the extra" not in ran.stderr
+
+
 def test_a_producer_submits_with_no_torch_on_the_machine(
     clean_python: Path, settings: Settings, tmp_path: Path
 ) -> None:

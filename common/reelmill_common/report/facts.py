@@ -69,6 +69,7 @@ class Report:
         workers: Stored clips by worker.
         entries: The first `MOST_ENTRIES` of its jobs.
         made_at: Unix seconds.
+        profiles: Of its jobs.
     """
 
     batch: str
@@ -89,6 +90,7 @@ class Report:
     failures: Sequence[Cause]
     entries: Sequence[Entry]
     made_at: float
+    profiles: Sequence[str] = ()
 
     @property
     def total(self) -> int:
@@ -139,6 +141,7 @@ def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices:
         failures=causes(batch.name, tally.errors),
         entries=tally.entries,
         made_at=made_at,
+        profiles=sorted(tally.profiles),
     )
 
 
@@ -185,8 +188,10 @@ class _Tally:
     workers: Counter[str] = field(default_factory=Counter[str])
     errors: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
     entries: list[Entry] = field(default_factory=list[Entry])
+    profiles: set[str] = field(default_factory=set[str])
 
     def add(self, job: JobView) -> None:
+        self.profiles.add(job.spec.profile)
         if len(self.entries) < MOST_ENTRIES:
             self.entries.append(_entry(job))
         if job.started_at:

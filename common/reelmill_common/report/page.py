@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from reelmill_common.jobs import JobState
 from reelmill_common.prices import energy_text
+from reelmill_common.profiles import TINY, TINY_NOTE
 from reelmill_common.report.facts import Entry, Report
 from reelmill_common.report.summary import span
 
@@ -46,7 +47,7 @@ def page(report: Report, *, link: Link, links_until: float | None = None) -> str
     until = "" if links_until is None else f" Its links end {_moment(links_until)}; `reelmill report` makes new ones."
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n'
-        f"<dl>{''.join(_facts(report))}</dl>\n{_causes(report)}</header>\n{_form(report)}\n<main>\n{figures}\n</main>\n"
+        f"{_note(report)}<dl>{''.join(_facts(report))}</dl>\n{_causes(report)}</header>\n{_form(report)}\n<main>\n{figures}\n</main>\n"
         f"<footer>Made {_moment(report.made_at)} by Reelmill.{until}{more}</footer>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
@@ -95,6 +96,10 @@ def _facts(report: Report) -> Iterator[str]:
     for name, value in values.items():
         if value:
             yield f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+
+
+def _note(report: Report) -> str:
+    return f'<p class="note">{escape(TINY_NOTE)}</p>\n' if TINY in report.profiles else ""
 
 
 def _causes(report: Report) -> str:

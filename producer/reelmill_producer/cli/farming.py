@@ -15,7 +15,7 @@ from reelmill_common.errors import InvalidSettings, NotFound, StoreRefused
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import WorkerState
 from reelmill_common.prices import Prices
-from reelmill_common.profiles import TINY
+from reelmill_common.profiles import TINY, TINY_NOTE
 from reelmill_common.report import gather
 from reelmill_common.report.page import page, relative
 from reelmill_producer import doctor as doctors
@@ -71,7 +71,8 @@ def demo(
     """Render a file in one folder, with a page to see.
 
     The folder holds a farm of its own, the clips, and an index.html that shows them. Uses the `tiny` profile unless
-    told otherwise: random weights, so moving colours, but the whole way from prompt to stored clip on any machine.
+    told otherwise: small random weights, so moving colours. They show the farm, the whole way from prompt to stored
+    clip on any machine, and not the model.
     """
     settings = read_settings(profile)
     root = folder.absolute()
@@ -97,6 +98,8 @@ def demo(
         tell(summary(rows.batch_name, submitted, report))
         view = followed(opened, rows.batch_name, after=before)
         index = _write_page(opened.farm, rows.batch_name, root)
+    if own.profile == TINY:
+        tell(TINY_NOTE)
     tell(f"{view.counts[JobState.SUCCEEDED]} clips in {root / 'clips' / view.name}, and a page that shows them:")
     if json:
         print_json({**batch_record(view), "page": str(index), "clips": str(root / "clips" / view.name)})
