@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cli import program
+from fixtures.cli import program, started
 from fixtures.hand import Hand
 from fixtures.platforms import MACOS, PRODUCER, WINDOWS, WITHOUT_CELERY, Machine, run
 from fixtures.valkey import wait_for
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
@@ -85,16 +86,18 @@ def test_an_embedded_farm_is_refused_on_windows_with_what_to_set(
     assert "Traceback" not in ran.err
 
 
-def test_a_killed_farm_is_taken_over_without_proc(embedded: dict[str, str], night: str) -> None:
+def test_a_killed_farm_is_taken_over_without_proc(embedded: dict[str, str], night: str, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    embedded |= MACOS.everywhere(tmp_path / "site")  # workers too
     folder = Path(embedded["REELMILL_STATE_DIR"])
-    with MACOS.started("up", env=embedded) as up:
+    with started("up", env=embedded) as up:
         up.wait_for_line("ready;")
         orphan = wait_for(lambda: state_file.running(folder), what="a running farm").worker_pid
         os.kill(up.process.pid, signal.SIGKILL)
         up.wait()
     survived = start_of(orphan)
 
-    done = MACOS.program("submit", night, "--wait", "--json", env=embedded)
+    done = program("submit", night, "--wait", "--json", env=embedded)
 
     assert survived
     assert (done.status, json.loads(done.out)["counts"]["succeeded"]) == (0, 2), done.err
@@ -152,3 +155,17 @@ def test_a_submit_without_a_server_to_keep_it_says_what_to_install(embedded: dic
     assert ran.status == 78
     assert "no server for the embedded farm is installed; run" in ran.err
     assert "no farm has run" in then.err  # and nothing was left that looks like one
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_what_a_terminal_cannot_write_is_shown_escaped(encoding: str, settings: Settings, ledger: Ledger) -> None:
+    spec = RenderSpec(prompt="狐 and 🦊", profile="tiny", frames=5)
+    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="fox", spec=spec)])
+    env = settings.to_env() | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+
+    shown = program("status", "night/fox", env=env)
+    as_json = program("status", "night/fox", "--json", env=env)
+
+    assert (shown.status, shown.err) == (0, "")
+    assert "prompt: \\u72d0 and \\U0001f98a" in shown.out
+    assert as_json.json["spec"]["prompt"] == spec.prompt

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 from types import FrameType
 from typing import Annotated, Any
 
@@ -115,6 +116,9 @@ def _root(
 
 def main() -> None:
     """Run the command line; does not return."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":  # what an encoding lacks is shown escaped
+            stream.reconfigure(errors="backslashreplace")
     log_to_stderr()
     signal.signal(signal.SIGTERM, _interrupt)  # systemd and docker stop us so: drain as for Ctrl-C
     try:

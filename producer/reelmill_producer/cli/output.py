@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -22,7 +23,12 @@ from reelmill_producer.why import Reason
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one object on one line."""
-    typer.echo(printable_json(json.dumps(value, ensure_ascii=False)))
+    typer.echo(printable_json(json.dumps(value, ensure_ascii=not _takes_any_text(sys.stdout))))
+
+
+def _takes_any_text(stream: TextIO) -> bool:
+    """Whether a stream can be written what any language has; a pipe on Windows cannot (cp1252)."""
+    return (stream.encoding or "").lower().replace("-", "") in {"utf8", "utf16", "utf32"}
 
 
 def outcome(view: BatchView) -> str:

@@ -116,9 +116,14 @@ def reserve(
     return _apart(posts, take, machine)
 
 
+def host_cpus() -> frozenset[int]:
+    """Return the CPUs that this process may use; all of the host where that cannot be limited (macOS)."""
+    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
 def near_their_cards(posts: Sequence[Post], sysfs: Path = Path("/sys")) -> list[Post]:
     """Give each worker the CPUs of its card's memory node: frames and weights then do not cross between the nodes."""
-    ours, found = os.sched_getaffinity(0), list[Post]()
+    ours, found = host_cpus(), list[Post]()
     for post in posts:
         cpus = frozenset(node_cpus(post.bus, sysfs) & ours)
         found.append(replace(post, cpus=cpus))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -17,7 +18,7 @@ import structlog
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 from reelmill_common.errors import WorkerUnfit
-from reelmill_worker.host.posts import Post
+from reelmill_worker.host.posts import Post, host_cpus
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Parent:
             worker=self.post.node,
             pid=self.process.pid,
             device=self.post.device or "cpu",
-            cpus=len(self.post.cpus or os.sched_getaffinity(0)),
+            cpus=len(self.post.cpus or host_cpus()),
         )
 
     def tend(self) -> None:
@@ -97,7 +98,8 @@ class Parent:
 
     def _prepare(self) -> None:
         """Run between fork and exec; what it sets, the parent and its child inherit."""
-        set_pdeathsig(signal.SIGTERM)
+        with suppress(OSError):  # macOS has none: a parent outlives a killed supervisor there
+            set_pdeathsig(signal.SIGTERM)
         if self.post.cpus:
             os.sched_setaffinity(0, self.post.cpus)
 
@@ -155,7 +157,7 @@ class Supervisor:
 
 def encoder_threads(workers: int) -> int:
     """Return how many encoder threads each of this host's workers may take, so that all together fit its cores."""
-    share = len(os.sched_getaffinity(0)) // workers
+    share = len(host_cpus()) // workers
     return min(MOST_ENCODER_THREADS, max(FEWEST_ENCODER_THREADS, share))
 
 
@@ -163,7 +165,7 @@ def thread_limits(workers: int) -> dict[str, str]:
     """Return the variables that keep the threads of several workers' arithmetic within the host's cores together."""
     if workers == 1:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers))}
+    return {"OMP_NUM_THREADS": str(max(1, len(host_cpus()) // workers))}
 
 
 def celery_command(node: str, queue: str) -> list[str]:

@@ -57,7 +57,12 @@ def places(free: int, need: int) -> int:
 
 
 def free_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int:
-    """Return the memory that can be had without swapping, on this host and within this container's limit."""
+    """Return the memory that can be had without swapping, on this host and within this container's limit.
+
+    0 where it cannot be known (macOS): one model at a time is loaded then.
+    """
+    if not meminfo.is_file():
+        return 0
     lines = (line.split() for line in meminfo.read_text().splitlines())
     host = next((int(line[1]) * 1024 for line in lines if line[0] == "MemAvailable:"), 0)
     try:
