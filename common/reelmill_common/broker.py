@@ -9,6 +9,7 @@ from kombu import Queue
 
 from reelmill_common.contract import TASK_RENDER, class_of, queue_name
 from reelmill_common.ledger import Dispatch, Ledger
+from reelmill_common.ledger.server import address_of
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 
@@ -57,8 +58,9 @@ def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
 
     The choices and their evidence are in `docs/decisions/0003-celery-settings.md`.
     """
-    app = Celery(name, broker=settings.redis_url, set_as_current=False)
+    app = Celery(name, set_as_current=False)
     app.conf.update(
+        **address_of(settings).broker_options(),
         task_serializer="json",
         accept_content=["json"],
         event_serializer="json",

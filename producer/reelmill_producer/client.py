@@ -15,6 +15,7 @@ from reelmill_common.contract import profile_of
 from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.nights.ticker import Ticker
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
@@ -53,7 +54,7 @@ class Reelmill(Steering):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = state_file.attached(settings) if settings.embedded else settings
-        self.ledger = Ledger.connect(self.settings)
+        self.ledger = Ledger.connect(self.settings, patience=PROMPT)
         self._app: Celery | None = None
         self._store: ClipStore | None = None
 

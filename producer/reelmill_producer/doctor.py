@@ -15,6 +15,7 @@ from urllib.request import urlopen
 from reelmill_common.errors import ReelmillError
 from reelmill_common.findings import Finding, Level, worst
 from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer import state_file
@@ -96,7 +97,7 @@ def other_stores(settings: Settings) -> list[Finding]:
     if settings.embedded:
         return []
     try:
-        with Ledger.connect(settings) as ledger:
+        with Ledger.connect(settings, patience=PROMPT) as ledger:
             theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
     except ReelmillError:
         return []  # told by the findings of Redis

@@ -16,6 +16,7 @@ import structlog
 
 from reelmill_common.errors import InvalidSettings, LedgerUnavailable, NotFound
 from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
 from reelmill_worker.host.cards import Card, node_cpus
 
@@ -72,7 +73,7 @@ def taker(settings: Settings, machine: str) -> Taker:
         LedgerRefused: Redis answers, but not to us.
     """
     try:
-        ledger = Ledger.connect(settings)
+        ledger = Ledger.connect(settings, patience=PROMPT)
     except LedgerUnavailable as err:  # the workers wait for it
         log.warning("ledger.awaited", error=str(err))
         return lambda _node: True
@@ -134,7 +135,7 @@ def forgive(settings: Settings, posts: Sequence[Post]) -> None:
         LedgerRefused: Redis answers, but not to us. (One that does not answer is waited for by the workers.)
     """
     try:
-        ledger = Ledger.connect(settings)
+        ledger = Ledger.connect(settings, patience=PROMPT)
         for post in posts:
             with suppress(NotFound):  # it never worked here
                 ledger.forgive(post.node)
