@@ -101,7 +101,7 @@ def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
             "socket_keepalive": True,
             "socket_timeout": 60.0,
             "health_check_interval": 25,
-            "global_keyprefix": _keyprefix(settings.farm),
+            "global_keyprefix": keyprefix(settings.farm),
         },
     )
     return app
@@ -144,14 +144,15 @@ def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
 
 def lists(settings: Settings, lane: str) -> list[str]:
     """Return the Redis keys of a lane's lists of messages, one for each priority, as kombu names them."""
-    queue = _keyprefix(settings.farm) + queue_name(settings.farm, lane)
+    queue = keyprefix(settings.farm) + queue_name(settings.farm, lane)
     return [f"{queue}{SEPARATOR}{priority}" if priority else queue for priority in PRIORITIES]
 
 
 def reconcile(ledger: Ledger, settings: Settings, lane: str) -> int:
     """Take back jobs of a lane whose message the broker has lost; return how many."""
-    return ledger.reconcile(lane, queues=lists(settings, lane), unacked=f"{_keyprefix(settings.farm)}unacked")
+    return ledger.reconcile(lane, queues=lists(settings, lane), unacked=f"{keyprefix(settings.farm)}unacked")
 
 
-def _keyprefix(farm: str) -> str:
+def keyprefix(farm: str) -> str:
+    """Return what every key and channel of a farm's broker begins with."""
     return f"reelmill:{farm}:celery:"

@@ -14,7 +14,7 @@ from typing import IO
 
 import structlog
 
-from reelmill_common.errors import InvalidSettings, LedgerUnavailable, NotFound
+from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerUnavailable, NotFound
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
@@ -74,14 +74,14 @@ def taker(settings: Settings, machine: str) -> Taker:
     """
     try:
         ledger = Ledger.connect(settings, patience=PROMPT)
-    except LedgerUnavailable as err:  # the workers wait for it
+    except (LedgerUnavailable, LedgerReadOnly) as err:  # the workers wait for it
         log.warning("ledger.awaited", error=str(err))
         return lambda _node: True
 
     def take(node: str) -> bool:
         try:
             return ledger.take_name(node, machine)
-        except LedgerUnavailable as err:
+        except (LedgerUnavailable, LedgerReadOnly) as err:
             log.warning("ledger.awaited", error=str(err))
             return True
 
@@ -139,7 +139,7 @@ def forgive(settings: Settings, posts: Sequence[Post]) -> None:
         for post in posts:
             with suppress(NotFound):  # it never worked here
                 ledger.forgive(post.node)
-    except LedgerUnavailable as err:
+    except (LedgerUnavailable, LedgerReadOnly) as err:
         log.warning("ledger.awaited", error=str(err))
 
 
