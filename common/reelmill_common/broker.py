@@ -53,10 +53,18 @@ class ClassesFirst:
         return last_used
 
 
-def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
+def make_app(settings: Settings, *, name: str = "reelmill", answer_s: float = 60.0) -> Celery:
     """Build the Celery application; nothing is connected yet.
 
     The choices and their evidence are in `docs/decisions/0003-celery-settings.md`.
+
+    Args:
+        settings: Of the farm.
+        name: Of the application.
+        answer_s: Seconds to wait for an answer of the broker, or for a connection.
+
+    Raises:
+        InvalidSettings: The URL cannot be used.
     """
     app = Celery(name, set_as_current=False)
     app.conf.update(
@@ -99,7 +107,8 @@ def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
-            "socket_timeout": 60.0,
+            "socket_timeout": answer_s,
+            "socket_connect_timeout": answer_s,
             "health_check_interval": 25,
             "global_keyprefix": keyprefix(settings.farm),
         },

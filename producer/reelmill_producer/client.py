@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from reelmill_common.contract import profile_of
-from reelmill_common.errors import InvalidJob, JobConflict, NotFound
+from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable, NotFound
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
 from reelmill_common.ledger.server import PROMPT
@@ -198,15 +198,16 @@ class Reelmill(Steering):
     def _pump(self, lanes: Iterable[str]) -> None:
         """Let an idle worker start at once. Workers pump too, every second, so a failure here costs only that."""
         from kombu.exceptions import OperationalError  # noqa: PLC0415 - 0.3 s that `reelmill status` need not wait
+        from redis import RedisError  # noqa: PLC0415 - as above
 
         from reelmill_common import broker  # noqa: PLC0415 - as above
 
         if self._app is None:
-            self._app = broker.make_app(self.settings, name="reelmill-producer")
+            self._app = broker.make_app(self.settings, name="reelmill-producer", answer_s=PROMPT.answer_s)
         try:
             for lane in {profile_of(lane) for lane in lanes}:  # a pump looks after all lanes of a profile
                 broker.pump(self.ledger, self._app, self.settings, lane)
-        except OperationalError as err:
+        except (OperationalError, RedisError, LedgerUnavailable, LedgerRefused) as err:
             log.warning("pump.failed", error=str(err))
 
     # -- following -----------------------------------------------------------------------------------------------

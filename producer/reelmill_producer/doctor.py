@@ -54,10 +54,11 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     record = state_file.running(settings.state_dir) if settings.embedded else None
     if record is not None:
         settings = state_file.attached_to(settings, record)
+    redis = redis_findings(settings)
     return [
-        *redis_findings(settings),
+        *redis,
         *store_findings(settings),
-        *other_stores(settings),
+        *(other_stores(settings) if redis[0].level is Level.OK else ()),
         *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
         flower_finding(),
         disk_finding(settings),

@@ -91,23 +91,39 @@ def explain(err: Exception, address: str, *, tls: bool) -> ReelmillError | None:
     text = f"{type(err).__name__}: {err}"
     if any(isinstance(cause, ssl.SSLError) for cause in _causes(err)) or "SSL" in text:
         return LedgerRefused(f"Redis at {address} {_advice(_TLS, text) or 'ended the TLS handshake'} ({_reason(text)})")
+    return _lacking(text, address) or _answered(err, text, address) or _lost(err, text, address, tls=tls)
+
+
+def _lacking(text: str, address: str) -> ReelmillError | None:
+    """Say which right or command is missing."""
     if "no permissions" in text.lower():
         return LedgerRefused(
             f"Redis at {address} denies this user a command: give it the keys {KEYS}, and the channels and commands of "
             f"a farm; {grant()} (denied: {_denied(text)})"
         )
-    if found := re.search(r"unknown (?:sub)?command[ ,:]*['`]?([A-Za-z|]+)", text, re.IGNORECASE):
-        return LedgerRefused(
-            f"Redis at {address} does not know the command {found[1].upper()}: it is older than 7.0, or the command "
-            "was renamed or disabled (rename-command); use Redis 7.0 or newer, or any Valkey, with its commands as "
-            "they are"
-        )
+    found = re.search(r"unknown (?:sub)?command[ ,:]*['`]?([A-Za-z|]+)", text, re.IGNORECASE)
+    if found is None:
+        return None
+    return LedgerRefused(
+        f"Redis at {address} does not know the command {found[1].upper()}: it is older than 7.0, or the command was "
+        "renamed or disabled (rename-command); use Redis 7.0 or newer, or any Valkey, with its commands as they are"
+    )
+
+
+def _answered(err: Exception, text: str, address: str) -> ReelmillError | None:
+    """Look up what the server says."""
     for table, kind in ((_REFUSES, LedgerRefused), (_TAKES_NO_WRITES, LedgerReadOnly), (_PASSES, LedgerUnavailable)):
         if advice := _advice(table, text):
             return kind(f"Redis at {address} {advice} ({err})")
+    return None
+
+
+def _lost(err: Exception, text: str, address: str, *, tls: bool) -> ReelmillError | None:
     if isinstance(err, redis.ConnectionError | redis.TimeoutError | OSError):
         advice = f"Start it, or correct REELMILL_REDIS_URL{_other_form(text, tls)}"
         return LedgerUnavailable(f"Redis at {address} does not answer: {err}. {advice}")
+    if isinstance(err, redis.ResponseError) and "@user_function" not in text:
+        return LedgerUnavailable(f"Redis at {address} answers with an error: {err}. Look at its log, and try again")
     return None
 
 
