@@ -9,6 +9,7 @@ from kombu import Queue
 
 from reelmill_common.contract import TASK_RENDER, class_of, queue_name
 from reelmill_common.ledger import Dispatch, Ledger
+from reelmill_common.ledger.server import address_of
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 
@@ -52,13 +53,22 @@ class ClassesFirst:
         return last_used
 
 
-def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
+def make_app(settings: Settings, *, name: str = "reelmill", answer_s: float = 60.0) -> Celery:
     """Build the Celery application; nothing is connected yet.
 
     The choices and their evidence are in `docs/decisions/0003-celery-settings.md`.
+
+    Args:
+        settings: Of the farm.
+        name: Of the application.
+        answer_s: Seconds to wait for an answer of the broker, or for a connection.
+
+    Raises:
+        InvalidSettings: The URL cannot be used.
     """
-    app = Celery(name, broker=settings.redis_url, set_as_current=False)
+    app = Celery(name, set_as_current=False)
     app.conf.update(
+        **address_of(settings).broker_options(),
         task_serializer="json",
         accept_content=["json"],
         event_serializer="json",
@@ -97,9 +107,10 @@ def make_app(settings: Settings, *, name: str = "reelmill") -> Celery:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
-            "socket_timeout": 60.0,
+            "socket_timeout": answer_s,
+            "socket_connect_timeout": answer_s,
             "health_check_interval": 25,
-            "global_keyprefix": _keyprefix(settings.farm),
+            "global_keyprefix": keyprefix(settings.farm),
         },
     )
     return app
@@ -142,14 +153,15 @@ def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
 
 def lists(settings: Settings, lane: str) -> list[str]:
     """Return the Redis keys of a lane's lists of messages, one for each priority, as kombu names them."""
-    queue = _keyprefix(settings.farm) + queue_name(settings.farm, lane)
+    queue = keyprefix(settings.farm) + queue_name(settings.farm, lane)
     return [f"{queue}{SEPARATOR}{priority}" if priority else queue for priority in PRIORITIES]
 
 
 def reconcile(ledger: Ledger, settings: Settings, lane: str) -> int:
     """Take back jobs of a lane whose message the broker has lost; return how many."""
-    return ledger.reconcile(lane, queues=lists(settings, lane), unacked=f"{_keyprefix(settings.farm)}unacked")
+    return ledger.reconcile(lane, queues=lists(settings, lane), unacked=f"{keyprefix(settings.farm)}unacked")
 
 
-def _keyprefix(farm: str) -> str:
+def keyprefix(farm: str) -> str:
+    """Return what every key and channel of a farm's broker begins with."""
     return f"reelmill:{farm}:celery:"

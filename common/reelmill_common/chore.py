@@ -57,14 +57,17 @@ class Chore(ABC):
         self._stopping.set()
 
     def _keep_going(self) -> None:
-        ledger, store = None, None
+        ledger, store, told = None, None, ""
         while not self._stopping.wait(self.LOOK_S):
             try:
                 ledger = ledger or Ledger.connect(self.settings)
                 store = store or open_store(self.settings)
                 while self.round(ledger, store) and not self._stopping.is_set():
                     pass
+                told = ""
             except ReelmillError as err:
-                self.complain(err)
+                if err.code != told:  # once per trouble, not once per look
+                    self.complain(err)
+                told = err.code
             except Exception:
                 log.exception("chore.bug", chore=self.NAME)

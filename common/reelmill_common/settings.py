@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from reelmill_common.errors import InvalidJob, InvalidSettings
 from reelmill_common.jobs import check_name
+from reelmill_common.login_urls import LoginUrl
 from reelmill_common.nights.windows import Windows
 from reelmill_common.notify.addresses import Doorman
 from reelmill_common.profiles import PROFILES
+from reelmill_common.redis_address import RedisAddress
 from reelmill_common.suggestions import nearest
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
@@ -39,7 +40,9 @@ class Settings:
     """Everything that can be set, with its environment variable `REELMILL_<NAME>`. This docstring is the manual.
 
     Attributes:
-        redis_url: `redis://:password@host:6379/0` or `rediss://…` for TLS. Empty: an embedded Valkey in `state_dir`.
+        redis_url: `redis://:password@host:6379/0` or `rediss://…` for TLS, which verifies the server's certificate
+            (`?ssl_ca_certs=FILE`: by an authority of your own; `redis_address` has all options). Empty: an embedded
+            Valkey in `state_dir`.
         store_url: `s3://bucket/prefix` or `file:///folder`. Empty: the folder `clips` in `state_dir`.
         farm: Name of the farm: the prefix of its keys and queues, so that several can share one Redis.
         state_dir: Where the embedded server, its password, made models and the spool live.
@@ -297,10 +300,37 @@ def _allowed(text: str) -> str:
     return text
 
 
+def _redis_url(text: str) -> str:
+    RedisAddress.parse(text)
+    return text
+
+
+def _store_url(text: str) -> str:
+    return _without_login(_url("s3", "file")(text))
+
+
+def _endpoint(text: str) -> str:
+    return _without_login(_url("http", "https")(text))
+
+
+def _without_login(text: str) -> str:
+    # In a folder's path an @ is a letter as others.
+    place = text.removeprefix("file://").partition("/")[0] if text.startswith("file://") else text
+    if "@" in place:
+        raise ValueError(
+            "holds a user name or key before an @; leave it out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return text
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError("is not a token; use letters, digits and signs of ASCII, without spaces")
+    return text
+
+
 def _mail_server(text: str) -> str:
-    parts = urlsplit(_url("smtp", "smtps", "smtp+plain")(text))
-    if not parts.hostname or parts.port == 0:  # a port that is no number raises by itself
-        raise ValueError("names no host; use smtp://user:password@host:587")
+    LoginUrl.parse(text, ("smtp", "smtps", "smtp+plain"))
     return text
 
 
@@ -320,10 +350,11 @@ def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-_SECRET = {"redis_url", "metrics_token", "smtp_url"}
+_SECRET = {"redis_url", "store_url", "s3_endpoint", "metrics_token", "smtp_url"}
+"""Settings of which no message repeats a part: they hold a secret, or somebody may have put one there."""
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "redis_url": _url("redis", "rediss"),
-    "store_url": _url("s3", "file"),
+    "redis_url": _redis_url,
+    "store_url": _store_url,
     "farm": _farm,
     "state_dir": _path,
     "profile": _choice(*PROFILES),
@@ -349,7 +380,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "video_crf": _number(int, 0, 51),
     "video_threads": _number(int, 0, 64),
     "preview": _choice(*get_args(Preview)),
-    "s3_endpoint": _url("http", "https"),
+    "s3_endpoint": _endpoint,
     "s3_parts_above_mb": _number(int, 5, 5000),
     "s3_checksum": _choice(*get_args(ChecksumMode)),
     "report": _choice(*get_args(Reports)),
@@ -359,6 +390,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "presign_s": _number(int, 60, 604_800),
     "prune_days": _number(int, 0, 3650),
     "metrics_port": _number(int, 0, 65_535),
+    "metrics_token": _token,
     "metrics_scope": _choice(*get_args(MetricsScope)),
     "notify_scheme": _choice(*get_args(NotifyScheme)),
     "notify_allow": _allowed,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from reelmill_common.contract import profile_of
-from reelmill_common.errors import InvalidJob, JobConflict
+from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable, NotFound
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.nights.ticker import Ticker
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
@@ -53,7 +54,7 @@ class Reelmill(Steering):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = state_file.attached(settings) if settings.embedded else settings
-        self.ledger = Ledger.connect(self.settings)
+        self.ledger = Ledger.connect(self.settings, patience=PROMPT)
         self._app: Celery | None = None
         self._store: ClipStore | None = None
 
@@ -194,17 +195,18 @@ class Reelmill(Steering):
         """Let an idle worker start at once. Workers pump too, every second, so a failure here costs only that."""
         try:
             from kombu.exceptions import OperationalError  # noqa: PLC0415 - 0.3 s that `reelmill status` need not wait
+            from redis import RedisError  # noqa: PLC0415 - as above
 
             from reelmill_common import broker  # noqa: PLC0415 - as above
         except ImportError as err:  # a system that Celery does not know
             log.info("pump.unavailable", error=str(err))
             return
         if self._app is None:
-            self._app = broker.make_app(self.settings, name="reelmill-producer")
+            self._app = broker.make_app(self.settings, name="reelmill-producer", answer_s=PROMPT.answer_s)
         try:
             for lane in {profile_of(lane) for lane in lanes}:  # a pump looks after all lanes of a profile
                 broker.pump(self.ledger, self._app, self.settings, lane)
-        except OperationalError as err:
+        except (OperationalError, RedisError, LedgerUnavailable, LedgerRefused) as err:
             log.warning("pump.failed", error=str(err))
 
     # -- following -----------------------------------------------------------------------------------------------

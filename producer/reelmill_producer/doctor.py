@@ -16,6 +16,7 @@ from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Level, worst
 from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer import state_file
@@ -55,11 +56,12 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     record = state_file.running(settings.state_dir) if settings.embedded else None
     if record is not None:
         settings = state_file.attached_to(settings, record)
+    redis = redis_findings(settings)
     return [
         *env_file_findings(Path(".env")),
-        *redis_findings(settings),
+        *redis,
         *store_findings(settings),
-        *other_stores(settings),
+        *(other_stores(settings) if redis[0].level is Level.OK else ()),
         *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
         flower_finding(),
         disk_finding(settings),
@@ -99,7 +101,7 @@ def other_stores(settings: Settings) -> list[Finding]:
     if settings.embedded:
         return []
     try:
-        with Ledger.connect(settings) as ledger:
+        with Ledger.connect(settings, patience=PROMPT) as ledger:
             theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
     except ReelmillError:
         return []  # told by the findings of Redis

@@ -17,6 +17,7 @@ import typer
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.extras import install_command
 from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
 from reelmill_producer.flower_columns import COLUMNS, SHOWN, Glance, format_task
@@ -81,7 +82,8 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         from reelmill_producer.flower_door import Strangers, close_door  # noqa: PLC0415 - imports tornado
     except ImportError as err:
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run {install_command('flower')}") from err
-    ledger = Ledger.connect(settings)  # now: Flower itself would start, and log the refusal every few seconds
+    # Now: Flower itself would start, and log the refusal every few seconds.
+    ledger = Ledger.connect(settings, patience=PROMPT)
     _set(options, defaults(settings))
     apply_env_options()
     if conf is not None:

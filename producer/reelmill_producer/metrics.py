@@ -11,6 +11,7 @@ from reelmill_common.errors import InvalidSettings
 from reelmill_common.exposition import Endpoint, registry
 from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
 
@@ -33,7 +34,7 @@ def metrics(
     settings = Settings.from_env(os.environ)
     if settings.embedded:
         settings = state_file.attached(settings)
-    with Ledger.connect(settings) as ledger:
+    with Ledger.connect(settings, patience=PROMPT) as ledger:
         serve(FarmCollector(ledger), address, port, settings.metrics_token)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import statistics
 import time
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Level
 from reelmill_common.ledger.keys import Keys
-from reelmill_common.ledger.server import connect
+from reelmill_common.ledger.server import PROMPT, connect
+from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
 
 SLOW_MS = 20.0
@@ -61,7 +63,28 @@ def redis_findings(settings: Settings) -> list[Finding]:
         facts = ask_redis(settings)
     except ReelmillError as err:
         return [Finding.from_error("redis", err)]
-    return judge_redis(facts)
+    return [*judge_redis(facts), *tls_findings(RedisAddress.parse(settings.redis_url))]
+
+
+def tls_findings(address: RedisAddress) -> list[Finding]:
+    """Say whether the connection is encrypted, and whether the server has to prove who it is."""
+    name = "redis.tls"
+    if address.tls is None:
+        if address.loopback:
+            return []
+        return [Finding(name=name, level=Level.OK, found="no TLS: whoever is on the network between reads all of it")]
+    if address.tls.verifies:
+        return [Finding(name=name, level=Level.OK, found="TLS: the server's certificate is verified")]
+    what = "name is not checked" if address.tls.cert_reqs is not ssl.CERT_NONE else "certificate is not verified"
+    return [
+        Finding(
+            name=name,
+            level=Level.WARN,
+            found=f"TLS, but the server's {what}: anybody between can take its place and the password",
+            advice="leave ssl_cert_reqs and ssl_check_hostname out of REELMILL_REDIS_URL, and name the authority there "
+            "with ?ssl_ca_certs=FILE",
+        )
+    ]
 
 
 def ask_redis(settings: Settings) -> RedisFacts:
@@ -72,7 +95,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
         LedgerRefused: The server is too old, read-only, full, or does not know us.
         InvalidSettings: The URL cannot be read.
     """
-    with connect(settings, Keys(settings.farm).prefix) as client:
+    with connect(settings, Keys(settings.farm).prefix, patience=PROMPT) as client:
         info: dict[str, Any] = client.info()
         times, offsets = [], []
         for _ in range(_PINGS):

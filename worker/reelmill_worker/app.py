@@ -19,6 +19,7 @@ from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
 from reelmill_worker.parent import envelopes
+from reelmill_worker.parent.broker_wait import broker_wait_step
 from reelmill_worker.parent.consumption import consumption_step
 from reelmill_worker.parent.inbox import Inbox
 
@@ -39,6 +40,7 @@ envelopes.install()
 app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, lane))
 app.steps["consumer"].add(Inbox)
+app.steps["consumer"].add(broker_wait_step(settings))
 _desks: list[Desk] = []  # empty in the parent, and in a child that the gate refused
 
 

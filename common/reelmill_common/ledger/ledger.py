@@ -26,7 +26,7 @@ from reelmill_common.ledger.records import (
 )
 from reelmill_common.ledger.retention import Retention
 from reelmill_common.ledger.reuse import Reuse
-from reelmill_common.ledger.server import connect
+from reelmill_common.ledger.server import PATIENT, Patience, connect
 from reelmill_common.ledger.staff import Staff
 from reelmill_common.ledger.steering import Steering
 from reelmill_common.ledger.submission import conflicts, submit
@@ -52,13 +52,13 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
     """
 
     @classmethod
-    def connect(cls, settings: Settings) -> Ledger:
+    def connect(cls, settings: Settings, *, patience: Patience = PATIENT) -> Ledger:
         """Connect by `settings.redis_url` and check that the server serves (ping, version, writable).
 
         Raises:
             InvalidSettings: The URL cannot be read.
         """
-        client = connect(settings, Keys(settings.farm).prefix)
+        client = connect(settings, Keys(settings.farm).prefix, patience=patience)
         return cls(client, farm=settings.farm, max_attempts=settings.max_attempts)
 
     def close(self) -> None:

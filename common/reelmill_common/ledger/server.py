@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -12,8 +13,10 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
-from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefused, LedgerUnavailable
+from reelmill_common.errors import InvalidSettings, LedgerRefused
 from reelmill_common.ledger.library import library
+from reelmill_common.ledger.refusals import explain
+from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
 
 SCHEMA = "1"
@@ -21,26 +24,41 @@ SCHEMA = "1"
 OLDEST_REDIS = (7, 0)
 """Valkey reports 7.2 or newer here. 7.0 is the oldest Redis with function libraries."""
 
-SOCKET_TIMEOUT_S = 10.0
-CONNECT_TIMEOUT_S = 5.0
 HEALTH_CHECK_S = 25
 RETRIES = 2
 """Times that a command is sent again when the connection broke. Each function may safely run twice for one call: the
 second run of a claim or a pump finds the first one's work done, and what nobody then takes up is reaped."""
 
-_TAKES_NO_WRITES = (("ReadOnlyError", "READONLY"), ("OutOfMemoryError", "OOM "), ("MISCONF",), ("NOREPLICAS",))
-_ADVICE = (
-    # What Redis says, or the class that redis-py makes of it; what to do about it.
-    (("AuthenticationError", "NOAUTH", "WRONGPASS"), "refuses the password: set it in the URL, redis://:password@…"),
-    (("NoPermissionError", "NOPERM"), "denies this user a command: give it the keys ~reelmill:* and +@all"),
-    (_TAKES_NO_WRITES[0], "is a read-only replica: point the URL at the primary"),
-    (_TAKES_NO_WRITES[1], "is full: raise maxmemory, or remove old batches"),
-    (_TAKES_NO_WRITES[2], "cannot write to its disk: free space there, then look at its log"),
-    (_TAKES_NO_WRITES[3], "has too few replicas to write (min-replicas-to-write): start them, or set it to 0"),
-    (("InvalidResponse",), "does not speak the Redis protocol: check host and port"),
-    (("DB index is out of range",), "has no database of that number: use /0 at the end of the URL"),
-)
-_PASSING = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a client waits for a server that does not answer.
+
+    Attributes:
+        answer_s: Seconds for one answer.
+        connect_s: Seconds for a connection.
+        retried: What a command is sent again after.
+    """
+
+    answer_s: float
+    connect_s: float
+    retried: tuple[type[Exception], ...]
+
+    def options(self) -> dict[str, Any]:
+        """Return what `redis.Redis` takes."""
+        return {
+            "socket_timeout": self.answer_s,
+            "socket_connect_timeout": self.connect_s,
+            "socket_keepalive": True,
+            "health_check_interval": HEALTH_CHECK_S,
+            "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES, supported_errors=self.retried),
+        }
+
+
+PATIENT = Patience(answer_s=10.0, connect_s=5.0, retried=(redis.ConnectionError, redis.TimeoutError, TimeoutError))
+"""Of workers, which have nothing better to do than to wait."""
+PROMPT = Patience(answer_s=3.0, connect_s=3.0, retried=(redis.ConnectionError,))
+"""Of people's commands, which shall answer, or say that Redis does not, within five seconds."""
 
 log = structlog.get_logger()
 
@@ -54,6 +72,7 @@ class Server:
             raise ValueError("the ledger reads text: build the Redis client with decode_responses=True")
         self._redis = client
         self._prefix = prefix
+        self._tls = issubclass(pool.connection_class, redis.SSLConnection)
         self.address = "{host}:{port}".format_map({"host": "?", "port": "?"} | pool.connection_kwargs)
 
     def check(self) -> None:
@@ -65,6 +84,11 @@ class Server:
         """
         with self.translated():
             info: dict[str, Any] = self._redis.info()
+        if info.get("cluster_enabled"):
+            raise LedgerRefused(
+                f"Redis at {self.address} runs in cluster mode, which Celery's queues cannot use: "
+                "set cluster-enabled no, or use another server"
+            )
         version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
         if version < OLDEST_REDIS:
             raise LedgerRefused(
@@ -131,7 +155,8 @@ class Server:
 
     def wait_for_event(self, stream: str, after: str, block_s: float) -> None:
         """Return when a stream has something after an id, or when the time is over."""
-        block_s = min(block_s, SOCKET_TIMEOUT_S / 2)  # else the socket gives up before the server does
+        answer_s = float(self._redis.connection_pool.connection_kwargs.get("socket_timeout") or block_s * 2)
+        block_s = min(block_s, answer_s / 2)  # else the socket gives up before the server does
         with self.translated():
             self._redis.xread({stream: after}, count=1, block=max(1, int(block_s * 1000)))
 
@@ -145,21 +170,13 @@ class Server:
         try:
             yield
         except (redis.RedisError, OSError) as err:
-            text = f"{type(err).__name__}: {err}"
-            for marks, advice in _ADVICE:
-                if any(mark in text for mark in marks):
-                    kind = LedgerReadOnly if marks in _TAKES_NO_WRITES else LedgerRefused
-                    raise kind(f"Redis at {self.address} {advice} ({err})") from err
-            if isinstance(err, redis.ConnectionError | redis.TimeoutError | OSError) or any(
-                mark in text for mark in _PASSING
-            ):
-                raise LedgerUnavailable(
-                    f"Redis at {self.address} does not answer: {err}. Start it, or correct REELMILL_REDIS_URL"
-                ) from err
-            raise
+            explained = explain(err, self.address, tls=self._tls)
+            if explained is None:
+                raise
+            raise explained from err
 
 
-def connect(settings: Settings, prefix: str) -> redis.Redis:
+def connect(settings: Settings, prefix: str, *, patience: Patience = PATIENT) -> redis.Redis:
     """Return a client of the server at `settings.redis_url`, after a check that it serves.
 
     Raises:
@@ -167,25 +184,28 @@ def connect(settings: Settings, prefix: str) -> redis.Redis:
         LedgerUnavailable: As `Server.check`.
         LedgerRefused: As `Server.check`.
     """
-    try:
-        client = redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_keepalive=True,
-            health_check_interval=HEALTH_CHECK_S,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
-        )
-    except ValueError:
-        # Not chained, nor its text: it may quote the URL, and so the password.
-        raise InvalidSettings("REELMILL_REDIS_URL cannot be read; use redis://:password@host:6379/0") from None
+    client = redis.Redis(**address_of(settings).client_options(), **patience.options(), decode_responses=True)
     try:
         Server(client, prefix).check()
     except BaseException:
         client.close()
         raise
     return client
+
+
+def address_of(settings: Settings) -> RedisAddress:
+    """Return where the farm's Redis is, with its TLS policy checked.
+
+    Raises:
+        InvalidSettings: The URL cannot be read, or a file that it names cannot be used.
+    """
+    try:
+        address = RedisAddress.parse(settings.redis_url)
+        if address.tls is not None:
+            address.tls.check()
+    except ValueError as err:
+        raise InvalidSettings(f"REELMILL_REDIS_URL {err}") from None  # not chained: what it came from may quote the URL
+    return address
 
 
 def _is_no_function(answer: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Self
 
 from reelmill_common.errors import NotFound
 from reelmill_common.ledger.keys import Keys
-from reelmill_common.ledger.server import connect
+from reelmill_common.ledger.server import PATIENT, Patience, connect
 from reelmill_common.ledger.side import Side, kept
 from reelmill_common.notify.notices import Notice
 from reelmill_common.notify.webhooks import Webhook
@@ -86,9 +86,9 @@ class Mailroom(Side):
     """Raises `LedgerUnavailable` and `LedgerRefused` as `Ledger` does."""
 
     @classmethod
-    def connect(cls, settings: Settings) -> Mailroom:
+    def connect(cls, settings: Settings, *, patience: Patience = PATIENT) -> Mailroom:
         """Connect as `Ledger.connect` does."""
-        return cls(connect(settings, Keys(settings.farm).prefix), farm=settings.farm)
+        return cls(connect(settings, Keys(settings.farm).prefix, patience=patience), farm=settings.farm)
 
     def close(self) -> None:
         """Close the connections."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from reelmill_common.errors import InvalidSettings, NotDelivered
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.notify.delivery import attempt
 from reelmill_common.notify.mailroom import LogEntry, Mailroom, WebhookView
 from reelmill_common.notify.notices import made
@@ -194,7 +195,7 @@ def _mailroom() -> Generator[tuple[Mailroom, Settings]]:
     settings = Settings.from_env(os.environ)
     if settings.embedded:
         settings = state_file.attached(settings)
-    with Mailroom.connect(settings) as mailroom:
+    with Mailroom.connect(settings, patience=PROMPT) as mailroom:
         yield mailroom, settings
 
 

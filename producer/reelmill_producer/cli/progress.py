@@ -11,7 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from reelmill_common.errors import JobCancelled, RenderFailed
+from reelmill_common.errors import JobCancelled, LedgerReadOnly, LedgerUnavailable, RenderFailed
 from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, JobState
 from reelmill_common.ledger import BatchView, Event, JobView
 from reelmill_common.printable import printable
@@ -24,6 +24,8 @@ IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 FAILED = (JobState.FAILED,)
 
 REFRESH_S = 0.2
+RETRY_S = 1.0
+"""Seconds between tries while Redis does not answer."""
 OBSTACLE_AFTER_S = 3.0
 """Seconds without news after which we look for a reason; an idle worker takes a job within milliseconds."""
 
@@ -57,27 +59,21 @@ def follow(session: Session, batch: str, *, after: str = "", events_as_json: boo
         after: Id of the event after which to go on; by default from the batch's beginning.
         events_as_json: Print each event on stdout as well.
 
+    While Redis does not answer, or takes no writes, this says so once and waits for it.
+
     Raises:
         WorkerUnfit: The embedded worker has ended.
-        LedgerUnavailable: Redis, or the embedded farm, is gone.
+        LedgerUnavailable: The embedded farm is gone.
     """
-    farm = session.farm
     with _display() as display:
-        watch = _Watch(session=session, batch=batch, display=display)
+        watch = _Watch(session=session, batch=batch, display=display, after=after, events_as_json=events_as_json)
         try:
-            for events in farm.rounds(batch, after=after):
-                for event in events:
-                    watch.tell(event)
-                    if events_as_json:
-                        print_json(event_record(event))
-                if events_as_json:
-                    require_reader()
-                session.check()
-                watch.refresh(news=bool(events))
+            while (view := watch.to_the_end()) is None:
+                session.check()  # of an embedded farm that has ended nothing comes any more
+                time.sleep(RETRY_S)
         except KeyboardInterrupt:
             display.note(_going_on(session, batch))
             raise
-        view = farm.batch(batch)
         display.show(view, ())
     return view
 
@@ -119,11 +115,41 @@ def label(job: JobView) -> str:
 class _Watch:
     """What a person was told about a batch so far."""
 
-    def __init__(self, *, session: Session, batch: str, display: Display) -> None:
-        self._farm, self._batch, self._display = session.farm, batch, display
-        self._coming = session.coming
+    def __init__(self, *, session: Session, batch: str, display: Display, after: str, events_as_json: bool) -> None:
+        self._session, self._farm, self._batch, self._display = session, session.farm, batch, display
+        self._after, self._events_as_json = after, events_as_json
         self._shown_at = self._news_at = 0.0
-        self._obstacle = ""
+        self._obstacle = self._trouble = ""
+
+    def to_the_end(self) -> BatchView | None:
+        """Tell what happens until nothing of the batch remains; return it, or None when Redis is lost on the way.
+
+        A later call goes on after the last event that was told.
+        """
+        try:
+            self._after = self._after if self._after != "$" else self._farm.ledger.newest_event()
+            for events in self._farm.rounds(self._batch, after=self._after):
+                for event in events:
+                    self.tell(event)
+                    if self._events_as_json:
+                        print_json(event_record(event))
+                    self._after = event.event_id
+                if self._events_as_json:
+                    require_reader()
+                self._session.check()
+                self.refresh(news=bool(events))
+                self._is_back()
+            return self._farm.batch(self._batch)
+        except (LedgerUnavailable, LedgerReadOnly) as err:
+            if not self._trouble:
+                self._display.note(f"{err}; waiting for it")
+            self._trouble = str(err)
+            return None
+
+    def _is_back(self) -> None:
+        if self._trouble:
+            self._display.note("Redis is back")
+        self._trouble = ""
 
     def tell(self, event: Event) -> None:
         word = WORDS.get(event.name)
@@ -141,7 +167,7 @@ class _Watch:
             self._display.show(self._farm.batch(self._batch), list(self._farm.jobs(self._batch, states=IN_HAND)))
         if now - self._news_at >= OBSTACLE_AFTER_S:
             self._news_at = now
-            self._complain(obstacle(self._farm, self._batch, coming=self._coming))
+            self._complain(obstacle(self._farm, self._batch, coming=self._session.coming))
 
     def _complain(self, text: str) -> None:
         if text and text != self._obstacle:

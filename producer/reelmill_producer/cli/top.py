@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from reelmill_common.errors import LedgerReadOnly, LedgerUnavailable
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Board, WorkerState, WorkerView
 from reelmill_common.ledger.board import InHand, OpenBatch
@@ -68,10 +69,17 @@ def _live(take: Callable[[], Board], interval: float) -> None:
     with Live(console=console, screen=True, auto_refresh=False) as live:
         try:
             while True:
-                live.update(page(take(), lines=console.height), refresh=True)
+                live.update(_page_or_trouble(take, console.height), refresh=True)
                 time.sleep(interval)
         except KeyboardInterrupt:
             return
+
+
+def _page_or_trouble(take: Callable[[], Board], lines: int) -> RenderableType:
+    try:
+        return page(take(), lines=lines)
+    except (LedgerUnavailable, LedgerReadOnly) as err:
+        return Text(f"{printable(str(err))}; waiting for it", style="red")
 
 
 def page(board: Board, *, lines: int) -> RenderableType:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import structlog
 from structlog.contextvars import get_contextvars
@@ -144,7 +144,12 @@ def _cut(value: object) -> object:
 
 def _secrets(settings: Settings) -> list[str]:
     """What must not be read in a log, as it is written in URLs and as it is sent."""
-    written = [urlsplit(url).password or "" for url in (settings.redis_url, settings.smtp_url)]
+    written = [_password(url) for url in (settings.redis_url, settings.smtp_url)]
     plain = {*written, *map(unquote, written), settings.metrics_token}
     # And as JSON writes them, whose quotes and backslashes have another before them.
     return [secret for secret in {*plain, *(json.dumps(text, ensure_ascii=False)[1:-1] for text in plain)} if secret]
+
+
+def _password(url: str) -> str:
+    """Return a URL's password as it is written, however odd the URL is."""
+    return url.partition("://")[2].rpartition("@")[0].partition(":")[2]

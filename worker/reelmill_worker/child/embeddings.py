@@ -16,6 +16,7 @@ import structlog
 
 from reelmill_common.errors import ClipExists, NotFound, StoreError
 from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.server import address_of
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_worker.pipeline.text import Shelf
@@ -57,8 +58,8 @@ class RedisShelf:
     @classmethod
     def of(cls, settings: Settings) -> RedisShelf:
         """Make the shelf of a farm; nothing is connected yet."""
-        client = redis.Redis.from_url(
-            settings.redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, decode_responses=False
+        client = redis.Redis(
+            **address_of(settings).client_options(), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
         prefix = f"{Keys(settings.farm).prefix}embedding:"
         script = files("reelmill_worker.child").joinpath("embedding_put.lua").read_text(encoding="utf-8")

@@ -14,8 +14,9 @@ from typing import IO
 
 import structlog
 
-from reelmill_common.errors import InvalidSettings, LedgerUnavailable, NotFound
+from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerUnavailable, NotFound
 from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
 from reelmill_worker.host.cards import Card, node_cpus
 
@@ -72,15 +73,15 @@ def taker(settings: Settings, machine: str) -> Taker:
         LedgerRefused: Redis answers, but not to us.
     """
     try:
-        ledger = Ledger.connect(settings)
-    except LedgerUnavailable as err:  # the workers wait for it
+        ledger = Ledger.connect(settings, patience=PROMPT)
+    except (LedgerUnavailable, LedgerReadOnly) as err:  # the workers wait for it
         log.warning("ledger.awaited", error=str(err))
         return lambda _node: True
 
     def take(node: str) -> bool:
         try:
             return ledger.take_name(node, machine)
-        except LedgerUnavailable as err:
+        except (LedgerUnavailable, LedgerReadOnly) as err:
             log.warning("ledger.awaited", error=str(err))
             return True
 
@@ -139,11 +140,11 @@ def forgive(settings: Settings, posts: Sequence[Post]) -> None:
         LedgerRefused: Redis answers, but not to us. (One that does not answer is waited for by the workers.)
     """
     try:
-        ledger = Ledger.connect(settings)
+        ledger = Ledger.connect(settings, patience=PROMPT)
         for post in posts:
             with suppress(NotFound):  # it never worked here
                 ledger.forgive(post.node)
-    except LedgerUnavailable as err:
+    except (LedgerUnavailable, LedgerReadOnly) as err:
         log.warning("ledger.awaited", error=str(err))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from reelmill_common import broker
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
@@ -84,7 +85,7 @@ class Housekeeping:
     _draining: bool = False
     _drain_told: bool = False
     _next_round: float = 0.0
-    _trouble: str = ""
+    _troubles: set[str] = field(default_factory=set[str])
     _resting: bool = False
     _ticker: Ticker = field(init=False)
     _sender: Sender = field(init=False)
@@ -284,12 +285,20 @@ class Housekeeping:
                 if time.monotonic() >= self._next_round:
                     self._next_round = time.monotonic() + self.settings.tick_s
                     self.round()
-                self._trouble = ""
+                    self._recover()
             except Exception as err:  # noqa: BLE001 - the tick must outlive whatever a broker or a server can do
                 self._complain(err)
 
     def _complain(self, err: Exception) -> None:
+        """Say so once for each kind of trouble until a whole round has succeeded, not once per tick."""
+        known = isinstance(err, LedgerUnavailable | LedgerRefused | OperationalError)
         text = f"{type(err).__name__}: {err}"
-        if text != self._trouble:  # once per trouble, not once per tick
-            log.warning("tick.failed", error=text, exc_info=not isinstance(err, LedgerUnavailable | LedgerRefused))
-        self._trouble = text
+        kind = type(err).__name__ if known else text  # what a server says differs from tick to tick
+        if kind not in self._troubles:
+            log.warning("tick.failed", error=text, exc_info=not known)
+        self._troubles.add(kind)
+
+    def _recover(self) -> None:
+        if self._troubles:
+            log.info("tick.recovered")
+        self._troubles.clear()

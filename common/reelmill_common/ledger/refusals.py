@@ -1,0 +1,160 @@
+"""What a Redis server's errors mean for a farm, in our words: who has to do what, or that waiting is enough."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+
+import redis
+
+from reelmill_common.errors import LedgerReadOnly, LedgerRefused, LedgerUnavailable, ReelmillError
+from reelmill_common.ledger.rights import CHANNELS, KEYS, grant
+
+Marks = tuple[str, ...]
+"""Any of these in what the server says, or in the name of the class that redis-py makes of it."""
+
+_TAKES_NO_WRITES: tuple[tuple[Marks, str], ...] = (
+    (("ReadOnlyError", "READONLY"), "is a read-only replica: point the URL at the primary"),
+    (("OutOfMemoryError", "OOM "), "is full: raise maxmemory, or remove old batches"),
+    (("MISCONF",), "cannot write to its disk: free space there, then look at its log"),
+    (("NOREPLICAS",), "has too few replicas to write (min-replicas-to-write): start them, or set it to 0"),
+)
+_PASSES: tuple[tuple[Marks, str], ...] = (
+    (("BusyLoadingError", "LOADING"), "loads its data: wait, and try again"),
+    (("BUSY ",), "runs a script that does not end: wait, or end it with SCRIPT KILL or FUNCTION KILL"),
+    (("MasterDownError", "MASTERDOWN"), "is a replica that has lost its primary: point the URL at the primary"),
+    (("ClusterDownError", "CLUSTERDOWN", "TRYAGAIN"), "is a cluster that is down: look at its nodes"),
+    (("UNBLOCKED", "NOMASTERLINK"), "changes its role: try again"),
+    (("MaxClientsError", "max number of clients"), "has too many clients: raise maxclients"),
+)
+_REFUSES: tuple[tuple[Marks, str], ...] = (
+    (
+        ("without any password configured",),
+        "has no password, and the URL holds one: leave it out there, or set requirepass on the server",
+    ),
+    (
+        ("AuthenticationError", "NOAUTH", "WRONGPASS"),
+        "refuses the password: set it in the URL, redis://:password@… (with #, %, /, :, ? and @ percent-encoded)",
+    ),
+    (
+        ("MovedError", "AskError", "MOVED ", "ASK ", "CROSSSLOT", "in cluster mode", "ClusterCrossSlotError"),
+        "runs in cluster mode, which Celery's queues cannot use: set cluster-enabled no, or use another server",
+    ),
+    (("InvalidResponse", "Protocol Error"), "does not speak the Redis protocol: check host and port"),
+    (("DB index is out of range",), "has no database of that number: use /0 at the end of the URL"),
+)
+_TLS: tuple[tuple[Marks, str], ...] = (
+    (
+        ("certificate has expired", "not yet valid"),
+        "shows a certificate that is not valid now: renew it, and check both clocks",
+    ),
+    (
+        ("IP address mismatch", "Hostname mismatch", "doesn't match"),
+        "shows a certificate for another name: put that name into REELMILL_REDIS_URL, or have one made for this one",
+    ),
+    (
+        ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed"),
+        (
+            "shows a certificate that nobody trusts here: add ?ssl_ca_certs=FILE to REELMILL_REDIS_URL, the PEM file "
+            "of the authority that signed it"
+        ),
+    ),
+    (
+        ("alert certificate required", "handshake failure", "alert bad certificate", "alert unknown ca"),
+        "wants a certificate of ours that it trusts: add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL",
+    ),
+    (
+        ("UNEXPECTED_EOF", "EOF occurred"),
+        (
+            "hangs up in the TLS handshake: use its TLS port (redis:// is for one without), or, if it wants a "
+            "certificate of ours, add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL"
+        ),
+    ),
+    (
+        ("WRONG_VERSION_NUMBER", "RECORD_LAYER", "UNKNOWN_PROTOCOL", "wrong version number"),
+        "does not speak TLS on this port: use its TLS port, or redis:// in REELMILL_REDIS_URL",
+    ),
+)
+REFUSING_WRITES = tuple(mark for marks, _ in (*_TAKES_NO_WRITES, *_PASSES) for mark in marks)
+"""What a server says that will do its work again later: whoever holds a model waits for that."""
+
+
+def explain(err: Exception, address: str, *, tls: bool) -> ReelmillError | None:
+    """Return an error of redis-py, or of the connection, as one of ours; None if it can only be a bug of ours.
+
+    Args:
+        err: What was raised, or answered within a pipeline.
+        address: Host and port, for the message.
+        tls: Whether the connection is by TLS.
+    """
+    text = f"{type(err).__name__}: {err}"
+    if any(isinstance(cause, ssl.SSLError) for cause in _causes(err)) or "SSL" in text:
+        return LedgerRefused(f"Redis at {address} {_advice(_TLS, text) or 'ended the TLS handshake'} ({_reason(text)})")
+    return _lacking(text, address) or _answered(err, text, address) or _lost(err, text, address, tls=tls)
+
+
+def _lacking(text: str, address: str) -> ReelmillError | None:
+    """Say which right or command is missing."""
+    if "no permissions" in text.lower():
+        return LedgerRefused(
+            f"Redis at {address} denies this user a command: give it the keys {KEYS}, and the channels and commands of "
+            f"a farm; {grant()} (denied: {_denied(text)})"
+        )
+    found = re.search(r"unknown (?:sub)?command[ ,:]*['`]?([A-Za-z|]+)", text, re.IGNORECASE)
+    if found is None:
+        return None
+    return LedgerRefused(
+        f"Redis at {address} does not know the command {found[1].upper()}: it is older than 7.0, or the command was "
+        "renamed or disabled (rename-command); use Redis 7.0 or newer, or any Valkey, with its commands as they are"
+    )
+
+
+def _answered(err: Exception, text: str, address: str) -> ReelmillError | None:
+    """Look up what the server says."""
+    for table, kind in ((_REFUSES, LedgerRefused), (_TAKES_NO_WRITES, LedgerReadOnly), (_PASSES, LedgerUnavailable)):
+        if advice := _advice(table, text):
+            return kind(f"Redis at {address} {advice} ({err})")
+    return None
+
+
+def _lost(err: Exception, text: str, address: str, *, tls: bool) -> ReelmillError | None:
+    if isinstance(err, redis.ConnectionError | redis.TimeoutError | OSError):
+        advice = f"Start it, or correct REELMILL_REDIS_URL{_other_form(text, tls)}"
+        return LedgerUnavailable(f"Redis at {address} does not answer: {err}. {advice}")
+    if isinstance(err, redis.ResponseError) and "@user_function" not in text:
+        return LedgerUnavailable(f"Redis at {address} answers with an error: {err}. Look at its log, and try again")
+    return None
+
+
+def _other_form(text: str, tls: bool) -> str:  # noqa: FBT001 - a fact, not a mode
+    """Say what else it may be: a port without TLS waits for the end of a greeting, and one with it hangs up."""
+    if tls and "Timeout connecting" in text:
+        return " (redis:// for a port without TLS)"
+    if "closed by server" not in text:
+        return ""
+    return " (a server that wants a certificate of ours may hang up so)" if tls else " (rediss:// for a port with TLS)"
+
+
+def _advice(table: tuple[tuple[Marks, str], ...], text: str) -> str:
+    return next((advice for marks, advice in table if any(mark in text for mark in marks)), "")
+
+
+def _denied(text: str) -> str:
+    if found := re.search(r"run the '([^']+)' (?:command|subcommand)", text):
+        return f"+{found[1]}"
+    if "channel" in text:
+        return CHANNELS
+    return KEYS if "key" in text else "a command"
+
+
+def _reason(text: str) -> str:
+    """Return what OpenSSL says, without the address that redis-py writes before it and the line after it."""
+    found = re.search(r"\[SSL[^\]]*\] (.*?)(?: \(_ssl\.c:\d+\))?\.?$", text)
+    return found[1] if found else text.partition(": ")[2]
+
+
+def _causes(err: BaseException | None) -> Iterator[BaseException]:
+    while err is not None:
+        yield err
+        err = err.__cause__ or err.__context__

@@ -1,0 +1,90 @@
+"""Waiting for a broker that is gone or refuses: the parent connects again when it takes writes, and not before.
+
+Celery by itself connects to whatever answers, fails at its first write, and tries again at once, with a line each time;
+to what does not answer it comes back ever more seldom, up to 30 s later.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+import structlog
+from celery import bootsteps
+from celery.worker.state import maybe_shutdown
+
+from reelmill_common.broker import keyprefix
+from reelmill_common.ledger.refusals import explain
+from reelmill_common.ledger.server import PROMPT, address_of
+from reelmill_common.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 0.5
+"""Seconds between two looks at a server that does not serve."""
+APART_S = 1.0
+"""Fewest seconds between two connections: what a look does not find must not be met many times a second."""
+
+
+@dataclass(slots=True, kw_only=True)
+class BrokerWait:
+    """Looks whether the broker serves, by a write that leaves nothing behind.
+
+    Attributes:
+        settings: Of the farm.
+    """
+
+    settings: Settings
+    _complaint: str = ""
+    _connected_at: float = field(default=float("-inf"))
+
+    def until_it_serves(self) -> None:
+        """Return when the broker takes writes; say once why it does not, and once that it does again.
+
+        Raises:
+            WorkerShutdown, WorkerTerminate: Somebody asked the parent to end.
+        """
+        while time.monotonic() < self._connected_at + APART_S:
+            self._pause()
+        while trouble := self._trouble():
+            if trouble != self._complaint:
+                log.warning("broker.lost", error=trouble)
+            self._complaint = trouble
+            self._pause()
+        if self._complaint:
+            log.info("broker.returned")
+        self._complaint, self._connected_at = "", time.monotonic()
+
+    def _trouble(self) -> str:
+        address = address_of(self.settings)
+        place = f"{address.host}:{address.port}"
+        try:
+            with redis.Redis(**address.client_options(), **PROMPT.options()) as client:
+                client.set(f"{keyprefix(self.settings.farm)}probe", 1, px=1)
+        except (redis.RedisError, OSError) as err:
+            return str(explain(err, place, tls=address.tls is not None) or err)
+        return ""
+
+    def _pause(self) -> None:
+        maybe_shutdown()
+        time.sleep(LOOK_S)
+
+
+def broker_wait_step(settings: Settings) -> type[bootsteps.StartStopStep]:
+    """Return the consumer's step that waits before each of its connections."""
+    wait = BrokerWait(settings=settings)
+
+    class Step(bootsteps.StartStopStep):
+        def __init__(self, parent: Any, **kwargs: Any) -> None:
+            super().__init__(parent, **kwargs)
+            connect = parent.connect
+
+            def connect_when_it_serves() -> Any:
+                wait.until_it_serves()
+                return connect()
+
+            parent.connect = connect_when_it_serves
+
+    return Step
