@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from fixtures.s3 import S3Server
-from fixtures.s3_front import S3Front, front_of
+from fixtures.s3_front import Refusal, S3Front, front_of
 from reelmill_common.errors import StoreRefused
+from reelmill_common.settings import Settings
 from reelmill_common.storage import s3_trial
 from reelmill_common.storage.s3 import S3Store
 
@@ -60,3 +62,92 @@ def test_a_store_that_keeps_nothing_is_found_by_the_trial(
 
     with pytest.raises(StoreRefused, match="answered that it took an object, and has none"):
         store.check()
+
+
+def test_a_store_that_wants_no_checksum_headers_is_served_without(nanio_server: S3Server, front: S3Front) -> None:
+    def as_b2_does(method: str, headers: Mapping[str, str]) -> Refusal | None:
+        unknown = [
+            name for name in headers if name.startswith("x-amz-checksum") or name == "x-amz-sdk-checksum-algorithm"
+        ]
+        return (400, "InvalidArgument", f"Unsupported header '{unknown[0]}' received") if unknown else None
+
+    front.refuses = as_b2_does
+    store = store_on(nanio_server, front, prefix="b2")
+
+    report = store.check()
+    store.put("night/fox.mp4", b"clip", content_type="video/mp4")
+
+    assert report.checksum_mode == "when_required"
+    assert store.get("night/fox.mp4") == b"clip"
+
+
+def test_a_bucket_that_demands_encryption_gets_it_with_every_put(nanio_server: S3Server, front: S3Front) -> None:
+    def demand(method: str, headers: Mapping[str, str]) -> Refusal | None:
+        if method != "PUT" or headers.get("x-amz-server-side-encryption") == "aws:kms":
+            return None
+        return 403, "AccessDenied", "User: farm is not authorized to perform: s3:PutObject with an explicit deny"
+
+    front.refuses = demand
+    plain = store_on(nanio_server, front, prefix="kms")
+    store = store_on(nanio_server, front, prefix="kms", s3_sse="aws:kms", s3_sse_kms_id="alias/clips")
+
+    with pytest.raises(StoreRefused, match=r"set REELMILL_S3_SSE .*its own words: AccessDenied.*explicit deny"):
+        plain.check()
+    store.check()
+    store.put("night/fox.mp4", b"clip", content_type="video/mp4")
+    store.put("night/fox.json", b"{}", content_type="application/json", replace=True)
+
+    for key in ("fox.mp4", "fox.json"):
+        sent = front.sent[f"/{nanio_server.bucket}/kms/night/{key}"]
+        assert sent["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/clips"
+
+
+def test_a_store_that_wants_the_bucket_in_the_host_says_which_setting_does_it(
+    nanio_server: S3Server, front: S3Front
+) -> None:
+    front.refuses = lambda _method, _headers: (403, "SecondLevelDomainForbidden", "Please use virtual hosted style")
+    store = store_on(nanio_server, front, prefix="oss")
+
+    with pytest.raises(StoreRefused, match=r"REELMILL_S3_ADDRESSING=virtual .*Please use virtual hosted style"):
+        store.check()
+
+    named = S3Store("clips", "", Settings(s3_endpoint="https://oss.example:9", s3_addressing="virtual"))
+    assert named.url("night/fox.mp4").startswith("https://clips.oss.example:9/night/fox.mp4?")
+
+
+def test_an_endpoint_that_ends_in_the_bucket_is_the_server_without_it(nanio_server: S3Server, front: S3Front) -> None:
+    store = store_on(nanio_server, front, prefix="r2", s3_endpoint=f"{front.endpoint}/{nanio_server.bucket}/")
+
+    store.check()
+    store.put("night/fox.mp4", b"clip", content_type="video/mp4")
+
+    assert str(store.place) == f"s3://{nanio_server.bucket}/r2/ at {front.endpoint}"
+    assert f"/{nanio_server.bucket}/r2/night/fox.mp4" in front.sent
+
+
+@pytest.mark.parametrize("told", ["AWS_REGION", "AWS_DEFAULT_REGION", "profile"])
+def test_what_our_settings_leave_open_comes_from_boto3s_own_chain(
+    nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str
+) -> None:
+    nanio_server.let_in(monkeypatch)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    if told == "profile":
+        keys = (nanio_server.access_key, nanio_server.secret_key)
+        text = f"[profile farm]\nregion = eu-south-9\nendpoint_url = {nanio_server.endpoint}\n"
+        text += "aws_access_key_id = {}\naws_secret_access_key = {}\n".format(*keys)
+        (tmp_path / "config").write_text(text)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        monkeypatch.setenv("AWS_PROFILE", "farm")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(told, "eu-south-9")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", nanio_server.endpoint)
+    store = S3Store(nanio_server.bucket, "chain", Settings())
+
+    store.check()
+    link = store.url("night/fox.mp4")
+
+    assert link.startswith(f"{nanio_server.endpoint}/{nanio_server.bucket}/chain/night/fox.mp4?")
+    assert "%2Feu-south-9%2Fs3%2F" in link

@@ -112,33 +112,16 @@ class S3Store:
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size and its hash, or None."""
         name = self._name(key)
-        try:
-            head = self._head(name)
-        except StoreRefused:
-            head = None  # a HEAD has no body to say why; the same question by GET has
-        if head is None:
-
-            def look(client: S3Client) -> _Head:
-                reply = client.get_object(Bucket=self.place.bucket, Key=name)
-                reply["Body"].close()
-                return _Head.of(reply)
-
-            try:
-                head = self._ask(f"looking at {key!r}", look)
-            except NotFound:
-                return None
-        return StoredObject(key=key, size_bytes=head.size_bytes, sha256=head.sha256)
+        head = self._head(name) or self._look(name)  # a missing bucket is a 404 too, and only GET has words for it
+        return None if head is None else StoredObject(key=key, size_bytes=head.size_bytes, sha256=head.sha256)
 
     def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
         """Return those that the store does not show: by one listing, and a HEAD for what that lacks."""
         shown: dict[str, StoredObject | None] = {}
         with suppress(StoreRefused):  # a key that may not list may look
             shown = self._level(os.path.commonprefix([item.key for item in objects]))  # noqa: RUF071 - of keys
-        left = [
-            item for item in objects if (there := shown.get(item.key)) is None or there.size_bytes != item.size_bytes
-        ]
-        heads = {item.key: self._head(self._name(item.key)) for item in left}
-        return [item for item in left if (head := heads[item.key]) is None or head.size_bytes != item.size_bytes]
+        left = [item for item in objects if not _is_shown(item, shown.get(item.key))]
+        return [item for item in left if not _is_shown(item, self._head(self._name(item.key)))]
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield objects in key order, one level of `/` in memory at a time. Objects that are not ours are passed over.
@@ -244,6 +227,19 @@ class S3Store:
                 "looking at what is stored",
                 lambda client: _Head.of(client.head_object(Bucket=self.place.bucket, Key=name)),
             )
+        except NotFound:
+            return None
+        except StoreRefused:
+            return self._look(name)  # a HEAD has no body to say why; the same question by GET has
+
+    def _look(self, name: str) -> _Head | None:
+        def look(client: S3Client) -> _Head:
+            reply = client.get_object(Bucket=self.place.bucket, Key=name)
+            reply["Body"].close()
+            return _Head.of(reply)
+
+        try:
+            return self._ask(f"looking at {name!r}", look)
         except NotFound:
             return None
 

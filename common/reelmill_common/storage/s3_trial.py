@@ -60,7 +60,7 @@ class Findings:
 def encryption(settings: Settings) -> dict[str, Any]:
     """Return what a put says so that the server encrypts: nothing, or SSE-S3 or SSE-KMS with its key."""
     sse = {"ServerSideEncryption": settings.s3_sse} if settings.s3_sse else {}
-    return sse | ({"SSEKMSKeyId": settings.s3_sse_key} if settings.s3_sse_key else {})
+    return sse | ({"SSEKMSKeyId": settings.s3_sse_kms_id} if settings.s3_sse_kms_id else {})
 
 
 def try_out(

@@ -121,7 +121,9 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: boo
     ]
     typer.echo(table(("BATCH", "STATE", "DONE", "PRIORITY"), rows) if rows else "no batches")
     typer.echo("")
-    crew = [(view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason) for view in workers]
+    crew = [
+        (view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason or view.trouble) for view in workers
+    ]
     typer.echo(table(("WORKER", "STATE", "LANE", "CLIPS", "REASON"), crew) if crew else "no workers")
 
 
@@ -139,6 +141,9 @@ def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> N
         return
     for job in farm.jobs(view.name, states=progress.IN_HAND):
         typer.echo(f"  {job.row}: {job.state.value} {job.stage} on {job.worker} ({job.job_id})")
+    for worker in farm.workers():
+        if worker.trouble and view.remaining:
+            say(f"  worker {worker.name}: {worker.trouble}")
     for job in farm.ledger.jobs(view.name, states=progress.FAILED, count=20):
         typer.echo(f"  {job.row}: failed, {_error(job)} ({job.job_id})")
 
