@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from reelmill_common.errors import ReelmillError
+from reelmill_common.farm_mark import other_mark
 from reelmill_common.findings import Finding, Level, worst
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
@@ -98,8 +99,12 @@ def other_stores(settings: Settings) -> list[Finding]:
     try:
         with Ledger.connect(settings) as ledger:
             theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
+            mark = other_mark(ledger, open_store(settings))
     except ReelmillError:
-        return []  # told by the findings of Redis
+        return []  # told by the findings of Redis and of the store
+    if mark is not None:
+        found, _, advice = mark.warning(settings.farm).partition(". ")
+        return [Finding(name="store.farm", level=Level.WARN, found=found, advice=advice)]
     ours = _place(settings.store_url or settings.clips_folder.absolute().as_uri())
     return [
         Finding(
