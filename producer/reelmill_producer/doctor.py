@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -89,7 +90,11 @@ def store_findings(settings: Settings) -> list[Finding]:
     found = store_finding(settings)
     if found.level is not Level.OK or not settings.store_url.startswith("s3://"):
         return [found]
-    return [found, link_finding(open_store(settings).url(NO_SUCH_KEY), settings.s3_ca_bundle)]
+    store = open_store(settings)
+    found_link = link_finding(store.url(NO_SUCH_KEY), settings.s3_ca_bundle)
+    if found_link.level is Level.OK and store.links_note:
+        found_link = replace(found_link, level=Level.WARN, found=f"{found_link.found}, but {store.links_note}")
+    return [found, found_link]
 
 
 def other_stores(settings: Settings) -> list[Finding]:

@@ -131,4 +131,16 @@ def test_a_link_lasts_no_longer_than_the_credentials_that_sign_it(
     with role(nanio_server, 3000) as (url, _):
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
 
-        assert 2900 < store_on(nanio_server, "link").links_last_s <= 3000
+        store = store_on(nanio_server, "link")
+
+        assert 2900 < store.links_last_s <= 3000
+        assert store.links_note.startswith("links end in 49 min, with the credentials that sign them")
+
+
+def test_a_session_that_does_not_say_its_end_is_told(nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    nanio_server.let_in(monkeypatch)
+    plain = store_on(nanio_server, "link").links_note
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "word")
+
+    assert plain == ""
+    assert "a session's credentials" in store_on(nanio_server, "link").links_note

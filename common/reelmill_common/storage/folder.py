@@ -39,6 +39,7 @@ class FolderStore:
     """
 
     links_last_s = None
+    links_note = ""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()

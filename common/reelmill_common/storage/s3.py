@@ -97,6 +97,19 @@ class S3Store:
         with explained(self.place, "reading the credentials"):
             return int(min(self._settings.presign_s, self._access.credentials_last_s()))
 
+    @property
+    def links_note(self) -> str:
+        """Say that links end with the credentials that sign them, where that is sooner."""
+        lasts_s = self.links_last_s
+        if lasts_s < self._settings.presign_s:
+            return (
+                f"links end in {lasts_s // 60} min, with the credentials that sign them, and not after "
+                "REELMILL_PRESIGN_S; sign with the keys of a user for links that last"
+            )
+        if self._access.has_session_token():
+            return "links are signed with a session's credentials and end with these, which do not say when"
+        return ""
+
     def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
         """Return an object's bytes."""
         name = self._name(key)

@@ -85,10 +85,10 @@ class Access:
             end: datetime | None = getattr(found, "_expiry_time", None)
         return math.inf if end is None else max(0.0, (end - datetime.now(UTC)).total_seconds())
 
-    def session_token(self) -> bool:
-        """Whether the present credentials are those of a session, whose links end with it."""
+    def has_session_token(self) -> bool:
+        """Whether the present credentials are those of a session that does not say when it ends."""
         keys = self._keys()
-        return keys is not None and bool(keys[2])
+        return keys is not None and bool(keys[2]) and self.credentials_last_s() == math.inf
 
     def _forget(self) -> None:
         self._core, self._session = None, None

@@ -70,6 +70,11 @@ class ClipStore(Protocol):
         """Seconds that a link of `url` works. None: for ever, and a page in the store may link to its neighbours."""
         ...
 
+    @property
+    def links_note(self) -> str:
+        """Say why links of `url` may end sooner than the settings say; empty if they do not."""
+        ...
+
     def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
         """Store an object whole or not at all, and compare what arrived with what was sent.
 

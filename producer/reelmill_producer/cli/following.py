@@ -11,7 +11,7 @@ from reelmill_common.ledger import BatchView, JobView, WorkerView
 from reelmill_common.prices import Prices
 from reelmill_common.printable import printable
 from reelmill_producer.cli import progress
-from reelmill_producer.cli.boundary import say
+from reelmill_producer.cli.boundary import say, tell
 from reelmill_producer.cli.options import BatchName, Json, Target
 from reelmill_producer.cli.output import (
     account_record,
@@ -89,11 +89,14 @@ def results(batch: BatchName, *, json: Json = False) -> None:
     One a line: paths in a local folder, else links that work now.
     """
     with reading() as farm:
+        clip = None
         for clip in farm.clips(batch):
             if json:
                 print_json(clip_record(clip))
             else:
                 typer.echo(link(clip))
+        if clip is not None and farm.store.links_note:
+            tell(farm.store.links_note)
 
 
 def export(batch: BatchName) -> None:
