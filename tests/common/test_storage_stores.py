@@ -125,6 +125,13 @@ def test_an_endpoint_that_ends_in_the_bucket_is_the_server_without_it(nanio_serv
     assert f"/{nanio_server.bucket}/r2/night/fox.mp4" in front.sent
 
 
+def test_an_endpoint_with_a_path_that_the_server_has_not_is_explained(nanio_server: S3Server, front: S3Front) -> None:
+    store = store_on(nanio_server, front, prefix="r2", s3_endpoint=f"{front.endpoint}/another")
+
+    with pytest.raises(StoreRefused, match="REELMILL_S3_ENDPOINT has the path 'another', which few servers have"):
+        store.check()
+
+
 @pytest.mark.parametrize("told", ["AWS_REGION", "AWS_DEFAULT_REGION", "profile"])
 def test_what_our_settings_leave_open_comes_from_boto3s_own_chain(
     nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str

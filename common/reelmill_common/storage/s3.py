@@ -130,6 +130,8 @@ class S3Store:
 
     def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
         """Return those that the store does not show: by one listing, and a HEAD for what that lacks."""
+        if not objects:
+            return []
         shown: dict[str, StoredObject | None] = {}
         with suppress(StoreRefused):  # a key that may not list may look
             shown = self._level(os.path.commonprefix([item.key for item in objects]))  # noqa: RUF071 - of keys

@@ -6,6 +6,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -177,6 +178,8 @@ def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:
     told = text.format(
         bucket=place.bucket, server=place.server, region=place.region, doing=doing, code=code, message=message
     )
+    if path := urlsplit(place.endpoint).path.strip("/"):
+        told += f"; REELMILL_S3_ENDPOINT has the path {path!r}, which few servers have: leave it out"
     said_all = "{message}" in text or not message or code in ("NoSuchBucket", "InvalidBucketName")
     own_words = "" if said_all else f' (its own words: {code}: "{message}")'
     return StoreRefused(told + own_words)

@@ -129,6 +129,10 @@ class Deliveries:
             while True:
                 if self._closing and not self._in_flight():
                     return None
+                if (unseen := self._due()) is not None:  # first, since a look costs next to nothing
+                    self._unseen.remove(unseen)
+                    self._under_way += 1
+                    return unseen
                 if self._fresh:
                     self._under_way += 1
                     return self._fresh.popleft()
@@ -136,10 +140,6 @@ class Deliveries:
                 if self._parked and self._is_worth_trying() and not (self._trouble and self._under_way):
                     self._under_way += 1
                     return self._parked.popleft()
-                if (unseen := self._due()) is not None:
-                    self._unseen.remove(unseen)
-                    self._under_way += 1
-                    return unseen
                 self._changed.wait(self._pause_s())
 
     def _due(self) -> Parcel | None:
