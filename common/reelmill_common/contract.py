@@ -7,6 +7,10 @@ TASK_RENDER = "reelmill.render"
 
 PROMPT_CHARS = 80
 """Most that a label says of a prompt: Flower keeps the arguments of every task in memory."""
+FARM_MARK = "reelmill-farm.json"
+"""Object of a clip store that says whose it is (`farm_mark`)."""
+STORE_FOLDERS = frozenset({"logs", "reports", "embeddings", FARM_MARK})
+"""First parts of the keys of what is no clip: a new batch may have none of these names. Old ones go on."""
 LABEL_SEPARATOR = " · "
 """Between a label's batch, seed and prompt."""
 LABEL_CHARS = 64 + len("seed ") + 19 + PROMPT_CHARS + 2 * len(LABEL_SEPARATOR)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from reelmill_common.contract import lane_name
+from reelmill_common.contract import STORE_FOLDERS, lane_name
 from reelmill_common.errors import InvalidJob
 from reelmill_common.nights.windows import Windows
 from reelmill_common.printable import is_printable
@@ -259,6 +259,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         check_name("batch", self.name)
+        if self.name in STORE_FOLDERS:
+            raise InvalidJob(f"batch {self.name!r} would be a folder of the store's own; use {self.name + '-1'!r}, say")
         check_class(self.worker_class)
         _check_range("priority", self.priority, 0, 9)
         _check_range("weight", self.weight, 1, 100)

@@ -18,6 +18,8 @@ from reelmill_common.redis_address import RedisAddress
 from reelmill_common.suggestions import nearest
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
+Addressing = Literal["auto", "path", "virtual"]
+Encryption = Literal["", "AES256", "aws:kms", "aws:kms:dsse"]
 LogFormat = Literal["auto", "json", "text"]
 EmbeddingCache = Literal["off", "redis", "store"]
 Ahead = Literal["auto", "on", "off"]
@@ -83,8 +85,14 @@ class Settings:
         video_crf: The encoder's constant rate factor, 0 (lossless) to 51.
         video_threads: Encoder threads a clip; 0 is the host's cores shared out among its workers, 2 to 16.
         preview: `webp` also stores a small moving picture of each clip; `off` does not.
-        s3_endpoint: `https://host:port` of an S3-compatible server. Empty: AWS.
-        s3_region: Region to sign for.
+        s3_endpoint: `https://host:port` of an S3-compatible server. Empty: what boto3's chain says
+            (`AWS_ENDPOINT_URL_S3`, a profile), else AWS.
+        s3_region: Region to sign for. Empty: `AWS_REGION`, what boto3's chain says, else `us-east-1`.
+        s3_addressing: Where a request names the bucket: `path`, `virtual` (in the host), or `auto`: in the path,
+            except on AWS.
+        s3_sse: Encryption to ask for with each put, where a bucket demands it: `AES256`, `aws:kms` or
+            `aws:kms:dsse`. Empty: what the bucket does by itself.
+        s3_sse_kms_id: Id of the KMS key for it. Empty: the bucket's, or the account's.
         s3_checksum: `auto` tries both of boto3's modes at start and keeps the one that the server takes.
         s3_parts_above_mb: Objects above this many MiB go up in parts, 5 (S3's least) to 5000.
         s3_ca_bundle: PEM file of a private certificate authority.
@@ -144,7 +152,10 @@ class Settings:
     video_threads: int = 0
     preview: Preview = "off"
     s3_endpoint: str = ""
-    s3_region: str = "us-east-1"
+    s3_region: str = ""
+    s3_addressing: Addressing = "auto"
+    s3_sse: Encryption = ""
+    s3_sse_kms_id: str = ""
     s3_checksum: ChecksumMode = "auto"
     s3_parts_above_mb: int = 64
     s3_ca_bundle: str = ""
@@ -381,6 +392,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "video_threads": _number(int, 0, 64),
     "preview": _choice(*get_args(Preview)),
     "s3_endpoint": _endpoint,
+    "s3_addressing": _choice(*get_args(Addressing)),
+    "s3_sse": _choice(*filter(None, get_args(Encryption))),
     "s3_parts_above_mb": _number(int, 5, 5000),
     "s3_checksum": _choice(*get_args(ChecksumMode)),
     "report": _choice(*get_args(Reports)),

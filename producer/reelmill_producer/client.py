@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from reelmill_common.contract import profile_of
-from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable, NotFound
+from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
 from reelmill_common.ledger.server import PROMPT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from urllib.request import urlopen
 
 from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
+from reelmill_common.farm_mark import other_mark
 from reelmill_common.findings import Finding, Level, worst
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
@@ -93,7 +95,11 @@ def store_findings(settings: Settings) -> list[Finding]:
     found = store_finding(settings)
     if found.level is not Level.OK or not settings.store_url.startswith("s3://"):
         return [found]
-    return [found, link_finding(open_store(settings).url(NO_SUCH_KEY), settings.s3_ca_bundle)]
+    store = open_store(settings)
+    found_link = link_finding(store.url(NO_SUCH_KEY), settings.s3_ca_bundle)
+    if found_link.level is Level.OK and store.links_note:
+        found_link = replace(found_link, level=Level.WARN, found=f"{found_link.found}, but {store.links_note}")
+    return [found, found_link]
 
 
 def other_stores(settings: Settings) -> list[Finding]:
@@ -103,8 +109,12 @@ def other_stores(settings: Settings) -> list[Finding]:
     try:
         with Ledger.connect(settings, patience=PROMPT) as ledger:
             theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
+            mark = other_mark(ledger, open_store(settings))
     except ReelmillError:
-        return []  # told by the findings of Redis
+        return []  # told by the findings of Redis and of the store
+    if mark is not None:
+        found, _, advice = mark.warning(settings.farm).partition(". ")
+        return [Finding(name="store.farm", level=Level.WARN, found=found, advice=advice)]
     ours = _place(settings.store_url or settings.clips_folder.absolute().as_uri())
     return [
         Finding(

@@ -1,14 +1,14 @@
 """The tags of an MP4, read without decoding anything: only boxes that lead to them are looked at, all sizes bounded.
 
 Written by hand, since FFmpeg is the worker's (PyAV) and mutagen's licence (GPL) is not ours. Source of the format:
-ISO/IEC 14496-12 (boxes) and Apple's QuickTime File Format (`meta` with `keys` and `ilst`), which FFmpeg writes with
-`use_metadata_tags`.
+ISO/IEC 14496-12 (boxes) and Apple's QuickTime File Format: `meta` with an `ilst` as iTunes writes it, or, in older
+clips, with `keys` and `ilst`, as FFmpeg does with `use_metadata_tags`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from reelmill_common.errors import NotFound
 
@@ -17,6 +17,7 @@ MOST_INDEX = 8_000_000
 MOST_TAGS = 200
 _HEAD = 8
 _TEXT = 1
+_LETTERS = {b"\xa9nam": "title", b"\xa9cmt": "comment", b"desc": "description", b"\xa9too": "encoder"}
 
 
 def read_tags(head: bytes) -> Mapping[str, str]:
@@ -36,11 +37,21 @@ def read_tags(head: bytes) -> Mapping[str, str]:
     names = list(_keys(meta.get(b"keys", b"")))
     found: dict[str, str] = {}
     for place, item in _boxes(meta.get(b"ilst", b"")):
-        number = int.from_bytes(place, "big")
-        value = dict(_boxes(item)).get(b"data", b"")
-        if 1 <= number <= len(names) and len(value) >= _HEAD and int.from_bytes(value[:4], "big") == _TEXT:
-            found[names[number - 1]] = value[_HEAD:].decode("utf-8", "replace")
+        boxes = dict(_boxes(item))
+        name, value = _name(place, boxes, names), boxes.get(b"data", b"")
+        if name and len(value) >= _HEAD and int.from_bytes(value[:4], "big") == _TEXT:
+            found[name] = value[_HEAD:].decode("utf-8", "replace")
     return found
+
+
+def _name(place: bytes, boxes: Mapping[bytes, bytes], names: Sequence[str]) -> str:
+    """Return what a tag is called: by its four letters, by a name of its own, or by its number among `keys`."""
+    number = int.from_bytes(place, "big")
+    if 1 <= number <= len(names):
+        return names[number - 1]
+    if place == b"----":
+        return boxes.get(b"name", b"")[4:].decode("utf-8", "replace")
+    return _LETTERS.get(place, "")
 
 
 def _inside(content: bytes, *path: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from reelmill_common.contract import class_of, profile_of
@@ -72,6 +73,12 @@ def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
             f"{_known(lane, workers)}"
         )
     return f"no worker is ready for lane {lane}; start one with `reelmill worker --profile {lane}`"
+
+
+def store_trouble(workers: Collection[WorkerView]) -> str:
+    """Return why none of some workers can store clips, in the words of one; empty if one can, or there is none."""
+    troubles = [worker.trouble.removeprefix("store: ") for worker in workers if worker.trouble.startswith("store: ")]
+    return troubles[0] if troubles and len(troubles) == len(workers) else ""
 
 
 def _known(lane: str, workers: list[WorkerView]) -> str:

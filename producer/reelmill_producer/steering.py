@@ -163,6 +163,12 @@ class Steering:
         self._pump(PROFILES)
         return count
 
+    def redo(self, clips: Sequence[tuple[str, str]]) -> int:
+        """Queue succeeded jobs again whose clips are gone, given as job id and key of the clip; return how many."""
+        count = self.ledger.redo_jobs(clips)
+        self._pump(PROFILES)
+        return count
+
     def _rows(self, batch: str, names: Sequence[str]) -> list[str]:
         self.ledger.batch(batch)
         ids = {name: name if is_job_id(name) else job_id(batch, name) for name in dict.fromkeys(names)}

@@ -11,7 +11,7 @@ from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerState, WorkerView
 from reelmill_common.nights.windows import Windows
 from reelmill_producer.client import Reelmill
-from reelmill_producer.obstacles import lane_text, wait_text
+from reelmill_producer.obstacles import lane_text, store_trouble, wait_text
 
 
 class Cause(StrEnum):
@@ -31,6 +31,7 @@ class Cause(StrEnum):
     BATCH_CAP = "batch_cap"
     OWNER_CAP = "owner_cap"
     NO_WORKER = "no_worker"
+    STORE = "store"
     DISPATCHED = "dispatched"
     BEHIND = "behind"
 
@@ -102,7 +103,7 @@ def of_job(farm: Reelmill, job: JobView) -> Reason:
     if job.state is JobState.HELD:
         return Reason(cause=Cause.HELD, text=f"is held; `reelmill resume {job.job_id}` lets it go on")
     if job.state in (JobState.RUNNING, JobState.CANCEL_REQUESTED):
-        return _running(job)
+        return _running(job, store_trouble([worker for worker in farm.workers() if worker.name == job.worker]))
     return _waiting(Look(farm=farm, job=job, batch=farm.batch(job.batch)))
 
 
@@ -121,7 +122,7 @@ def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
             return reason
     running = counts.get(JobState.RUNNING, 0)
     if running:
-        return Reason(cause=Cause.RUNNING, text=f"runs: {running:,} clips are being rendered, {_left(batch)}")
+        return _in_hand(farm, batch, running)
     if stopping := counts.get(JobState.CANCEL_REQUESTED, 0):
         return Reason(cause=Cause.CANCELLING, text=f"is being cancelled: {stopping:,} clips have not stopped yet")
     if waiting is not None:
@@ -146,7 +147,14 @@ def _ended(job: JobView) -> Reason:
     return Reason(cause=cause, text=text, code=code, worker=job.worker, since=job.finished_at)
 
 
-def _running(job: JobView) -> Reason:
+def _in_hand(farm: Reelmill, batch: BatchView, running: int) -> Reason:
+    names = {job.worker for job in farm.ledger.jobs(batch.name, states=[JobState.RUNNING])}
+    if trouble := store_trouble([worker for worker in farm.workers() if worker.name in names]):
+        return Reason(cause=Cause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {trouble}")
+    return Reason(cause=Cause.RUNNING, text=f"runs: {running:,} clips are being rendered, {_left(batch)}")
+
+
+def _running(job: JobView, trouble: str) -> Reason:
     stage = f" at {job.stage}" if job.stage else ""
     if job.state is JobState.CANCEL_REQUESTED:
         cause, text = Cause.CANCELLING, f"is being cancelled: {job.worker}{stage} has not stopped yet"
@@ -155,6 +163,8 @@ def _running(job: JobView) -> Reason:
             Cause.RUNNING,
             f"runs on {job.worker}{stage}, attempt {job.attempts}{_at(job.started_at, 'since')}",
         )
+    if trouble:
+        cause, text = Cause.STORE, f"{text}; that worker cannot store clips: {trouble}"
     return Reason(cause=cause, text=text, worker=job.worker, stage=job.stage, since=job.started_at)
 
 
@@ -225,6 +235,14 @@ def _no_worker(look: Look) -> Reason | None:
     return Reason(cause=Cause.NO_WORKER, text=f"waits because {trouble}{_quarantined(look.crew)}")
 
 
+def _store(look: Look) -> Reason | None:
+    trouble = store_trouble([worker for worker in look.crew if worker.state is WorkerState.READY])
+    if not trouble:
+        return None
+    text = f"waits because no worker of lane {look.job.lane} can store clips: {trouble}"
+    return Reason(cause=Cause.STORE, text=text)
+
+
 def _dispatched(look: Look) -> Reason | None:
     if look.job.state is not JobState.DISPATCHED:
         return None
@@ -247,7 +265,15 @@ def _behind(look: Look) -> Reason:
     return Reason(cause=Cause.BEHIND, text=text, behind=ahead.total, above=above, sharing=ahead.sharing)
 
 
-_CAUSES: Sequence[Callable[[Look], Reason | None]] = (_paused, _waits, _batch_cap, _owner_cap, _no_worker, _dispatched)
+_CAUSES: Sequence[Callable[[Look], Reason | None]] = (
+    _paused,
+    _waits,
+    _batch_cap,
+    _owner_cap,
+    _no_worker,
+    _store,
+    _dispatched,
+)
 
 
 def _in_flight(batch: BatchView) -> int:

@@ -138,6 +138,7 @@ def test_a_child_process_gets_the_same_settings() -> None:
     changed |= {"worker_window": "22:00-07:00 UTC", "worker_labels": "studio,fast", "numa": "off"}
     changed |= {"profile": "tiny", "renderer": "fixed:0.5", "video_codec": "libx265", "presign_s": 61}
     changed |= {"s3_checksum": "when_supported", "log_level": "debug", "log_format": "json"}
+    changed |= {"s3_addressing": "path", "s3_sse": "AES256"}
     changed |= {"metrics_scope": "farm", "embedding_cache": "redis", "ahead": "on", "preview": "webp", "report": "off"}
     changed |= {"flower_prompts": "hide", "reuse_index": "off", "keep_logs": "all"}
     changed |= {"notify_scheme": "http", "smtp_url": "smtp://h:9", "smtp_from": "a@b"}

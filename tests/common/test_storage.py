@@ -126,6 +126,20 @@ def test_head_tells_the_size_or_that_there_is_nothing(store: ClipStore) -> None:
     assert store.head("other/fox.mp4") is None
 
 
+def test_what_is_missing_of_a_clip_is_told_by_one_question(store: ClipStore) -> None:
+    stored = [
+        store.put(f"night/fox-1.{suffix}", suffix.encode(), content_type="video/mp4")
+        for suffix in ("mp4", "jpg", "json")
+    ]
+    whole = store.missing(stored)
+    store.delete("night/fox-1.jpg")
+    store.put("night/fox-1.json", b"another length", content_type="application/json", replace=True)
+
+    assert whole == []
+    assert [item.key for item in store.missing(stored)] == ["night/fox-1.jpg", "night/fox-1.json"]
+    assert store.missing([]) == []
+
+
 def test_a_missing_object_cannot_be_read(store: ClipStore) -> None:
     put(store, "night/fox.mp4")
 

@@ -161,7 +161,7 @@ def test_a_clip_is_stored_with_what_browsers_and_caches_need(server: S3Server) -
     head = server.client().head_object(Bucket=server.bucket, Key="headers/night-7/fox.mp4")
     assert head["ContentType"] == "video/mp4"
     assert head["ContentDisposition"] == 'inline; filename="night-7-fox.mp4"'
-    assert head["CacheControl"] == "public, max-age=31536000, immutable"
+    assert head["CacheControl"] == "private, max-age=31536000, immutable"
     assert head["Metadata"] == {"sha256": hashlib.sha256(b"clip").hexdigest()}
 
 
@@ -214,6 +214,14 @@ def test_a_link_opens_for_as_long_as_was_set(server: S3Server) -> None:
             return err.code
 
     wait_for(lambda: status() == 403, what="the link's end")
+
+
+def test_what_a_link_leads_to_is_not_for_caches_on_the_way(server: S3Server) -> None:
+    store = store_on(server, prefix="private", presign_s=600)
+    put(store)
+
+    with urllib.request.urlopen(store.url("night/fox.mp4")) as reply:
+        assert reply.headers["Cache-Control"].startswith("private, max-age=")  # nanio takes the object's own word
 
 
 def test_objects_that_are_not_ours_are_passed_over(server: S3Server) -> None:
@@ -315,7 +323,7 @@ def test_a_client_is_shared_by_threads_that_start_together(nanio: S3Server) -> N
 def test_nothing_is_connected_before_the_first_call() -> None:
     store = S3Store("clips", "", Settings(s3_endpoint="http://127.0.0.1:1"))
 
-    assert store._clients == {}
+    assert store._access._clients == {}
 
 
 def test_a_child_process_gets_the_store_from_its_environment(nanio: S3Server, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
@@ -70,6 +71,14 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def identity(self, *, make: bool = True) -> str:
+        """Return what tells this record from any other, also from an earlier one that is lost; made if it has none.
+
+        Without `make` nothing is changed, and a record that has none gives an empty text.
+        """
+        (known,) = self._server.read([("GET", f"{self._keys.prefix}identity")])
+        return str(known or (self._server.run("identity", secrets.token_hex(8)) if make else ""))
 
     # -- the producer's side -------------------------------------------------------------------------------------
 

@@ -350,6 +350,11 @@ class WorkerView:
     may_return: bool = False
     lanes: tuple[str, ...] = ()
 
+    @property
+    def trouble(self) -> str:
+        """What it has to wait for, with the server's own words, as in `store: … denied …`; empty if nothing."""
+        return str(self.info.get("trouble", ""))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

@@ -86,7 +86,7 @@ class Steering(Side):
             NotFound: No such batch.
             InvalidJob: The priority is not 0 to 9.
         """
-        self._of_batch("prioritize", batch, Batch(name=batch, priority=priority).priority)
+        self._of_batch("prioritize", batch, Batch(name="any", priority=priority).priority)
 
     def prioritize_job(self, job_id: str, priority: int) -> JobState:
         """Give one job a priority of its own; acts on the next pump. Return the state that it has now.
@@ -133,6 +133,13 @@ class Steering(Side):
             raise NotFound(f"no job {', '.join(unknown[:10])}")
         answers = self._server.run_many("retry_job", [[job_id] for job_id in job_ids]) if job_ids else []
         return sum(answer[1] for answer in answers if answer)
+
+    def redo_jobs(self, clips: Sequence[tuple[str, str]]) -> int:
+        """Queue succeeded jobs again whose clips are gone, given as job id and key of the clip; return how many.
+
+        One that has another clip by now, or goes on already, is left as it is.
+        """
+        return sum(self._server.run_many("redo", [list(clip) for clip in clips])) if clips else 0
 
     def _of_job(self, function: str, job_id: str, *args: str | float) -> JobState:
         letter = self._server.run(function, job_id, *args)

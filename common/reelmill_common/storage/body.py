@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +20,16 @@ PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """Size and hashes of a body. MD5 is what S3 servers call an ETag, and serves for nothing else."""
+    """Size and hashes of a body.
+
+    MD5 is what S3 servers call an ETag, CRC32 (base64, as S3 writes it) is what boto3 sends beside a body; both serve
+    to compare a server's answer with what was sent, and for nothing else.
+    """
 
     size_bytes: int
     sha256: str
     md5: str
+    crc32: str
 
 
 @contextmanager
@@ -45,11 +52,13 @@ def opened(source: Path | bytes) -> Generator[IO[bytes]]:
 
 def digest(stream: IO[bytes], copy_to: IO[bytes] | None = None) -> Digest:
     """Read a stream to its end, hash it, and write it to another one on the way."""
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    sha256, md5, crc32, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0, 0
     while piece := stream.read(PIECE_BYTES):
         sha256.update(piece)
         md5.update(piece)
+        crc32 = zlib.crc32(piece, crc32)
         size += len(piece)
         if copy_to is not None:
             copy_to.write(piece)
-    return Digest(size_bytes=size, sha256=sha256.hexdigest(), md5=md5.hexdigest())
+    crc = base64.b64encode(crc32.to_bytes(4, "big")).decode()
+    return Digest(size_bytes=size, sha256=sha256.hexdigest(), md5=md5.hexdigest(), crc32=crc)

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -38,6 +38,7 @@ class FolderStore:
     """
 
     links_last_s = None
+    links_note = ""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -84,6 +85,11 @@ class FolderStore:
                 return StoredObject(key=key, size_bytes=path.stat().st_size) if path.is_file() else None
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
+        """Return those that are not there with their size."""
+        found = {item.key: self.head(item.key) for item in objects}
+        return [item for item in objects if (there := found[item.key]) is None or there.size_bytes != item.size_bytes]
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield objects in key order, one folder in memory at a time."""
@@ -230,7 +236,8 @@ def _walk(folder: Path, base: str, prefix: str) -> Iterator[StoredObject]:
                 yield from _walk(Path(entry.path), key, prefix)
         elif key.startswith(prefix) and is_key(key):
             with suppress(FileNotFoundError):  # deleted since the folder was read
-                yield StoredObject(key=key, size_bytes=entry.stat().st_size)
+                found_now = entry.stat()
+                yield StoredObject(key=key, size_bytes=found_now.st_size, modified_s=found_now.st_mtime)
 
 
 def _sweep(root: Path) -> None:

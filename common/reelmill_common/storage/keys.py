@@ -52,6 +52,17 @@ def beside(video: str, suffix: str) -> str:
     return video.removesuffix(".mp4") + suffix
 
 
+def job_stem(batch: str, row: str) -> str:
+    """Return what the keys of a job's clips begin with, whichever attempt and life of it made them, up to a dot.
+
+    Raises:
+        InvalidJob: A name is not usable as a key.
+    """
+    check_name("batch", batch)
+    check_name("row id", row)
+    return f"{batch}/{row}-{job_id(batch, row)[:8]}"
+
+
 def log_key(batch: str, row: str, *, attempt: int) -> str:
     """Return where the log of an attempt is: `logs/{batch}/{row}-{job8}.a{attempt}.jsonl`.
 

@@ -2,115 +2,141 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from reelmill_common.errors import ClipExists, NotFound, StoreRefused, StoreUnavailable
 from reelmill_common.settings import Settings
 from reelmill_common.storage.body import Digest, digest, opened
 from reelmill_common.storage.keys import check_key, check_prefix, file_name, is_key
-from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained
+from reelmill_common.storage.s3_access import Access
+from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained, is_about_credentials
 from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
-from reelmill_common.storage.s3_trial import Findings, Mode, try_out
+from reelmill_common.storage.s3_trial import Findings, Mode, encryption, try_out
 from reelmill_common.storage.store import StoredObject, StoreReport, check_size
+from reelmill_common.storage.visibility import until_shown
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
+T = TypeVar("T")
+
 ATTEMPTS = 5
 """Tries of one request, with boto3's jittered backoff (1, 2, 4, 8 s at most) between them."""
-
-SILENCE_S = 20
-"""Seconds for which a server may be silent before a try is over: a clip is a few MB, and deliveries wait behind it."""
 TRIAL_ATTEMPTS = 2
 """Tries while a person waits for the start-up trial to say what is wrong."""
 
-_FOREVER = "public, max-age=31536000, immutable"
+Sent = Literal["taken", "sent", "verified"]
+"""What came of a put: the key was taken, the server took the body, or it also said what it got, and that is right."""
+
+_FOREVER = "private, max-age=31536000, immutable"
+"""Links are presigned: what they lead to is for whoever has one, and not for the caches on the way."""
 
 
 class S3Store:
     """A `ClipStore` in a bucket. Safe to use from several threads; nothing is connected until the first call.
 
-    Credentials come from boto3's own chain (`AWS_ACCESS_KEY_ID`…, profile, role). The first put runs the start-up
-    trial if `check` has not.
+    Credentials come from boto3's own chain (`AWS_ACCESS_KEY_ID`…, profile, role), and are read again when they change
+    or are refused. The first put runs the start-up trial if `check` has not.
     """
 
     def __init__(
         self, bucket: str, prefix: str, settings: Settings, *, page_size: int = 1000, attempts: int = ATTEMPTS
     ) -> None:
-        self.place = Place(
+        place = Place(
             endpoint=settings.s3_endpoint,
             region=settings.s3_region,
             bucket=bucket,
             prefix=f"{prefix.strip('/')}/" if prefix.strip("/") else "",
         )
+        self._access = Access(settings, place)
         self._settings = settings
         # An 81-frame clip has about 3 MB: it goes in one put, which is atomic everywhere.
         self._large_bytes = settings.s3_parts_above_mb << 20
         self._page_size = page_size
         self._attempts = attempts
         self._lock = threading.RLock()
-        self._session: boto3.session.Session | None = None
-        self._clients: dict[tuple[Mode, int], S3Client] = {}
         self._findings: Findings | None = None
 
+    @property
+    def place(self) -> Place:
+        """Server and bucket, as messages name them."""
+        return self._access.place
+
     def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
-        """Store an object; see `ClipStore.put`. A replacement is taken on the server's word, others are verified."""
+        """Store an object; see `ClipStore.put`. A replacement is taken on the server's word, others are verified.
+
+        The server's own checksum of what it got (an ETag that is an MD5, or a CRC32) settles it; only where there is
+        none is the object looked at.
+        """
         name = self._name(key)
         findings = self._found()
         with opened(source) as stream:
             body = digest(stream)
-            stream.seek(0)
-            extras = _extras(key, body, content_type, replace=replace)
-            if replace:
-                self._send(name, stream, body, extras)
-                return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
-            if findings.conditional_put:
+            extras = _extras(key, body, content_type, replace=replace) | encryption(self._settings)
+            if findings.conditional_put and not replace:
                 extras["IfNoneMatch"] = "*"
             # Asked first where the put itself does not ask, or asks only once all parts are there.
-            asked = body.size_bytes > self._large_bytes or not findings.conditional_put
-            sent = not (asked and self._head(name)) and self._send(name, stream, body, extras)
+            asked = not replace and (body.size_bytes > self._large_bytes or not findings.conditional_put)
+            sent = "taken" if asked and self._head(name) else self._send(name, stream, body, extras)
+        if replace or sent == "verified":
+            return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
         return self._settled(key, body, sent=sent)
 
     @property
     def links_last_s(self) -> int:
-        """Seconds that a presigned link works."""
-        return self._settings.presign_s
+        """Seconds that a presigned link works: what is set, or as long as the credentials that sign it."""
+        with explained(self.place, "reading the credentials"):
+            return int(min(self._settings.presign_s, self._access.credentials_last_s()))
+
+    @property
+    def links_note(self) -> str:
+        """Say that links end with the credentials that sign them, where that is sooner."""
+        lasts_s = self.links_last_s
+        if lasts_s < self._settings.presign_s:
+            return (
+                f"links end in {lasts_s // 60} min, with the credentials that sign them, and not after "
+                "REELMILL_PRESIGN_S; sign with the keys of a user for links that last"
+            )
+        if self._access.has_session_token():
+            return "links are signed with a session's credentials and end with these, which do not say when"
+        return ""
 
     def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
         """Return an object's bytes."""
         name = self._name(key)
-        with explained(self.place, f"reading {key!r}"):
-            reply = self._client().get_object(Bucket=self.place.bucket, Key=name)
+
+        def read(client: S3Client) -> bytes:
+            reply = client.get_object(Bucket=self.place.bucket, Key=name)
             with closing(reply["Body"]) as body:
                 check_size(key, reply["ContentLength"], most_bytes)
                 return body.read()
 
+        return self._ask(f"reading {key!r}", read)
+
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size and its hash, or None."""
         name = self._name(key)
-        try:
-            head = self._head(name)
-        except StoreRefused:
-            head = None  # a HEAD has no body to say why; the same question by GET has
-        if head is None:
-            try:
-                with explained(self.place, f"looking at {key!r}"):
-                    reply = self._client().get_object(Bucket=self.place.bucket, Key=name)
-                    reply["Body"].close()
-            except NotFound:
-                return None
-            head = _Head.of(reply)
-        return StoredObject(key=key, size_bytes=head.size_bytes, sha256=head.sha256)
+        head = self._head(name) or self._look(name)  # a missing bucket is a 404 too, and only GET has words for it
+        return None if head is None else StoredObject(key=key, size_bytes=head.size_bytes, sha256=head.sha256)
+
+    def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
+        """Return those that the store does not show: by one listing, and a HEAD for what that lacks."""
+        if not objects:
+            return []
+        shown: dict[str, StoredObject | None] = {}
+        with suppress(StoreRefused):  # a key that may not list may look
+            shown = self._level(os.path.commonprefix([item.key for item in objects]))  # noqa: RUF071 - of keys
+        left = [item for item in objects if not _is_shown(item, shown.get(item.key))]
+        return [item for item in left if not _is_shown(item, self._head(self._name(item.key)))]
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield objects in key order, one level of `/` in memory at a time. Objects that are not ours are passed over.
@@ -123,22 +149,23 @@ class S3Store:
         for key in sorted(level):
             if key.endswith("/"):
                 yield from self.list(key)
-            else:
-                yield StoredObject(key=key, size_bytes=level[key])
+            elif (found := level[key]) is not None:
+                yield found
 
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error."""
         name = self._name(key)
-        with explained(self.place, f"deleting {key!r}"):
-            try:
-                self._client().delete_object(Bucket=self.place.bucket, Key=name)
-            except ClientError as err:
-                if code_of(err) != "NoSuchKey":
-                    raise
+        with suppress(NotFound):
+            self._ask(f"deleting {key!r}", lambda client: client.delete_object(Bucket=self.place.bucket, Key=name))
 
     def url(self, key: str) -> str:
         """Return a link that is valid for `settings.presign_s`. It is made here and now: no request is sent."""
-        params = {"Bucket": self.place.bucket, "Key": self._name(key), "ResponseContentDisposition": _disposition(key)}
+        params = {
+            "Bucket": self.place.bucket,
+            "Key": self._name(key),
+            "ResponseContentDisposition": _disposition(key),
+            "ResponseCacheControl": f"private, max-age={self._settings.presign_s}",  # objects of before were public
+        }
         with explained(self.place, f"signing a link to {key!r}"):
             return self._client().generate_presigned_url(
                 "get_object", Params=params, ExpiresIn=self._settings.presign_s
@@ -159,73 +186,109 @@ class S3Store:
     def _try_out(self) -> Findings:
         chosen = self._settings.s3_checksum
         modes: tuple[Mode, ...] = ("when_supported", "when_required") if chosen == "auto" else (chosen,)
-        return try_out(lambda mode: self._client(mode, TRIAL_ATTEMPTS), self.place, modes)
 
-    def _client(self, mode: Mode | None = None, attempts: int | None = None) -> S3Client:
-        with self._lock:  # making a client is not safe in threads, using one is
-            chosen = mode or (self._findings.mode if self._findings else "when_required")
-            which = (chosen, attempts or self._attempts)
-            if which not in self._clients:
-                with explained(self.place, "reading the credentials"):
-                    # A session of our own: boto3's default one is global and not safe in threads.
-                    self._session = self._session or boto3.session.Session()
-                self._clients[which] = _connect(self._session, self._settings, self.place, *which)
-            return self._clients[which]
+        def trial(_client: S3Client) -> Findings:
+            return try_out(
+                lambda mode: self._access.client(mode, TRIAL_ATTEMPTS), self.place, modes, encryption(self._settings)
+            )
+
+        return self._ask("storing a trial object", trial)
+
+    def _client(self) -> S3Client:
+        return self._access.client(self._findings.mode if self._findings else "when_required", self._attempts)
+
+    def _ask(self, doing: str, request: Callable[[S3Client], T]) -> T:
+        """Send a request; after a refusal once more, if there are other credentials than those that were refused."""
+        client = self._client()
+        try:
+            with explained(self.place, doing):
+                return request(client)
+        except StoreRefused as err:
+            if not is_about_credentials(err.__cause__) or not self._access.renew(client):
+                raise
+        with explained(self.place, doing):
+            return request(self._client())
 
     def _name(self, key: str) -> str:
         check_key(key)
         return self.place.prefix + key
 
-    def _level(self, prefix: str) -> dict[str, int]:
-        """Return the keys below a prefix up to the next `/`, with sizes; those that end in `/` have more below."""
-        found: dict[str, int] = {}
+    def _level(self, prefix: str) -> dict[str, StoredObject | None]:
+        """Return the objects below a prefix up to the next `/`; keys that end in `/` have more below."""
         root = self.place.prefix
-        with explained(self.place, "listing the bucket"):
-            for page in (
-                self._client()
-                .get_paginator("list_objects_v2")
-                .paginate(
-                    Bucket=self.place.bucket,
-                    Prefix=root + prefix,
-                    Delimiter="/",
-                    PaginationConfig={"PageSize": self._page_size},
-                )
+
+        def read(client: S3Client) -> dict[str, StoredObject | None]:
+            found: dict[str, StoredObject | None] = {}
+            for page in client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.place.bucket,
+                Prefix=root + prefix,
+                Delimiter="/",
+                PaginationConfig={"PageSize": self._page_size},
             ):
-                found |= {item.get("Prefix", "").removeprefix(root): 0 for item in page.get("CommonPrefixes", [])}
-                found |= {
-                    item.get("Key", "").removeprefix(root): item.get("Size", 0)
-                    for item in page.get("Contents", [])
-                    if not item.get("Key", "").endswith("/")  # some consoles make empty objects to show a folder
-                }
-        return {key: size for key, size in found.items() if is_key(key.removesuffix("/"))}
+                found |= {item.get("Prefix", "").removeprefix(root): None for item in page.get("CommonPrefixes", [])}
+                for item in page.get("Contents", []):
+                    key, changed = item.get("Key", "").removeprefix(root), item.get("LastModified")
+                    if not key.endswith("/"):  # some consoles make empty objects to show a folder
+                        modified_s = None if changed is None else changed.timestamp()
+                        found[key] = StoredObject(key=key, size_bytes=item.get("Size", 0), modified_s=modified_s)
+            return found
+
+        found = self._ask("listing the bucket", read)
+        return {key: item for key, item in found.items() if is_key(key.removesuffix("/"))}
 
     def _head(self, name: str) -> _Head | None:
         try:
-            with explained(self.place, "looking at what is stored"):
-                return _Head.of(self._client().head_object(Bucket=self.place.bucket, Key=name))
+            return self._ask(
+                "looking at what is stored",
+                lambda client: _Head.of(client.head_object(Bucket=self.place.bucket, Key=name)),
+            )
+        except NotFound:
+            return None
+        except StoreRefused:
+            return self._look(name)  # a HEAD has no body to say why; the same question by GET has
+
+    def _look(self, name: str) -> _Head | None:
+        def look(client: S3Client) -> _Head:
+            reply = client.get_object(Bucket=self.place.bucket, Key=name)
+            reply["Body"].close()
+            return _Head.of(reply)
+
+        try:
+            return self._ask(f"looking at {name!r}", look)
         except NotFound:
             return None
 
-    def _send(self, name: str, stream: IO[bytes], body: Digest, extras: dict[str, Any]) -> bool:
-        """Return whether the body was taken; False is the server's word that the key is."""
-        client, bucket = self._client(), self.place.bucket
-        try:
+    def _send(self, name: str, stream: IO[bytes], body: Digest, extras: dict[str, Any]) -> Sent:
+        def send(client: S3Client) -> Sent:
+            stream.seek(0)
             if body.size_bytes > self._large_bytes:
-                return self._send_parts(name, stream, extras)
-            client.put_object(Bucket=bucket, Key=name, Body=stream, ContentLength=body.size_bytes, **extras)
-        except (ClientError, BotoCoreError) as err:
-            # boto3 asks before it sends a body (Expect: 100-continue), and on a no keeps the connection, while some
-            # servers (nanio 0.1.7) still wait for the body there: they take the next request for it, and it hangs.
-            client.close()  # the connections, not the client
-            if isinstance(err, ClientError) and "IfNoneMatch" in extras and code_of(err) in CONFLICTS:
-                return False
-            raise explain(err, self.place, f"storing {name!r}") from err
-        return True
+                return "sent" if self._send_parts(client, name, stream, extras) else "taken"
+            reply = client.put_object(
+                Bucket=self.place.bucket, Key=name, Body=stream, ContentLength=body.size_bytes, **extras
+            )
+            # One that arrived other than it was sent, or of which the server tells nothing, is looked at.
+            told = [reply.get("ChecksumCRC32") == body.crc32 if "ChecksumCRC32" in reply else None]
+            if self._found().etag_is_md5:
+                told.append(reply.get("ETag", "").strip('"') == body.md5)
+            return "verified" if True in told and False not in told else "sent"
 
-    def _send_parts(self, name: str, stream: IO[bytes], extras: dict[str, Any]) -> bool:
+        def carefully(client: S3Client) -> Sent:
+            try:
+                return send(client)
+            except (ClientError, BotoCoreError) as err:
+                # boto3 asks before it sends a body (Expect: 100-continue), and on a no keeps the connection, while
+                # some servers (nanio 0.1.7) still wait for the body there: the next request would hang in it.
+                client.close()  # the connections, not the client
+                if isinstance(err, ClientError) and "IfNoneMatch" in extras and code_of(err) in CONFLICTS:
+                    return "taken"
+                raise explain(err, self.place, f"storing {name!r}") from err
+
+        return self._ask(f"storing {name!r}", carefully)
+
+    def _send_parts(self, client: S3Client, name: str, stream: IO[bytes], extras: dict[str, Any]) -> bool:
         headers = {name: value for name, value in extras.items() if name != "IfNoneMatch"}
         upload = PartUpload(
-            client=self._client(),
+            client=client,
             bucket=self.place.bucket,
             name=name,
             findings=self._found(),
@@ -233,14 +296,14 @@ class S3Store:
         )
         return upload.send(stream, headers, only_if_absent="IfNoneMatch" in extras)
 
-    def _settled(self, key: str, body: Digest, *, sent: bool) -> StoredObject:
+    def _settled(self, key: str, body: Digest, *, sent: Sent) -> StoredObject:
         """Look at what is stored now, and tell our own body from another's and from a damaged one."""
         name = self._name(key)
-        head = self._head(name)
+        head = until_shown(lambda: self._head(name))
         if head is None:  # 409: another put of the key is under way; or someone deleted it at once
-            raise StoreUnavailable(f"{key!r} is not in {self.place} right after its put; try again")
+            raise StoreUnavailable(f"{key!r} is not in {self.place} after its put; try again")
         same = head.holds(body, etag_is_md5=self._found().etag_is_md5)
-        if same or (sent and same is None):
+        if same or (sent == "sent" and same is None):
             return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
         if head.sha256 == body.sha256:  # named as ours, yet not what we sent: it would pass for a stored clip
             self.delete(key)
@@ -276,6 +339,10 @@ class _Head:
         return None if self.sha256 is None else True
 
 
+def _is_shown(put: StoredObject, there: StoredObject | _Head | None) -> bool:
+    return there is not None and there.size_bytes == put.size_bytes
+
+
 def _extras(key: str, body: Digest, content_type: str, *, replace: bool) -> dict[str, Any]:
     return {
         "ContentType": content_type,
@@ -287,30 +354,3 @@ def _extras(key: str, body: Digest, content_type: str, *, replace: bool) -> dict
 
 def _disposition(key: str) -> str:
     return f'inline; filename="{file_name(key)}"'
-
-
-def _connect(session: boto3.session.Session, settings: Settings, place: Place, mode: Mode, attempts: int) -> S3Client:
-    bundle = settings.s3_ca_bundle
-    if bundle and not Path(bundle).is_file():
-        raise StoreRefused(f"REELMILL_S3_CA_BUNDLE={bundle!r} is not a file; give the PEM file of the authority")
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        connect_timeout=5,
-        read_timeout=SILENCE_S,
-        tcp_keepalive=True,
-        request_checksum_calculation=mode,
-        response_checksum_validation=mode,
-    )
-    with explained(place, "preparing the connection"):
-        try:
-            return session.client(
-                "s3",
-                endpoint_url=settings.s3_endpoint or None,
-                region_name=settings.s3_region,
-                verify=bundle or None,
-                config=config,
-            )
-        except ValueError as err:
-            raise StoreRefused(f"REELMILL_S3_ENDPOINT={settings.s3_endpoint!r} is not a usable URL; {err}") from err

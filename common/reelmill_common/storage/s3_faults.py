@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -34,11 +36,15 @@ _REFUSALS = {
     "SignatureDoesNotMatch": "{server} refused the signature: the secret does not fit the access key; correct "
     "AWS_SECRET_ACCESS_KEY (a proxy that rewrites the Host header has the same effect)",
     "AccessDenied": "{server} denied {doing}; allow the access key s3:PutObject, GetObject, DeleteObject and "
-    "ListBucket on bucket {bucket!r}",
-    "ExpiredToken": "{server} says that the credentials have run out; renew AWS_SESSION_TOKEN and its keys",
+    "ListBucket on bucket {bucket!r}, and if its policy demands encryption set REELMILL_S3_SSE",
+    "ExpiredToken": "{server} says that the credentials have run out; renew AWS_SESSION_TOKEN and its keys (in a "
+    "credentials file they are read again, no restart is needed)",
     "RequestTimeTooSkewed": "{server} says that this machine's clock is wrong; synchronise it (NTP)",
     "AuthorizationHeaderMalformed": "{server} does not sign for region {region!r}: {message}; correct "
     "REELMILL_S3_REGION",
+    "VirtualHostDomainRequired": "{server} takes only requests that name the bucket in the host; set "
+    "REELMILL_S3_ADDRESSING=virtual on every host of the farm",
+    "400": "{server} refused {doing} without a reason",
     "PermanentRedirect": "bucket {bucket!r} lives in another region than {region!r}; correct REELMILL_S3_REGION",
 }
 _ALIASES = {
@@ -49,10 +55,14 @@ _ALIASES = {
     "ExpiredTokenException": "ExpiredToken",
     "InvalidToken": "ExpiredToken",
     "TokenRefreshRequired": "ExpiredToken",
+    "SecondLevelDomainForbidden": "VirtualHostDomainRequired",  # Alibaba OSS
+    "PathStyleDomainForbidden": "VirtualHostDomainRequired",  # Tencent COS
+    "InvalidPathAccess": "VirtualHostDomainRequired",  # Volcengine TOS
     "301": "PermanentRedirect",
     "IllegalLocationConstraintException": "PermanentRedirect",
 }
-_ABSENT = {"NoSuchKey", "NotFound", "404"}
+ABSENT = {"NoSuchKey", "NotFound", "404"}
+"""Codes that say that there is no such object."""
 _WAIT = {
     "SlowDown",
     "RequestTimeout",
@@ -65,6 +75,9 @@ _WAIT = {
     "ClientDisconnected",  # 499 of SeaweedFS: the connection broke in the middle of a body
 }
 _NOT_IMPLEMENTED = 501
+_OF_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken", "400"}
+"""Refusals that other credentials may end. A HEAD that is answered 400 has no body to say so."""
+_LONG_WORD = re.compile(r"[^\s'\"<>]{32,}")
 _NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -142,10 +155,18 @@ def is_unreachable(err: ClientError | BotoCoreError) -> bool:
     return isinstance(err, UnreachableError)
 
 
+def is_about_credentials(err: BaseException | None) -> bool:
+    """Whether an error of boto3's may be over with other credentials."""
+    if isinstance(err, ClientError):
+        code = code_of(err)
+        return _ALIASES.get(code, code) in _OF_CREDENTIALS or status_of(err) in (401, 403)
+    return isinstance(err, _NO_CREDENTIALS)
+
+
 def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:
     code, status = code_of(err), status_of(err)
-    message = str(err.response.get("Error", {}).get("Message", ""))[:200]
-    if code in _ABSENT:
+    message = _words(err)
+    if code in ABSENT:
         return NotFound(f"nothing is stored under that key in {place} ({doing})")
     if code in _WAIT or (status >= 500 and status != _NOT_IMPLEMENTED):
         return StoreUnavailable(f"{place.server} answered {status} {code} while {doing}: {message}; try again later")
@@ -154,11 +175,20 @@ def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:
         text = "{server} refused {doing} with {code}: {message}; check the credentials and the bucket's policy"
     if text is None:
         return StoreError(f"{doing} at {place} failed with {status} {code}: {message}")
-    return StoreRefused(
-        text.format(
-            bucket=place.bucket, server=place.server, region=place.region, doing=doing, code=code, message=message
-        )
+    told = text.format(
+        bucket=place.bucket, server=place.server, region=place.region, doing=doing, code=code, message=message
     )
+    if path := urlsplit(place.endpoint).path.strip("/"):
+        told += f"; REELMILL_S3_ENDPOINT has the path {path!r}, which few servers have: leave it out"
+    said_all = "{message}" in text or not message or code in ("NoSuchBucket", "InvalidBucketName")
+    own_words = "" if said_all else f' (its own words: {code}: "{message}")'
+    return StoreRefused(told + own_words)
+
+
+def _words(err: ClientError) -> str:
+    """Return what a server says, cut short and without anything as long as a key, a token or a signature."""
+    said = str(err.response.get("Error", {}).get("Message", ""))
+    return _LONG_WORD.sub("…", said)[:200]
 
 
 def _untrusted(err: SSLError, place: Place) -> StoreError:

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from reelmill_common.errors import StoreRefused
-from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained, is_unreachable, status_of
+from reelmill_common.settings import Settings
+from reelmill_common.storage.s3_faults import (
+    ABSENT,
+    CONFLICTS,
+    Place,
+    code_of,
+    explain,
+    explained,
+    is_unreachable,
+    status_of,
+)
+from reelmill_common.storage.visibility import VISIBLE_S, until_shown
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 Mode = Literal["when_supported", "when_required"]
 
@@ -45,8 +57,16 @@ class Findings:
     etag_is_md5: bool
 
 
-def try_out(client_for: Callable[[Mode], S3Client], place: Place, modes: Sequence[Mode]) -> Findings:
-    """Store, read and remove a small object in each mode until one works.
+def encryption(settings: Settings) -> dict[str, Any]:
+    """Return what a put says so that the server encrypts: nothing, or SSE-S3 or SSE-KMS with its key."""
+    sse = {"ServerSideEncryption": settings.s3_sse} if settings.s3_sse else {}
+    return sse | ({"SSEKMSKeyId": settings.s3_sse_kms_id} if settings.s3_sse_kms_id else {})
+
+
+def try_out(
+    client_for: Callable[[Mode], S3Client], place: Place, modes: Sequence[Mode], extras: Mapping[str, Any]
+) -> Findings:
+    """Store, read and remove a small object in each mode until one works; `extras` go with every put.
 
     Raises:
         StoreUnavailable, StoreRefused, StoreError: No mode works; the message is the last mode's.
@@ -56,9 +76,9 @@ def try_out(client_for: Callable[[Mode], S3Client], place: Place, modes: Sequenc
         key = f"{place.prefix}.reelmill-trial-{secrets.token_hex(8)}"
         client = client_for(mode)
         try:
-            damage, etag_is_md5 = _round_trip(client, place.bucket, key)
+            damage, etag_is_md5 = _round_trip(client, place.bucket, key, extras)
             if not damage:
-                conditional = _is_conditional(client, place, key)
+                conditional = _is_conditional(client, place, key, extras)
                 with explained(place, "removing a trial object"):
                     client.delete_object(Bucket=place.bucket, Key=key)
                 return Findings(mode=mode, conditional_put=conditional, etag_is_md5=etag_is_md5)
@@ -76,11 +96,13 @@ def try_out(client_for: Callable[[Mode], S3Client], place: Place, modes: Sequenc
     )
 
 
-def _round_trip(client: S3Client, bucket: str, key: str) -> tuple[str, bool]:
+def _round_trip(client: S3Client, bucket: str, key: str, extras: Mapping[str, Any]) -> tuple[str, bool]:
     """Return what is wrong with an object that was stored and read again (nothing: empty), and whether ETag is MD5."""
     sent = secrets.token_bytes(1024)
-    reply = client.put_object(Bucket=bucket, Key=key, Body=sent, ContentType="application/octet-stream")
-    found = client.get_object(Bucket=bucket, Key=key)
+    reply = client.put_object(Bucket=bucket, Key=key, Body=sent, ContentType="application/octet-stream", **extras)
+    found = until_shown(lambda: _read(client, bucket, key))
+    if found is None:
+        return f"it answered that it took an object, and has none {VISIBLE_S:.0f} s later", False
     got = found["Body"].read()
     if got != sent:
         return f"{len(sent)} bytes were sent and other {len(got)} came back", False
@@ -89,9 +111,18 @@ def _round_trip(client: S3Client, bucket: str, key: str) -> tuple[str, bool]:
     return "", reply["ETag"].strip('"') == hashlib.md5(sent, usedforsecurity=False).hexdigest()
 
 
-def _is_conditional(client: S3Client, place: Place, key: str) -> bool:
+def _read(client: S3Client, bucket: str, key: str) -> GetObjectOutputTypeDef | None:
     try:
-        client.put_object(Bucket=place.bucket, Key=key, Body=b"second", IfNoneMatch="*")
+        return client.get_object(Bucket=bucket, Key=key)
+    except ClientError as err:
+        if code_of(err) in ABSENT:
+            return None
+        raise
+
+
+def _is_conditional(client: S3Client, place: Place, key: str, extras: Mapping[str, Any]) -> bool:
+    try:
+        client.put_object(Bucket=place.bucket, Key=key, Body=b"second", IfNoneMatch="*", **extras)
     except ClientError as err:
         if code_of(err) in CONFLICTS:
             return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,11 +20,16 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """One object of a store: its key relative to the store's root, its size, and its SHA-256 where known."""
+    """One object of a store: its key relative to the store's root, its size, and its SHA-256 where known.
+
+    Attributes:
+        modified_s: Unix seconds of its last change by the store's clock, where a listing tells it.
+    """
 
     key: str
     size_bytes: int
     sha256: str | None = None
+    modified_s: float | None = None
 
 
 def check_size(key: str, size_bytes: int, most_bytes: int | None) -> None:
@@ -65,6 +70,11 @@ class ClipStore(Protocol):
         """Seconds that a link of `url` works. None: for ever, and a page in the store may link to its neighbours."""
         ...
 
+    @property
+    def links_note(self) -> str:
+        """Say why links of `url` may end sooner than the settings say; empty if they do not."""
+        ...
+
     def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
         """Store an object whole or not at all, and compare what arrived with what was sent.
 
@@ -88,6 +98,14 @@ class ClipStore(Protocol):
 
     def head(self, key: str) -> StoredObject | None:
         """Return what is stored under a key, or None."""
+        ...
+
+    def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
+        """Return those of some objects that the store does not show now, or not with that size.
+
+        Costs one request where all are there and their keys begin alike. What was put a moment ago may be missing for
+        some seconds on a store that is consistent only in the end: ask again before you believe it.
+        """
         ...
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:

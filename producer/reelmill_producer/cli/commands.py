@@ -40,6 +40,7 @@ COMMANDS = {
     "results": ("cli.following", "Try: reelmill results prompts"),
     "export": ("cli.following", "Try: reelmill export prompts"),
     "archive": ("cli.keeping", "Try: reelmill archive prompts"),
+    "audit": ("cli.auditing", "Try: reelmill audit prompts"),
     "prune": ("cli.keeping", "Try: reelmill prune --older 30d --dry-run"),
     "cancel": ("cli.steering", "Try: reelmill cancel prompts"),
     "pause": ("cli.steering", "Try: reelmill pause prompts"),

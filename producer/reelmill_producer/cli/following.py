@@ -11,7 +11,7 @@ from reelmill_common.ledger import BatchView, JobView, WorkerView
 from reelmill_common.prices import Prices
 from reelmill_common.printable import printable
 from reelmill_producer.cli import progress
-from reelmill_producer.cli.boundary import say
+from reelmill_producer.cli.boundary import say, tell
 from reelmill_producer.cli.options import BatchName, Json, SomeTarget, Target
 from reelmill_producer.cli.output import (
     account_record,
@@ -87,11 +87,14 @@ def results(batch: BatchName, *, json: Json = False) -> None:
     One a line: paths in a local folder, else links that work now.
     """
     with reading() as farm:
+        clip = None
         for clip in farm.clips(batch):
             if json:
                 print_json(clip_record(clip))
             else:
                 typer.echo(link(clip))
+        if clip is not None and farm.store.links_note:
+            tell(farm.store.links_note)
 
 
 def export(batch: BatchName) -> None:
@@ -119,7 +122,9 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: boo
     ]
     typer.echo(table(("BATCH", "STATE", "DONE", "PRIORITY"), rows) if rows else "no batches")
     typer.echo("")
-    crew = [(view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason) for view in workers]
+    crew = [
+        (view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason or view.trouble) for view in workers
+    ]
     typer.echo(table(("WORKER", "STATE", "LANE", "CLIPS", "REASON"), crew) if crew else "no workers")
 
 
@@ -137,6 +142,9 @@ def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> N
         return
     for job in farm.jobs(view.name, states=progress.IN_HAND):
         typer.echo(f"  {job.row}: {job.state.value} {job.stage} on {job.worker} ({job.job_id})")
+    for worker in farm.workers():
+        if worker.trouble and view.remaining:
+            say(f"  worker {worker.name}: {worker.trouble}")
     for job in farm.ledger.jobs(view.name, states=progress.FAILED, count=20):
         typer.echo(f"  {job.row}: failed, {_error(job)} ({job.job_id})")
 

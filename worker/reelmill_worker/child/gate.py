@@ -16,8 +16,16 @@ import structlog
 from celery import Celery
 
 from reelmill_common import broker
-from reelmill_common.errors import LedgerReadOnly, LedgerUnavailable, ReelmillError, StoreUnavailable, WorkerUnfit
+from reelmill_common.errors import (
+    LedgerReadOnly,
+    LedgerUnavailable,
+    ReelmillError,
+    StoreError,
+    StoreUnavailable,
+    WorkerUnfit,
+)
 from reelmill_common.exposition import advertised_host
+from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.profiles import PROFILES
@@ -117,11 +125,26 @@ class Gate:
         ledger = self._patiently(lambda: Ledger.connect(settings), "ledger")
         info = {"host": os.uname().nodename, **renderer.describe(), **_facts(report), **_gpu()}
         info["classes"] = classes_of(info, labels_of(settings.worker_labels))
+        if warning := self._mark(ledger, store):
+            info["trouble"] = f"farm: {warning}"
         if settings.metrics_port:
             info["metrics"] = f"{advertised_host(settings.metrics_host)}:{settings.metrics_port}"
         desk = self._desk(renderer, store, ledger, spool, info)
         self.tell("ready", info=info)
         return desk, info
+
+    def _mark(self, ledger: Ledger, store: ClipStore) -> str:
+        """Mark the store as our farm's; return what to say if it is another's already."""
+        try:
+            mark = leave_mark(ledger, store, self.settings.farm)
+        except StoreError as err:
+            log.warning("store.not_marked", error=str(err))
+            return ""
+        if mark is None:
+            return ""
+        warning = mark.warning(self.settings.farm)
+        log.error("store.of_another_farm", error=warning)
+        return warning
 
     def _turn_to_load(self) -> AbstractContextManager[None]:
         settings = self.settings

@@ -22,17 +22,20 @@ from reelmill_common.errors import (
 )
 from reelmill_common.jobs import DELIVERY_STAGES, JobState, Stage
 from reelmill_common.ledger import Claimed, Ledger, Result
-from reelmill_common.storage import ClipStore
+from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import ClipKeys, clip_keys
+from reelmill_common.storage.visibility import VISIBLE_S
 from reelmill_worker.attempt.ending import end_attempt
 from reelmill_worker.attempt.lease import Leases
-from reelmill_worker.delivery.parcel import Packed, Packer, Parcel
+from reelmill_worker.delivery.parcel import Packed, Packer, Parcel, Uploaded
 from reelmill_worker.pipeline.recipe import is_leftover, make_manifest
 
 log = structlog.get_logger(__name__)
 
 MOST_MANIFEST_BYTES = 1_000_000
 """Of a manifest that is read; ours have 3 kB."""
+LOOK_S = 0.5
+"""Seconds between looks at a clip that the store has taken and does not show yet."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +66,8 @@ class Courier:
     def ship(self, parcel: Parcel) -> bool:
         """Upload the clip and have the ledger accept it; False when the attempt ended instead.
 
+        False also when the store does not show all of it yet: then `parcel.uploaded` says when to ship it again.
+
         Raises:
             StoreUnavailable, StoreRefused: The parcel is as it was; ship it again later.
         """
@@ -71,9 +76,10 @@ class Courier:
             return self.pack(parcel) and self.ship(parcel)
         with self._ending(parcel) as leg:
             self.leases.report(parcel.lease, Stage.UPLOAD)
-            result = self._upload(parcel, packed)
-            self._finish(parcel, result)
-            leg.went_well = True
+            result = parcel.uploaded.result if parcel.uploaded else self._upload(parcel, packed)
+            if self._is_shown(parcel):
+                self._finish(parcel, result)
+                leg.went_well = True
         return leg.went_well
 
     def give_up(self, parcel: Parcel) -> None:
@@ -105,6 +111,7 @@ class Courier:
             except Exception as err:  # noqa: BLE001 - the other half of the task boundary, on the delivery thread
                 self._withdraw(parcel)
                 parcel.forget_files()
+                parcel.uploaded = None
                 with suppress(ReelmillError):  # then the lease runs out
                     # A full disk or a missing encoder is this worker's fault: another one may deliver the job.
                     end_attempt(self.leases, parcel.lease, err, retryable=True, spent=parcel.spent())
@@ -113,10 +120,12 @@ class Courier:
     def _upload(self, parcel: Parcel, packed: Packed) -> Result:
         started = time.monotonic()
         keys = _keys(parcel.lease.claimed)
-        self._put(parcel, keys.video, packed.video, "video/mp4")
-        self._put(parcel, keys.poster, packed.poster, "image/jpeg")
+        stored = [
+            self._put(parcel, keys.video, packed.video, "video/mp4"),
+            self._put(parcel, keys.poster, packed.poster, "image/jpeg"),
+        ]
         if packed.preview is not None:
-            self._put(parcel, keys.preview, packed.preview, "image/webp")
+            stored.append(self._put(parcel, keys.preview, packed.preview, "image/webp"))
         parcel.lease.check()
         spent = parcel.spent()
         result = Result(
@@ -137,13 +146,36 @@ class Courier:
             submitted_s=parcel.lease.claimed.submitted_s,
         )
         # The key is this attempt's own, so an older manifest there is this very attempt's, from a put that was cut off.
-        self._put(parcel, keys.manifest, manifest, "application/json", replace=True)
+        stored.append(self._put(parcel, keys.manifest, manifest, "application/json", replace=True))
+        parcel.uploaded = Uploaded(result=result, objects=stored, give_up_at=time.monotonic() + VISIBLE_S)
         return result
 
-    def _put(self, parcel: Parcel, key: str, source: Path | bytes, content_type: str, *, replace: bool = False) -> None:
+    def _is_shown(self, parcel: Parcel) -> bool:
+        """Whether the store shows all that it took of a clip: a store may answer 200 and keep nothing, or show it late.
+
+        Raises:
+            StoreUnavailable: It has had time enough; what is there is put again.
+        """
+        uploaded = parcel.uploaded
+        missing = self.store.missing(uploaded.objects) if uploaded else []
+        if uploaded is None or not missing:
+            return True
+        now = time.monotonic()
+        if now < uploaded.give_up_at:
+            uploaded.look_at = now + LOOK_S
+            return False
+        parcel.uploaded = None
+        raise StoreUnavailable(
+            f"the store answered that it took {', '.join(item.key for item in missing)}, and does not show "
+            f"{'it' if len(missing) == 1 else 'them'} {VISIBLE_S:.0f} s later; stored again until it does"
+        )
+
+    def _put(
+        self, parcel: Parcel, key: str, source: Path | bytes, content_type: str, *, replace: bool = False
+    ) -> StoredObject:
         parcel.keys.add(key)
         try:
-            self.store.put(key, source, content_type=content_type, replace=replace)
+            return self.store.put(key, source, content_type=content_type, replace=replace)
         except ClipExists:
             parcel.keys.discard(key)  # what is there is somebody else's
             raise

@@ -30,7 +30,8 @@ class Deliveries:
 
     At most `limit` clips are under way. While the store is down, finished clips are parked on disk instead, up to
     `spool_bytes`, and their leases are kept, so an outage costs no rendering twice. While it refuses us nothing more
-    is claimed, since waiting alone does not help: somebody must act, and other workers may be better off.
+    is claimed, since waiting alone does not help: somebody must act, and other workers may be better off. A clip that
+    the store has taken and does not show yet is set aside, on disk too, and holds up nobody.
 
     Attributes:
         on_trouble: Told the store's trouble when it begins or changes, and `""` when it is over.
@@ -42,6 +43,7 @@ class Deliveries:
     on_trouble: Callable[[str], None] = lambda _text: None
     _fresh: deque[Parcel] = field(default_factory=deque[Parcel])
     _parked: deque[Parcel] = field(default_factory=deque[Parcel])
+    _unseen: list[Parcel] = field(default_factory=list[Parcel])
     _under_way: int = 0
     _trouble: StoreUnavailable | StoreRefused | None = None
     _retry_s: float = FIRST_RETRY_S
@@ -71,8 +73,7 @@ class Deliveries:
     def load(self) -> Load:
         """Return what is under way."""
         with self._changed:
-            spooled = sum(parcel.size_bytes for parcel in self._parked)
-            return Load(deliveries=self._in_flight(), spool_bytes=spooled, store_up=self._trouble is None)
+            return Load(deliveries=self._in_flight(), spool_bytes=self._spooled_bytes(), store_up=self._trouble is None)
 
     def close(self, timeout_s: float) -> int:
         """Finish what is under way, give up what cannot be stored in time, and return how many that were."""
@@ -80,9 +81,9 @@ class Deliveries:
             self._closing = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._in_flight(), timeout=timeout_s)
-            left = [*self._fresh, *self._parked]
-            self._fresh.clear()
-            self._parked.clear()
+            left = [*self._fresh, *self._parked, *self._unseen]
+            for waiting in (self._fresh, self._parked, self._unseen):
+                waiting.clear()
             self._changed.notify_all()
         for parcel in left:
             self.courier.give_up(parcel)
@@ -91,11 +92,13 @@ class Deliveries:
     def _has_room(self) -> bool:
         if isinstance(self._trouble, StoreRefused):
             return False
-        spooled = sum(parcel.size_bytes for parcel in self._parked)
-        return len(self._fresh) + self._under_way < self.limit and spooled < self.spool_bytes
+        return len(self._fresh) + self._under_way < self.limit and self._spooled_bytes() < self.spool_bytes
+
+    def _spooled_bytes(self) -> int:
+        return sum(parcel.size_bytes for parcel in (*self._parked, *self._unseen))
 
     def _in_flight(self) -> int:
-        return len(self._fresh) + len(self._parked) + self._under_way
+        return len(self._fresh) + len(self._parked) + len(self._unseen) + self._under_way
 
     def _work(self) -> None:
         # Linux has a nice value per thread, and the encoder's own threads inherit it: what feeds the GPU goes first.
@@ -109,8 +112,10 @@ class Deliveries:
                     self._end(stored=False)
                 elif not self._is_worth_trying():
                     self._park(parcel, None)
+                elif not (stored := self.courier.ship(parcel)) and parcel.uploaded and parcel.uploaded.look_at:
+                    self._set_aside(parcel)
                 else:
-                    self._end(stored=self.courier.ship(parcel))
+                    self._end(stored=stored)
             except (StoreUnavailable, StoreRefused) as err:
                 self.courier.leases.tally.store_failed(err.code)
                 self._park(parcel, err)
@@ -124,6 +129,10 @@ class Deliveries:
             while True:
                 if self._closing and not self._in_flight():
                     return None
+                if (unseen := self._due()) is not None:  # first, since a look costs next to nothing
+                    self._unseen.remove(unseen)
+                    self._under_way += 1
+                    return unseen
                 if self._fresh:
                     self._under_way += 1
                     return self._fresh.popleft()
@@ -131,7 +140,24 @@ class Deliveries:
                 if self._parked and self._is_worth_trying() and not (self._trouble and self._under_way):
                     self._under_way += 1
                     return self._parked.popleft()
-                self._changed.wait(max(0.01, self._retry_at - time.monotonic()) if self._parked else None)
+                self._changed.wait(self._pause_s())
+
+    def _due(self) -> Parcel | None:
+        """Return a clip at which it is time to look again whether the store shows it."""
+        now = time.monotonic()
+        return next((item for item in self._unseen if item.uploaded and item.uploaded.look_at <= now), None)
+
+    def _pause_s(self) -> float | None:
+        """Return how long there is nothing to do unless something changes; None: for ever."""
+        moments = [item.uploaded.look_at for item in self._unseen if item.uploaded]
+        moments += [self._retry_at] if self._parked else []
+        return max(0.01, min(moments) - time.monotonic()) if moments else None
+
+    def _set_aside(self, parcel: Parcel) -> None:
+        with self._changed:
+            self._unseen.append(parcel)
+            self._under_way -= 1
+            self._changed.notify_all()
 
     def _is_worth_trying(self) -> bool:
         return self._trouble is None or time.monotonic() >= self._retry_at

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from reelmill_common.errors import InvalidSettings, NotFound, RenderFailed
 from reelmill_worker.delivery.encoders import Encoder
+from reelmill_worker.delivery.mp4_boxes import room_for, tag_boxes, title_of, write_tags
 
 Planes = NDArray[np.uint8]
 """YUV 4:2:0 as `pipeline.yuv` makes it: (frames, height * 3 / 2, width), BT.709, limited range."""
@@ -31,7 +32,7 @@ TAGS = {
     "model_hash": ("model_hash",),
     "job_id": ("job", "job_id"),
 }
-"""Tags of their own, beside the whole recipe in `comment`: file managers and ffprobe show them. Name: place in it."""
+"""Tags of their own, beside the prompt as title and description and the recipe in `comment`. Name: place in it."""
 
 
 def write_clip(planes: Planes, path: Path, *, fps: int, recipe: Mapping[str, Any], encoder: Encoder = X264) -> None:
@@ -51,15 +52,17 @@ def write_clip(planes: Planes, path: Path, *, fps: int, recipe: Mapping[str, Any
         RenderFailed: The encoder or the disk failed while writing.
     """
     height, width = planes.shape[1] * 2 // 3, planes.shape[2]
-    options = {"movflags": "+faststart+use_metadata_tags"}
+    tags = tag_boxes(_tags(recipe))
     try:
-        with av.open(str(path), "w", format="mp4", options=options) as container:
-            container.metadata.update(_tags(recipe))
+        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            container.metadata["comment"] = room_for(tags)
             stream = _open_encoder(container, fps, encoder)
             stream.width, stream.height = width, height
             for index, picture in enumerate(planes):
                 container.mux(stream.encode(_timed(picture, index, fps)))
             container.mux(stream.encode(None))
+        with path.open("r+b") as file:
+            write_tags(file, tags)
     except (av.error.FFmpegError, ValueError) as err:
         if isinstance(err, OSError) and err.errno in _DISK_ERRORS:
             raise RenderFailed(f"{path} cannot be written: {err}; look at the disk of the spool folder") from err
@@ -104,7 +107,9 @@ def _open_encoder(container: Any, fps: int, encoder: Encoder) -> Any:
 
 
 def _tags(recipe: Mapping[str, Any]) -> dict[str, str]:
-    tags = {"comment": json.dumps(recipe, sort_keys=True, ensure_ascii=False)}
+    prompt = str(recipe.get("spec", {}).get("prompt", ""))
+    tags = {"title": title_of(prompt), "description": prompt, "encoder": "Reelmill"}
+    tags["comment"] = json.dumps(recipe, sort_keys=True, ensure_ascii=False)
     for name, place in TAGS.items():
         value: Any = recipe
         for key in place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelmill_common.jobs import Stage
-from reelmill_common.ledger import Claimed, Spent
+from reelmill_common.ledger import Claimed, Result, Spent
 from reelmill_common.ledger.records import NOTHING
 from reelmill_common.settings import Settings
+from reelmill_common.storage import StoredObject
 from reelmill_worker.attempt.lease import Lease
 from reelmill_worker.delivery import media, stills
 from reelmill_worker.delivery.encoders import encoder_of
@@ -89,12 +90,28 @@ class Packed:
 
 
 @dataclass(slots=True, kw_only=True)
+class Uploaded:
+    """A clip that the store has taken, object by object.
+
+    Attributes:
+        look_at: When (monotonic) to look next whether the store shows all of it; 0: at once.
+        give_up_at: When (monotonic) to believe that it does not.
+    """
+
+    result: Result
+    objects: Sequence[StoredObject]
+    give_up_at: float
+    look_at: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
 class Parcel:
     """A render on its way to the store: frames until it is packed, files from then on.
 
     Attributes:
         spent: Returns what its render took of the GPU, once the card has told.
         keys: Objects that are, or may be, in the store because of it: a put whose answer was lost counts.
+        uploaded: What the ledger is to be told, once every object of it shows in the store.
     """
 
     lease: Lease
@@ -102,6 +119,7 @@ class Parcel:
     packed: Packed | None = None
     spent: Callable[[], Spent] = lambda: NOTHING
     keys: set[str] = field(default_factory=set[str])
+    uploaded: Uploaded | None = None
 
     @property
     def size_bytes(self) -> int:
