@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from reelmill_common.storage.keys import check_key, check_prefix, file_name, is_
 from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained
 from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
 from reelmill_common.storage.s3_trial import Findings, Mode, try_out
-from reelmill_common.storage.store import StoredObject, StoreReport, check_size
+from reelmill_common.storage.store import Readable, StoredObject, StoreReport, check_size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -94,6 +94,15 @@ class S3Store:
             with closing(reply["Body"]) as body:
                 check_size(key, reply["ContentLength"], most_bytes)
                 return body.read()
+
+    @contextmanager
+    def open(self, key: str) -> Generator[Readable]:
+        """Give an object piece by piece."""
+        name = self._name(key)
+        with explained(self.place, f"reading {key!r}"):
+            reply = self._client().get_object(Bucket=self.place.bucket, Key=name)
+            with closing(reply["Body"]) as body:
+                yield body
 
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size and its hash, or None."""

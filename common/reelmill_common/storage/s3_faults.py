@@ -22,6 +22,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as UnreachableError
 
 from reelmill_common.errors import NotFound, ReelmillError, StoreError, StoreRefused, StoreUnavailable
+from reelmill_common.printable import printable
 
 CONFLICTS = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
 """Codes that answer a put with `If-None-Match: *` when the key is taken, or is being taken right now."""
@@ -144,7 +145,7 @@ def is_unreachable(err: ClientError | BotoCoreError) -> bool:
 
 def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:
     code, status = code_of(err), status_of(err)
-    message = str(err.response.get("Error", {}).get("Message", ""))[:200]
+    message = printable(str(err.response.get("Error", {}).get("Message", ""))[:200])  # a stranger's server may forge
     if code in _ABSENT:
         return NotFound(f"nothing is stored under that key in {place} ({doing})")
     if code in _WAIT or (status >= 500 and status != _NOT_IMPLEMENTED):
