@@ -7,7 +7,6 @@ in the order of submission.
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import tempfile
 import zlib
@@ -15,19 +14,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
-from reelmill_common.errors import InvalidJob, NotFound
+from reelmill_common.errors import InvalidDocument, InvalidJob, NotFound
 from reelmill_common.jobs import BatchState, check_name
 from reelmill_common.ledger import BatchView, Ledger
 from reelmill_common.ledger.retention import Pruned
 from reelmill_common.storage import ClipStore
 from reelmill_common.suggestions import did_you_mean
+from reelmill_common.untrusted_json import MOST_BYTES, read_object
 
 FORM = 1
 """Version of the lines' form. Fields may be added without a new one."""
 SUFFIX = ".jsonl.gz"
-MOST_LINE_BYTES = 1_000_000
+MOST_LINE_BYTES = MOST_BYTES
 """Of one record: a prompt has at most 8,192 characters, an error's message 1,000."""
 
 
@@ -96,23 +96,22 @@ def read_archive(store: ClipStore, key: str) -> Iterator[Mapping[str, Any]]:
         NotFound: There is no such object.
         InvalidJob: It is something else, or damaged.
     """
-    with gzip.open(io.BytesIO(store.get(key)), "rb") as lines:
-        try:
-            while line := lines.readline(MOST_LINE_BYTES + 1):
-                if len(line) > MOST_LINE_BYTES:
-                    raise InvalidJob(f"{key} has a line of more than {MOST_LINE_BYTES:,} bytes, so it is no archive")
-                yield _record(line)
-        except (OSError, EOFError, zlib.error, ValueError, RecursionError) as err:
-            if isinstance(err, InvalidJob):
-                raise
-            raise InvalidJob(f"{key} cannot be read as an archive: {err}; look for an older one") from err
+    with store.open(key) as packed, gzip.open(cast("IO[bytes]", packed), "rb") as lines:
+        for number, line in enumerate(_lines(lines, key), start=1):
+            try:
+                yield read_object(line, f"line {number}")
+            except InvalidDocument as err:
+                raise InvalidJob(f"{key} cannot be read as an archive: {err}; look for an older one") from err
 
 
-def _record(line: bytes) -> Mapping[str, Any]:
-    value: object = json.loads(line)
-    if not isinstance(value, dict):
-        raise ValueError(f"a line holds {type(value).__name__} where an object is wanted")  # noqa: TRY004 - see above
-    return value
+def _lines(lines: gzip.GzipFile, key: str) -> Iterator[bytes]:
+    try:
+        while line := lines.readline(MOST_LINE_BYTES + 1):
+            if len(line) > MOST_LINE_BYTES:
+                raise InvalidJob(f"{key} has a line of more than {MOST_LINE_BYTES:,} bytes, so it is no archive")
+            yield line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as err:  # what the store itself says stays as it is
+        raise InvalidJob(f"{key} cannot be read as an archive: {err}; look for an older one") from err
 
 
 def _records(ledger: Ledger, view: BatchView) -> Iterator[dict[str, Any]]:

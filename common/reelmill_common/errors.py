@@ -6,6 +6,7 @@
     │   ├── InvalidPromptFile           65   a prompt file cannot be read as one
     │   └── PromptTooLong               65   more tokens than the text encoder takes
     ├── JobConflict                     65   the same id with different content
+    ├── InvalidDocument (ValueError)    65   JSON of a store, a tag or the ledger is damaged, or not ours
     ├── NotFound (LookupError)          66   no such batch, job or clip
     ├── LedgerUnavailable               75   Redis does not answer (retryable)
     ├── LedgerRefused                   78   Redis answers, but not to us: password, version
@@ -13,6 +14,7 @@
     ├── StoreError                      74   a clip store failed
     │   ├── StoreUnavailable            75   the store does not answer (retryable)
     │   ├── StoreRefused                78   the store answers, but not to us: bucket, key, folder rights
+    │   │   └── ObjectTooLarge          65   an object is larger than ours are, and was not read
     │   └── ClipExists                  65   a clip is already stored under that key
     ├── RenderFailed                    69   a clip could not be rendered
     │   ├── BadOutput                   69   frames came out black, frozen or not finite (retryable)
@@ -78,6 +80,13 @@ class JobConflict(ReelmillError, ValueError):
     exit_status = 65
 
 
+class InvalidDocument(ReelmillError, ValueError):
+    """A JSON document of a store, a tag or the ledger is damaged, or was written by somebody else."""
+
+    code = "invalid_document"
+    exit_status = 65
+
+
 class NotFound(ReelmillError, LookupError):
     """No such batch, job or clip."""
 
@@ -134,6 +143,13 @@ class ClipExists(StoreError):
     """A clip is already stored under that key, and clips are never overwritten."""
 
     code = "clip_exists"
+    exit_status = 65
+
+
+class ObjectTooLarge(StoreRefused):
+    """An object is larger than any of ours under such a key, so it is somebody else's; it was not read."""
+
+    code = "object_too_large"
     exit_status = 65
 
 

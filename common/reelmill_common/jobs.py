@@ -12,11 +12,12 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from reelmill_common.contract import STORE_FOLDERS, lane_name
-from reelmill_common.errors import InvalidJob
+from reelmill_common.errors import InvalidDocument, InvalidJob
 from reelmill_common.nights.windows import Windows
 from reelmill_common.printable import is_printable
 from reelmill_common.profiles import PROFILES, Profile
 from reelmill_common.prompts import clean_prompt
+from reelmill_common.untrusted_json import read_json
 
 Sampler = Literal["dmd3", "unipc3"]
 Decoder = Literal["tiny", "wan"]
@@ -154,9 +155,9 @@ class RenderSpec:
             InvalidJob: The text is no such JSON object, or a field is out of range.
         """
         try:
-            value: object = json.loads(text)
-        except ValueError as err:
-            raise InvalidJob(f"a job is one JSON object, got {text[:80]!r}") from err
+            value = read_json(text, "the job")
+        except InvalidDocument as err:
+            raise InvalidJob(f"a job is one JSON object, got {text[:80]!r}: {err}") from err
         return spec_from_mapping(value)
 
     @property

@@ -6,7 +6,6 @@ A listing is made before the ledger is read, and jobs that ended since are left 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +25,6 @@ YOUNG_S = 3600.0
 """Age below which objects without a manifest may be those of an attempt that goes on somewhere."""
 MANIFEST_S = 0.002
 """A manifest has the submission in milliseconds."""
-MOST_MANIFEST_BYTES = 1_000_000
 _CLIP_SUFFIXES = (".mp4", ".jpg", ".webp", ".json")
 _ALWAYS = (".mp4", ".jpg", ".json")
 """Of each clip; a preview is there only if the worker's settings asked for it."""
@@ -219,11 +217,11 @@ class Audit:
         if not key:
             return None
         try:
-            document: Any = json.loads(self.store.get(key, most_bytes=MOST_MANIFEST_BYTES))
+            document: Any = read_object(self.store.get(key, most_bytes=MOST_BYTES), key)
             if document["job"]["job_id"] != job.job_id:
                 return None
             return datetime.fromisoformat(document["submitted_at"]).timestamp()
-        except (ValueError, LookupError, TypeError, RecursionError, ReelmillError):
+        except (ValueError, LookupError, TypeError, ReelmillError):
             return None
 
     def _age_s(self, item: StoredObject) -> float:

@@ -27,6 +27,8 @@ SHOWN = "received,batch,seed,prompt,state,stage,worker,worker_class,runtime,uuid
 
 WORKERS_EVERY_S = 5.0
 """Seconds for which an answer about the workers is good."""
+MOST_RESULT_CHARS = 4096
+"""Of an event's result that is read: Celery cuts its own at 1,024, and anybody on the broker may send others."""
 SULK_S = 10.0
 """Seconds for which the ledger is not asked again when it did not answer: Flower makes its pages one at a time."""
 
@@ -100,7 +102,7 @@ def worker_class(info: Mapping[str, Any]) -> str:
 def _parsed(text: object) -> dict[Any, Any]:
     """Read what Celery's events show of a dict; anything else, or a cut one, is none."""
     with suppress(SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
-        value = ast.literal_eval(text) if isinstance(text, str) else None
+        value = ast.literal_eval(text) if isinstance(text, str) and len(text) <= MOST_RESULT_CHARS else None
         if isinstance(value, dict):
             return value
     return {}

@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from reelmill_common.errors import InvalidJob, NotFound, StoreUnavailable
+from reelmill_common.errors import InvalidDocument, InvalidJob, NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import JobView
 from reelmill_common.storage.keys import beside, is_key
+from reelmill_common.untrusted_json import MOST_BYTES as MOST_MANIFEST_BYTES
+from reelmill_common.untrusted_json import read_object
 from reelmill_common.worker_classes import bits_class, decisive
 from reelmill_producer.client import Reelmill
 from reelmill_producer.mp4_tags import read_tags
@@ -79,18 +82,28 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
     """
     if target.startswith(LINKS):
         return read_recipe(_fetch(target), target)
-    path = Path(target).expanduser()
-    if path.is_file():
-        with path.open("rb") as handle:
-            return read_recipe(handle.read(MOST_BYTES), target)
+    if is_file(target):
+        try:
+            with Path(target).expanduser().open("rb") as handle:
+                return read_recipe(handle.read(MOST_BYTES), target)
+        except OSError as err:
+            raise NotFound(f"{target[:200]} cannot be read ({err.strerror})") from err
     if farm is None or not (is_job_id(target) or is_key(target)):
         raise NotFound(f"{target[:200]} is neither a file, a link, a key of the store, BATCH/ROW nor the id of a job")
     key = farm.clip(farm.job(target)).key if is_job_id(target) else _key_of(target, farm)
     try:
-        manifest = farm.store.get(beside(key, ".json"))
+        manifest = farm.store.get(beside(key, ".json"), most_bytes=MOST_MANIFEST_BYTES)
     except NotFound as err:
         raise NotFound(f"{target[:200]} is neither a file here nor the key of a clip in the store ({err})") from err
     return read_recipe(manifest, key)
+
+
+def is_file(target: str) -> bool:
+    """Whether somebody names a file that is here. What can be no path is none."""
+    try:
+        return Path(target).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a home of nobody
+        return False
 
 
 def _key_of(target: str, farm: Reelmill) -> str:
@@ -116,13 +129,14 @@ def read_recipe(content: bytes, name: str) -> Recipe:
     text: str | bytes = content
     if content[4:8] == _MP4:
         text = read_tags(content).get("comment", "")
-    try:
-        document: object = json.loads(text)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or not isinstance(cast("dict[str, Any]", document).get("spec"), dict):
+    if not text:
         raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
-    found = cast("dict[str, Any]", document)
+    try:
+        found = read_object(text, "what it holds")
+    except InvalidDocument as err:
+        raise NotFound(f"{name[:200]} holds no recipe ({err}); only clips and manifests made here do") from err
+    if not isinstance(found.get("spec"), dict):
+        raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
     try:
         spec = RenderSpec.from_json(json.dumps(found["spec"]))
     except InvalidJob as err:
@@ -140,7 +154,7 @@ def _fetch(url: str) -> bytes:
         with err:
             reason: object = f"HTTP {err.code} {err.reason}"
         cause: Exception = err
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, HTTPException) as err:
         reason, cause = getattr(err, "reason", err), err
     raise StoreUnavailable(f"{_shown(url)} cannot be fetched ({reason}); presigned links run out") from cause
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from reelmill_common.archive import newest_archive, read_archive
-from reelmill_common.errors import ReelmillError, StoreRefused
+from reelmill_common.errors import InvalidJob, ReelmillError, StoreError, StoreRefused
+from reelmill_common.jobs import JobState, check_name
 from reelmill_common.ledger import JobView
 from reelmill_common.storage import ClipStore
 from reelmill_producer.client import Reelmill
@@ -22,17 +26,27 @@ def results_of(farm: Reelmill, batch: str) -> Iterator[dict[str, Any]]:
 
     Raises:
         NotFound: No such batch, nor an archive of it.
+        InvalidJob: Its archive is damaged, or was written by somebody else.
     """
     if not farm.has_batch(batch):
         known = [view.name for view in farm.batches()]
-        for record in read_archive(farm.store, newest_archive(farm.store, batch, known=known)):
-            if record["kind"] == "job":
-                yield _archived_record(record, farm.store)
+        yield from archived_results(farm.store, newest_archive(farm.store, batch, known=known))
         return
     # All jobs, and not only the ended ones: those pages would shift while others end.
     for job in farm.jobs(batch):
         if job.state.is_final:
             yield result_record(job, farm.store)
+
+
+def archived_results(store: ClipStore, archive: str) -> Iterator[dict[str, Any]]:
+    """Yield what became of each job by the archive of a batch.
+
+    Raises:
+        InvalidJob: It is damaged, or was written by somebody else.
+    """
+    for record in read_archive(store, archive):
+        if record.get("kind") == "job":
+            yield _archived_record(record, store, archive)
 
 
 def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
@@ -50,19 +64,53 @@ def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
     }
 
 
-def _archived_record(record: Mapping[str, Any], store: ClipStore) -> dict[str, Any]:
-    result: Mapping[str, Any] = record["result"] or {}
-    key: str | None = result.get("key")
-    return {
-        "row": record["row"],
-        "job_id": record["job_id"],
-        "state": record["state"],
-        "key": key,
-        "url": None if key is None else store.url(key),
-        "sha256": result.get("sha256"),
-        "seed": record["spec"]["seed"],
-        "error": None if record["result"] else record["error"],
-    }
+def _archived_record(record: Mapping[str, Any], store: ClipStore, archive: str) -> dict[str, Any]:
+    """Return what an archive says of a job. Anybody who may write to the store may have written it."""
+    try:
+        job: _Job = _JOB.validate_python(record)
+        check_name("row id", job.row)
+        return {
+            "row": job.row,
+            "job_id": job.job_id,
+            "state": job.state.value,
+            "key": None if job.result is None else job.result.key,
+            "url": None if job.result is None else store.url(job.result.key),
+            "sha256": None if job.result is None else job.result.sha256,
+            "seed": job.spec.seed,
+            "error": job.error if job.result is None else None,
+        }
+    except (ValueError, StoreError) as err:  # pydantic's too, and a key that is none
+        why = "; ".join(str(err).splitlines()[:3])[:300]
+        raise InvalidJob(
+            f"{archive} holds what is not a job of ours ({why}), so it was damaged or written by somebody else; "
+            "look for an older one"
+        ) from err
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is told of a job in an archive; it holds more."""
+
+    row: str
+    job_id: str
+    state: JobState
+    spec: _Spec
+    result: _Result | None
+    error: dict[str, str] | None
+
+
+_JOB: TypeAdapter[Any] = TypeAdapter(_Job)
 
 
 class ResultsFile:

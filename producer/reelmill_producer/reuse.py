@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal, cast
+from typing import Literal
 
-from reelmill_common.errors import InvalidJob, NotFound
+from reelmill_common.errors import InvalidDocument, InvalidJob, NotFound, ObjectTooLarge
 from reelmill_common.jobs import RenderJob
 from reelmill_common.ledger import JobView, Ledger, WorkerState, WorkerView
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import beside
+from reelmill_common.untrusted_json import MOST_BYTES, read_object
 from reelmill_common.worker_classes import classes_of
 
 ReuseMode = Literal["same", "any"]
@@ -80,17 +80,17 @@ class Finder:
         head = None if result is None else self.store.head(result.key)
         if result is None or head is None or head.size_bytes != result.size_bytes:
             return False
+        key = beside(result.key, ".json")
         try:
-            manifest: object = json.loads(self.store.get(beside(result.key, ".json")))
-        except (NotFound, ValueError):
+            known = read_object(self.store.get(key, most_bytes=MOST_BYTES), key)
+        except (NotFound, InvalidDocument, ObjectTooLarge):
             return False
-        known = cast("Mapping[str, Any]", manifest) if isinstance(manifest, dict) else {}
         if known.get("latents_sha256") != result.latents_sha256:
             return False
         if self.mode == "any":
             return True
         of_class = not self.worker_class or self.worker_class in classes_of(known)
-        return of_class and known.get("model_hash") in self._present(view.spec.profile)
+        return of_class and str(known.get("model_hash")) in self._present(view.spec.profile)
 
     def _present(self, profile: str) -> set[str]:
         """The models that a profile is served with now, or was by the worker that was heard of last."""

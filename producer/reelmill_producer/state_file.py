@@ -13,6 +13,7 @@ from typing import IO
 
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, StoreRefused
 from reelmill_common.settings import Settings
+from reelmill_common.untrusted_json import read_object
 
 _FILE = "farm.json"
 _LOCK = "farm.lock"
@@ -54,7 +55,7 @@ def write(state_dir: Path, record: FarmRecord) -> None:
 def read(state_dir: Path) -> FarmRecord | None:
     """Return what the file says; it may be of a farm that was killed (see `is_held`)."""
     try:
-        values = json.loads((state_dir / _FILE).read_text())
+        values = read_object((state_dir / _FILE).read_bytes(), _FILE)
         return FarmRecord(**{item.name: values[item.name] for item in fields(FarmRecord)})
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from reelmill_common.archive import newest_archive
-from reelmill_common.errors import NotFound
+from reelmill_common.errors import InvalidDocument, InvalidJob, NotFound, ObjectTooLarge
+from reelmill_common.jobs import MAX_MOMENT, job_id
 from reelmill_common.ledger import Event, JobView, Ledger
 from reelmill_common.storage import ClipStore
-from reelmill_common.storage.keys import log_key, log_prefix
+from reelmill_common.storage.keys import LOGS, log_key, log_prefix
 from reelmill_common.suggestions import did_you_mean
+from reelmill_common.untrusted_json import read_object
 from reelmill_producer.steering import is_job_id
 
 PAGE = 5000
 """Events that are read at once; the ledger keeps about 50,000."""
 MOST_LOGS = 200
 """Attempts whose logs are read for one story."""
+MOST_LOG_BYTES = 40_000
+"""Of one attempt's log; workers keep the last 32,000."""
+LEVELS = ("debug", "info", "warning", "error", "critical")
 LOOKERS = 8
+_LOG = re.compile(rf"{LOGS}/([^/]+)/(.+)-[0-9a-f]{{8}}\.a([0-9]{{1,6}})\.jsonl")
 _OWN = ("event", "timestamp", "job_id", "batch", "row", "attempt", "level")
 
 
@@ -31,7 +37,8 @@ class Line:
 
     Attributes:
         at: Unix seconds: on Redis' clock for an event, on the worker's for a line of its log.
-        source: Who says so.
+        source: Who says so. What a worker says comes from an object of the store, which others may write too; batch,
+            row, job and attempt are those of the object's key, whatever it says itself.
         name: `job.claimed`, or the name of what was logged.
         attempt: Number of the attempt that it belongs to; 0 if it belongs to none.
         level: Of a line of a log; empty for an event.
@@ -57,10 +64,12 @@ class Story:
     Attributes:
         lines: In the order of time.
         left_out: Logs of attempts that were too many to be read.
+        foreign: Keys of objects that lie where logs do and hold something else, which was passed over.
     """
 
     lines: Sequence[Line]
     left_out: int = 0
+    foreign: Sequence[str] = ()
 
 
 def story(ledger: Ledger, target: str) -> list[Line]:
@@ -92,10 +101,10 @@ def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Lin
     keys = list(dict.fromkeys(_log_keys(ledger, store, target, lines)))
     workers = {(line.job_id, line.attempt): line.worker for line in lines if line.name == "job.claimed"}
     with ThreadPoolExecutor(LOOKERS, thread_name_prefix="logs") as lookers:
-        logs = list(lookers.map(lambda key: _read(store, key), keys[:MOST_LOGS]))
-    logged = [_logged(record, workers) for log in logs for record in log]
-    ordered = sorted([*lines, *logged], key=lambda line: line.at)
-    return Story(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS))
+        logs = list(lookers.map(lambda key: _read(store, key, workers), keys[:MOST_LOGS]))
+    ordered = sorted([*lines, *(line for log in logs for line in log.lines)], key=lambda line: line.at)
+    foreign = [key for log in logs for key in log.foreign]
+    return Story(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS), foreign=foreign)
 
 
 def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> Story:
@@ -181,41 +190,56 @@ def _log_keys(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Lin
     yield from (item.key for item in store.list(prefix))
 
 
-def _read(store: ClipStore, key: str) -> list[Mapping[str, Any]]:
+def _read(store: ClipStore, key: str, workers: Mapping[tuple[str, int], str]) -> Story:
+    """Return what an attempt's log says. Whoever may write to the store may have put it there."""
+    of_attempt = _attempt_of(key)
+    if of_attempt is None:
+        return Story(lines=[], foreign=[key])
+    worker = workers.get((of_attempt.job_id, of_attempt.attempt), "")
+    lines: list[Line] = []
+    foreign: list[str] = []
     try:
-        content = store.get(key)
+        content = store.get(key, most_bytes=MOST_LOG_BYTES)
     except NotFound:
-        return []
-    records: list[Mapping[str, Any]] = []
-    for line in content.splitlines():
+        content = b""
+    except ObjectTooLarge:
+        return Story(lines=[], foreign=[key])
+    for text in filter(None, content.split(b"\n")):
         try:
-            record: object = json.loads(line)
-        except ValueError:  # somebody else's file
-            continue
-        if isinstance(record, dict):
-            records.append(cast("Mapping[str, Any]", record))
-    return records
+            lines.append(_logged(read_object(text, key), replace(of_attempt, worker=worker)))
+        except InvalidDocument:
+            foreign = [key]
+    return Story(lines=lines, foreign=foreign)
 
 
-def _logged(record: Mapping[str, Any], workers: Mapping[tuple[str, int], str]) -> Line:
-    job_id, attempt = str(record.get("job_id", "")), record.get("attempt")
-    number = attempt if isinstance(attempt, int) else 0
-    return Line(
+def _attempt_of(key: str) -> Line | None:
+    """Return an empty line of the attempt that a log's key names; None for the key of something else."""
+    found = _LOG.fullmatch(key)
+    if found is None:
+        return None
+    batch, row, attempt = found[1], found[2], int(found[3])
+    try:
+        ours = log_key(batch, row, attempt=attempt) == key
+    except InvalidJob:
+        ours = False
+    blank = Line(at=0.0, source="worker", name="", batch=batch, row=row, job_id=job_id(batch, row), attempt=attempt)
+    return blank if ours else None
+
+
+def _logged(record: Mapping[str, Any], of_attempt: Line) -> Line:
+    level = record.get("level")
+    return replace(
+        of_attempt,
         at=_seconds(str(record.get("timestamp", ""))),
-        source="worker",
         name=str(record.get("event", "")),
-        batch=str(record.get("batch", "")),
-        row=str(record.get("row", "")),
-        job_id=job_id,
-        attempt=number,
-        worker=workers.get((job_id, number), ""),
-        level=str(record.get("level", "")),
+        level=str(level) if level in LEVELS else "unknown",
         fields={name: value for name, value in record.items() if name not in _OWN},
     )
 
 
 def _seconds(timestamp: str) -> float:
     try:
-        return datetime.fromisoformat(timestamp).timestamp()
-    except ValueError:
+        moment = datetime.fromisoformat(timestamp)
+        return min(max(0.0, moment.timestamp()), MAX_MOMENT)
+    except (ValueError, OverflowError):
         return 0.0

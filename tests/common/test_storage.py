@@ -246,6 +246,17 @@ def test_an_object_is_read_up_to_a_size(store: ClipStore) -> None:
         store.get("night/fox.mp4", most_bytes=4)
 
 
+def test_an_object_is_given_piece_by_piece(store: ClipStore) -> None:
+    put(store, "night/fox.mp4", b"12345")
+
+    with store.open("night/fox.mp4") as stream:
+        pieces = [stream.read(2), stream.read(2), stream.read(2), stream.read(2)]
+
+    assert pieces == [b"12", b"34", b"5", b""]
+    with pytest.raises(NotFound), store.open("night/owl.mp4"):
+        pass
+
+
 def test_links_last_as_long_as_the_store_says(store: ClipStore) -> None:
     assert store.links_last_s == (None if isinstance(store, FolderStore) else Settings().presign_s)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from common.test_untrusted_json import HOSTILE
 from fixtures.bench import NODE, Bench
 from fixtures.cli import Cli
 from fixtures.hand import Hand
@@ -127,6 +128,28 @@ def test_what_is_not_there_is_rendered(scene: Scene, spoil: str) -> None:
 
     assert again.state in (JobState.QUEUED, JobState.DISPATCHED)
     assert again.result is None
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_a_clip_with_a_strangers_manifest_is_rendered_again(scene: Scene, content: bytes) -> None:
+    first = scene.make()
+    assert first.result is not None
+    key = first.result.key.replace(".mp4", ".json")
+    scene.farm.store.put(key, content, content_type="application/json", replace=True)
+
+    again = scene.ask("same")
+
+    assert again.result is None
+
+
+def test_a_model_that_is_not_a_name_is_no_model(scene: Scene) -> None:
+    first = scene.make()
+    assert first.result is not None
+    manifest = {"model_hash": [MODEL], "latents_sha256": first.result.latents_sha256, "plan": {"gpu": {}}}
+    key = first.result.key.replace(".mp4", ".json")
+    scene.farm.store.put(key, json.dumps(manifest).encode(), content_type="application/json", replace=True)
+
+    assert scene.ask("same").result is None
 
 
 def test_a_clip_of_another_model_is_reused_only_if_any_will_do(scene: Scene) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from common.test_untrusted_json import HOSTILE
 from fixtures.bench import NODE, Bench
 from fixtures.link import link_to
 from fixtures.s3 import S3Server
@@ -315,3 +316,16 @@ def test_claiming_stops_when_the_spool_is_full_and_resumes_by_itself(
         assert resumed
         view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
         assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("name", ["brackets without end", "an infinite number", "more than is read", "cut off"])
+def test_a_strangers_manifest_under_an_earlier_attempts_key_fails_no_job(bench: Bench, name: str) -> None:
+    lost = bench.claim()
+    key = f"night/0000-{lost.job_id[:8]}.json"
+    bench.store.put(key, HOSTILE[name], content_type="application/json")
+    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+
+    stored = deliver(bench, again(bench))
+
+    assert stored.key.endswith(".a2.mp4")
+    assert bench.store.get(key) == HOSTILE[name]  # not ours to remove

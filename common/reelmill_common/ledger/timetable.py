@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from reelmill_common.errors import InvalidJob, JobConflict, LedgerUnavailable, NotFound
+from reelmill_common.errors import InvalidDocument, InvalidJob, JobConflict, LedgerUnavailable, NotFound
 from reelmill_common.jobs import Batch, RenderSpec
 from reelmill_common.ledger.loads import Loads, loads
 from reelmill_common.ledger.records import WorkerState
@@ -20,6 +20,7 @@ from reelmill_common.nights.cron import Cron
 from reelmill_common.nights.schedules import Schedule, ScheduleView, batch_name, pack, run_batch
 from reelmill_common.nights.windows import Windows
 from reelmill_common.suggestions import did_you_mean
+from reelmill_common.untrusted_json import read_object
 
 DUE_MOST = 50
 """Windows, schedules and runs that one round looks at."""
@@ -192,8 +193,8 @@ class Timetable(Side):
             return None
         schedule, policy, rows = answer
         try:
-            return Run(batch=run_batch(batch, json.loads(policy)), schedule=schedule, rows=rows)
-        except TypeError as err:
+            return Run(batch=run_batch(batch, read_object(policy, "its policy")), schedule=schedule, rows=rows)
+        except (TypeError, InvalidDocument) as err:
             raise InvalidJob(f"{err}; is this worker older than the producer?") from err
 
     def piece(self, rows: str, index: int) -> str | None:
@@ -248,7 +249,7 @@ def _view(name: str, fields: dict[str, Any], due: str | None) -> ScheduleView:
             name=name,
             cron=Cron.parse(fields["cron"], fields["zone"]),
             catch_up=fields["catch_up"],
-            policy=json.loads(fields["policy"]),
+            policy=read_object(fields["policy"], f"the policy of schedule {name}"),
         ),
         jobs=int(fields["jobs"]),
         paused=fields["paused"] == "1",

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from reelmill_common.contract import LABEL_SEPARATOR, PROMPT_CHARS
+from reelmill_common.errors import InvalidDocument
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
 from reelmill_common.ledger.records import (
     Account,
@@ -21,6 +22,7 @@ from reelmill_common.ledger.records import (
     WorkerView,
 )
 from reelmill_common.settings import FlowerPrompts
+from reelmill_common.untrusted_json import read_json, read_object
 
 LETTERS: Mapping[JobState, str] = {
     JobState.QUEUED: "q",
@@ -59,7 +61,7 @@ def job_view(
         attempts=int(job.get("a", 0)),
         stage=job.get("x", ""),
         worker=job.get("w", ""),
-        error=json.loads(error) if error else None,
+        error=_error(error) if error else None,
         result=read_result(result) if result else None,
         submitted_at=_seconds(job.get("t0")),
         started_at=_seconds(job.get("t1")),
@@ -135,7 +137,7 @@ def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
         name=name,
         lane=lane,
         state=state,
-        info=json.loads(info),
+        info=_info(info),
         reason=reason,
         jobs=tuple(sorted(jobs)),
         seen_s=silent_ms / 1000,
@@ -171,7 +173,28 @@ def result_json(result: Result) -> str:
 
 def read_result(text: str) -> Result:
     """Read what `result_json` wrote; what it left out is at its default."""
-    return Result(**dict(zip((item.name for item in fields(Result)), json.loads(text), strict=False)))
+    values = read_json(text, "a job's result in the ledger")
+    try:
+        if not isinstance(values, list):
+            raise TypeError("it is not a list")  # noqa: TRY301 - as one of the wrong length
+        return Result(**dict(zip((item.name for item in fields(Result)), values, strict=False)))
+    except TypeError as err:
+        raise InvalidDocument(f"a job's result in the ledger is damaged ({err}); render the job again") from err
+
+
+def _error(text: str) -> dict[str, str]:
+    try:
+        return {name: str(value) for name, value in read_object(text, "the error in the ledger").items()}
+    except InvalidDocument as err:
+        return {"code": err.code, "message": str(err)}
+
+
+def _info(text: str) -> dict[str, Any]:
+    """Read what a worker or a job says of itself; one of which nothing can be read is there all the same."""
+    try:
+        return read_object(text, "what the ledger holds")
+    except InvalidDocument:
+        return {}
 
 
 def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:
@@ -180,7 +203,7 @@ def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:
     No name of a batch holds the separator, so the parts can be told apart again.
     """
     # A newer producer's may lack what we know: the claim refuses such a job, and not the pump.
-    values = json.loads(spec)
+    values = _info(spec)
     prompt = str(values.get("prompt", "")) if prompts == "cut" else ""
     start = prompt if len(prompt) <= PROMPT_CHARS else prompt[: PROMPT_CHARS - 1] + "…"
     return LABEL_SEPARATOR.join([batch, f"seed {values.get('seed', '?')}", start])

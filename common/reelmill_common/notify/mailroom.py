@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from reelmill_common.errors import NotFound
+import structlog
+
+from reelmill_common.errors import InvalidDocument, NotFound
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import PATIENT, Patience, connect
 from reelmill_common.ledger.side import Side, kept
@@ -18,6 +20,8 @@ WAITING_MOST = 10_000
 """Messages that wait for one webhook; then the oldest is dropped and counted: about 8 MB."""
 DEAD_AFTER_S = 5 * 86_400.0
 """Seconds of nothing but failure after which a webhook is disabled."""
+log = structlog.get_logger(__name__)
+
 _MISSING = "no webhook {!r}; `reelmill webhook list` shows those that there are"
 
 
@@ -122,14 +126,15 @@ class Mailroom(Side):
         """Return all webhooks, oldest first."""
         views = (
             WebhookView(
-                webhook=Webhook.decode(config),
+                webhook=webhook,
                 created_at=int(created) / 1000,
                 failing_since=int(failing or 0) / 1000,
                 disabled=disabled,
                 waiting=int(waiting),
                 dropped=int(dropped),
             )
-            for _, config, created, failing, disabled, dropped, waiting in self._server.run("notify_list")
+            for name, config, created, failing, disabled, dropped, waiting in self._server.run("notify_list")
+            if (webhook := _decoded(name, config)) is not None
         )
         return sorted(views, key=lambda view: (view.created_at, view.webhook.id))
 
@@ -183,13 +188,14 @@ class Mailroom(Side):
         """Return what is to be sent now, up to `most` messages for each webhook."""
         return [
             Post(
-                webhook=Webhook.decode(config),
+                webhook=webhook,
                 due=[
                     (Notice(id=rest[at], type=rest[at + 1], body=rest[at + 2]), int(rest[at + 3]))
                     for at in range(0, len(rest), 4)
                 ],
             )
-            for _, config, *rest in self._server.run("notify_due", most)
+            for name, config, *rest in self._server.run("notify_due", most)
+            if (webhook := _decoded(name, config)) is not None
         ]
 
     def ended(self, token: str, webhook: str, message: str, attempt: Attempt) -> bool:
@@ -209,6 +215,15 @@ class Mailroom(Side):
                 "1" if attempt.gone else "0",
             )
         )
+
+
+def _decoded(name: str, config: str) -> Webhook | None:
+    """Return a webhook; None for one that only another version can read, which must not keep others from being told."""
+    try:
+        return Webhook.decode(config)
+    except InvalidDocument as err:
+        log.warning("webhook.unreadable", webhook=name, error=str(err))
+        return None
 
 
 def _there(found: object, name: str) -> None:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from reelmill_common.causes import causes
-from reelmill_common.errors import NotFound
+from reelmill_common.errors import InvalidDocument, NotFound
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Event, Ledger
+from reelmill_common.untrusted_json import read_object
 
 FAILURES_READ = 1000
 """Failed jobs of a batch that are looked at to group them; `failures_read` says how many were."""
@@ -33,8 +34,11 @@ class Notice:
     @property
     def data(self) -> Mapping[str, Any]:
         """What it says of the event."""
-        found: Mapping[str, Any] = json.loads(self.body)["data"]
-        return found
+        try:
+            found: object = read_object(self.body, self.id).get("data")
+        except InvalidDocument:  # then its name and its type are told all the same
+            found = None
+        return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def notice(ledger: Ledger, farm: str, event: Event) -> Notice:

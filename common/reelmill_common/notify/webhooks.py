@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
-from reelmill_common.errors import InvalidSettings
+from reelmill_common.errors import InvalidDocument, InvalidSettings
 from reelmill_common.notify.signing import checked_secret, new_secret
+from reelmill_common.untrusted_json import read_object
 
 NOUNS = ("job", "batch", "worker", "schedule", "owner", "webhook")
 """What events are about."""
@@ -81,8 +82,15 @@ class Webhook:
 
     @classmethod
     def decode(cls, text: str) -> Webhook:
-        """Read what `encode` wrote."""
-        found: Webhook = _ADAPTER.validate_json(text)
+        """Read what `encode` wrote.
+
+        Raises:
+            InvalidDocument: It is damaged, or of a newer version. The message holds nothing of it.
+        """
+        try:
+            found: Webhook = _ADAPTER.validate_python(read_object(text, "a webhook in the ledger"))
+        except ValueError:
+            raise InvalidDocument("a webhook in the ledger is damaged, or was added by a newer version") from None
         return found
 
     def encode(self) -> str:

@@ -66,16 +66,23 @@ class FolderStore:
 
     def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
         """Return an object's bytes."""
+        with self.open(key) as stream:
+            check_size(key, os.fstat(stream.fileno()).st_size, most_bytes)
+            return stream.read()
+
+    @contextmanager
+    def open(self, key: str) -> Generator[IO[bytes]]:
+        """Give an object piece by piece."""
         path = self._path(key)
         with self._faults():
             try:
-                with path.open("rb") as stream:
-                    check_size(key, os.fstat(stream.fileno()).st_size, most_bytes)
-                    return stream.read()
+                stream = path.open("rb")
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
                 raise NotFound(
                     f"no clip {key!r} in {self.root}; `reelmill results BATCH --json` names those of a batch"
                 ) from err
+            with stream:
+                yield stream
 
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size, or None. The hash is not kept and would cost a read of the whole file."""

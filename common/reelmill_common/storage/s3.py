@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
@@ -20,7 +20,7 @@ from reelmill_common.storage.s3_access import Access
 from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained, is_about_credentials
 from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
 from reelmill_common.storage.s3_trial import Findings, Mode, encryption, try_out
-from reelmill_common.storage.store import StoredObject, StoreReport, check_size
+from reelmill_common.storage.store import Readable, StoredObject, StoreReport, check_size
 from reelmill_common.storage.visibility import until_shown
 
 if TYPE_CHECKING:
@@ -121,6 +121,14 @@ class S3Store:
                 return body.read()
 
         return self._ask(f"reading {key!r}", read)
+
+    @contextmanager
+    def open(self, key: str) -> Generator[Readable]:
+        """Give an object piece by piece."""
+        name = self._name(key)
+        reply = self._ask(f"reading {key!r}", lambda client: client.get_object(Bucket=self.place.bucket, Key=name))
+        with explained(self.place, f"reading {key!r}"), closing(reply["Body"]) as body:
+            yield body
 
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size and its hash, or None."""

@@ -24,6 +24,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as UnreachableError
 
 from reelmill_common.errors import NotFound, ReelmillError, StoreError, StoreRefused, StoreUnavailable
+from reelmill_common.printable import printable
 
 CONFLICTS = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
 """Codes that answer a put with `If-None-Match: *` when the key is taken, or is being taken right now."""
@@ -188,7 +189,7 @@ def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:
 def _words(err: ClientError) -> str:
     """Return what a server says, cut short and without anything as long as a key, a token or a signature."""
     said = str(err.response.get("Error", {}).get("Message", ""))
-    return _LONG_WORD.sub("…", said)[:200]
+    return printable(_LONG_WORD.sub("…", said)[:200])  # an untrusted server may forge lines
 
 
 def _untrusted(err: SSLError, place: Place) -> StoreError:

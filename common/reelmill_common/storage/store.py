@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
-from reelmill_common.errors import InvalidSettings, StoreRefused
+from reelmill_common.errors import InvalidSettings, ObjectTooLarge
 from reelmill_common.settings import Settings
 
 MAX_PREFIX_BYTES = 512
@@ -33,9 +34,9 @@ class StoredObject:
 
 
 def check_size(key: str, size_bytes: int, most_bytes: int | None) -> None:
-    """Refuse to read an object that is too large. Raises `StoreRefused`."""
+    """Refuse to read an object that is too large. Raises `ObjectTooLarge`."""
     if most_bytes is not None and size_bytes > most_bytes:
-        raise StoreRefused(
+        raise ObjectTooLarge(
             f"{key!r} has {size_bytes} bytes, and at most {most_bytes} were expected, so it is not ours and was not "
             "read; remove it"
         )
@@ -54,6 +55,14 @@ class StoreReport:
     url: str
     conditional_put: bool
     checksum_mode: str
+
+
+class Readable(Protocol):
+    """An object under way: `read` returns the next bytes of it, at most so many; none at its end."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Return the next bytes."""
+        ...
 
 
 class ClipStore(Protocol):
@@ -92,7 +101,15 @@ class ClipStore(Protocol):
 
         Raises:
             NotFound: There is none.
-            StoreRefused: It is larger, and was not read.
+            ObjectTooLarge: It is larger, and was not read.
+        """
+        ...
+
+    def open(self, key: str) -> AbstractContextManager[Readable]:
+        """Give an object piece by piece, for what may be too large for memory.
+
+        Raises:
+            NotFound: There is none.
         """
         ...
 

@@ -55,7 +55,7 @@ class CommandLine(HelpfulGroup):
         try:
             return super().invoke(ctx)
         except ReelmillError as err:
-            tell(f"error: {err}")
+            tell(f"error: {err}".replace("\n", "\n  "))  # no line of a message begins like one of ours
             raise typer.Exit(err.exit_status) from err
         except KeyboardInterrupt as err:
             tell("interrupted")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reelmill_common.errors import NotFound, StoreError
+from reelmill_common.printable import printable
 from reelmill_producer.cli.boundary import say, tell
 from reelmill_producer.cli.options import Json, Teller
 from reelmill_producer.cli.output import print_json
@@ -40,6 +41,9 @@ def logs(
             _show(line)
     if not told.lines:
         tell("nothing is known of it any more: the ledger keeps the newest 50,000 events")
+    if told.foreign:
+        more = " …" if len(told.foreign) > 5 else ""
+        tell(f"passed over, since they are not logs of ours: {', '.join(told.foreign[:5])}{more}")
     if told.left_out:
         tell(f"logs of {told.left_out:,} more attempts were left out; `reelmill logs JOB` tells of one job")
 
@@ -69,10 +73,11 @@ def _show(line: Line) -> None:
     attempt = f" #{line.attempt}" if line.attempt else ""
     worker = f" by {line.worker}" if line.name == "job.claimed" else ""
     mark = f"[{line.level}] " if line.source == "worker" else ""
-    say(f"{when}  {whose}{attempt}  {mark}{line.name}{worker}{_facts(line.fields)}")
+    # Without line ends, and a worker's line with its mark: nothing in it passes for a line of ours.
+    say(printable(f"{when}  {whose}{attempt}  {mark}{line.name}{worker}{_facts(line.fields)}"))
     if "exception" in line.fields:
         for text in str(line.fields["exception"]).splitlines():
-            say(f"    {text}")
+            say(f"    {printable(text)}")
 
 
 def _facts(fields: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -20,7 +19,7 @@ from reelmill_producer.cli.output import job_record, print_json
 from reelmill_producer.cli.session import read_settings, reading, session
 from reelmill_producer.cli.submitting import followed, warn_of_class
 from reelmill_producer.client import Reelmill
-from reelmill_producer.recipes import LINKS, Recipe, find_recipe
+from reelmill_producer.recipes import LINKS, Recipe, find_recipe, is_file
 
 RERENDER = "rerender"
 """Batch of everything that was made again."""
@@ -40,8 +39,8 @@ def show(clip: Clip, *, json: Json = False) -> None:
     if json:
         print_json(recipe.document)
         return
-    for name, value in _lines(recipe):
-        say(f"{name + ':':<13} {printable(str(value))}")
+    for name, value in show_lines(recipe):
+        say(f"{name + ':':<13} {value}")
 
 
 def rerender(
@@ -114,14 +113,20 @@ def _why_failed(job: JobView) -> str:
 @contextmanager
 def _farm_for(clip: str) -> Generator[Reelmill | None]:
     """Connect only where the farm is needed: a recipe in a file can be read anywhere."""
-    if clip.startswith(LINKS) or Path(clip).expanduser().is_file():
+    if clip.startswith(LINKS) or is_file(clip):
         yield None
         return
     with reading() as farm:
         yield farm
 
 
-def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
+def show_lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Yield what `show` tells of a recipe, by name. Nothing in a value begins a line or steers the terminal."""
+    for name, value in _facts(recipe):
+        yield name, printable(value)
+
+
+def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     spec, document = recipe.spec, recipe.document
     yield "prompt", spec.prompt
     yield "seed", str(spec.seed)

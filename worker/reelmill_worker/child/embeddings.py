@@ -69,13 +69,15 @@ class RedisShelf:
     def get(self, name: str) -> bytes | None:
         """Return an embedding and remember that it was used."""
         try:
-            content: Any = self.client.get(self.prefix + name)
+            if int(self.client.strlen(self.prefix + name)) > MOST_BYTES:  # asked first: a value may have 512 MB
+                return None
+            content: bytes | None = self.client.get(self.prefix + name)  # type: ignore[assignment]  # decode_responses is off
             if content is not None:
                 self.client.zadd(self.prefix + "recent", {name: _now_us()}, xx=True)
         except redis.RedisError as err:
             self._complain(err)
             return None
-        return content if content is None or len(content) <= MOST_BYTES else None
+        return content
 
     def put(self, name: str, content: bytes) -> None:
         """Keep an embedding."""

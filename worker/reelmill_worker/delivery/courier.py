@@ -25,6 +25,7 @@ from reelmill_common.ledger import Claimed, Ledger, Result
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import ClipKeys, clip_keys
 from reelmill_common.storage.visibility import VISIBLE_S
+from reelmill_common.untrusted_json import MOST_BYTES
 from reelmill_worker.attempt.ending import end_attempt
 from reelmill_worker.attempt.lease import Leases
 from reelmill_worker.delivery.parcel import Packed, Packer, Parcel, Uploaded
@@ -32,8 +33,6 @@ from reelmill_worker.pipeline.recipe import is_leftover, make_manifest
 
 log = structlog.get_logger(__name__)
 
-MOST_MANIFEST_BYTES = 1_000_000
-"""Of a manifest that is read; ours have 3 kB."""
 LOOK_S = 0.5
 """Seconds between looks at a clip that the store has taken and does not show yet."""
 
@@ -203,7 +202,7 @@ class Courier:
         """
         keys = _keys(claimed, token)
         try:
-            manifest = self.store.get(keys.manifest, most_bytes=MOST_MANIFEST_BYTES)
+            manifest = self.store.get(keys.manifest, most_bytes=MOST_BYTES)
         except NotFound:
             manifest = b""
         except StoreError as err:

@@ -15,7 +15,8 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from numpy.typing import NDArray
 
-from reelmill_common.errors import InvalidSettings, NotFound, RenderFailed
+from reelmill_common.errors import InvalidDocument, InvalidSettings, NotFound, RenderFailed
+from reelmill_common.untrusted_json import read_object
 from reelmill_worker.delivery.encoders import Encoder
 from reelmill_worker.delivery.mp4_boxes import room_for, tag_boxes, title_of, write_tags
 
@@ -128,12 +129,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
     with _open(path) as container:
         text = container.metadata.get("comment", "")
     try:
-        recipe: object = json.loads(text)
-    except ValueError as err:
-        raise NotFound(f"{path} has no recipe in its tags; only clips made here have one") from err
-    if not isinstance(recipe, dict):
-        raise NotFound(f"{path} has no recipe in its tags; only clips made here have one")
-    return recipe
+        return read_object(text, "its tag `comment`")
+    except InvalidDocument as err:
+        raise NotFound(f"{path} has no recipe in its tags ({err}); only clips made here have one") from err
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

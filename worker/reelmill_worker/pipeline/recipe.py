@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from reelmill_common.jobs import RenderSpec
+from reelmill_common.untrusted_json import read_object
 
 SCHEMA_VERSION = 1
 
@@ -69,7 +70,7 @@ def make_manifest(
 def is_leftover(manifest: bytes, *, job_id: str, submitted_s: float) -> bool:
     """Whether a manifest was written for this life of a job, and not for one that was pruned, or of another farm."""
     try:
-        document = json.loads(manifest)
+        document = read_object(manifest, "a manifest")
         return (document["job"]["job_id"], document["submitted_at"]) == (job_id, _moment(submitted_s))
     except (ValueError, LookupError, TypeError):
         return False
