@@ -13,7 +13,8 @@ from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
 
 SAMPLE_EVENTS = 2000
-"""Newest events that rates are taken from: about 300 clips, whose span is told with the rate."""
+SAMPLE_S = 3600.0
+"""Newest events that rates are taken from, about 300 clips, and none that is older: an idle day lowers no rate."""
 
 PAGE = 250
 """Batches or jobs that one call reads: about 1 ms of the server's time."""
@@ -45,7 +46,7 @@ class OpenBatch(Counted):
     """A batch with work left.
 
     Attributes:
-        clips_per_h: Clips of it that were stored in the sample of events, by hour.
+        clips_per_h: Clips of it that were stored in the sample of events, by hour since its first event there.
     """
 
     name: str
@@ -55,11 +56,6 @@ class OpenBatch(Counted):
     shut: bool
     counts: Mapping[JobState, int]
     clips_per_h: float
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds until it is done at its present rate; None where it has none."""
-        return self.remaining / self.clips_per_h * 3600 if self.clips_per_h else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +96,23 @@ class Board:
 
 @dataclass(slots=True)
 class _Sample:
-    """Counts over the newest events."""
+    """Counts over the newest events: clips that were stored by batch, and since when each batch is worked on."""
 
+    now: float
     stored: dict[str, int]
+    since: dict[str, float]
     failures: int
-    span_s: float
 
-    def per_h(self, clips: int) -> float:
-        return clips * 3600 / self.span_s if self.span_s > 0 else 0.0
+    @property
+    def span_s(self) -> float:
+        return max(0.0, self.now - min(self.since.values(), default=self.now))
+
+    def per_h(self) -> float:
+        return sum(self.stored.values()) * 3600 / self.span_s if self.span_s > 0 else 0.0
+
+    def batch_per_h(self, batch: str) -> float:
+        span_s = self.now - self.since.get(batch, self.now)
+        return self.stored.get(batch, 0) * 3600 / span_s if span_s > 0 else 0.0
 
 
 def board(server: Server, keys: Keys, *, live_s: float) -> Board:
@@ -131,7 +136,7 @@ def board(server: Server, keys: Keys, *, live_s: float) -> Board:
         batches=sorted(still_open, key=lambda batch: -batch.priority),
         ended_batches=len(whole) - len(still_open),
         ended={state: sum(batch.counts[state] for batch in whole) for state in _ENDED},
-        clips_per_h=sample.per_h(sum(sample.stored.values())),
+        clips_per_h=sample.per_h(),
         failures=sample.failures,
         sample_s=sample.span_s,
     )
@@ -151,7 +156,7 @@ def _batch(row: Sequence[Any], sample: _Sample) -> OpenBatch:
         paused=paused == "1",
         shut=shut == "1",
         counts=dict(zip(views.LETTERS, counts, strict=True)),
-        clips_per_h=sample.per_h(sample.stored.get(name, 0)),
+        clips_per_h=sample.batch_per_h(name),
     )
 
 
@@ -171,12 +176,15 @@ def _in_hand(row: Sequence[Any]) -> InHand:
 
 
 def _sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> _Sample:
-    stored: dict[str, int] = {}
-    failures = 0
-    for _, entry in events:
+    sample = _Sample(now=now, stored={}, since={}, failures=0)
+    for event_id, entry in events:  # the newest first
+        at, batch = int(event_id.partition("-")[0]) / 1000, entry["b"]
+        if now - at > SAMPLE_S:
+            break
+        if entry["e"] in ("job.claimed", "job.finished"):
+            sample.since[batch] = at
         if entry["e"] == "job.finished":
-            stored[entry["b"]] = stored.get(entry["b"], 0) + 1
+            sample.stored[batch] = sample.stored.get(batch, 0) + 1
         elif entry["e"] == "job.failed":
-            failures += 1
-    oldest = int(events[-1][0].partition("-")[0]) / 1000 if events else now
-    return _Sample(stored=stored, failures=failures, span_s=max(0.0, now - oldest))
+            sample.failures += 1
+    return sample

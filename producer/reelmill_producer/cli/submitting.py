@@ -97,7 +97,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
         policy = words.batch(name, now)
         if dry_run:
             _tell_head(prompts, words)
-            show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
+            show_dry_run(settings, policy, prompts.jobs(name), report, rate=rate, json=json)
             return
         with _opened_results(results, file) as results_file, session(settings) as opened:
             before = opened.farm.ledger.newest_event()
