@@ -95,7 +95,7 @@ class Board:
 
 
 @dataclass(slots=True)
-class _Sample:
+class Sample:
     """Counts over the newest events: clips that were stored by batch, and since when each batch is worked on."""
 
     now: float
@@ -105,12 +105,15 @@ class _Sample:
 
     @property
     def span_s(self) -> float:
+        """Seconds from the first of them up to now."""
         return max(0.0, self.now - min(self.since.values(), default=self.now))
 
     def per_h(self) -> float:
+        """Return the clips by hour of that span."""
         return sum(self.stored.values()) * 3600 / self.span_s if self.span_s > 0 else 0.0
 
     def batch_per_h(self, batch: str) -> float:
+        """Return a batch's clips by hour since its first event."""
         span_s = self.now - self.since.get(batch, self.now)
         return self.stored.get(batch, 0) * 3600 / span_s if span_s > 0 else 0.0
 
@@ -126,7 +129,7 @@ def board(server: Server, keys: Keys, *, live_s: float) -> Board:
             ("ZCARD", keys.leases),
         ]
     )
-    sample = _sample(events, int(clock[0]) + int(clock[1]) / 1e6)
+    sample = take_sample(events, int(clock[0]) + int(clock[1]) / 1e6)
     whole = [_batch(row, sample) for row in _pages(server, "board_batches", batches, *views.LETTERS.values())]
     hand = [_in_hand(row) for row in _pages(server, "board_hand", leased)]
     still_open = [batch for batch in whole if batch.remaining]
@@ -147,7 +150,7 @@ def _pages(server: Server, function: str, total: int, *args: str) -> list[Any]:
     return [row for page in (server.run_many(function, calls) if calls else ()) for row in page]
 
 
-def _batch(row: Sequence[Any], sample: _Sample) -> OpenBatch:
+def _batch(row: Sequence[Any], sample: Sample) -> OpenBatch:
     name, priority, owner, paused, shut, *counts = row
     return OpenBatch(
         name=name,
@@ -175,8 +178,9 @@ def _in_hand(row: Sequence[Any]) -> InHand:
     )
 
 
-def _sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> _Sample:
-    sample = _Sample(now=now, stored={}, since={}, failures=0)
+def take_sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> Sample:
+    """Count events of the last hour, the newest first, at a time in Unix seconds."""
+    sample = Sample(now=now, stored={}, since={}, failures=0)
     for event_id, entry in events:  # the newest first
         at, batch = int(event_id.partition("-")[0]) / 1000, entry["b"]
         if now - at > SAMPLE_S:
