@@ -5,6 +5,7 @@ Workers have figures of their own, of stages and GPUs; these are the ones that e
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable
 from reelmill_common.exposition import gauge
-from reelmill_common.jobs import BatchState, JobState
+from reelmill_common.forecast import Course, Outlook
+from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Census, Ledger, WorkerState, WorkerView
 from reelmill_common.ledger.census import Line
 from reelmill_common.profiles import PROFILES
@@ -53,8 +55,9 @@ class Rate:
 class FarmCollector:
     """What Prometheus' client library asks at each scrape. Safe from several threads: scrapes wait for each other."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, depth: int = 2) -> None:
         self._ledger = ledger
+        self._outlook = Outlook(ledger=ledger, depth=depth)
         self._lock = threading.Lock()
         self._rate = Rate()
 
@@ -69,6 +72,7 @@ class FarmCollector:
                 census, workers, memory = self._ledger.census(), self._ledger.workers(), self._ledger.memory()
                 self._rate.see(time.monotonic(), census.ended[JobState.SUCCEEDED])
                 rate = self._rate.an_hour()
+                remaining_s = _remaining_s(self._outlook.course())
         except (LedgerUnavailable, LedgerRefused):
             yield gauge("reelmill_ledger_up", "Whether the ledger answers.", (), [((), 0)])
             return
@@ -81,7 +85,7 @@ class FarmCollector:
             [((), memory.limit_bytes)],
         )
         yield from _jobs(census)
-        yield from _pace(census, rate)
+        yield from _pace(rate, remaining_s)
         yield from _workers(workers)
 
     def targets(self) -> list[dict[str, object]]:
@@ -123,20 +127,20 @@ def _jobs(census: Census) -> Iterator[Metric]:
     yield gauge("reelmill_batches", "Batches by state.", ("state",), batches)
 
 
-def _pace(census: Census, rate: float | None) -> Iterator[Metric]:
-    """Yield the pace once it is known, and what it makes of the work that may run."""
-    if rate is None:
-        return
-    yield gauge("reelmill_clips_per_hour", "Clips stored, over the last hour at most.", (), [((), rate)])
-    left = sum(
-        count
-        for line in census.lines
-        for state, count in line.counts.items()
-        if line.batch_state is BatchState.ACTIVE and state is not JobState.HELD
-    )
-    if rate > 0 or not left:
-        eta = left * 3600 / rate if left else 0.0
-        yield gauge("reelmill_remaining_seconds", "Time for all that may run now, at that pace.", (), [((), eta)])
+def _remaining_s(course: Course) -> float | None:
+    """Return the time until all that may run now is done; None if nothing is known of it."""
+    now = course.loads.now
+    active = [load for load in course.loads.batches if not (load.paused or load.shut or load.after)]
+    names = [load.batch for load in active if load.left and (load.start is None or load.start <= now)]
+    ends = [end for end in map(course.work_ends_at, names) if end is not None]
+    return None if names and not ends else (max(ends, default=now) - now).total_seconds()
+
+
+def _pace(rate: float | None, remaining_s: float | None) -> Iterator[Metric]:
+    if rate is not None:
+        yield gauge("reelmill_clips_per_hour", "Clips stored, over the last hour at most.", (), [((), rate)])
+    text = "Time until all that may run now is done, by the forecast; NaN: not known."
+    yield gauge("reelmill_remaining_seconds", text, (), [((), math.nan if remaining_s is None else remaining_s)])
 
 
 def _where(line: Line) -> tuple[str, str, str]:

@@ -20,6 +20,7 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import JobView, Ledger, Result
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import beside, job_stem
+from reelmill_common.untrusted_json import MOST_BYTES, read_object
 
 YOUNG_S = 3600.0
 """Age below which objects without a manifest may be those of an attempt that goes on somewhere."""

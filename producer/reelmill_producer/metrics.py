@@ -35,7 +35,7 @@ def metrics(
     if settings.embedded:
         settings = state_file.attached(settings)
     with Ledger.connect(settings, patience=PROMPT) as ledger:
-        serve(FarmCollector(ledger), address, port, settings.metrics_token)
+        serve(FarmCollector(ledger, depth=settings.dispatch_depth), address, port, settings.metrics_token)
 
 
 def serve(collector: FarmCollector, address: str, port: int, token: str) -> None:

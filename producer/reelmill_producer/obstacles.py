@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 
 from reelmill_common.contract import class_of, profile_of
 from reelmill_common.jobs import BatchState, JobState
@@ -33,20 +33,31 @@ def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
         return f"batch {batch} is paused{why}; `reelmill resume {batch}` goes on with it"
     if view.shut:
         opens = Windows.parse(view.window).opens_next(farm.ledger.now())
-        when = f" at {opens.astimezone():%Y-%m-%d %H:%M %Z}" if opens is not None else ""
+        when = f" at {moment_text(opens.timestamp(), view.window)}" if opens is not None else ""
         return f"batch {batch} waits for its window ({view.window}), which opens{when}"
     if view.waits_for:
-        return f"batch {batch} {wait_text(view.waits_for[0])}"
+        return f"batch {batch} {wait_text(view.waits_for[0], view.window)}"
     waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
     return "" if waiting is None else lane_text(waiting.lane, farm.workers(), coming)
 
 
-def wait_text(wait: Wait) -> str:
-    """Return what a batch does instead of running, after its name."""
+def moment_text(seconds: float, window: str = "") -> str:
+    """Return a moment for people, in the zone of a window, or else of this machine.
+
+    Args:
+        seconds: Since 1970.
+        window: As it was written; empty if there is none.
+    """
+    zone = Windows.parse(window).zone if window else None
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def wait_text(wait: Wait, window: str = "") -> str:
+    """Return what a batch does instead of running, after its name; moments are in its window's zone if it has one."""
     if wait.kind == "window":
         return "waits for its window"
     if wait.kind == "start":
-        return f"starts after {datetime.fromtimestamp(wait.until).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        return f"starts after {moment_text(wait.until, window)}"
     return f"waits for batch {wait.batch}" + (", which did not end as it should" if wait.stuck else "")
 
 

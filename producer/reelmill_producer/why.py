@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from reelmill_common.forecast import Course, Position, Target, quick_paces_of
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerState, WorkerView
 from reelmill_common.nights.windows import Windows
 from reelmill_producer.client import Reelmill
-from reelmill_producer.obstacles import lane_text, store_trouble, wait_text
+from reelmill_producer.obstacles import lane_text, moment_text, store_trouble, wait_text
 
 
 class Cause(StrEnum):
@@ -45,8 +45,11 @@ class Reason:
         until: Unix seconds at which it ends by itself, where that is known.
         since: Unix seconds at which it began, where that is known.
         waits_for: The batch that it waits for.
-        behind: Clips that surely go first, of which `above` has those of higher priorities.
-        sharing: Other batches that it takes turns with.
+        behind: Clips of its own batch and of higher priorities that start before it; `above` has those by priority.
+        sharing: Other batches of its priority of which clips start before it, in turn with its own.
+        position: All clips that start before it on the workers that could take it, those of `behind` among them.
+        starts_at: Unix seconds at which a job will start, by the forecast.
+        finish_at: Unix seconds at which a batch will be done, by the forecast.
     """
 
     cause: Cause
@@ -61,6 +64,9 @@ class Reason:
     behind: int | None = None
     above: dict[int, int] | None = None
     sharing: int | None = None
+    position: int | None = None
+    starts_at: float | None = None
+    finish_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,17 @@ class Look:
     def crew(self) -> list[WorkerView]:
         """The workers of the lane."""
         return [worker for worker in self.farm.workers() if self.job.lane in worker.lanes]
+
+    def position(self) -> tuple[Position | None, float | None]:
+        """Return what starts before the job, and when it starts, in Unix seconds; None for what is not known."""
+        job, ledger = self.job, self.farm.ledger
+        place = ledger.place(job)
+        course = Course(ledger.loads(), quick_paces_of(ledger), depth=self.farm.settings.dispatch_depth)
+        line = (job.batch, job.lane, job.priority, place.before)
+        course.play(target=Target(job.job_id, *line))
+        found = course.position
+        timed = found is not None and found.starts_at is not None and course.is_timed(job.batch)
+        return found, found.starts_at.timestamp() if found and found.starts_at and timed else None
 
 
 def why(farm: Reelmill, target: str) -> tuple[BatchView | JobView, Reason]:
@@ -120,8 +137,7 @@ def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
         look = Look(farm=farm, job=waiting, batch=batch)
         if reason := _paused(look) or _waits(look):
             return reason
-    running = counts.get(JobState.RUNNING, 0)
-    if running:
+    if running := counts.get(JobState.RUNNING, 0):
         return _in_hand(farm, batch, running)
     if stopping := counts.get(JobState.CANCEL_REQUESTED, 0):
         return Reason(cause=Cause.CANCELLING, text=f"is being cancelled: {stopping:,} clips have not stopped yet")
@@ -151,7 +167,9 @@ def _in_hand(farm: Reelmill, batch: BatchView, running: int) -> Reason:
     names = {job.worker for job in farm.ledger.jobs(batch.name, states=[JobState.RUNNING])}
     if trouble := store_trouble([worker for worker in farm.workers() if worker.name in names]):
         return Reason(cause=Cause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {trouble}")
-    return Reason(cause=Cause.RUNNING, text=f"runs: {running:,} clips are being rendered, {_left(batch)}")
+    finish_at = _finish(farm, batch)
+    text = f"runs: {running:,} clips are being rendered, {_left(batch)}{_done(finish_at, batch.window)}"
+    return Reason(cause=Cause.RUNNING, text=text, finish_at=finish_at)
 
 
 def _running(job: JobView, trouble: str) -> Reason:
@@ -205,9 +223,9 @@ def _waits(look: Look) -> Reason | None:
     if wait.kind == "window":
         opens = Windows.parse(look.batch.window).opens_next(look.farm.ledger.now()) if look.batch.window else None
         until = opens.timestamp() if opens is not None else None
-        text = f"waits for its window ({look.batch.window}), which opens{_at(until)}"
+        text = f"waits for its window ({look.batch.window}), which opens{_at(until, window=look.batch.window)}"
         return Reason(cause=Cause.WINDOW, text=text, of_batch=True, until=until)
-    cause, text = Cause(wait.kind), wait_text(wait)
+    cause, text = Cause(wait.kind), wait_text(wait, look.batch.window)
     return Reason(cause=cause, text=text, of_batch=True, until=wait.until or None, waits_for=wait.batch)
 
 
@@ -216,7 +234,7 @@ def _batch_cap(look: Look) -> Reason | None:
     if look.job.state is JobState.DISPATCHED or not batch.max_in_flight or _in_flight(batch) < batch.max_in_flight:
         return None
     text = f"waits because its batch has {_in_flight(batch):,} clips in flight, as many as its max_in_flight lets it"
-    return Reason(cause=Cause.BATCH_CAP, text=text)
+    return _placed(look, Cause.BATCH_CAP, text)
 
 
 def _owner_cap(look: Look) -> Reason | None:
@@ -225,14 +243,14 @@ def _owner_cap(look: Look) -> Reason | None:
         return None
     who = f"owner {owner.name}" if owner.name else "the owner without a name"
     text = f"waits because {who} has {owner.in_flight:,} clips in flight, as many as its max_in_flight lets it"
-    return Reason(cause=Cause.OWNER_CAP, text=text)
+    return _placed(look, Cause.OWNER_CAP, text)
 
 
 def _no_worker(look: Look) -> Reason | None:
     trouble = lane_text(look.job.lane, look.farm.workers())
     if not trouble:
         return None
-    return Reason(cause=Cause.NO_WORKER, text=f"waits because {trouble}{_quarantined(look.crew)}")
+    return _placed(look, Cause.NO_WORKER, f"waits because {trouble}{_quarantined(look.crew)}")
 
 
 def _store(look: Look) -> Reason | None:
@@ -246,23 +264,62 @@ def _store(look: Look) -> Reason | None:
 def _dispatched(look: Look) -> Reason | None:
     if look.job.state is not JobState.DISPATCHED:
         return None
-    sent_s = look.farm.ledger.ahead(look.job).sent_s or 0.0
-    text = f"was sent to the queue of lane {look.job.lane} {sent_s:.0f} s ago, and the next worker takes it"
-    return Reason(cause=Cause.DISPATCHED, text=text, since=look.farm.ledger.now().timestamp() - sent_s)
+    sent_s = look.farm.ledger.place(look.job).sent_s or 0.0
+    text = f"was sent to the queue of lane {look.job.lane} {sent_s:.0f} s ago, and "
+    reason = _placed(look, Cause.DISPATCHED, "")
+    first = f"{reason.position:,} clips that start before it" if reason.position else "the next worker takes it"
+    text += f"waits there behind {first}" if reason.position else first
+    since = look.farm.ledger.now().timestamp() - sent_s
+    return replace(reason, text=f"{text}{reason.text}", since=since)
 
 
 def _behind(look: Look) -> Reason:
-    ahead, priority = look.farm.ledger.ahead(look.job), look.job.priority
-    parts = [f"{count:,} of priority {level}" for level, count in ahead.above.items()]
-    if ahead.before:
-        parts.append(f"{ahead.before:,} of its own batch")
-    text = (
-        f"waits behind {ahead.total:,} clips ({', '.join(parts)})" if parts else "is next, as soon as a worker is free"
+    reason = _placed(look, Cause.BEHIND, "")
+    behind, above, priority = reason.behind or 0, reason.above or {}, look.job.priority
+    parts = [f"{count:,} of priority {level}" for level, count in above.items()]
+    if own := behind - sum(above.values()):
+        parts.append(f"{own:,} of its own batch")
+    text = "is next, as soon as a worker is free"
+    if parts:
+        text = f"waits behind {behind:,} clips ({', '.join(parts)})"
+        if reason.sharing:
+            text += f", in turn with {reason.sharing:,} other batches of priority {priority}"
+    elif reason.sharing:
+        text = (
+            f"waits its turn: {(reason.position or 0):,} clips of {reason.sharing:,} other batches "
+            f"of priority {priority} go first"
+        )
+    elif reason.position:
+        text = f"waits behind {reason.position:,} less urgent clips, which were sent before"
+    return replace(reason, text=f"{text}{reason.text}")
+
+
+def _placed(look: Look, cause: Cause, text: str) -> Reason:
+    """Return a reason with what the forecast says of the job's start, at the end of its sentence too."""
+    found, starts_at = look.position()
+    if found is None:
+        return Reason(cause=cause, text=text)
+    when = "" if starts_at is None else f"; it starts{_at(starts_at, 'at about', look.batch.window)}"
+    return Reason(
+        cause=cause,
+        text=text + when,
+        behind=found.own + sum(found.above.values()),
+        above=dict(sorted(found.above.items(), reverse=True)),
+        sharing=len(found.beside),
+        position=found.total,
+        starts_at=starts_at,
     )
-    if ahead.sharing:
-        text += f", in turn with {ahead.sharing:,} other batches of priority {priority}"
-    above = dict(ahead.above)
-    return Reason(cause=Cause.BEHIND, text=text, behind=ahead.total, above=above, sharing=ahead.sharing)
+
+
+def _finish(farm: Reelmill, batch: BatchView) -> float | None:
+    course = Course(farm.ledger.loads(), quick_paces_of(farm.ledger), depth=farm.settings.dispatch_depth)
+    course.play()
+    finish = course.finish_of(batch.name)
+    return None if finish is None else finish.timestamp()
+
+
+def _done(finish_at: float | None, window: str) -> str:
+    return "" if finish_at is None else f"; they are done{_at(finish_at, 'at about', window)}"
 
 
 _CAUSES: Sequence[Callable[[Look], Reason | None]] = (
@@ -290,5 +347,5 @@ def _quarantined(crew: Sequence[WorkerView]) -> str:
     return f" ({count:,} of {len(crew):,} quarantined)" if count else ""
 
 
-def _at(moment: float | None, word: str = "at") -> str:
-    return "" if moment is None else f" {word} {datetime.fromtimestamp(moment).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+def _at(moment: float | None, word: str = "at", window: str = "") -> str:
+    return "" if moment is None else f" {word} {moment_text(moment, window)}"

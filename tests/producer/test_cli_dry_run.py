@@ -70,7 +70,21 @@ def test_the_finish_counts_what_waits_and_every_ready_worker(cli: Cli, night: Pa
 
     ran = cli("submit", night, "--dry-run", "--json")
 
-    assert ran.json["finish_s"] == pytest.approx((3 + 4) * 3 / 2)
+    assert ran.json["finish_s"] == pytest.approx(4 * 3)  # 7 clips of 3 s: one of the two workers makes 4
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_finish_goes_by_the_policy_that_it_would_have(cli: Cli, night: Path, ledger: Ledger) -> None:
+    (night.parent / "first.txt").write_text("a\nb\nc\n")
+    cli("submit", night.parent / "first.txt")
+
+    urgent = cli("submit", night, "--dry-run", "--json", "--priority", "9").json
+    later = cli("submit", night, "--dry-run", "--json", "--start-after", "2h").json
+    nobodys = cli("submit", night, "--dry-run", "--json", "--class", "h100").json
+
+    assert urgent["finish_s"] == pytest.approx(4 * 3)
+    assert later["finish_s"] == pytest.approx(2 * 3600 + 4 * 3, abs=60)
+    assert (nobodys["finish_s"], nobodys["unknown"]) == (None, "no worker is ready for tiny@h100")
 
 
 @pytest.mark.usefixtures("measured")

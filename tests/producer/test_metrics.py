@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 import urllib.request
 from datetime import timedelta
@@ -13,7 +14,7 @@ from fixtures.s3 import free_port
 from reelmill_common.exposition import registry
 from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger
+from reelmill_common.ledger import Claimed, Ledger, Result
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
@@ -102,6 +103,23 @@ def test_the_figures_are_those_of_the_ledger(ledger: Ledger) -> None:
     assert value(found, "reelmill_workers", lane="tiny", state="ready") == 1
     assert value(found, "reelmill_leases", lane="tiny") == 1
     assert value(found, "reelmill_ledger_up") == 1
+
+
+def test_the_time_that_remains_is_that_of_the_forecast_and_not_a_number_where_nothing_is_known(ledger: Ledger) -> None:
+    start_worker(ledger)
+    nothing = scrape(ledger)
+    ids = submit(ledger, "night", 5)
+    unmeasured = scrape(ledger)
+    (sent, *_) = ledger.pump("tiny", depth=2)
+    claimed = ledger.claim(sent.job_id, sent.generation, WORKER, lease_s=60)
+    assert isinstance(claimed, Claimed)
+    result = Result(key="k", sha256="", size_bytes=1, latents_sha256="", seconds={"denoise": 10.0})
+    ledger.finish(claimed.job_id, claimed.token, result)
+    ledger.pause_job(ids[4])  # all that may run
+
+    assert value(nothing, "reelmill_remaining_seconds") == 0
+    assert math.isnan(value(unmeasured, "reelmill_remaining_seconds"))
+    assert value(scrape(ledger), "reelmill_remaining_seconds") == pytest.approx(30)
 
 
 def test_workers_that_there_are_none_of_are_said_to_be_none(ledger: Ledger) -> None:

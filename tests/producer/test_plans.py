@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from reelmill_common.forecast import Paces
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import JobView, Result
-from reelmill_common.ledger.loads import Hand, Load, Loads
-from reelmill_producer.estimates import Paces
+from reelmill_common.ledger.loads import Hand, Load, Loads, OwnerLoad
 from reelmill_producer.plans import make_plan
 
 NOW = datetime(2026, 7, 1, 20, tzinfo=UTC)
@@ -20,22 +20,26 @@ SECONDS = 36.0
 
 def paces() -> Paces:
     found = Paces()
-    result = Result(key="k", sha256="", size_bytes=1, latents_sha256="", seconds={"denoise": SECONDS})
-    spec = RenderSpec(prompt="a fox", profile="tiny")
-    found.add(
-        JobView(
-            job_id="j",
-            batch="b",
-            row="r",
-            state=JobState.SUCCEEDED,
-            spec=spec,
-            priority=5,
-            generation=1,
-            attempts=1,
-            result=result,
-        )
-    )
+    found.add(finished(SECONDS))
     return found
+
+
+def finished(seconds: float, worker: str = "") -> JobView:
+    """Return a clip that took so long."""
+    result = Result(key="k", sha256="", size_bytes=1, latents_sha256="", seconds={"denoise": seconds})
+    spec = RenderSpec(prompt="a fox", profile="tiny")
+    return JobView(
+        job_id="j",
+        batch="b",
+        row="r",
+        state=JobState.SUCCEEDED,
+        spec=spec,
+        priority=5,
+        generation=1,
+        attempts=1,
+        worker=worker,
+        result=result,
+    )
 
 
 def load(batch: str, clips: int, **changes: Any) -> Load:
@@ -43,9 +47,9 @@ def load(batch: str, clips: int, **changes: Any) -> Load:
     return Load(**{"batch": batch, "after": (), "held": 0, "left": {"tiny": clips}, **values, **changes})
 
 
-def plan(*loads: Load, workers: int = 1, window: str = "", by: datetime | None = None) -> Any:
+def plan(*loads: Load, workers: int = 1, window: str = "", by: datetime | None = None, **more: Any) -> Any:
     hands = [Hand(lane="tiny", live=True, window=window)] * workers
-    return make_plan(Loads(now=NOW, batches=loads, hands=hands), paces(), by)
+    return make_plan(Loads(now=NOW, batches=loads, hands=hands, **more), paces(), by)
 
 
 def hours(made: Any) -> dict[str, float | None]:
@@ -69,7 +73,68 @@ def test_batches_of_one_priority_share_by_weight() -> None:
 
 
 def test_what_a_cap_leaves_over_goes_to_the_others() -> None:
-    assert hours(plan(load("a", 100, cap=1), load("b", 300, cap=0), workers=4)) == {"a": 1.0, "b": 1.0}
+    made = plan(load("a", 100, cap=1), load("b", 300, priority=4), workers=4)
+
+    # The next clip of `a` is sent when the last one has ended, and goes before what waits of `b`.
+    assert hours(made) == {"a": 1.0, "b": 1.0}
+
+
+def test_a_capped_batch_waits_behind_what_was_sent_of_others_of_its_priority() -> None:
+    made = plan(load("a", 100, cap=1), load("b", 300), workers=4)
+
+    assert hours(made) == {"a": 1.54, "b": 0.82}
+
+
+def test_an_owners_cap_and_weight_count() -> None:
+    owners = {"ann": OwnerLoad(cap=1), "bob": OwnerLoad(weight=3), "cem": OwnerLoad()}
+
+    capped = hours(plan(load("a", 100, owner="ann"), workers=4, owners=owners))
+    weighed = hours(plan(load("b", 150, owner="bob"), load("c", 100, owner="cem"), owners=owners))
+
+    assert (capped, weighed) == ({"a": 1.0}, {"b": 2.0, "c": 2.5})
+
+
+def test_a_class_has_only_its_workers_and_the_others_what_these_leave() -> None:
+    fast = Hand(lane="tiny", live=True, window="", classes=["tiny@h100"], name="fast")
+    slow = Hand(lane="tiny", live=True, window="", name="slow")
+    loads = Loads(now=NOW, batches=[load("a", 100, left={"tiny@h100": 100}), load("b", 200)], hands=[fast, slow])
+
+    assert hours(make_plan(loads, paces())) == {"a": 1.0, "b": 1.5}
+
+
+def test_a_worker_that_is_as_fast_as_two_makes_twice_as_much() -> None:
+    measured = Paces()
+    for worker, seconds in (("fast", 18.0), ("slow", 36.0)):
+        measured.add(finished(seconds, worker))
+    hands = [Hand(lane="tiny", live=True, window="", name=name) for name in ("fast", "slow")]
+
+    assert hours(make_plan(Loads(now=NOW, batches=[load("a", 300)], hands=hands), measured)) == {"a": 1.0}
+
+
+def test_what_expires_before_it_starts_is_counted_and_holds_up_who_waits_for_it() -> None:
+    made = plan(
+        load("a", 100, expires=NOW + timedelta(seconds=1799)),
+        load("b", 10, after=("a",)),
+        load("c", 10, after=("a",), after_any=("a",)),
+        by=NOW + timedelta(hours=1),
+    )
+
+    assert {item.batch: item.why for item in made.batches} == {
+        "a": "it expires before 50 of its clips have started",
+        "b": "it waits for a, of which not all clips succeed",
+        "c": "",
+    }
+    assert [item.left for item in made.batches] == [50, 10, 0]
+
+
+def test_a_batch_is_measured_by_its_own_clips() -> None:
+    assert hours(plan(load("a", 100, clip_s=72.0))) == {"a": 2.0}
+
+
+def test_an_urgent_batch_before_very_many_clips_is_not_dealt_out_in_lumps() -> None:
+    made = plan(load("a", 100_000), load("b", 40, priority=9), workers=40)
+
+    assert hours(made) == {"a": 25.01, "b": 0.01}
 
 
 def test_a_batch_waits_for_its_window_and_stops_with_it() -> None:

@@ -73,6 +73,75 @@ def test_clips_of_higher_priority_and_of_the_own_batch_go_first(
     )
 
 
+def classes(ledger: Ledger, worker: str, *names: str) -> None:
+    ledger.register(worker, "tiny", {})
+    ledger.ready(worker, {}, lanes=[*(f"tiny@{name}" for name in names), "tiny"])
+
+
+def test_more_urgent_clips_of_another_lane_go_first_where_its_workers_serve_both(
+    ledger: Ledger, ask: Callable[[str], Reason]
+) -> None:
+    classes(ledger, "gpu0@a", "h100")
+    ids = submit(ledger, "pinned", 2, priority=3, worker_class="h100")
+    submit(ledger, "urgent", 68, priority=9)
+
+    reason = ask(ids[0])
+
+    assert (reason.behind, reason.above, reason.position) == (68, {9: 68}, 68)
+    assert reason.text == "waits behind 68 clips (68 of priority 9)"
+
+
+def test_more_urgent_clips_that_are_sent_already_or_kept_by_a_cap_go_first_too(
+    ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
+) -> None:
+    submit(ledger, "urgent", 3, priority=9)
+    submit(ledger, "capped", 5, priority=7, max_in_flight=1)
+    hand.claim()  # one of two that are sent
+    ids = submit(ledger, "night", 2, priority=3)
+
+    assert ask(ids[0]).above == {9: 2, 7: 5}
+
+
+def test_clips_that_take_turns_with_it_are_counted_in_its_position(
+    ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
+) -> None:
+    submit(ledger, "amber", 10, weight=3)
+    ids = submit(ledger, "birch", 10)
+
+    reason = ask(ids[1])
+
+    assert (reason.behind, reason.sharing, reason.position) == (1, 1, 5)
+    assert ask(ids[0]).text == "waits its turn: 1 clips of 1 other batches of priority 5 go first"
+
+
+def test_once_clips_are_measured_it_is_told_when_a_job_starts_and_a_batch_is_done(
+    ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
+) -> None:
+    ids = submit(ledger, "night", 5)
+    hand.finish(hand.claim(), seconds={"denoise": 10.0})
+    hand.claim()
+    now = ledger.now().timestamp()
+
+    job, batch = ask(ids[4]), ask("night")
+
+    assert job.starts_at == pytest.approx(now + 30, abs=5)
+    assert batch.finish_at == pytest.approx(now + 40, abs=5)
+    assert "; it starts at about 20" in job.text
+    assert "1 clips are being rendered, 4 of 5 are left; they are done at about 20" in batch.text
+
+
+def test_moments_of_a_batch_with_a_window_are_in_the_zone_of_the_window(
+    ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
+) -> None:
+    day = DAYS[(datetime.now(UTC).weekday() + 3) % 7]
+    submit(ledger, "night", window=f"{day} 03:00-04:00 Asia/Tokyo")
+    submit(ledger, "early", window="00:00-24:00 Asia/Tokyo", start_after=float(int(time.time())) + 3600)
+
+    assert "opens at 20" in ask("night").text
+    assert ask("night").text.endswith(" 03:00:00 JST")
+    assert ask("early").text.endswith(" JST")
+
+
 def test_a_job_with_a_priority_of_its_own_waits_at_that(
     ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
 ) -> None:
@@ -186,7 +255,7 @@ def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) 
     assert plain.out == "job night/r0 waits: batch night is paused; `reelmill resume night` goes on\n"
     assert set(ran.json) == {
         *("target", "state", "sentence", "cause", "since", "until", "worker", "stage", "code"),
-        *("waits_for", "behind", "above", "sharing"),
+        *("waits_for", "behind", "above", "sharing", "position", "starts_at", "finish_at"),
     }
     assert ran.json["cause"] == "paused"
 

@@ -6,7 +6,6 @@ from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
     Account,
-    Ahead,
     BatchView,
     Claimed,
     Dispatch,
@@ -15,6 +14,7 @@ from reelmill_common.ledger.records import (
     Memory,
     Orders,
     OwnerView,
+    Place,
     Refused,
     Result,
     Spent,
@@ -26,7 +26,6 @@ from reelmill_common.ledger.records import (
 
 __all__ = [
     "Account",
-    "Ahead",
     "BatchView",
     "Board",
     "Census",
@@ -38,6 +37,7 @@ __all__ = [
     "Memory",
     "Orders",
     "OwnerView",
+    "Place",
     "PolicyChange",
     "Refused",
     "Result",

@@ -13,7 +13,8 @@ from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
 
 SAMPLE_EVENTS = 2000
-"""Newest events that rates are taken from: about 300 clips, whose span is told with the rate."""
+SAMPLE_S = 3600.0
+"""Newest events that rates are taken from, about 300 clips, and none that is older: an idle day lowers no rate."""
 
 PAGE = 250
 """Batches or jobs that one call reads: about 1 ms of the server's time."""
@@ -45,7 +46,7 @@ class OpenBatch(Counted):
     """A batch with work left.
 
     Attributes:
-        clips_per_h: Clips of it that were stored in the sample of events, by hour.
+        clips_per_h: Clips of it that were stored in the sample of events, by hour since its first event there.
     """
 
     name: str
@@ -55,11 +56,6 @@ class OpenBatch(Counted):
     shut: bool
     counts: Mapping[JobState, int]
     clips_per_h: float
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds until it is done at its present rate; None where it has none."""
-        return self.remaining / self.clips_per_h * 3600 if self.clips_per_h else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +95,27 @@ class Board:
 
 
 @dataclass(slots=True)
-class _Sample:
-    """Counts over the newest events."""
+class Sample:
+    """Counts over the newest events: clips that were stored by batch, and since when each batch is worked on."""
 
+    now: float
     stored: dict[str, int]
+    since: dict[str, float]
     failures: int
-    span_s: float
 
-    def per_h(self, clips: int) -> float:
-        return clips * 3600 / self.span_s if self.span_s > 0 else 0.0
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first of them up to now."""
+        return max(0.0, self.now - min(self.since.values(), default=self.now))
+
+    def per_h(self) -> float:
+        """Return the clips by hour of that span."""
+        return sum(self.stored.values()) * 3600 / self.span_s if self.span_s > 0 else 0.0
+
+    def batch_per_h(self, batch: str) -> float:
+        """Return a batch's clips by hour since its first event."""
+        span_s = self.now - self.since.get(batch, self.now)
+        return self.stored.get(batch, 0) * 3600 / span_s if span_s > 0 else 0.0
 
 
 def board(server: Server, keys: Keys, *, live_s: float) -> Board:
@@ -121,7 +129,7 @@ def board(server: Server, keys: Keys, *, live_s: float) -> Board:
             ("ZCARD", keys.leases),
         ]
     )
-    sample = _sample(events, int(clock[0]) + int(clock[1]) / 1e6)
+    sample = take_sample(events, int(clock[0]) + int(clock[1]) / 1e6)
     whole = [_batch(row, sample) for row in _pages(server, "board_batches", batches, *views.LETTERS.values())]
     hand = [_in_hand(row) for row in _pages(server, "board_hand", leased)]
     still_open = [batch for batch in whole if batch.remaining]
@@ -131,7 +139,7 @@ def board(server: Server, keys: Keys, *, live_s: float) -> Board:
         batches=sorted(still_open, key=lambda batch: -batch.priority),
         ended_batches=len(whole) - len(still_open),
         ended={state: sum(batch.counts[state] for batch in whole) for state in _ENDED},
-        clips_per_h=sample.per_h(sum(sample.stored.values())),
+        clips_per_h=sample.per_h(),
         failures=sample.failures,
         sample_s=sample.span_s,
     )
@@ -142,7 +150,7 @@ def _pages(server: Server, function: str, total: int, *args: str) -> list[Any]:
     return [row for page in (server.run_many(function, calls) if calls else ()) for row in page]
 
 
-def _batch(row: Sequence[Any], sample: _Sample) -> OpenBatch:
+def _batch(row: Sequence[Any], sample: Sample) -> OpenBatch:
     name, priority, owner, paused, shut, *counts = row
     return OpenBatch(
         name=name,
@@ -151,7 +159,7 @@ def _batch(row: Sequence[Any], sample: _Sample) -> OpenBatch:
         paused=paused == "1",
         shut=shut == "1",
         counts=dict(zip(views.LETTERS, counts, strict=True)),
-        clips_per_h=sample.per_h(sample.stored.get(name, 0)),
+        clips_per_h=sample.batch_per_h(name),
     )
 
 
@@ -170,13 +178,17 @@ def _in_hand(row: Sequence[Any]) -> InHand:
     )
 
 
-def _sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> _Sample:
-    stored: dict[str, int] = {}
-    failures = 0
-    for _, entry in events:
+def take_sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> Sample:
+    """Count events of the last hour, the newest first, at a time in Unix seconds."""
+    sample = Sample(now=now, stored={}, since={}, failures=0)
+    for event_id, entry in events:  # the newest first
+        at, batch = int(event_id.partition("-")[0]) / 1000, entry["b"]
+        if now - at > SAMPLE_S:
+            break
+        if entry["e"] in ("job.claimed", "job.finished"):
+            sample.since[batch] = at
         if entry["e"] == "job.finished":
-            stored[entry["b"]] = stored.get(entry["b"], 0) + 1
+            sample.stored[batch] = sample.stored.get(batch, 0) + 1
         elif entry["e"] == "job.failed":
-            failures += 1
-    oldest = int(events[-1][0].partition("-")[0]) / 1000 if events else now
-    return _Sample(stored=stored, failures=failures, span_s=max(0.0, now - oldest))
+            sample.failures += 1
+    return sample

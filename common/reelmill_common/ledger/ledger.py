@@ -17,11 +17,11 @@ from reelmill_common.ledger.dispatching import Dispatching
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.policy import Policies
 from reelmill_common.ledger.records import (
-    Ahead,
     BatchView,
     Event,
     JobView,
     Memory,
+    Place,
     Submitted,
     WorkerView,
 )
@@ -119,15 +119,10 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         job_id = self._server.run("next", batch)
         return next(iter(self.find([job_id])), None) if job_id else None
 
-    def ahead(self, job: JobView) -> Ahead:
-        """Count what stands before a waiting job. Costs O(batches that may run at its priority and above)."""
-        before, sharing, sent_ms, above = self._server.run("ahead", job.batch, job.lane, job.priority, job.job_id)
-        return Ahead(
-            before=before,
-            sharing=sharing,
-            above=dict(zip(above[::2], above[1::2], strict=True)),
-            sent_s=None if sent_ms < 0 else sent_ms / 1000,
-        )
+    def place(self, job: JobView) -> Place:
+        """Say where a job that waits or is dispatched stands in its own batch."""
+        before, sent_ms = self._server.run("place", job.batch, job.lane, job.priority, job.job_id)
+        return Place(before=before, sent_s=None if sent_ms < 0 else sent_ms / 1000)
 
     def find(self, job_ids: Sequence[str]) -> list[JobView]:
         """Return those of some jobs that there are."""

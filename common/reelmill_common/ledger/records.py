@@ -204,25 +204,16 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
-    """What stands before a waiting job in its lane.
+class Place:
+    """Where a job stands in its own batch.
 
     Attributes:
-        before: Jobs of its own batch that go first.
-        sharing: Other batches of its priority that may run, and take turns with its own.
-        above: Jobs that may run by priority, of those above its own.
+        before: Jobs of its batch that go first on its lane at its priority; of a dispatched one it says nothing.
         sent_s: Seconds since it was dispatched, or None if it is not.
     """
 
     before: int
-    sharing: int
-    above: Mapping[int, int]
     sent_s: float | None
-
-    @property
-    def total(self) -> int:
-        """Jobs that surely go first."""
-        return self.before + sum(self.above.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +307,7 @@ class WorkerState(StrEnum):
     READY = "ready"
     DRAINING = "draining"
     RESTING = "resting"
+    PAUSED = "paused"
     QUARANTINED = "quarantined"
     DEAD = "dead"
 

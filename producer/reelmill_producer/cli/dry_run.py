@@ -10,20 +10,25 @@ from typing import Any
 import typer
 
 from reelmill_common.errors import JobConflict, LedgerUnavailable
+from reelmill_common.forecast import Pace, Shape, shapes_of
+from reelmill_common.jobs import Batch
 from reelmill_common.settings import Settings
 from reelmill_producer import state_file
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.client import Reelmill
-from reelmill_producer.estimates import Change, Estimate, Pace, Shape, change_of, estimate, shapes_of
+from reelmill_producer.estimates import Change, Estimate, change_of, estimate
 from reelmill_producer.prompt_files import FileJobs, FileReport
 
 
-def show_dry_run(settings: Settings, jobs: FileJobs, report: FileReport, *, rate: float | None, json: bool) -> None:
+def show_dry_run(
+    settings: Settings, policy: Batch, jobs: FileJobs, report: FileReport, *, rate: float | None, json: bool
+) -> None:
     """Print what a submit of some jobs would do. An embedded farm is asked only if it runs; none is started.
 
     Args:
         settings: The farm.
+        policy: Of the batch.
         jobs: What would be submitted.
         report: What the check of their file found.
         rate: Money per GPU-hour.
@@ -33,7 +38,7 @@ def show_dry_run(settings: Settings, jobs: FileJobs, report: FileReport, *, rate
         JobConflict: The submit would be refused for it; all has been printed by then.
     """
     shapes = shapes_of(jobs)
-    change, found = _asked(settings, jobs, shapes)
+    change, found = _asked(settings, policy, jobs, shapes)
     cost = None if rate is None or found.gpu_hours is None else found.gpu_hours * rate
     if json:
         counts = {"jobs": report.rows, "duplicates": report.duplicates, "skipped": report.bad_count}
@@ -60,14 +65,17 @@ def show_dry_run(settings: Settings, jobs: FileJobs, report: FileReport, *, rate
         )
 
 
-def _asked(settings: Settings, jobs: FileJobs, shapes: Mapping[Shape, int]) -> tuple[Change | None, Estimate]:
+def _asked(
+    settings: Settings, policy: Batch, jobs: FileJobs, shapes: Mapping[Shape, int]
+) -> tuple[Change | None, Estimate]:
     nothing = Estimate(paces={}, gpu_hours=None, finish_s=None, unknown="no farm was asked: none runs here")
     if settings.embedded and state_file.running(settings.state_dir) is None:
         return None, nothing
     try:
         with Reelmill(settings) as farm:
             change = change_of(farm.ledger, jobs)
-            return change, estimate(farm.ledger, shapes, change.new)
+            depth = farm.settings.dispatch_depth
+            return change, estimate(farm.ledger, shapes, change.new, policy=policy, depth=depth)
     except LedgerUnavailable as err:
         return None, replace(nothing, unknown=f"no farm was asked: {err}")
 
@@ -85,7 +93,7 @@ def _tell_people(
     tell("GPU-hours: " + (f"unknown: {found.unknown}" if found.gpu_hours is None else f"{found.gpu_hours:,.3f}"))
     if found.finish_s is not None:
         at = datetime.now(UTC).astimezone() + timedelta(seconds=found.finish_s)
-        tell(f"finish: {at:%Y-%m-%d %H:%M %Z} if it starts now, behind what waits, on the workers that are ready")
+        tell(f"finish: {at:%Y-%m-%d %H:%M %Z} if it is submitted now, by what waits and the workers that are there")
     elif found.gpu_hours is not None:
         tell(f"finish: unknown: {found.unknown}")
 

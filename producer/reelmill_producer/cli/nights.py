@@ -15,7 +15,7 @@ import typer
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.nights.cron import Cron
 from reelmill_common.nights.schedules import MOMENTS, CatchUp, Schedule, ScheduleView, moment_words, policy_of
-from reelmill_common.nights.windows import zone_of
+from reelmill_common.nights.windows import Windows, zone_of
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.options import (
@@ -214,12 +214,12 @@ def plan(
 ) -> None:
     """Say when each batch will be done, and what will not be done by a time.
 
-    By the seconds that finished clips took, the workers that are there now, windows, priorities and weights.
+    By the seconds that finished clips took, the workers that are there now, windows, priorities, shares and caps.
     """
     zone = zone_of(tz) if tz else None
     with reading() as farm:
         moment = deadline(by, farm.ledger.now(), zone) if by else None
-        made = plan_of(farm.ledger, moment)
+        made = plan_of(farm.ledger, moment, depth=farm.settings.dispatch_depth)
     if json:
         print_json(plan_record(made))
         return
@@ -302,7 +302,8 @@ def _lane_record(lane: LanePace) -> dict[str, Any]:
 def _finish(forecast: Forecast, zone: tzinfo | None) -> str:
     if forecast.finish_at is None:
         return f"unknown: {forecast.why}"
-    return f"{forecast.finish_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+    own = Windows.parse(forecast.window).zone if forecast.window else None
+    return f"{forecast.finish_at.astimezone(zone or own):%Y-%m-%d %H:%M %Z}"
 
 
 def _catch_up(text: str) -> CatchUp:

@@ -99,7 +99,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
         policy = words.batch(name, now)
         if dry_run:
             _tell_head(prompts, words)
-            show_dry_run(settings, prompts.jobs(name), report, rate=rate, json=json)
+            show_dry_run(settings, policy, prompts.jobs(name), report, rate=rate, json=json)
             return
         renders = "reelmill submit --wait" if wait else ""
         with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:

@@ -144,7 +144,7 @@ class Exporter:
         settings = self._settings
         served: list[Collector] = [self._collector]
         if settings.metrics_scope == "farm":
-            served.append(FarmCollector(Ledger.connect(settings)))
+            served.append(FarmCollector(Ledger.connect(settings), depth=settings.dispatch_depth))
         figures = registry(*served)
         host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token
         return Endpoint(figures, host=host, port=port, token=token)

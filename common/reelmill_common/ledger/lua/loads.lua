@@ -1,36 +1,95 @@
 -- flags: no-writes
--- Read what is left to do and who is there to do it, for a plan; changes nothing. Costs O(batches + jobs in flight).
--- Returns {milliseconds now, batches, workers}: of each batch that is not done {name, priority, weight, cap, paused,
--- shut, window, start or '', names of batches that it waits for by commas, jobs that are held, {lane, jobs left, …}},
--- oldest first; of each worker {lanes by commas, state, milliseconds since it was seen,
--- window}.
-local batches, workers = {}, {}
+-- Read all that pump goes by, for a forecast; changes nothing. Costs O(batches that are not done + jobs in flight).
+-- Returns {milliseconds now, batches, workers, owners, turns of owners, clocks of profiles, lanes of classes}:
+--   batches, oldest first: {name, its fields as in `FIELDS`, {lane, jobs left, …}, {lane, priority, jobs that wait,
+--     virtual time or '', …}, {id, lane, priority, 1 if it runs, milliseconds since it was sent or claimed, worker, …},
+--     the spec of its next job if no clip of it is measured, or '', {profile, virtual time, …}}
+--   workers: {name, lanes by commas, state, milliseconds since it was seen, window}
+--   owners: {name, {field, value, …}, {lane:priority where it has batches that may run, …}}
+--   turns of owners: {lane, priority, {owner, virtual time, …}}
+--   clocks of profiles: {profile, {virtual time by priority from 0 to 9}, milliseconds from a claim to its clip or ''}
+local FIELDS = {'priority', 'weight', 'cap', 'paused', 'shut', 'window', 'start', 'unmet', 'lanes', 'done', 'own', 'h',
+    'owner', 'closes', 'expires', 'after_any', 'f', 'c', 'cost:gpu', 'cost:clips'}
+local batches, workers, owners, turns, clocks, classes = {}, {}, {}, {}, {}, {}
+local lanes, profiles = {}, {}
+
+local function note_lane(lane)
+    if lanes[lane] then return end
+    lanes[lane] = true
+    local profile = profile_of(lane)
+    if not profiles[profile] then
+        profiles[profile] = true
+        clocks[#clocks + 1] = {profile, redis.call('HMGET', lane_key(profile), 'v0', 'v1', 'v2', 'v3', 'v4', 'v5', 'v6',
+            'v7', 'v8', 'v9'), redis.call('HGET', lane_key(profile), 'pace') or ''}
+        for _, name in ipairs(redis.call('SMEMBERS', classes_key(profile))) do classes[#classes + 1] = name end
+        note_lane(profile)
+    end
+    for _, priority in ipairs(redis.call('SMEMBERS', levels_key(lane))) do
+        turns[#turns + 1] = {lane, priority, redis.call('ZRANGE', ready_key(lane, priority), 0, -1, 'WITHSCORES')}
+    end
+end
+
+local function lines_of(batch, v, left)
+    local lines, first = {}, false
+    local function line(lane, priority, key)
+        local count = redis.call('ZCARD', key)
+        if count == 0 then return end
+        left[lane] = left[lane] + count
+        first = first or redis.call('ZRANGE', key, 0, 0)[1]
+        for _, value in ipairs({lane, priority, count,
+            redis.call('ZSCORE', share_key(lane, priority, v[13]), batch) or ''}) do lines[#lines + 1] = value end
+    end
+    for lane in string.gmatch(v[9], '[^,]+') do
+        note_lane(lane)
+        left[lane] = 0
+        line(lane, v[1], waiting_key(batch, lane))
+        for own in string.gmatch(v[11] or '', '%d') do line(lane, own, waiting_key(batch, lane, own)) end
+    end
+    return lines, first
+end
+
+local function flight_of(batch, v, left)
+    local flight = {}
+    for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
+        local job = redis.call('HMGET', job_key(id), 'l', 'p', 's', 't1', 'w')
+        if job[1] then
+            local since = LEASED[job[3]] and job[4] or redis.call('ZSCORE', SENT, id)
+            left[job[1]] = (left[job[1]] or 0) + 1
+            for _, value in ipairs({id, job[1], job[2] or v[1], LEASED[job[3]] and 1 or 0,
+                since and math.max(0, now - since) or 0, job[5] or ''}) do flight[#flight + 1] = value end
+        end
+    end
+    return flight
+end
+
 for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
-    local v = redis.call('HMGET', batch_key(batch), 'priority', 'weight', 'cap', 'paused', 'shut', 'window', 'start',
-        'unmet', 'lanes', 'done', 'own', 'h')
+    local v = redis.call('HMGET', batch_key(batch), unpack(FIELDS))
     if v[1] and not v[10] then
         local left, flat = {}, {}
+        local lines, first = lines_of(batch, v, left)
+        local flight = flight_of(batch, v, left)
+        for lane, count in pairs(left) do
+            flat[#flat + 1] = lane
+            flat[#flat + 1] = count
+        end
+        for i = 1, #FIELDS do v[i] = v[i] or '' end
+        local spec = v[20] == '' and first and redis.call('GET', spec_key(first)) or ''
+        local used = {}
         for lane in string.gmatch(v[9], '[^,]+') do
-            left[lane] = redis.call('ZCARD', waiting_key(batch, lane))
-            for own in string.gmatch(v[11] or '', '%d') do
-                left[lane] = left[lane] + redis.call('ZCARD', waiting_key(batch, lane, own))
+            local turn = redis.call('HGET', batch_key(batch), 'v:' .. profile_of(lane))
+            if turn then
+                used[#used + 1] = profile_of(lane)
+                used[#used + 1] = turn
             end
         end
-        for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
-            local lane = redis.call('HGET', job_key(id), 'l')
-            left[lane] = left[lane] + 1
-        end
-        for lane in string.gmatch(v[9], '[^,]+') do
-            flat[#flat + 1] = lane
-            flat[#flat + 1] = left[lane]
-        end
-        batches[#batches + 1] = {
-            batch, v[1], v[2], v[3], v[4], v[5] or '0', v[6] or '', v[7] or '', v[8] or '', v[12] or '0', flat,
-        }
+        batches[#batches + 1] = {batch, v, flat, lines, flight, spec, used}
     end
 end
 for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
     local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'seen', 'window', 'lanes')
-    if v[1] then workers[#workers + 1] = {v[5] or v[1], v[2], math.max(0, now - v[3]), v[4] or ''} end
+    if v[1] then workers[#workers + 1] = {worker, v[5] or v[1], v[2], math.max(0, now - v[3]), v[4] or ''} end
 end
-return {now, batches, workers}
+for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do
+    owners[#owners + 1] = {owner, redis.call('HGETALL', owner_key(owner)), redis.call('SMEMBERS', spots_key(owner))}
+end
+return {now, batches, workers, owners, turns, clocks, classes}

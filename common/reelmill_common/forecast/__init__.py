@@ -1,0 +1,24 @@
+"""The forecast: what a farm does next and until when. `why`, `plan`, `top`, `submit --dry-run` and the metrics have it.
+
+What it promises, and where it is approximate, is in docs/decisions/0018.
+"""
+
+from reelmill_common.forecast.course import HORIZON, Course
+from reelmill_common.forecast.outlook import Outlook
+from reelmill_common.forecast.paces import Pace, Paces, Shape, paces_of, quick_paces_of, shape_of, shapes_of
+from reelmill_common.forecast.starts import Position, Target
+
+__all__ = [
+    "HORIZON",
+    "Course",
+    "Outlook",
+    "Pace",
+    "Paces",
+    "Position",
+    "Shape",
+    "Target",
+    "paces_of",
+    "quick_paces_of",
+    "shape_of",
+    "shapes_of",
+]

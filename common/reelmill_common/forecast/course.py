@@ -1,0 +1,406 @@
+"""The course of a farm: its hours to come, played through on paper from what the ledger says at one moment.
+
+Workers take what pump sends them (`order`), each clip takes its measured seconds, and windows, starts, expiries and
+batches that wait for others do what they do at their moments. Much work is dealt out in lumps of several clips, so that
+the cost is bounded whatever waits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+
+from reelmill_common.contract import class_of, profile_of
+from reelmill_common.forecast.crew import UNMEASURED_S, Worker, clip_seconds, profile_seconds, workers_of
+from reelmill_common.forecast.order import Batch, Choice, Order
+from reelmill_common.forecast.paces import Paces
+from reelmill_common.forecast.starts import Position, Start, Target, Task, Watch
+from reelmill_common.ledger.loads import Flying, Level, Loads
+from reelmill_common.nights.windows import Windows
+
+HORIZON = timedelta(days=60)
+"""How far ahead is looked."""
+LUMPS = 3000
+"""Lumps that all that waits is dealt out in: a tenth of a second of one core."""
+_ROUNDING_S = 1e-6
+
+_FINISH, _TURN, _BY = range(3)  # what comes first of what happens at one moment
+
+
+class Course:
+    """What becomes of a farm. Play it once, then read it.
+
+    Attributes:
+        finished: When each batch was done.
+        left_by: Clips by batch that were left at the time that was asked for.
+        expired: Clips by batch that expire.
+        starts: All that starts, in order.
+
+    Args:
+        loads: The farm.
+        paces: What clips take.
+        depth: Jobs kept dispatched for each worker.
+    """
+
+    def __init__(self, loads: Loads, paces: Paces, *, depth: int = 2) -> None:
+        self.loads, self._paces = loads, paces
+        self.finished: dict[str, datetime] = {}
+        self.left_by: dict[str, int] = {}
+        self.expired: dict[str, int] = {}
+        self.starts: list[Start] = []
+        self._order = Order(loads, depth=depth)
+        self._batches = self._order.batches
+        self._now_s = 0.0
+        self._serial = count()
+        self._events: list[tuple[float, int, int, Callable[[], None]]] = []
+        self._messages: dict[str, list[tuple[int, int, Task]]] = defaultdict(list)
+        self._running: dict[int, Task] = {}
+        self._workers = {worker.name: worker for worker in workers_of(loads, paces)}
+        self._idle = list(self._workers)
+        self._measured = {load.batch: clip_seconds(load, loads, paces) for load in loads.batches}
+        self._clip_s = {name: seconds or UNMEASURED_S for name, seconds in self._measured.items()}
+        self._closes: dict[str, float] = defaultdict(lambda: math.inf)
+        self._profiles = sorted({profile_of(hand.lane) for hand in loads.hands})
+        self._watch: Watch | None = None
+        self._unknown: dict[str, str] = {}
+        self._last: dict[str, datetime] = {}
+        self._of_level: Counter[Level] = Counter()
+        for batch in self._batches.values():
+            if not batch.paused:
+                self._of_level.update(batch.waiting)
+        self._lump = math.ceil(self._of_level.total() / LUMPS) or 1
+
+    @property
+    def now(self) -> datetime:
+        """The moment that is played."""
+        return self.loads.now + timedelta(seconds=self._now_s)
+
+    def play(self, by: datetime | None = None, target: Target | None = None) -> None:
+        """Play until nothing more happens, for 60 days, or until the target has started.
+
+        Args:
+            by: A time at which what is left is counted.
+            target: A job whose position is wanted.
+        """
+        self._watch = None if target is None else Watch(target)
+        self._begin(by)
+        end_s = HORIZON.total_seconds()
+        self._settle()
+        while self._events and (self._watch is None or self.position is None):
+            at, kind, _, happen = heappop(self._events)
+            if at > end_s or (kind == _TURN and self._is_over()):
+                break
+            self._now_s = max(self._now_s, at)
+            happen()
+            self._settle()
+        if by is not None and not self.left_by:
+            self._count_left()
+
+    @property
+    def position(self) -> Position | None:
+        """What starts before the target; None if it does not start, or none was asked for."""
+        return self._watch.found if self._watch is not None else None
+
+    @property
+    def names(self) -> Collection[str]:
+        """The batches that it knows."""
+        return self._batches.keys()
+
+    # -- what is not known ---------------------------------------------------------------------------------------
+
+    def finish_of(self, name: str) -> datetime | None:
+        """Return when a batch is done; None if that is not known."""
+        return None if self.unknown(name) else self.finished[name]
+
+    def work_ends_at(self, name: str) -> datetime | None:
+        """Return when all of a batch is done that is not held; None if that is not known."""
+        batch = self._batches[name]
+        known = self.is_timed(name) and not batch.flying and not any(batch.waiting.values())
+        return self._last.get(name, self.loads.now) if known else None
+
+    def is_measured(self, name: str) -> bool:
+        """Whether it is known what a clip of a batch takes."""
+        return self._measured[name] is not None
+
+    def unknown(self, name: str) -> str:
+        """Return why the end of a batch is not known; empty if it is."""
+        if name not in self._unknown:
+            self._unknown[name] = next(self._reasons(name), "")
+        return self._unknown[name]
+
+    def _reasons(self, name: str) -> Iterator[str]:
+        batch, load = self._batches[name], self._batches[name].load
+        if batch.paused:
+            yield "it is paused"
+        if expired := self.expired.get(name):
+            yield f"it expires before {expired:,} of its clips have started"
+        if load.held:
+            yield f"{load.held:,} of its jobs are held"
+        if batch.stuck:
+            yield f"it waits for {', '.join(sorted(batch.unmet))}, of which not all clips succeed"
+        served = {lane for worker in self._workers.values() for lane in worker.hand.lanes}
+        for lane in sorted(lane for lane, jobs in load.left.items() if jobs and lane not in served):
+            yield f"no worker is ready for {lane}"
+        for lane in sorted(load.left) if not self.is_measured(name) else ():
+            if profile_seconds(profile_of(lane), self.loads, self._paces) is None:
+                yield f"no clip of {lane} has finished yet, so its pace is not known"
+        if waits := [other for other in load.after if other in batch.unmet or self._is_vague(other)]:
+            yield f"it waits for {', '.join(waits)}, whose end is not known"
+        if name not in self.finished:
+            yield f"it is not done within {HORIZON.days} days"
+
+    def is_timed(self, name: str) -> bool:
+        """Whether the moments of a batch mean something: it, and whatever it waits for, is measured."""
+        after = [other for other in self._batches[name].load.after if other in self._batches]
+        return self.is_measured(name) and all(map(self.is_timed, after))
+
+    def _is_vague(self, name: str) -> bool:
+        """Whether a batch is done in the course, but nobody can say when."""
+        return name not in self.expired and bool(self.unknown(name))
+
+    # -- the moment from which it is played ----------------------------------------------------------------------
+
+    def _begin(self, by: datetime | None) -> None:
+        self._fly()
+        for batch in self._batches.values():
+            if batch.load.start is not None and batch.early:
+                self._at(batch.load.start, _TURN, partial(self._start, batch))
+            if batch.load.expires is not None and not batch.expired:
+                self._at(batch.load.expires, _TURN, partial(self._expire, batch))
+        self._open_windows()
+        if by is not None:
+            self._at(by, _BY, self._count_left)
+        self._crews()
+        self._order.settle()
+        for name, batch in self._batches.items():
+            if batch.expired:
+                self._expire(batch)
+            self._finish_batch(name)
+
+    def _fly(self) -> None:
+        """Take up what is dispatched, oldest first, and what runs: of a worker's jobs the last one has its GPU."""
+        flying = [(load.batch, item) for load in self.loads.batches for item in load.flying]
+        for name, item in sorted(flying, key=lambda pair: (-pair[1].since_s, pair[0])):
+            task = Task(batch=name, lane=item.lane, priority=item.priority, clips=1, job_id=item.job_id)
+            if not item.runs:
+                self._send(task)
+        newest = {item.worker: item for _, item in sorted(flying, key=lambda pair: -pair[1].since_s) if item.runs}
+        for name, item in flying:
+            if item.runs:
+                self._go_on(name, item, renders=newest[item.worker] is item)
+
+    def _go_on(self, name: str, item: Flying, *, renders: bool) -> None:
+        task = Task(batch=name, lane=item.lane, priority=item.priority, clips=1, job_id=item.job_id)
+        worker = self._workers.get(item.worker)
+        task.clip_s = self._clip_s[name] / (worker.speed if worker else 1.0)
+        task.started_s = -item.since_s
+        self._running[id(task)] = task
+        busy = worker if renders and worker else None
+        if busy:
+            self._idle.remove(busy.name)
+        left_s = max(0.0, task.clip_s - item.since_s)
+        self._after(left_s, _FINISH, lambda: self._finish(task, busy))
+
+    def _open_windows(self) -> None:
+        texts: dict[str, tuple[list[Batch], list[Worker]]] = defaultdict(lambda: ([], []))
+        for batch in self._batches.values():
+            if batch.load.window:
+                texts[batch.load.window][0].append(batch)
+        for worker in self._workers.values():
+            if worker.hand.window:
+                texts[worker.hand.window][1].append(worker)
+        for text, (batches, workers) in texts.items():
+            windows = Windows.parse(text)
+            self._turn(windows, batches, workers, self.loads.now)
+            for batch in batches:
+                batch.shut = batch.shut or batch.load.closing
+            for worker in workers:
+                worker.rests = worker.rests or worker.hand.rests
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    def _turn(self, windows: Windows, batches: list[Batch], workers: list[Worker], moment: datetime) -> None:
+        is_open, change = windows.open_at(moment), windows.next_change(moment)
+        closes_s = (change - self.loads.now).total_seconds() if is_open and change is not None else math.inf
+        for batch in batches:
+            batch.shut = not is_open
+            self._closes[batch.load.batch] = closes_s
+            if batch.shut:
+                self._take_back(batch.load.batch)
+            self._order.reindex(batch.load.batch)
+        for worker in workers:
+            worker.rests, worker.closes_s = not is_open, closes_s
+        self._crews()
+        if change is not None:
+            self._at(change, _TURN, lambda: self._turn(windows, batches, workers, change))
+
+    def _start(self, batch: Batch) -> None:
+        batch.early = False
+        self._order.reindex(batch.load.batch)
+
+    def _expire(self, batch: Batch) -> None:
+        batch.expired = True
+        self._take_back(batch.load.batch)
+        self.expired[batch.load.batch] = sum(batch.waiting.values()) + batch.load.held
+        self._order.reindex(batch.load.batch)
+        batch.waiting = {}
+        self._finish_batch(batch.load.batch)
+
+    def _finish(self, task: Task, worker: Worker | None) -> None:
+        del self._running[id(task)]
+        if worker is not None:
+            self._idle.append(worker.name)
+        self._last[task.batch] = self.now
+        self._order.ended(task.batch)
+        self._finish_batch(task.batch)
+
+    def _finish_batch(self, name: str) -> None:
+        batch = self._batches[name]
+        held = 0 if batch.expired else batch.load.held
+        if name in self.finished or batch.flying or held or any(batch.waiting.values()):
+            return
+        self.finished[name] = self.now
+        failed = bool(batch.load.unsuccessful or self.expired.get(name))
+        for other in self._batches.values():
+            if name not in other.unmet:
+                continue
+            if failed and name not in other.load.after_any:
+                other.stuck = True
+                continue
+            other.unmet.discard(name)
+            self._order.reindex(other.load.batch)
+
+    def _count_left(self) -> None:
+        for name, batch in self._batches.items():
+            held = 0 if batch.expired else batch.load.held
+            self.left_by[name] = sum(batch.waiting.values()) + held + self.expired.get(name, 0)
+        for task in self._running.values():
+            done = (self._now_s - task.started_s) / task.clip_s + _ROUNDING_S if task.clip_s else 0.0
+            self.left_by[task.batch] += max(1, task.clips - int(done))
+        for _, _, task in (message for lane in self._messages.values() for message in lane):
+            self.left_by[task.batch] += 0 if task.stale else task.clips
+
+    # -- pump, and workers that claim ----------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Let pump send and idle workers claim, until neither can."""
+        while True:
+            for profile in self._profiles:
+                while (choice := self._order.next_choice(profile)) is not None:
+                    self._dispatch(choice)
+            if not self._claim():
+                return
+
+    def _dispatch(self, choice: Choice) -> None:
+        batch, level = self._batches[choice.batch], (choice.lane, choice.priority)
+        first = batch.taken[level]
+        clips = 1
+        if self._lump > 1:  # they get smaller at the end of a priority, which else would hang on one worker's last one
+            crew = len(self._order.crews[choice.lane])
+            clips = max(1, min(self._lump, batch.waiting[level], self._of_level[level] // (2 * crew)))
+        self._of_level[level] -= clips
+        self._order.dispatch(choice, clips)
+        self._send(Task(batch=choice.batch, lane=choice.lane, priority=choice.priority, clips=clips, first=first))
+
+    def _send(self, task: Task) -> None:
+        heappush(self._messages[task.lane], (-task.priority, next(self._serial), task))
+
+    def _claim(self) -> bool:
+        """Let one idle worker take a message; return whether one did, or gave one back."""
+        for name in self._idle:
+            worker = self._workers[name]
+            task = None if worker.rests else self._message(worker)
+            if task is not None:
+                self._take(worker, task)
+                return True
+        return False
+
+    def _message(self, worker: Worker) -> Task | None:
+        """Return the most urgent message for a worker, of its classes first, the oldest first."""
+        heads: list[tuple[int, bool, int, Task]] = []
+        for lane in worker.hand.lanes:
+            messages = self._messages[lane]
+            while messages and messages[0][2].stale:
+                heappop(messages)
+            if messages:
+                urgency, serial, task = messages[0]
+                heads.append((urgency, not class_of(lane), serial, task))
+        return min(heads)[3] if heads else None
+
+    def _take(self, worker: Worker, task: Task) -> None:
+        clip_s = self._clip_s[task.batch] / worker.speed
+        room_s = min(worker.closes_s, self._closes[task.batch]) - self._now_s + _ROUNDING_S
+        fits = task.clips if math.isinf(room_s) else min(task.clips, int(room_s / clip_s))
+        if fits < 1:
+            self._close(worker, task)
+            return
+        heappop(self._messages[task.lane])
+        if fits < task.clips:
+            self._shorten(task, fits)
+        self._order.claimed(task.lane, task.priority)
+        self._idle.remove(worker.name)
+        self.starts.append(Start(self._now_s, worker.name, task.batch, task.clips))
+        if self._watch is not None and worker.serves(self._watch.target.lane):
+            self._watch.note(task, self.now, clip_s)
+        task.started_s, task.clip_s = self._now_s, clip_s
+        self._running[id(task)] = task
+        self._after(clip_s * task.clips, _FINISH, lambda: self._finish(task, worker))
+
+    def _close(self, worker: Worker, task: Task) -> None:
+        """No clip has room before a window shuts: nothing starts until it opens again."""
+        if worker.closes_s <= self._closes[task.batch]:
+            worker.rests = True
+            self._crews()
+        else:
+            self._batches[task.batch].shut = True
+            self._take_back(task.batch)
+            self._order.reindex(task.batch)
+
+    def _shorten(self, task: Task, clips: int) -> None:
+        batch = self._batches[task.batch]
+        batch.waiting[task.lane, task.priority] += task.clips - clips
+        batch.taken[task.lane, task.priority] -= task.clips - clips
+        task.clips = clips
+        self._order.reindex(task.batch)
+
+    def _take_back(self, name: str) -> None:
+        """What a batch has dispatched goes back in line."""
+        for messages in self._messages.values():
+            for _, _, task in messages:
+                if task.batch == name and not task.stale:
+                    task.stale = True
+                    self._order.put_back(name, task.lane, task.priority, task.clips)
+
+    # -- who is there, and when ----------------------------------------------------------------------------------
+
+    def _crews(self) -> None:
+        """Note who takes jobs of each lane now."""
+        crews: dict[str, set[str]] = defaultdict(set)
+        for worker in self._workers.values():
+            if not worker.rests:
+                for lane in worker.hand.lanes:
+                    crews[lane].add(worker.name)
+        self._order.crews = {lane: frozenset(names) for lane, names in crews.items()}
+
+    def _is_over(self) -> bool:
+        """Whether nothing runs, and nothing that waits will ever start."""
+        served = {lane for worker in self._workers.values() for lane in worker.hand.lanes}
+        return not self._running and not any(
+            count
+            and lane in served
+            and not (batch.paused or batch.stuck or batch.expired)
+            and not any(name not in self._batches for name in batch.unmet)
+            for batch in self._batches.values()
+            for (lane, _), count in batch.waiting.items()
+        )
+
+    def _at(self, moment: datetime, kind: int, happen: Callable[[], None]) -> None:
+        heappush(self._events, ((moment - self.loads.now).total_seconds(), kind, next(self._serial), happen))
+
+    def _after(self, seconds: float, kind: int, happen: Callable[[], None]) -> None:
+        heappush(self._events, (self._now_s + seconds, kind, next(self._serial), happen))

@@ -1,0 +1,117 @@
+"""Paces: the GPU-seconds that finished clips took, by what decides them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from reelmill_common.jobs import JobState, RenderJob, RenderSpec
+from reelmill_common.ledger import JobView, Ledger
+from reelmill_common.prices import gpu_seconds
+
+SAMPLE_BATCHES = 50
+SAMPLE_CLIPS = 200
+"""Finished clips that are looked at: of each of the newest `SAMPLE_BATCHES` batches, so many at most."""
+
+QUICK_BATCHES = 5
+QUICK_CLIPS = 40
+"""The same for whoever asks often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Shape:
+    """What decides how long a clip takes."""
+
+    profile: str
+    width: int
+    height: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Measured GPU-seconds a clip.
+
+    Attributes:
+        clips: Finished clips that it is the mean of.
+        same_shape: Whether they have the very shape that was asked for, or only its profile.
+    """
+
+    seconds: float
+    clips: int
+    same_shape: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Paces:
+    """The measured seconds of finished clips."""
+
+    _sums: dict[Shape, tuple[float, int]] = field(default_factory=dict[Shape, tuple[float, int]])
+    _by_worker: dict[tuple[str, Shape], tuple[float, int]] = field(
+        default_factory=dict[tuple[str, Shape], tuple[float, int]]
+    )
+
+    def add(self, job: JobView) -> None:
+        """Count a finished clip; one without measured stages does not count."""
+        stages = {} if job.result is None else job.result.seconds
+        seconds = gpu_seconds(stages)
+        if seconds > 0:
+            shape = shape_of(job.spec)
+            total, clips = self._sums.get(shape, (0.0, 0))
+            self._sums[shape] = (total + seconds, clips + 1)
+            total, clips = self._by_worker.get((job.worker, shape), (0.0, 0))
+            self._by_worker[job.worker, shape] = (total + seconds, clips + 1)
+
+    def of(self, shape: Shape) -> Pace | None:
+        """Return the pace of a shape, or else of its profile, or None if no such clip has finished."""
+        total, clips = self._sums.get(shape, (0.0, 0))
+        if clips:
+            return Pace(seconds=total / clips, clips=clips, same_shape=True)
+        return self.of_profile(shape.profile)
+
+    def of_profile(self, profile: str) -> Pace | None:
+        """Return the mean pace of all clips of a profile, or None if none has finished."""
+        found = [entry for shape, entry in self._sums.items() if shape.profile == profile]
+        clips = sum(count for _, count in found)
+        return Pace(seconds=sum(total for total, _ in found) / clips, clips=clips, same_shape=False) if clips else None
+
+    def speed(self, worker: str) -> float:
+        """Return how fast a worker is beside all that made clips of the same shapes; 1 if that is not known."""
+        mean = taken = 0.0
+        for (name, shape), (total, clips) in self._by_worker.items():
+            if name == worker:
+                of_all, count = self._sums[shape]
+                mean, taken = mean + clips * of_all / count, taken + total
+        return mean / taken if taken else 1.0
+
+
+def shape_of(spec: RenderSpec) -> Shape:
+    """Return the shape of a spec."""
+    return Shape(profile=spec.profile, width=spec.width, height=spec.height, frames=spec.frames)
+
+
+def shapes_of(jobs: Iterable[RenderJob]) -> Counter[Shape]:
+    """Count jobs by shape."""
+    return Counter(shape_of(job.spec) for job in jobs)
+
+
+def paces_of(ledger: Ledger, *, batches: int = SAMPLE_BATCHES, clips: int = SAMPLE_CLIPS) -> Paces:
+    """Measure the newest finished clips of a farm: by default thousands of reads.
+
+    Args:
+        ledger: Of the farm.
+        batches: Newest batches with finished clips that are looked at.
+        clips: Finished clips that are looked at of each.
+    """
+    paces = Paces()
+    finished = [view for view in ledger.batches() if view.counts.get(JobState.SUCCEEDED, 0)]
+    for view in finished[:batches]:
+        for job in ledger.jobs(view.name, states=[JobState.SUCCEEDED], count=clips):
+            paces.add(job)
+    return paces
+
+
+def quick_paces_of(ledger: Ledger) -> Paces:
+    """Measure fewer clips, for whoever asks often or waits for the answer."""
+    return paces_of(ledger, batches=QUICK_BATCHES, clips=QUICK_CLIPS)
