@@ -170,8 +170,14 @@ def result_json(result: Result) -> str:
 
 
 def read_result(text: str) -> Result:
-    """Read what `result_json` wrote; what it left out is at its default."""
-    return Result(**dict(zip((item.name for item in fields(Result)), json.loads(text), strict=False)))
+    """Read what `result_json` wrote, here or in another version; what it left out is at its default.
+
+    The first versions wrote an object. What a later version adds, at the end, is passed over.
+    """
+    kept, names = json.loads(text), [item.name for item in fields(Result)]
+    if isinstance(kept, dict):
+        return Result(**{name: value for name, value in kept.items() if name in names})
+    return Result(**dict(zip(names, kept, strict=False)))
 
 
 def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:

@@ -35,7 +35,7 @@ def make_recipe(spec: RenderSpec, *, job: Mapping[str, Any], renderer: Mapping[s
 
     Args:
         spec: What was asked for.
-        job: Whose it is: `job_id`, `batch`, `row`, `attempt`, `worker`.
+        job: Whose it is: `job_id`, `batch`, `row`, `attempt`, `claim` (the word of its token), `farm`, `worker`.
         renderer: What the renderer says of itself: `model_hash`, `plan`, `versions`. Clips of equal spec are equal to
             the bit where this is equal.
     """
@@ -71,7 +71,7 @@ def is_leftover(manifest: bytes, *, job_id: str, submitted_s: float) -> bool:
     try:
         document = json.loads(manifest)
         return (document["job"]["job_id"], document["submitted_at"]) == (job_id, _moment(submitted_s))
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return False
 
 
