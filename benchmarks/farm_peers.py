@@ -74,7 +74,7 @@ class Script:
     def make(self, take: int, spec: RenderSpec) -> dict[str, float]:
         """Make and store a clip; return its seconds by stage."""
         row = f"{take:04d}"
-        claimed = Claimed(job_id=job_id(BATCH, row), batch=BATCH, row=row, token=1, spec=spec)
+        claimed = Claimed(job_id=job_id(BATCH, row), batch=BATCH, row=row, token="1.word", spec=spec)
         rendered = self.resident.render(spec, lambda _: None)
         packed = self.packer.pack(claimed, rendered)
         started = time.monotonic()

@@ -14,7 +14,7 @@ from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Level
 from reelmill_common.ledger.keys import Keys
-from reelmill_common.ledger.server import PROMPT, connect
+from reelmill_common.ledger.server import CONFIRMS_DISK, PROMPT, connect, version_of
 from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
 
@@ -37,6 +37,7 @@ class RedisFacts:
     Attributes:
         server: Name and version.
         aof: Whether it keeps an append-only file.
+        confirms: Whether it can say what of that is on its disk.
         aof_error: Whether the last write to that file failed.
         maxmemory_bytes: 0 means no limit.
         used_bytes: Memory in use.
@@ -53,6 +54,7 @@ class RedisFacts:
     policy: str
     round_trip_ms: float
     clock_s: float
+    confirms: bool = True
 
 
 def redis_findings(settings: Settings) -> list[Finding]:
@@ -108,6 +110,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
     return RedisFacts(
         server=f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}",
         aof=bool(info.get("aof_enabled")),
+        confirms=version_of(info) >= CONFIRMS_DISK,
         aof_error=info.get("aof_last_write_status", "ok") != "ok",
         maxmemory_bytes=int(info.get("maxmemory", 0)),
         used_bytes=int(info["used_memory"]),
@@ -144,6 +147,13 @@ def _judge_aof(facts: RedisFacts) -> Finding:
             level=Level.FAIL,
             found="the last write to the append-only file failed, so Redis refuses changes",
             advice="free space on its disk, then look at its log",
+        )
+    if not facts.confirms:
+        return Finding(
+            name=name,
+            level=Level.WARN,
+            found=f"keeps an append-only file, but {facts.server} cannot confirm what of it is on the disk",
+            advice="use Redis 7.2 or newer, or any Valkey; after a power cut submit again what was submitted last",
         )
     return Finding(name=name, level=Level.OK, found="keeps an append-only file")
 

@@ -24,7 +24,8 @@ def test_a_claim_starts_an_attempt(ledger: Ledger) -> None:
     claimed = begin(ledger)
 
     view = ledger.job(job_id)
-    assert claimed == Claimed(job_id=job_id, batch="night", row="r0", token=1, spec=view.spec)
+    assert claimed == Claimed(job_id=job_id, batch="night", row="r0", token=claimed.token, spec=view.spec)
+    assert claimed.attempt == 1
     assert (view.state, view.attempts, view.worker) == (JobState.RUNNING, 1, WORKER)
     assert view.started_at is not None
 
@@ -97,7 +98,7 @@ def test_a_lease_that_ran_out_is_taken_back_and_counted(ledger: Ledger) -> None:
     assert (view.state, view.stage, view.attempts) == (JobState.QUEUED, "", 1)
     assert view.error == {"code": "worker_lost", "message": f"worker {WORKER} stopped reporting at decode"}
     again = begin(ledger)
-    assert (again.job_id, again.token) == (lost.job_id, 2)
+    assert (again.job_id, again.attempt) == (lost.job_id, 2)
 
 
 def test_whoever_lost_a_lease_can_do_nothing_more(ledger: Ledger) -> None:
@@ -252,12 +253,12 @@ def test_failed_and_cancelled_jobs_can_be_retried_with_fresh_attempts(ledger: Le
     assert ledger.retry_failed("night") == 2
 
     assert [view.state for view in ledger.jobs("night")] == [JobState.QUEUED] * 3
-    tokens = []
+    attempts = []
     for _ in range(3):
         again = begin(ledger)
-        tokens.append(again.token)
+        attempts.append(again.attempt)
         ledger.fail(again.job_id, again.token, "worker_bug", "black", retryable=True)
-    assert tokens == [2, 3, 4]
+    assert attempts == [2, 3, 4]
     assert ledger.job(ids[0]).state is JobState.FAILED
 
 

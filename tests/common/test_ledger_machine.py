@@ -56,6 +56,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = LedgerModel(MAX_ATTEMPTS)
         self.messages: list[tuple[str, int]] = []
         self.claims: list[tuple[str, int]] = []
+        self.tokens: dict[tuple[str, int], str] = {}
         self.published: dict[str, int] = {}
 
     def teardown(self) -> None:
@@ -217,10 +218,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
         expected = self.model.claim(job_id, generation, worker)
         if isinstance(answer, Claimed):
-            assert answer.token == expected
+            assert answer.attempt == expected
             assert answer.spec == self.model.jobs[job_id].job.spec
-            assert answer.token > max((token for job, token in self.claims if job == job_id), default=0)
-            self.claims.append((job_id, answer.token))
+            assert answer.attempt > max((attempt for job, attempt in self.claims if job == job_id), default=0)
+            self.claims.append((job_id, answer.attempt))
+            self.tokens[job_id, answer.attempt] = answer.token
         else:
             assert answer == expected
 
@@ -244,33 +246,34 @@ class LedgerMachine(RuleBasedStateMachine):
         """Return the jobs that more than one attempt was made at, and that the last one holds or finished."""
         return [j for j in self.model.jobs.values() if j.attempts > 1 and j.state in (*LEASED, JobState.SUCCEEDED)]
 
-    def report(self, job_id: str, token: int, verb: str) -> None:
+    def report(self, job_id: str, attempt: int, verb: str) -> None:
+        token = self.tokens[job_id, attempt]
         if verb == "renew":
-            assert self.ledger.renew(job_id, token, lease_s=FOREVER_S) == self.model.renew(job_id, token)
+            assert self.ledger.renew(job_id, token, lease_s=FOREVER_S) == self.model.renew(job_id, attempt)
         elif verb == "expire":
-            assert self.ledger.renew(job_id, token, lease_s=0) == self.model.renew(job_id, token, lease_over=True)
+            assert self.ledger.renew(job_id, token, lease_s=0) == self.model.renew(job_id, attempt, lease_over=True)
         elif verb == "stage":
             orders = self.ledger.stage(job_id, token, "denoise 2/3", lease_s=FOREVER_S)
-            assert orders == self.model.renew(job_id, token, "denoise 2/3")
+            assert orders == self.model.renew(job_id, attempt, "denoise 2/3")
         elif verb == "cancelled":
-            assert self.ledger.cancelled(job_id, token) == self.model.cancelled(job_id, token)
+            assert self.ledger.cancelled(job_id, token) == self.model.cancelled(job_id, attempt)
         elif verb == "release":
-            assert self.ledger.release(job_id, token) == self.model.release(job_id, token)
+            assert self.ledger.release(job_id, token) == self.model.release(job_id, attempt)
         elif verb == "finish":
-            self.finish(job_id, token)
+            self.finish(job_id, attempt)
         else:
             retryable = verb == "fail"
             state = self.ledger.fail(job_id, token, "odd", "of no known class", retryable=retryable)
-            assert state == self.model.fail(job_id, token, "odd", retryable=retryable)
+            assert state == self.model.fail(job_id, attempt, "odd", retryable=retryable)
 
-    def finish(self, job_id: str, token: int) -> None:
+    def finish(self, job_id: str, attempt: int) -> None:
         result = Result(key=f"{job_id}.mp4", sha256="00", size_bytes=1, latents_sha256="11")
 
-        accepted = self.ledger.finish(job_id, token, result)
+        accepted = self.ledger.finish(job_id, self.tokens[job_id, attempt], result)
 
-        assert accepted == self.model.finish(job_id, token)
+        assert accepted == self.model.finish(job_id, attempt)
         if accepted:
-            assert self.published.setdefault(job_id, token) == token
+            assert self.published.setdefault(job_id, attempt) == attempt
             assert self.ledger.job(job_id).result == result
 
     # -- workers

@@ -15,6 +15,7 @@ from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefuse
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, Orders
 from reelmill_common.ledger.retention import Pruned
+from reelmill_common.ledger.server import CONFIRMS_DISK, version_of
 from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 
@@ -133,7 +134,7 @@ def test_a_full_server_lets_clips_in_hand_be_published_and_starts_no_more(
         admin.config_set("maxmemory", "0")
 
         assert (orders, published) == (Orders.CONTINUE, True)
-        assert claim(ledger, second).token == 1  # nothing was changed by halves
+        assert claim(ledger, second).attempt == 1  # nothing was changed by halves
 
 
 def test_a_full_server_can_be_looked_at_and_makes_room(settings: Settings, own_valkey: ValkeyServer) -> None:
@@ -202,18 +203,18 @@ def test_a_ledger_survives_a_killed_server(settings: Settings, own_valkey: Valke
         (job_id,) = submit(ledger, "night", 1)
         start_worker(ledger)
         (item,) = ledger.pump(LANE)
-        claimed = ledger.claim(job_id, item.generation, "gpu0@test", lease_s=600)
+        claimed = ledger.claim(job_id, item.generation, "gpu0@test", lease_s=600, word="word")
         with redis.Redis.from_url(own_valkey.url) as admin:  # `everysec` holds writes back while it syncs
             wait_for(lambda: admin.info("persistence")["aof_buffer_length"] == 0, what="the last write in the file")
         own_valkey.kill()
         with pytest.raises(LedgerUnavailable):
-            ledger.renew(job_id, 1, lease_s=600)
+            ledger.renew(job_id, "1.word", lease_s=600)
 
         again = ValkeyServer.start(own_valkey.folder)
         try:
             assert claimed
-            assert ledger.renew(job_id, 1, lease_s=600) is Orders.CONTINUE
-            assert ledger.finish(job_id, 1, make_result()) is True
+            assert ledger.renew(job_id, "1.word", lease_s=600) is Orders.CONTINUE
+            assert ledger.finish(job_id, "1.word", make_result()) is True
         finally:
             again.stop()
 
@@ -225,9 +226,21 @@ def test_a_client_that_does_not_decode_is_refused(redis_url: str) -> None:
 
 def test_what_is_settled_is_on_the_disk(own_valkey: ValkeyServer) -> None:
     with Ledger.connect(Settings(redis_url=own_valkey.url)) as ledger:
-        settled = ledger.settle()
+        settled, nothing = ledger.settle(), ledger.forgets()
         with redis.Redis.from_url(own_valkey.url) as client:
             client.config_set("appendonly", "no")
-        unknown = ledger.settle()
+        unknown, told = ledger.settle(), ledger.forgets()
 
-    assert (settled, unknown) == (True, False)
+    assert (settled, unknown, nothing) == (True, False, "")
+    assert "append-only file" in told
+
+
+@pytest.mark.parametrize(
+    ("info", "version"),
+    [({"redis_version": "7.0.15"}, (7, 0)), ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, (7, 2))],
+)
+def test_a_server_that_cannot_confirm_its_disk_is_known_by_its_version(
+    info: dict[str, str], version: tuple[int, ...]
+) -> None:
+    assert version_of(info) == version
+    assert (version_of(info) >= CONFIRMS_DISK) == (version != (7, 0))

@@ -53,7 +53,7 @@ def work(ledger: Ledger, worker: str) -> list[str]:
             assert isinstance(claimed, Claimed)
             assert ledger.claim(item.job_id, item.generation, worker, lease_s=600) is Refused.NOT_DISPATCHED
             row = int(claimed.row.removeprefix("r"))
-            if claimed.token == 1 and row in FAILS_ONCE:
+            if claimed.attempt == 1 and row in FAILS_ONCE:
                 code = "out_of_memory" if row in SUSPECTS else "delivery_lost"
                 assert ledger.fail(item.job_id, claimed.token, code, "once", retryable=True)
             elif ledger.finish(item.job_id, claimed.token, make_result(item.job_id)):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis
 
 from fixtures.cli import Cli, program
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
+from reelmill_producer.valkey import ValkeyServer
 
 ROWS = "id,prompt,seed\n" + "".join(f"clip-{n},a fox crosses river {n},{n}\n" for n in range(8))
 
@@ -27,6 +29,16 @@ def test_a_file_becomes_a_batch_of_its_name(cli: Cli, night: Path, ledger: Ledge
     assert (ran.status, ran.out) == (0, "night\n")
     assert "8 added to batch night, 0 unchanged" in ran.err
     assert [job.row for job in ledger.jobs("night")] == [f"clip-{n}" for n in range(8)]
+
+
+def test_a_redis_that_cannot_confirm_its_disk_is_told(cli: Cli, night: Path, own_valkey: ValkeyServer) -> None:
+    with redis.Redis.from_url(own_valkey.url) as admin:
+        admin.config_set("appendonly", "no")
+
+    ran = cli("submit", night, env={"REELMILL_REDIS_URL": own_valkey.url})
+
+    assert ran.status == 0
+    assert "Redis has not confirmed that night is on its disk (it keeps no append-only file" in ran.err
 
 
 def test_submitting_it_again_enqueues_nothing_and_says_so(cli: Cli, night: Path, ledger: Ledger) -> None:

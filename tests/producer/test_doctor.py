@@ -83,6 +83,7 @@ def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey:
     ("fact", "name", "level", "words"),
     [
         pytest.param({"aof_error": True}, "redis.aof", Level.FAIL, "free space", id="disk of Redis full"),
+        pytest.param({"confirms": False}, "redis.aof", Level.WARN, "7.2", id="a disk that nobody can ask about"),
         pytest.param({"policy": "volatile-lru"}, "redis.eviction", Level.WARN, "noeviction", id="no limit yet"),
         pytest.param({"maxmemory_bytes": 1_200_000}, "redis.memory", Level.WARN, "raise maxmemory", id="nearly full"),
         pytest.param({"maxmemory_bytes": 9_000_000}, "redis.memory", Level.OK, "", id="room left"),

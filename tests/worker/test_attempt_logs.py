@@ -74,7 +74,7 @@ def attempt(store: FolderStore, keep: Any = "failed", **options: Any) -> tuple[A
     """Begin an attempt without a farm."""
     spec = RenderSpec(prompt="a fox", profile="tiny")
     job = RenderJob(batch="night", row="r0", spec=spec)
-    claimed = Claimed(job_id=job.job_id, batch="night", row="r0", token=1, spec=spec)
+    claimed = Claimed(job_id=job.job_id, batch="night", row="r0", token="1.word", spec=spec)
     kept = AttemptLogs(store, keep=keep, **options)
     kept.start()
     kept.begin(claimed)

@@ -11,6 +11,9 @@ from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import NOTHING, Claimed, Orders, Refused, Result, Spent
 from reelmill_common.ledger.side import Side, kept
 
+WITHDRAWN_S = 3600
+"""Seconds that an attempt has for taking a clip out of the store, however long it is frozen meanwhile."""
+
 
 class Attempts(Side):
     """The worker's side of a job."""
@@ -20,8 +23,9 @@ class Attempts(Side):
 
         A job that an unfit worker asks for goes back in line, since its message is used up. One whose spec this
         version cannot read (a newer producer wrote it) fails at once, and the answer is `UNKNOWN`. One that failed on
-        this worker a minute ago or less is left to others, if there are any. `word` ties repeated calls together: the
-        same worker with the same word gets the same lease again, so an answer that was lost costs nothing.
+        this worker a minute ago or less is left to others, if there are any. `word` is part of the token, and ties
+        repeated calls together: the same worker with the same word gets the same lease again, so an answer that was
+        lost costs nothing.
         """
         # redis-py sends a command again when the connection broke, and the first may have arrived: the same word in
         # both makes them one claim.
@@ -29,7 +33,7 @@ class Attempts(Side):
         answer = self._server.run("claim", job_id, generation, worker, lease_s, word, side.LIVE_S)
         if isinstance(answer, str):
             return Refused(answer)
-        batch, row, token, spec, sent_ms, foreign, submitted_ms = answer
+        batch, row, token, spec, sent_ms, foreign, submitted_ms, steady_ms = answer
         try:
             spec = RenderSpec.from_json(spec)
             return Claimed(
@@ -41,31 +45,43 @@ class Attempts(Side):
                 sent_s=sent_ms / 1000,
                 submitted_s=submitted_ms / 1000,
                 foreign=foreign,
+                steady_s=steady_ms / 1000,
             )
         except InvalidJob as err:
             self.fail(job_id, token, err.code, f"{err}; is this worker older than the producer?", retryable=False)
             return Refused.UNKNOWN
 
-    def renew(self, job_id: str, token: int, *, lease_s: float) -> Orders:
+    def renew(self, job_id: str, token: str, *, lease_s: float) -> Orders:
         """Extend a lease."""
         return Orders(self._server.run("renew", job_id, token, lease_s, ""))
 
-    def stage(self, job_id: str, token: int, stage: str, *, lease_s: float) -> Orders:
+    def stage(self, job_id: str, token: str, stage: str, *, lease_s: float) -> Orders:
         """Extend a lease and record what the job is doing now."""
         return Orders(self._server.run("renew", job_id, token, lease_s, stage))
 
-    def finish(self, job_id: str, token: int, result: Result, *, index: bool = False) -> bool:
+    def finish(
+        self, job_id: str, token: str, result: Result, *, index: bool = False, adopted: str | None = None
+    ) -> bool:
         """Publish: accepted once, and only from the holder of the lease. False means that the attempt lost.
 
         A clip that is stored wins over a request to cancel. The same attempt may repeat the same result, since an
         answer can be lost on the way, and hears True again. With `index` equal specs can be answered by it (`reuse`).
+        A clip that another attempt stored is `adopted`, which is the word of that one's claim: False then may also mean
+        that it takes its clip back.
         """
         cost = (result.size_bytes, *_cost(Spent(gpu_s=result.gpu_s, energy_j=result.energy_j)))
-        text, flag = views.result_json(result), "1" if index else "0"
-        return bool(self._server.run("finish", job_id, token, result.key, text, *cost, flag))
+        text, flags = views.result_json(result), ("1" if index else "0", "" if adopted is None else f":{adopted}")
+        return bool(self._server.run("finish", job_id, token, result.key, text, *cost, *flags))
+
+    def withdraw(self, job_id: str, key: str, word: str) -> bool:
+        """Ask whether the clip of an attempt that lost may be taken out of the store; False if it is the job's clip.
+
+        After a True nobody adopts what the claim of that word stored there for `WITHDRAWN_S`.
+        """
+        return bool(self._server.run("withdraw", job_id, key, word, WITHDRAWN_S))
 
     def fail(
-        self, job_id: str, token: int, code: str, message: str, *, retryable: bool, spent: Spent = NOTHING
+        self, job_id: str, token: str, code: str, message: str, *, retryable: bool, spent: Spent = NOTHING
     ) -> JobState | None:
         """Report a failed attempt: queued again while attempts are left and it is retryable, else failed.
 
@@ -79,11 +95,11 @@ class Attempts(Side):
         letter = self._server.run("fail", job_id, token, *args)
         return None if letter is None else views.STATES[letter]
 
-    def cancelled(self, job_id: str, token: int, *, spent: Spent = NOTHING) -> bool:
+    def cancelled(self, job_id: str, token: str, *, spent: Spent = NOTHING) -> bool:
         """Confirm that a running job has stopped because it was asked to; what it `spent` was wasted."""
         return bool(self._server.run("confirm_cancel", job_id, token, *_cost(spent)))
 
-    def release(self, job_id: str, token: int) -> bool:
+    def release(self, job_id: str, token: str) -> bool:
         """Give a job back unrendered without counting the attempt against it (drain, shutdown).
 
         A job that was asked to stop becomes cancelled.

@@ -105,6 +105,10 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         """Wait until what was written is on Redis' disk, so that a power cut takes none of it; False if unknown."""
         return self._server.settle(timeout_s)
 
+    def forgets(self) -> str:
+        """Say what the server may forget at a crash beyond the last second or two, or cannot answer for; or ""."""
+        return self._server.forgets()
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def job(self, job_id: str) -> JobView:

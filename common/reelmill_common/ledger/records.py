@@ -44,21 +44,34 @@ class Claimed:
     """A lease on a job: the right to render and to publish it, until it runs out.
 
     Attributes:
-        token: Fencing token: the number of the attempt, counted from 1. A later claim has a higher one.
+        token: Fencing token: the number of the attempt and the word of the claim, which no other claim shares, in this
+            life of the ledger or another.
         sent_s: Seconds since the job was dispatched to the broker.
         submitted_s: Unix seconds at which the job was submitted, by the server's clock.
         foreign: Number of the last attempt under whose keys another's clip may lie: one that was pruned from the
             ledger, or that was never ours.
+        steady_s: Seconds for which the server has surely forgotten nothing; less than its uptime at most.
     """
 
     job_id: str
     batch: str
     row: str
-    token: int
+    token: str
     spec: RenderSpec
     sent_s: float = field(default=0.0, compare=False)
     submitted_s: float = field(default=0.0, compare=False)
     foreign: int = field(default=0, compare=False)
+    steady_s: float = field(default=0.0, compare=False)
+
+    @property
+    def word(self) -> str:
+        """The word of the claim, which is the second half of the token."""
+        return self.token.partition(".")[2]
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt, counted from 1. A later claim has a higher one, as long as the ledger remembers."""
+        return int(self.token.partition(".")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,9 @@ SCHEMA = "1"
 """Version of the ledger's keys. A client that meets another one does not touch them."""
 OLDEST_REDIS = (7, 0)
 """Valkey reports 7.2 or newer here. 7.0 is the oldest Redis with function libraries."""
+
+CONFIRMS_DISK = (7, 2)
+"""The oldest Redis that can say what is on its disk (WAITAOF). Valkey can."""
 
 HEALTH_CHECK_S = 25
 RETRIES = 2
@@ -89,7 +92,7 @@ class Server:
                 f"Redis at {self.address} runs in cluster mode, which Celery's queues cannot use: "
                 "set cluster-enabled no, or use another server"
             )
-        version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+        version = version_of(info)
         if version < OLDEST_REDIS:
             raise LedgerRefused(
                 f"Redis at {self.address} is version {info['redis_version']}; the ledger needs "
@@ -105,6 +108,19 @@ class Server:
                 f"the ledger at {self.address} has schema {schema}, and this version knows {SCHEMA}: "
                 f"{advice}, or use another farm name"
             )
+
+    def forgets(self) -> str:
+        """Say what this server may forget beyond the last second or two, or cannot answer for; or ""."""
+        with self.translated():
+            info: dict[str, Any] = self._redis.info()
+        if not info.get("aof_enabled"):
+            return "it keeps no append-only file: a crash forgets all since its last snapshot; set appendonly yes"
+        if version_of(info) < CONFIRMS_DISK:
+            return (
+                f"version {info['redis_version']} cannot confirm what is on its disk, so nobody knows what a power cut "
+                "takes; use Redis 7.2 or newer, or any Valkey"
+            )
+        return ""
 
     def run(self, name: str, *args: str | float) -> Any:
         """Run one function of the library and return its answer."""
@@ -206,6 +222,11 @@ def address_of(settings: Settings) -> RedisAddress:
     except ValueError as err:
         raise InvalidSettings(f"REELMILL_REDIS_URL {err}") from None  # not chained: what it came from may quote the URL
     return address
+
+
+def version_of(info: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the version that decides what a server can do: of a Valkey, that of the Redis that it stands for."""
+    return tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
 
 
 def _is_no_function(answer: object) -> bool:

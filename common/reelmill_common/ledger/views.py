@@ -172,12 +172,17 @@ def result_json(result: Result) -> str:
 
 
 def read_result(text: str) -> Result:
-    """Read what `result_json` wrote; what it left out is at its default."""
-    values = read_json(text, "a job's result in the ledger")
+    """Read what `result_json` wrote, here or in another version; what it left out is at its default.
+
+    The first versions wrote an object. What a later version adds, at the end, is passed over.
+    """
+    kept, names = read_json(text, "a job's result in the ledger"), [item.name for item in fields(Result)]
     try:
-        if not isinstance(values, list):
+        if isinstance(kept, dict):
+            return Result(**{name: value for name, value in kept.items() if name in names})
+        if not isinstance(kept, list):
             raise TypeError("it is not a list")  # noqa: TRY301 - as one of the wrong length
-        return Result(**dict(zip((item.name for item in fields(Result)), values, strict=False)))
+        return Result(**dict(zip(names, kept, strict=False)))
     except TypeError as err:
         raise InvalidDocument(f"a job's result in the ledger is damaged ({err}); render the job again") from err
 

@@ -140,7 +140,9 @@ def _leave(opened: Session, view: BatchView, *, waited: bool) -> None:
         progress.require_success(view)
         return
     warn_if_idle(opened)
-    opened.farm.ledger.settle()  # nobody will look again before the morning
+    if not opened.farm.ledger.settle():  # nobody will look again before the morning
+        why = opened.farm.ledger.forgets() or "its disk is slow"
+        tell(f"Redis has not confirmed that {view.name} is on its disk ({why}). After a power cut submit it again.")
 
 
 def _check_usage(results: Path | None, rate: float | None, *, wait: bool, dry_run: bool) -> None:

@@ -89,14 +89,14 @@ class AttemptLogs(logging.Handler):
     def begin(self, claimed: Claimed) -> None:
         """Keep the lines of an attempt from now on."""
         if self._keep != "off":
-            self._tails[claimed.job_id, claimed.token] = _Tail()
+            self._tails[claimed.job_id, claimed.attempt] = _Tail()
 
     def end(self, claimed: Claimed, *, failed: bool) -> None:
         """Store what was kept of an attempt, or forget it; returns at once."""
-        tail = self._tails.pop((claimed.job_id, claimed.token), None)
+        tail = self._tails.pop((claimed.job_id, claimed.attempt), None)
         if tail is None or not tail.lines or not (failed or self._keep == "all"):
             return
-        self._offer((log_key(claimed.batch, claimed.row, attempt=claimed.token), b"".join(tail.lines)))
+        self._offer((log_key(claimed.batch, claimed.row, attempt=claimed.attempt), b"".join(tail.lines)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record, if it belongs to an attempt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -26,10 +27,15 @@ RENEWALS_PER_LEASE = 3
 
 @dataclass(slots=True, kw_only=True)
 class Lease:
-    """One attempt's right to a job, and what the ledger last said about it."""
+    """One attempt's right to a job, and what the ledger last said about it.
+
+    Attributes:
+        heard_s: When the ledger was last asked to extend it and did, on the monotonic clock.
+    """
 
     claimed: Claimed
     orders: Orders = Orders.CONTINUE
+    heard_s: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
         """Stop the attempt here if somebody wants it stopped.
@@ -41,7 +47,7 @@ class Lease:
         if self.orders is Orders.CANCEL:
             raise JobCancelled(f"job {self.claimed.job_id} was asked to stop")
         if self.orders is Orders.LOST:
-            raise AttemptLost(f"attempt {self.claimed.token} at job {self.claimed.job_id} lost its lease")
+            raise AttemptLost(f"attempt {self.claimed.attempt} at job {self.claimed.job_id} lost its lease")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +66,7 @@ class Leases:
     lease_s: float
     tally: Tally = field(default_factory=Tally)
     logs: AttemptLogs = field(default_factory=AttemptLogs)
-    _held: dict[tuple[str, int], Lease] = field(default_factory=dict[tuple[str, int], Lease])
+    _held: dict[tuple[str, str], Lease] = field(default_factory=dict[tuple[str, str], Lease])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -117,6 +123,22 @@ class Leases:
                     raise
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    def confirm(self, lease: Lease, *, within_s: float = 0.0) -> None:
+        """Stop the attempt here unless the ledger says that it still has its lease, however long that answer takes.
+
+        With `within_s` an answer that is not older will do.
+
+        Raises:
+            JobCancelled, AttemptLost: As `Lease.check`.
+            LedgerUnavailable, LedgerReadOnly: `stop` was called meanwhile.
+        """
+        lease.check()
+        if time.monotonic() - lease.heard_s < within_s:
+            return
+        claimed = lease.claimed
+        lease.orders = self.insist(lambda: self.ledger.renew(claimed.job_id, claimed.token, lease_s=self.lease_s))
+        lease.check()
+
     def renew(self, lease: Lease) -> None:
         """Renew one lease now and remember the answer."""
         self._ask(lease, "")
@@ -134,7 +156,7 @@ class Leases:
                 return  # each further one would wait for its own time-out
 
     def _ask(self, lease: Lease, stage: str) -> None:
-        job_id, token = lease.claimed.job_id, lease.claimed.token
+        job_id, token, asked_s = lease.claimed.job_id, lease.claimed.token, time.monotonic()
         try:
             if stage:
                 orders = self.ledger.stage(job_id, token, stage, lease_s=self.lease_s)
@@ -148,6 +170,7 @@ class Leases:
         if not self._reachable:
             log.info("ledger.returned")
         self._reachable = True
+        lease.heard_s = asked_s
         if orders is not Orders.CONTINUE:
             lease.orders = orders
 

@@ -75,7 +75,7 @@ class Desk:
         if isinstance(claimed, Refused):
             log.debug("claim.refused", job_id=job_id, generation=generation, why=claimed)
             return {"outcome": f"refused: {claimed}"}
-        with bound_contextvars(job_id=job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.token):
+        with bound_contextvars(job_id=job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.attempt):
             return self._attempt(claimed)
 
     def close(self, timeout_s: float) -> None:
@@ -98,6 +98,8 @@ class Desk:
         lease = self.leases.hold(claimed)
         started, meter = time.monotonic(), Meter(lambda: self._counter.submit(self.joules))
         try:
+            if self.deliveries.courier.adopt(lease):
+                return {"outcome": "adopted", "attempt": claimed.attempt}
             rendering = self._render(lease)
         except SoftTimeLimitExceeded:
             why = self._why_interrupted(lease, time.monotonic() - started)
@@ -113,7 +115,7 @@ class Desk:
             reading = meter.stop(gpu_s=gpu_seconds(rendering.seconds))
             self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering, spent=reading.spent))
             outcome = "rendered"
-        return {"outcome": outcome, "attempt": claimed.token, "seconds": round(time.monotonic() - started, 3)}
+        return {"outcome": outcome, "attempt": claimed.attempt, "seconds": round(time.monotonic() - started, 3)}
 
     def _render(self, lease: Lease) -> Rendering:
         tally, claimed = self.leases.tally, lease.claimed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,22 +14,21 @@ from structlog.contextvars import bound_contextvars
 from reelmill_common.errors import (
     AttemptLost,
     ClipExists,
-    NotFound,
     ReelmillError,
     StoreError,
     StoreRefused,
     StoreUnavailable,
 )
-from reelmill_common.jobs import DELIVERY_STAGES, JobState, Stage
-from reelmill_common.ledger import Claimed, Ledger, Result
+from reelmill_common.jobs import DELIVERY_STAGES, Stage
+from reelmill_common.ledger import Claimed, Result
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import ClipKeys, clip_keys
 from reelmill_common.storage.visibility import VISIBLE_S
-from reelmill_common.untrusted_json import MOST_BYTES
 from reelmill_worker.attempt.ending import end_attempt
-from reelmill_worker.attempt.lease import Leases
+from reelmill_worker.attempt.lease import Lease, Leases
+from reelmill_worker.delivery.leftovers import Found, Leftovers
 from reelmill_worker.delivery.parcel import Packed, Packer, Parcel, Uploaded
-from reelmill_worker.pipeline.recipe import is_leftover, make_manifest
+from reelmill_worker.pipeline.recipe import make_manifest
 
 log = structlog.get_logger(__name__)
 
@@ -75,11 +74,33 @@ class Courier:
             return self.pack(parcel) and self.ship(parcel)
         with self._ending(parcel) as leg:
             self.leases.report(parcel.lease, Stage.UPLOAD)
-            result = parcel.uploaded.result if parcel.uploaded else self._upload(parcel, packed)
-            if self._is_shown(parcel):
-                self._finish(parcel, result)
+            try:
+                result = parcel.uploaded.result if parcel.uploaded else self._upload(parcel, packed)
+            except ClipExists:
+                if not self._adopt_equal(parcel, packed):
+                    raise
                 leg.went_well = True
+            else:
+                if self._is_shown(parcel):
+                    self._finish(parcel, result)
+                    leg.went_well = True
         return leg.went_well
+
+    def adopt(self, lease: Lease) -> bool:
+        """Publish what another attempt at the job has stored, if it is whole; False if there is nothing to adopt."""
+        if not self.leftovers.are_likely(lease.claimed):
+            return False
+        try:
+            found = self.leftovers.stored(lease.claimed)
+        except StoreError as err:  # then it is rendered again
+            log.warning("clip.not_adopted", error=str(err))
+            return False
+        return found is not None and self._accept(lease, found)
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """What other attempts left in the store."""
+        return Leftovers(store=self.store, ledger=self.leases.ledger)
 
     def give_up(self, parcel: Parcel) -> None:
         """Give a job back that cannot be stored before this process ends; somebody else renders it again."""
@@ -89,7 +110,7 @@ class Courier:
             self.leases.ledger.release(claimed.job_id, claimed.token)
         parcel.forget_files()
         self.leases.tally.ended("given_back")
-        log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.token)
+        log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.attempt)
         self.leases.logs.end(claimed, failed=False)
 
     def abandon(self, parcel: Parcel) -> None:
@@ -102,13 +123,13 @@ class Courier:
     def _ending(self, parcel: Parcel) -> Generator[_Leg]:
         """End the attempt on any error but a store that may yet take the clip."""
         claimed, leg = parcel.lease.claimed, _Leg()
-        with bound_contextvars(job_id=claimed.job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.token):
+        with bound_contextvars(job_id=claimed.job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.attempt):
             try:
                 yield leg
             except (StoreUnavailable, StoreRefused):
                 raise
             except Exception as err:  # noqa: BLE001 - the other half of the task boundary, on the delivery thread
-                self._withdraw(parcel)
+                self.leftovers.withdraw(claimed, parcel.keys)
                 parcel.forget_files()
                 parcel.uploaded = None
                 with suppress(ReelmillError):  # then the lease runs out
@@ -119,13 +140,15 @@ class Courier:
     def _upload(self, parcel: Parcel, packed: Packed) -> Result:
         started = time.monotonic()
         keys = _keys(parcel.lease.claimed)
+        self.leases.confirm(parcel.lease, within_s=self.leases.lease_s)  # nobody else has the job, as far as we know
         stored = [
             self._put(parcel, keys.video, packed.video, "video/mp4"),
             self._put(parcel, keys.poster, packed.poster, "image/jpeg"),
         ]
         if packed.preview is not None:
             stored.append(self._put(parcel, keys.preview, packed.preview, "image/webp"))
-        parcel.lease.check()
+        # Whoever is next at the job looks for manifests: none comes after that look, however long we were cut off.
+        self.leases.confirm(parcel.lease)
         spent = parcel.spent()
         result = Result(
             key=keys.video,
@@ -144,7 +167,7 @@ class Courier:
             spent=asdict(spent),
             submitted_s=parcel.lease.claimed.submitted_s,
         )
-        # The key is this attempt's own, so an older manifest there is this very attempt's, from a put that was cut off.
+        # Whoever has put the video has the keys: an older manifest there is ours, from a put that was cut off.
         stored.append(self._put(parcel, keys.manifest, manifest, "application/json", replace=True))
         parcel.uploaded = Uploaded(result=result, objects=stored, give_up_at=time.monotonic() + VISIBLE_S)
         return result
@@ -181,11 +204,10 @@ class Courier:
 
     def _finish(self, parcel: Parcel, result: Result) -> None:
         claimed, ledger = parcel.lease.claimed, self.leases.ledger
-        for token in range(claimed.foreign + 1, claimed.token):
-            self._clear(claimed, token)
+        self.leftovers.clear(claimed)
         index = self.packer.settings.reuse_index == "on"
         if not self.leases.insist(lambda: ledger.finish(claimed.job_id, claimed.token, result, index=index)):
-            raise AttemptLost(f"attempt {claimed.token} at job {claimed.job_id} came too late to be published")
+            raise AttemptLost(f"attempt {claimed.attempt} at job {claimed.job_id} came too late to be published")
         self.leases.drop(parcel.lease)
         parcel.forget_files()
         self.leases.tally.took({stage: result.seconds[stage] for stage in DELIVERY_STAGES})
@@ -194,39 +216,30 @@ class Courier:
         self.leases.logs.end(claimed, failed=False)
         self.on_end()
 
-    def _clear(self, claimed: Claimed, token: int) -> None:
-        """Remove what an earlier attempt stored: it was not accepted, or there would be no later one.
+    def _adopt_equal(self, parcel: Parcel, packed: Packed) -> bool:
+        """Publish the clip that lies under this attempt's keys, if it is what the attempt would have put there."""
+        self.leases.confirm(parcel.lease)
+        found = self.leftovers.equal(parcel.lease.claimed, packed.recipe)
+        if found is None or not self._accept(parcel.lease, found):
+            return False
+        parcel.forget_files()
+        return True
 
-        Its keys may be those of a clip that this ledger does not know: of the same row before its batch was pruned,
-        or of another farm on this store. So what has a manifest is removed only if that was written for this job.
-        """
-        keys = _keys(claimed, token)
-        try:
-            manifest = self.store.get(keys.manifest, most_bytes=MOST_BYTES)
-        except NotFound:
-            manifest = b""
-        except StoreError as err:
-            log.warning("clip.left_behind", keys=[keys.manifest], error=str(err))
-            return
-        if not manifest or is_leftover(manifest, job_id=claimed.job_id, submitted_s=claimed.submitted_s):
-            self._remove(_all(keys))
-
-    def _withdraw(self, parcel: Parcel) -> None:
-        """Remove what a losing attempt stored, unless its finish was accepted after all."""
-        claimed = parcel.lease.claimed
-        try:
-            if parcel.keys and not _is_ours(self.leases.ledger, claimed):
-                self._remove(parcel.keys)
-        except ReelmillError as err:  # an object too many is no harm: nothing points at it
-            log.warning("clip.left_behind", keys=sorted(parcel.keys), error=str(err))
-
-    def _remove(self, keys: Collection[str]) -> None:
-        """Remove objects, the manifest first: without it nobody takes the others for a clip."""
-        try:
-            for key in sorted(keys, key=lambda key: not key.endswith(".json")):
-                self.store.delete(key)
-        except StoreError as err:
-            log.warning("clip.left_behind", keys=sorted(keys), error=str(err))
+    def _accept(self, lease: Lease, found: Found) -> bool:
+        """Have the ledger accept another attempt's clip; False if that takes it back, or this one lost its lease."""
+        claimed, ledger = lease.claimed, self.leases.ledger
+        self.leftovers.clear(claimed, keep=found.result.key)
+        index = self.packer.settings.reuse_index == "on"
+        if not self.leases.insist(
+            lambda: ledger.finish(claimed.job_id, claimed.token, found.result, index=index, adopted=found.word)
+        ):
+            return False
+        self.leases.drop(lease)
+        self.leases.tally.ended("stored")
+        log.info("clip.adopted", key=found.result.key, size_bytes=found.result.size_bytes)
+        self.leases.logs.end(claimed, failed=False)
+        self.on_end()
+        return True
 
 
 @dataclass(slots=True)
@@ -234,19 +247,6 @@ class _Leg:
     went_well: bool = False
 
 
-def _keys(claimed: Claimed, token: int = 0) -> ClipKeys:
-    """The keys of an attempt, by default of this one."""
-    return clip_keys(claimed.batch, claimed.row, attempt=token or claimed.token)
-
-
-def _all(keys: ClipKeys) -> tuple[str, ...]:
-    return keys.video, keys.poster, keys.preview, keys.manifest
-
-
-def _is_ours(ledger: Ledger, claimed: Claimed) -> bool:
-    """Whether the ledger has this attempt's clip as the job's result."""
-    try:
-        view = ledger.job(claimed.job_id)
-    except NotFound:
-        return False
-    return view.state is JobState.SUCCEEDED and view.result is not None and view.result.key == _keys(claimed).video
+def _keys(claimed: Claimed) -> ClipKeys:
+    """The keys of an attempt."""
+    return clip_keys(claimed.batch, claimed.row, attempt=claimed.attempt)

@@ -178,7 +178,9 @@ class Packer:
 
     def _recipe(self, claimed: Claimed, rendering: Rendering) -> dict[str, Any]:
         whose = {name: getattr(claimed, name) for name in ("job_id", "batch", "row")}
-        job = {**whose, "attempt": claimed.token, "worker": self.worker}
+        # With the word of the claim two files are equal only if one attempt wrote both.
+        attempt = {"attempt": claimed.attempt, "claim": claimed.word}
+        job = {**whose, **attempt, "farm": self.settings.farm, "worker": self.worker}
         plan = {"plan": rendering.plan.describe()} if rendering.plan else {}
         encoder = {"encoder": encoder_of(self.settings).describe()}
         renderer = {**self.renderer, **plan, **encoder, "latents_sha256": rendering.latents_sha256}

@@ -276,6 +276,9 @@ class Housekeeping:
     def _connected(self) -> Ledger:
         if self._ledger is None:
             self._ledger = Ledger.connect(self.settings)
+            forgets = self._ledger.forgets()
+            if forgets:
+                log.warning("redis.may_forget", reason=forgets)
         return self._ledger
 
     def _keep_going(self) -> None:

@@ -36,7 +36,7 @@ def make_recipe(spec: RenderSpec, *, job: Mapping[str, Any], renderer: Mapping[s
 
     Args:
         spec: What was asked for.
-        job: Whose it is: `job_id`, `batch`, `row`, `attempt`, `worker`.
+        job: Whose it is: `job_id`, `batch`, `row`, `attempt`, `claim` (the word of its token), `farm`, `worker`.
         renderer: What the renderer says of itself: `model_hash`, `plan`, `versions`. Clips of equal spec are equal to
             the bit where this is equal.
     """

@@ -1,8 +1,8 @@
 -- Accept a message: count the attempt and grant a lease.
--- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions or '',
--- seconds without a beat after which a worker counts as dead.
+-- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions, seconds without a
+-- beat after which a worker counts as dead.
 -- Returns {batch, row, token, spec, milliseconds since it was sent, attempts whose objects are not ours, milliseconds
--- at which it was submitted}, or why not.
+-- at which it was submitted, milliseconds for which this server surely has forgotten nothing}, or why not.
 
 local AVOID_MS = 60000
 
@@ -17,17 +17,14 @@ end
 local function answer(job, waited)
     local v = redis.call('HMGET', job_key(job.id), 'r', 'u', 't0')
     local spec = redis.call('GET', spec_key(job.id))
-    return {job.batch, v[1], job.attempts, spec, waited, tonumber(v[2] or 0), tonumber(v[3])}
+    return {job.batch, v[1], token_of(job), spec, waited, tonumber(v[2] or 0), tonumber(v[3]), now - steady_since}
 end
 
 local job = load_job(ARGV[1])
 if not job then return 'unknown' end
-if job.state == 'r' and ARGV[5] ~= '' and job.worker == ARGV[3] then -- the answer was lost on the way: say it again
-    local v = redis.call('HMGET', worker_key(ARGV[3]), 'asked', 'waited')
-    if v[1] == job.id .. ' ' .. ARGV[5] then
-        redis.call('ZADD', LEASES, now + ARGV[4] * 1000, job.id)
-        return answer(job, tonumber(v[2]))
-    end
+if job.state == 'r' and job.fence == ARGV[5] and job.worker == ARGV[3] then
+    redis.call('ZADD', LEASES, now + ARGV[4] * 1000, job.id) -- the answer was lost on the way: say it again
+    return answer(job, tonumber(redis.call('HGET', worker_key(ARGV[3]), 'waited') or 0))
 end
 local policy = redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'closes', 'expires')
 if job.state == 'q' and (policy[1] == '1' or policy[2] == '1') then return 'held' end
@@ -62,7 +59,8 @@ if closes or rests then -- a clip that would end outside of a window does not st
     end
 end
 local sent = redis.call('ZSCORE', SENT, job.id)
-job.worker, job.lease, job.attempts = ARGV[3], now + ARGV[4] * 1000, job.attempts + 1
-move(job, 'r', {'a', job.attempts, 'w', job.worker, 't1', now}, 'job.claimed', 'attempt', job.attempts)
-redis.call('HSET', worker_key(job.worker), 'asked', job.id .. ' ' .. ARGV[5], 'waited', now - sent)
+job.worker, job.lease = ARGV[3], now + ARGV[4] * 1000
+job.attempts, job.fence = job.attempts + 1, ARGV[5]
+move(job, 'r', {'a', job.attempts, 'z', job.fence, 'w', job.worker, 't1', now}, 'job.claimed', 'attempt', job.attempts)
+redis.call('HSET', worker_key(job.worker), 'waited', now - sent)
 return answer(job, now - sent)

@@ -2,7 +2,7 @@
 -- Confirm that a running job has stopped as it was asked to. ARGV: id, token, and what it cost: GPU ms, mJ or ''.
 -- Returns 1, also when it is said again; 0 if the lease was lost or nobody had asked.
 local job = load_job(ARGV[1])
-if not job or job.attempts ~= tonumber(ARGV[2]) then return 0 end
+if not job or token_of(job) ~= ARGV[2] then return 0 end
 if job.state == 'c' then return 1 end
 if job.state ~= 'x' then return 0 end
 charge(job.batch, {'waste', ARGV[3], 'waste_energy', ARGV[4]})

@@ -1,15 +1,16 @@
 -- flags: allow-oom
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
 -- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
--- ARGV: id, token, key of the clip, result, what it cost (bytes, GPU ms, mJ or ''), '1' if others may have the clip too.
--- Returns 1, or 0 if the attempt lost.
+-- ARGV: id, token, key of the clip, result, what it cost (bytes, GPU ms, mJ or ''), '1' if others may have the clip too,
+-- '' or, if another attempt stored the clip, the word of its claim after a `:`. Returns 1, or 0 if the attempt lost, or that other one takes its clip back.
 local job = load_leased(ARGV[1], ARGV[2])
 if not job then
     job = load_job(ARGV[1])
-    local again = job and job.state == 's' and job.attempts == tonumber(ARGV[2])
+    local again = job and job.state == 's' and token_of(job) == ARGV[2]
         and redis.call('GET', result_key(job.id)) == ARGV[4]
     return again and 1 or 0
 end
+if ARGV[9] ~= '' and redis.call('EXISTS', withdrawn_key(ARGV[3], string.sub(ARGV[9], 2))) == 1 then return 0 end
 redis.call('SET', result_key(job.id), ARGV[4])
 redis.call('DEL', streak_key(job.worker), faults_key(job.id)) -- a clip clears both of suspicion
 measure(job)

@@ -5,17 +5,23 @@
 
 local EVENTS_KEPT = 50000 -- about 4 MB
 local LEASED = {r = true, x = true}
+local BREAK_MS = 15000 -- without a call: a farm's ticks call every few seconds at least
 
 local P -- "reelmill:{farm}:", so that every key of a farm has one hash tag
 local now -- milliseconds of Redis' clock, never of the caller's: hosts disagree
 -- The keys that a farm has one of.
 local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS, WORN
+-- Since when this process of the server has served farms without a break. A server that was started anew or promoted
+-- begins anew: only then can it have forgotten what was answered.
+local steady_since, last_call = 0, 0
 local SCHEDULES, SCHEDULE_NAMES, RUNS, HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER
 
 -- The library outlives the call, and a server may hold several farms: each call says first whose it is.
 local function begin(prefix)
     local clock = redis.call('TIME')
     now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+    if now < last_call or now - last_call > BREAK_MS then steady_since = now end
+    last_call = now
     if prefix == P then return end
     P = prefix
     SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
@@ -29,6 +35,8 @@ local function job_key(id) return P .. 'job:' .. id end
 local function spec_key(id) return P .. 'spec:' .. id end
 local function error_key(id) return P .. 'error:' .. id end
 local function result_key(id) return P .. 'result:' .. id end
+-- Of a clip that its attempt takes back; the word is that of the attempt's claim.
+local function withdrawn_key(key, word) return P .. 'withdrawn:' .. key .. ':' .. word end
 local function batch_key(batch) return P .. 'batch:' .. batch end
 local function order_key(batch) return P .. 'order:' .. batch end
 -- Jobs with a priority of their own wait in a set of that priority, `own`; the others in the batch's.
@@ -61,12 +69,12 @@ local function tell(name, batch, job, worker, ...)
 end
 
 local function load_job(id)
-    local v = redis.call('HMGET', job_key(id), 's', 'b', 'l', 'n', 'g', 'p', 'a', 'k', 'w', 'x', 'o')
+    local v = redis.call('HMGET', job_key(id), 's', 'b', 'l', 'n', 'g', 'p', 'a', 'k', 'w', 'x', 'o', 'z')
     if not v[1] then return nil end
     return {
         id = id, state = v[1], batch = v[2], lane = v[3], order = tonumber(v[4]), generation = tonumber(v[5]),
         priority = v[6], attempts = tonumber(v[7] or 0), failures = tonumber(v[8] or 0), worker = v[9] or '',
-        stage = v[10] or '', own = v[11] or nil,
+        stage = v[10] or '', own = v[11] or nil, fence = v[12] or '',
     }
 end
 
@@ -79,10 +87,14 @@ local function waiting_keys(batch, lane)
     return keys
 end
 
--- Load a job only for the holder of its lease: nil for anybody else. The token is the number of the attempt. A lease
--- that is over but not yet reaped still is its holder's, for nobody else has the job.
+-- The fencing token of a job's last claim: the number of the attempt, and a word that no other claim has. Numbers come
+-- again when the ledger is wiped or forgets a claim; words do not. A job that was claimed by an older version has none.
+local function token_of(job) return job.attempts .. '.' .. job.fence end
+
+-- Load a job only for the holder of its lease: nil for anybody else. A lease that is over but not yet reaped still is
+-- its holder's, for nobody else has the job.
 local function load_leased(id, token)
     local job = load_job(id)
-    if job and LEASED[job.state] and job.attempts == tonumber(token) then return job end
+    if job and LEASED[job.state] and token_of(job) == token then return job end
     return nil
 end
