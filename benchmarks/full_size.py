@@ -110,7 +110,7 @@ def text_encoder(*, dtype: torch.dtype = torch.bfloat16) -> Any:
 
 
 def write_model(folder: Path) -> None:
-    """Write a whole model folder at full size: bfloat16 weights, a transformer quantised by row, a tiny tokenizer.
+    """Write a whole model folder at full size: bfloat16 weights, a transformer quantised by tensor, a tiny tokenizer.
 
     The real text encoder lies in float32, twice the bytes of this one.
     """
@@ -130,4 +130,4 @@ def write_model(folder: Path) -> None:
     layout.write_json(decoder / layout.CONFIG_FILE, layout.TINY_DECODER_CONFIG)
     save_file(tiny_decoder(), decoder / layout.WEIGHTS_FILE)
     write_manifest(folder, source={"made_by": "benchmarks/full_size.py"})
-    quantize(folder, granularity="row")
+    quantize(folder)

@@ -146,17 +146,20 @@ def three_steps(velocity, latents):
 
 def ours(plan: Plan, tensors, inputs, figures, *, quick: bool) -> None:
     wanted = reference(inputs)
-    exact = {"attention": "sdpa-cudnn"}
+    exact = {"attention": "sdpa-cudnn", "weight_scales": "none"}
     variants = {
         "bf16, SDPA, kernels": replace(plan, linears="bf16", compile=False, **exact),
-        "fp8 row, kernels, eager": replace(plan, linears="fp8", fp8="row", compile=False),
-        "fp8 row, kernels, compiled": replace(plan, linears="fp8", fp8="row", compile=True),
-        "fp8 row, kernels, Sage's wrapper": replace(plan, linears="fp8", fp8="row", compile=False, projected=False),
-        "fp8 row, no kernels, compiled": replace(plan, linears="fp8", fp8="row", fused=False, compile=True),
+        "fp8, kernels, eager": replace(plan, linears="fp8", fp8="row", compile=False),
+        "fp8, kernels, compiled": replace(plan, linears="fp8", fp8="row", compile=True),
+        "fp8, weights by row, kernels, compiled": replace(
+            plan, linears="fp8", fp8="row", weight_scales="row", compile=True
+        ),
+        "fp8, kernels, Sage's wrapper": replace(plan, linears="fp8", fp8="row", compile=False, projected=False),
+        "fp8, no kernels, compiled": replace(plan, linears="fp8", fp8="row", fused=False, compile=True),
         "fp8 tensor (released recipe), compiled": replace(plan, linears="fp8", fp8="tensor", compile=True),
-        "bf16, kernels, Sage": replace(plan, linears="bf16", compile=False),
+        "bf16, kernels, Sage": replace(plan, linears="bf16", weight_scales="none", compile=False),
         "int8, kernels, eager": replace(plan, linears="int8", compile=False),
-        "fp8 row, kernels, sage2-fp16": replace(plan, linears="fp8", fp8="row", compile=False, attention="sage2-fp16"),
+        "fp8, kernels, sage2-fp16": replace(plan, linears="fp8", fp8="row", compile=False, attention="sage2-fp16"),
     }
     for name, variant in list(variants.items())[: 3 if quick else None]:
         with section(name):

@@ -19,6 +19,7 @@ DECISIVE = (
     "gpu",
     "dtype",
     "linears",
+    "weight_scales",
     "fp8",
     "attention",
     "projected",

@@ -17,9 +17,17 @@ from reelmill_worker.checkup import examine, examine_card, judge_card
 @pytest.mark.parametrize(
     ("card", "words"),
     [
-        pytest.param("RTX 3090", ("linears int8", "sage2-fp16-mixed", "text encoder gpu-bf16"), id="Ampere"),
-        pytest.param("NVIDIA GeForce RTX 4090", ("linears fp8 by row", "sage2-fp8"), id="Ada, by the driver's name"),
-        pytest.param("rtx 4060", ("text encoder cpu", "linears fp8 by row"), id="a small card"),
+        pytest.param(
+            "RTX 3090",
+            ("linears int8, weights by tensor", "sage2-fp16-mixed", "text encoder gpu-bf16"),
+            id="Ampere",
+        ),
+        pytest.param(
+            "NVIDIA GeForce RTX 4090",
+            ("fp8, weights by tensor, activations by token", "sage2-fp8"),
+            id="Ada, by the driver's name",
+        ),
+        pytest.param("rtx 4060", ("text encoder cpu", "weights by tensor"), id="a small card"),
     ],
 )
 def test_a_card_that_is_not_here_is_told_its_plan(card: str, words: tuple[str, ...]) -> None:
@@ -53,7 +61,7 @@ def test_a_line_of_the_driver_becomes_a_finding() -> None:
 
     assert found.name == "gpu0"
     assert found.level is Level.OK
-    assert "sm89, 26 GB, driver 580.95: linears fp8 by row" in found.found
+    assert "sm89, 26 GB, driver 580.95: linears fp8, weights by tensor" in found.found
 
 
 def test_a_deep_look_finds_a_file_that_changed(settings: Settings, tiny_model: Path, tmp_path: Path) -> None:

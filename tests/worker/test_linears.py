@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fixtures.codes import qat_codes
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.kernels.quantize import quantize_rows_reference
 from reelmill_worker.pipeline.linears import (
@@ -21,8 +22,9 @@ from reelmill_worker.pipeline.linears import (
     TensorFp8Linear,
     load_linear,
     quantize_tensor,
+    quantize_weight,
 )
-from reelmill_worker.pipeline.plan import choose_plan, cpu_plan, gpu_facts
+from reelmill_worker.pipeline.plan import WeightScales, choose_plan, cpu_plan, gpu_facts
 
 K, N, ROWS = 64, 48, 40
 
@@ -65,7 +67,7 @@ def test_a_fused_projection_gives_its_parts_outputs_side_by_side(
 
 
 def fp8_linear(tensors: dict[str, Tensor], granularity: str) -> Linear:
-    stored = StoredLinear.read(tensors, "q", "cpu")
+    stored = StoredLinear.read(tensors, "q", "cpu").rounded("row" if granularity == "row" else "tensor")
     bias = stored.bias.bfloat16()
     if granularity == "row":
         return RowFp8Linear(*stored.by_row(), bias)
@@ -99,14 +101,80 @@ def test_fp8_as_released_keeps_its_quirk(tensors: dict[str, Tensor], x: Tensor) 
     torch.testing.assert_close(got, want, rtol=1e-2, atol=1e-2)
 
 
-def test_the_released_weight_codes_and_scale_are_made_from_bfloat16(tensors: dict[str, Tensor]) -> None:
-    weight = tensors["q.weight"]
+def heavy(shape: tuple[int, int]) -> Tensor:
+    """Weights as training leaves them: rows and channels of different size, and a few far from the rest."""
+    generator = torch.Generator().manual_seed(shape[0] + shape[1])
+    weight = torch.randn(shape, generator=generator) * torch.logspace(-1, 0, shape[0]).unsqueeze(1) / shape[1] ** 0.5
+    outside = torch.rand(shape, generator=generator) < 1e-5
+    return torch.where(outside, 12 * weight, weight)
 
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        pytest.param(heavy((1536, 1536)), id="attention"),
+        pytest.param(heavy((8960, 1536)), id="feed-forward, up"),
+        pytest.param(heavy((1536, 8960)), id="feed-forward, down"),
+        pytest.param(heavy((256, 128)).bfloat16(), id="stored in bfloat16"),
+        pytest.param(heavy((256, 128)).half(), id="stored in float16"),
+        pytest.param(1e-7 * heavy((256, 128)), id="smaller than the least scale"),
+        pytest.param(torch.zeros(256, 128), id="zeros"),
+    ],
+)
+def test_no_weight_code_differs_from_the_rule_of_fp8_qat(weight: Tensor) -> None:
     codes, scale = quantize_tensor(weight)
 
-    assert scale.shape == ()
-    assert float(scale) == float(weight.bfloat16().abs().max().float() / 448)
-    assert codes.float().abs().max() <= 448
+    wanted, wanted_scale = qat_codes(weight)
+    assert int((codes.view(torch.uint8).numpy() != wanted).sum()) == 0
+    assert (scale.shape, float(scale)) == ((), float(wanted_scale))
+
+
+@pytest.mark.parametrize("linears", ["fp8", "int8", "bf16"])
+def test_each_weight_of_a_fused_projection_is_rounded_by_itself(tensors: dict[str, Tensor], linears: str) -> None:
+    apart = {name: 10.0**place * tensors[f"{name}.weight"] for place, name in enumerate(("q", "k", "v"))}
+    scaled = tensors | {f"{name}.weight": weight for name, weight in apart.items()}
+    plan = cpu_plan(linears=linears)
+    want = torch.cat([codes.float() * scale for codes, scale in map(quantize_tensor, apart.values())])
+
+    fused = load_linear(scaled, ["q", "k", "v"], plan)
+
+    weight = fused.weight.float() * getattr(fused, "scale", torch.ones(()))
+    close = 0.0 if linears == "fp8" else 0.005  # of the row's largest: half a step of int8, or 8 bits of bfloat16
+    assert ((weight - want).abs() <= close * want.abs().amax(1, keepdim=True)).all()
+
+
+@pytest.mark.parametrize("linears", ["fp8", "int8", "bf16"])
+@pytest.mark.parametrize("scales", ["tensor", "row"])
+def test_floats_are_multiplied_as_the_artifact_that_they_would_become(
+    tensors: dict[str, Tensor], x: Tensor, linears: str, scales: WeightScales
+) -> None:
+    plan = replace(cpu_plan(linears=linears), weight_scales=scales)
+
+    from_floats, from_codes = (
+        multiply(load_linear(file, ["q"], plan), x) for file in (tensors, stored_as(tensors, scales))
+    )
+
+    assert torch.equal(from_floats, from_codes)
+
+
+def test_int8_is_closest_to_what_was_trained_with_a_scale_a_row_of_its_codes() -> None:
+    weight = heavy((1536, 1536))
+    codes, scale = quantize_tensor(weight)
+    trained = codes.float() * scale
+
+    def off(floats: Tensor, dim: int | None) -> float:
+        peak = floats.abs().amax(dim, keepdim=True) if dim else floats.abs().amax()
+        step = peak / 127
+        return float((torch.floor(floats / step + 0.5) * step - trained).norm() / trained.norm())
+
+    rows_of_codes, tensor_of_codes, rows_of_floats = off(trained, 1), off(trained, None), off(weight, 1)
+    assert rows_of_codes < 0.5 * rows_of_floats
+    assert rows_of_codes < 0.5 * tensor_of_codes
+
+
+def test_fp8_without_codes_is_a_mistake_of_the_plan(tensors: dict[str, Tensor]) -> None:
+    with pytest.raises(ValueError, match="wanted weights in e4m3, got floats"):
+        load_linear(tensors, ["q"], replace(cpu_plan(), weight_scales="none"))
 
 
 def test_a_scale_a_row_is_closer_than_one_for_all(tensors: dict[str, Tensor], x: Tensor) -> None:
@@ -121,20 +189,16 @@ def test_a_scale_a_row_is_closer_than_one_for_all(tensors: dict[str, Tensor], x:
     assert cosine(row, exact) > 0.998
 
 
-def stored_as(tensors: dict[str, Tensor], granularity: str) -> dict[str, Tensor]:
+def stored_as(tensors: dict[str, Tensor], granularity: WeightScales) -> dict[str, Tensor]:
     """Return the file as an artifact of that granularity."""
-    if granularity == "row":
-        codes, scale = quantize_rows_reference(tensors["q.weight"], "e4m3")
-        scale = scale.flatten()
-    else:
-        codes, scale = quantize_tensor(tensors["q.weight"])
+    codes, scale = quantize_weight(tensors["q.weight"], granularity)
     return {"q.weight": codes, "q.weight_scale": scale, "q.bias": tensors["q.bias"]}
 
 
 @pytest.mark.parametrize("artifact", ["row", "tensor"])
 @pytest.mark.parametrize("granularity", ["row", "tensor"])
 def test_either_artifact_serves_either_plan(
-    tensors: dict[str, Tensor], x: Tensor, artifact: str, granularity: str
+    tensors: dict[str, Tensor], x: Tensor, artifact: WeightScales, granularity: str
 ) -> None:
     stored = stored_as(tensors, artifact)
     want = F.linear(x, StoredLinear.read(stored, "q", "cpu").floats(), tensors["q.bias"])

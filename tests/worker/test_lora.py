@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from reelmill_common.errors import InvalidModel
 from reelmill_common.jobs import RenderSpec
 from reelmill_producer.cli import app
-from reelmill_worker.kernels.quantize import quantize_rows_reference
+from reelmill_worker.pipeline.linears import quantize_tensor
 from reelmill_worker.pipeline.lora import Lora
 from reelmill_worker.pipeline.manifest import file_sha256
 from reelmill_worker.pipeline.plan import cpu_plan
@@ -75,7 +75,7 @@ def test_a_changed_model_is_a_folder_and_a_hash_of_its_own_with_the_change_insid
 
     source = load_file(tiny_model / "transformer" / WEIGHTS)
     made = load_file(tmp_path / "changed" / "transformer_fp8" / WEIGHTS)
-    codes, _ = quantize_rows_reference(source[f"{TARGET}.weight"] + halves["B"] @ halves["A"], "e4m3")
+    codes, _ = quantize_tensor(source[f"{TARGET}.weight"] + halves["B"] @ halves["A"])
     assert torch.equal(made[f"{TARGET}.weight"].float(), codes.float())
     assert ModelFolder.open(tmp_path / "changed").model_hash != ModelFolder.open(tiny_model).model_hash
     assert not (tiny_model / "transformer_fp8").exists()

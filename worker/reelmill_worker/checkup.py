@@ -14,6 +14,7 @@ from reelmill_common.findings import Finding, Level
 from reelmill_common.gpus import gpu_numbers, profile_here
 from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
+from reelmill_worker.pipeline.manifest import outdated
 from reelmill_worker.pipeline.plan import GpuFacts, Plan, choose_plan, gpu_facts
 
 _MODEL_FILES = (
@@ -63,9 +64,11 @@ def _planned(gpu: GpuFacts) -> Finding:
 
 def describe(plan: Plan) -> str:
     """Return the choices of a plan in one line, for people."""
-    linears = f"{plan.linears} by {plan.fp8}" if plan.linears == "fp8" else plan.linears
+    activations = "tensor" if plan.linears == "fp8" and plan.fp8 == "tensor" else "token"
     parts = {
-        "linears": linears,
+        "linears": plan.linears,
+        "weights": f"by {plan.weight_scales}",
+        "activations": f"by {activations}" if plan.linears in ("fp8", "int8") else plan.dtype,
         "attention": plan.attention,
         "text encoder": plan.text_encoder,
         "decoder": f"{plan.decode_chunk} latent frames at once",
@@ -131,6 +134,8 @@ def _model(settings: Settings) -> Finding:
     if settings.renderer != "model":
         return Finding(name="model", level=Level.OK, found=f"none is needed: REELMILL_RENDERER={settings.renderer}")
     missing = [pattern for pattern in _MODEL_FILES if not any(folder.glob(pattern))]
+    if not missing and (old := outdated(folder)):
+        return Finding(name="model", level=Level.FAIL, found="an artifact of an older kind", advice=old)
     if not missing:
         return Finding(name="model", level=Level.OK, found=f"{profile} is in {folder}")
     if profile == TINY and not settings.model_dir and len(missing) == len(_MODEL_FILES):

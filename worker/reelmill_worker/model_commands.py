@@ -82,8 +82,9 @@ def quantize(
     model: Model = None,
     profile: Profile = DEFAULT_PROFILE,
     scales: Annotated[
-        Literal["row", "tensor"], typer.Option(help="One scale a weight row, or one a tensor as the released code has.")
-    ] = "row",
+        Literal["tensor", "row"],
+        typer.Option(help="One scale a weight tensor, as FP8 QAT trained them; or one a row, for weights it did not."),
+    ] = "tensor",
     lora: Annotated[
         list[str] | None, typer.Option(help="LoRA file to merge first, as FILE or FILE=STRENGTH. May be repeated.")
     ] = None,
@@ -93,8 +94,9 @@ def quantize(
 ) -> None:
     """Turn a model's transformer into e4m3 weights with scales, once: a quarter of the size, loaded ever after.
 
-    The transformer in floats may be removed afterwards. With --lora, a changed model is written to another folder, with
-    a hash of its own; serve it with REELMILL_MODEL_DIR. Prints the artifact's hash.
+    An artifact of an older kind is made anew. The transformer in floats may be removed afterwards. With --lora, a
+    changed model is written to another folder, with a hash of its own; serve it with REELMILL_MODEL_DIR. Prints the
+    artifact's hash.
     """
     if lora and into is None:
         raise typer.BadParameter("--lora changes the model; name a new folder with --into")

@@ -11,7 +11,9 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor
 from torch.nn import functional as F
 
+from fixtures.codes import qat_codes
 from reelmill_worker.pipeline import attention
+from reelmill_worker.pipeline.linears import quantize_tensor
 from reelmill_worker.pipeline.plan import Plan, choose_plan, detect, this_gpu
 from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.transformer import WanTransformer
@@ -31,8 +33,20 @@ CONFIG: dict[str, Any] = {
     "eps": 1e-6,
 }
 LATENTS = (1, 16, 5, 30, 52)
+FLOATS: dict[str, Any] = {"linears": "bf16", "weight_scales": "none", "attention": "sdpa"}
 WIDTHS = (256, 128, 64, 64)
 """Of taew2_1. The convolution library picks its algorithm by shape, so equal bits are a matter of the real shapes."""
+
+
+@pytest.mark.parametrize("name", ["blocks.0.attn1.to_q", "blocks.0.ffn.net.0.proj", "blocks.0.ffn.net.2"])
+def test_a_gpu_makes_the_weight_codes_of_fp8_qat_too(weights: dict[str, Tensor], name: str) -> None:
+    weight = weights[f"{name}.weight"]
+
+    codes, scale = quantize_tensor(weight.cuda())
+
+    wanted, wanted_scale = qat_codes(weight)
+    assert int((codes.view(torch.uint8).cpu().numpy() != wanted).sum()) == 0
+    assert float(scale) == float(wanted_scale)
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +86,14 @@ COMPILER_WARNS = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarnin
 @pytest.mark.parametrize(
     ("change", "cosine"),
     [
-        pytest.param({"linears": "bf16", "attention": "sdpa"}, 0.9999, id="bf16"),
-        pytest.param({"linears": "bf16", "attention": "sdpa", "fused": False}, 0.9999, id="bf16 without kernels"),
-        pytest.param({"linears": "fp8", "fp8": "row"}, 0.99, id="fp8 by row"),
-        pytest.param({"linears": "fp8", "fp8": "row", "fused": False}, 0.99, id="fp8 by row without kernels"),
-        pytest.param({"linears": "fp8", "fp8": "row", "projected": False}, 0.99, id="fp8 by row, Sage's wrapper"),
+        pytest.param(FLOATS, 0.9999, id="bf16"),
+        pytest.param({**FLOATS, "fused": False}, 0.9999, id="bf16 without kernels"),
+        pytest.param({"linears": "fp8", "fp8": "row"}, 0.99, id="fp8"),
+        pytest.param({"linears": "fp8", "fp8": "row", "weight_scales": "row"}, 0.99, id="fp8, weights by row"),
+        pytest.param({"linears": "fp8", "fp8": "row", "fused": False}, 0.99, id="fp8 without kernels"),
+        pytest.param({"linears": "fp8", "fp8": "row", "projected": False}, 0.99, id="fp8, Sage's wrapper"),
         pytest.param({"linears": "fp8", "fp8": "tensor"}, 0.99, id="fp8 as released"),
-        pytest.param({"linears": "int8"}, 0.999, id="int8"),
+        pytest.param({"linears": "int8", "weight_scales": "none"}, 0.999, id="int8"),
         pytest.param({"linears": "fp8", "compile": True}, 0.99, id="fp8 compiled"),
     ],
 )

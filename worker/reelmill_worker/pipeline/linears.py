@@ -1,7 +1,8 @@
 """The large linears of the transformer, in each precision that a plan can ask for, from whatever the file holds.
 
 A file holds a weight as floats, or as `<name>.weight` in float8_e4m3fn with `<name>.weight_scale` in float32, one scale
-for the tensor or one a row; code times scale is the weight.
+for the tensor or one a row; code times scale is the weight. Floats are rounded to such codes first, as the plan says,
+in whatever precision they are multiplied then: every plan computes with the weights that an artifact would hold.
 
 Letters: m rows (tokens), k channels in, n channels out.
 """
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.kernels.int8_gemm import int8_linear, int8_linear_reference
 from reelmill_worker.kernels.quantize import LEAST_PEAK, PEAKS, Target, encode, quantize_rows_reference
-from reelmill_worker.pipeline.plan import Plan
+from reelmill_worker.pipeline.plan import Plan, WeightScales
 
 E4M3_PEAK = PEAKS["e4m3"]
 
@@ -199,6 +200,13 @@ class StoredLinear:
             )
         return cls(weight=weight, scale=scale, bias=bias)
 
+    def rounded(self, scales: WeightScales) -> StoredLinear:
+        """Return the linear with its floats as e4m3 codes; codes that the file has stay as they are."""
+        if self.scale is not None or scales == "none":
+            return self
+        codes, scale = quantize_weight(self.weight, scales)
+        return StoredLinear(weight=codes, scale=scale, bias=self.bias)
+
     def floats(self) -> Tensor:
         """Return the weight (n, k) in float32."""
         if self.scale is None:
@@ -206,26 +214,39 @@ class StoredLinear:
         return self.weight.float() * self.scale.reshape(-1, 1)
 
     def by_row(self) -> tuple[Tensor, Tensor]:
-        """Return e4m3 codes (n, k) and scales (n, 1), as stored if they were stored so."""
-        if self.scale is None:
-            return quantize_rows_reference(self.weight, "e4m3")
-        return self.weight, self.scale.reshape(-1, 1).expand(self.weight.shape[0], 1).contiguous()
+        """Return the codes (n, k) and a scale for each row (n, 1): one of the whole tensor stands in each."""
+        weight, scale = self._codes()
+        return weight, scale.reshape(-1, 1).expand(weight.shape[0], 1).contiguous()
 
     def by_tensor(self) -> tuple[Tensor, Tensor]:
-        """Return e4m3 codes (n, k) and one scale, or the scales (n, 1) that the file has."""
+        """Return the codes (n, k) and one scale, or the scales (n, 1) that the file has."""
+        weight, scale = self._codes()
+        return weight, scale.reshape(()) if scale.numel() == 1 else scale.reshape(-1, 1)
+
+    def _codes(self) -> tuple[Tensor, Tensor]:
         if self.scale is None:
-            return quantize_tensor(self.weight)
-        return self.weight, self.scale.reshape(()) if self.scale.numel() == 1 else self.scale.reshape(-1, 1)
+            raise ValueError("wanted weights in e4m3, got floats; fp8 linears need weight_scales of tensor or row")
+        return self.weight, self.scale
+
+
+def quantize_weight(weight: Tensor, scales: WeightScales) -> tuple[Tensor, Tensor]:
+    """Return e4m3 codes (n, k) of a weight, and its scale () or scales (n,) in float32."""
+    if scales == "tensor":
+        return quantize_tensor(weight)
+    codes, scale = quantize_rows_reference(weight, "e4m3")
+    return codes, scale.reshape(-1)
 
 
 def quantize_tensor(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return e4m3 codes and the one scale of a weight, as the released code makes them on load.
+    """Return e4m3 codes and the one scale of a weight, as FP8 QAT rounds it in training and released code on load.
 
     Cast to bfloat16 first, then divided by the scale rounded to bfloat16, while the scale that is kept is not rounded.
-    Source: FastVideo 2f3d4074, layers/quantization/fp8_config.py.
+    Source: FastVideo 2f3d4074, layers/fp8linear.py and layers/quantization/fp8_config.py.
     """
     weight = weight.to(torch.bfloat16)
-    scale = (weight.abs().amax().float() / E4M3_PEAK).clamp(min=LEAST_PEAK / E4M3_PEAK)
+    # By a tensor: CUDA divides by a Python number as it multiplies by the inverse, and is 1 ulp off what a CPU gives.
+    largest_code = weight.new_full((), E4M3_PEAK, dtype=torch.float32)
+    scale = (weight.abs().amax().float() / largest_code).clamp(min=LEAST_PEAK / E4M3_PEAK)
     return encode((weight / scale.to(weight.dtype)).float(), "e4m3"), scale
 
 
@@ -240,7 +261,8 @@ def load_linear(tensors: Mapping[str, Tensor], names: Sequence[str], plan: Plan)
     Raises:
         InvalidModel: A tensor is missing or mis-shaped.
     """
-    stored = [StoredLinear.read(tensors, name, plan.device) for name in names]
+    # Each weight is rounded by itself: a projection that is fused of several has the scales of each.
+    stored = [StoredLinear.read(tensors, name, plan.device).rounded(plan.weight_scales) for name in names]
     dtype = plan.torch_dtype
     bias = torch.cat([linear.bias for linear in stored]).to(dtype)
     if plan.linears == "fp8" and plan.device == "cpu":

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import structlog
@@ -17,6 +18,9 @@ from reelmill_worker.pipeline import layout
 log = structlog.get_logger(__name__)
 
 FORMAT = "reelmill-model"
+ARTIFACT_FORMAT = "reelmill-fp8"
+ARTIFACT_VERSION = 2
+"""Of a quantised transformer. Version 1 had no number, and scales by row unless it was told otherwise."""
 MADE_UP = "reelmill model tiny"
 """Stands in the manifest of a model of random weights."""
 
@@ -112,6 +116,41 @@ def check_files(folder: Path) -> int:
 
 def _has_artifact(folder: Path) -> bool:
     return (folder / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE).is_file()
+
+
+def outdated(model: Path) -> str:
+    """Return what to do about a quantised transformer of another version, with the exact command; else nothing.
+
+    Version 1 by tensor holds the codes of today. One by row may have been made so by default, of a model that was
+    trained by tensor: it would render, and lose what training had won back.
+    """
+    path = model / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE
+    if not path.is_file():
+        return ""
+    made = layout.read_json(path)
+    version = made.get("version", 1)
+    if version == ARTIFACT_VERSION or (version == 1 and made.get("granularity") == "tensor"):
+        return ""
+    if version != 1:
+        return f"{path.parent} has version {version!r}, this release reads {ARTIFACT_VERSION}; {_again(model, made)}"
+    return (
+        f"{path.parent} was quantised by an older release, with a scale a weight row; models that FP8 QAT trained want "
+        f"one a tensor: {_again(model, made)}. Weights that were not trained so: "
+        f"`reelmill model quantize {quote(str(model))} --scales row`"
+    )
+
+
+def _again(model: Path, made: Mapping[str, Any]) -> str:
+    folder = quote(str(model))
+    changes = [f" --lora {item['name']}={item['strength']}" for item in made.get("loras") or []]
+    if changes:
+        return f"remove {folder} and run `reelmill model quantize MODEL{''.join(changes)} --into {folder}`"
+    if (model / layout.TRANSFORMER).is_dir():
+        return f"run `reelmill model quantize {folder}`, which replaces it"
+    return (
+        "its floats are gone: fetch them again with `reelmill model pull NEW`, then run `reelmill model quantize NEW` "
+        "and use that folder"
+    )
 
 
 def digest(value: Any) -> str:

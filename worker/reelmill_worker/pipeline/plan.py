@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Linears = Literal["fp8", "int8", "bf16", "float32"]
 Granularity = Literal["row", "tensor"]
+WeightScales = Literal["tensor", "row", "none"]
 TextResidency = Literal["gpu-bf16", "gpu-8bit", "cpu"]
 
 LATENTS_A_CHUNK = 3
@@ -62,7 +63,11 @@ class Plan:
         gpu: The card's name, or `cpu`.
         dtype: Of everything that is not quantised.
         linears: How the 10 large linears of each block multiply. On a CPU `fp8` holds e4m3 weights and dequantises.
-        fp8: Scales of `fp8` linears: `row` a weight row and a token (fast), or `tensor` as the released code has it.
+        weight_scales: How weights in floats become e4m3 codes: `tensor`, one scale a weight, as FP8 QAT rounded them
+            while the model was trained; `row`, one an output channel, for weights that were not trained so; `none`,
+            floats stay as they are. Of a quantised artifact: what it holds. Decision 0013.
+        fp8: How `fp8` linears multiply: `row`, a scale a token (fast), or `tensor`, one for the whole activation, as
+            the released code has it. Either takes weights of either scales.
         attention: Kernel of self-attention, a name of `attention.KERNELS`.
         projected: Whether that kernel gets its 8-bit operands straight from the projection, by our kernels.
         cross_attention: Kernel of cross-attention over the 512 text tokens.
@@ -77,6 +82,7 @@ class Plan:
     gpu: str
     dtype: Literal["bfloat16", "float32"]
     linears: Linears
+    weight_scales: WeightScales = "tensor"
     fp8: Granularity = "row"
     attention: str = "sdpa"
     projected: bool = False
@@ -98,6 +104,19 @@ class Plan:
         """Return the plan as JSON values, for recipes and worker records."""
         return asdict(self) | {"reasons": list(self.reasons)}
 
+    def for_weights(self, stored: WeightScales | None) -> Plan:
+        """Return the plan for a model: what its file holds as codes stays as it is, and floats follow the plan.
+
+        Args:
+            stored: Scales of the codes in the file; None for floats.
+        """
+        if stored in (None, self.weight_scales):
+            return self
+        reasons = self.reasons
+        if stored == "row":
+            reasons += ("weights by row: the model was quantised so; one that FP8 QAT trained wants them by tensor",)
+        return replace(self, weight_scales=stored, reasons=reasons)
+
     def low_memory(self) -> Plan:
         """Return the plan to try once after the GPU ran out of memory: less resident, smaller chunks."""
         reason = "low memory: text encoder on the CPU and one latent frame a decode, after the GPU ran out"
@@ -107,7 +126,8 @@ class Plan:
 def cpu_plan(*, linears: Linears = "fp8") -> Plan:
     """Return the plan of a machine without a GPU: float32, and the same e4m3 weights, dequantised."""
     reason = "no CUDA GPU: float32 on the CPU, fit for the tiny profile only"
-    return Plan(device="cpu", gpu="cpu", dtype="float32", linears=linears, reasons=(reason,))
+    scales: WeightScales = "none" if linears == "float32" else "tensor"
+    return Plan(device="cpu", gpu="cpu", dtype="float32", linears=linears, weight_scales=scales, reasons=(reason,))
 
 
 def choose_plan(gpu: GpuFacts) -> Plan:
@@ -157,9 +177,9 @@ def _granularity(gpu: GpuFacts, reasons: list[str]) -> Granularity:
         return "row"
     if gpu.capability == (8, 9):
         # pytorch#177651: row-wise _scaled_mm ignores the current stream on sm89 before torch 2.12.
-        reasons.append("fp8 scales a tensor: row-wise ones need torch 2.12 on sm89 (pytorch#177651)")
+        reasons.append("fp8 activations by tensor: row-wise scales need torch 2.12 on sm89 (pytorch#177651)")
     else:
-        reasons.append(f"fp8 scales a tensor: row-wise ones are not reliable on {gpu.arch} (pytorch#155991)")
+        reasons.append(f"fp8 activations by tensor: row-wise scales are not reliable on {gpu.arch} (pytorch#155991)")
     return "tensor"
 
 

@@ -17,20 +17,25 @@ import torch
 from torch import Tensor
 
 from reelmill_common.errors import InvalidModel
-from reelmill_worker.kernels.quantize import quantize_rows_reference
 from reelmill_worker.pipeline import layout
-from reelmill_worker.pipeline.linears import quantize_tensor
+from reelmill_worker.pipeline.linears import quantize_weight
 from reelmill_worker.pipeline.lora import Lora, merged
+from reelmill_worker.pipeline.manifest import (
+    ARTIFACT_FORMAT,
+    ARTIFACT_VERSION,
+    file_sha256,
+    known_files,
+    listing,
+    model_files,
+    outdated,
+)
 from reelmill_worker.pipeline.manifest import FORMAT as MODEL_FORMAT
-from reelmill_worker.pipeline.manifest import file_sha256, known_files, listing, model_files
 from reelmill_worker.pipeline.plan import Granularity
 from reelmill_worker.pipeline.recipe import versions
-from reelmill_worker.pipeline.safetensors_file import TensorEntry, TensorFiles
+from reelmill_worker.pipeline.safetensors_file import TensorEntry, TensorFiles, read_header
 from reelmill_worker.pipeline.safetensors_writer import Described, write_safetensors
 from reelmill_worker.pipeline.tensor_check import E4M3, GATE, QUANTISED
 from reelmill_worker.pipeline.weights import Part, open_part
-
-FORMAT = "reelmill-fp8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +56,14 @@ class Artifact:
 
 
 def quantize(
-    root: Path, *, granularity: Granularity = "row", loras: Sequence[Lora] = (), into: Path | None = None
+    root: Path, *, granularity: Granularity = "tensor", loras: Sequence[Lora] = (), into: Path | None = None
 ) -> Artifact:
-    """Write a model's `transformer_fp8`, one tensor in memory at a time.
+    """Write a model's `transformer_fp8`, one tensor in memory at a time; an artifact of an older kind is replaced.
 
     Args:
         root: The model, with `transformer/` in floats.
-        granularity: `row`, a scale for each output channel; or `tensor`, one for the weight, with the released recipe's
-            own rounding (see `linears.quantize_tensor`).
+        granularity: `tensor`, one scale a weight, as FP8 QAT rounds it in training (`linears.quantize_tensor`); or
+            `row`, a scale for each output channel, closer to floats that were not trained so.
         loras: Changes to merge first.
         into: A new model folder for the artifact; the other parts are linked into it, or copied to another disk.
 
@@ -66,9 +71,10 @@ def quantize(
         InvalidModel: The transformer is not in floats, is damaged, there is an artifact already, or a LoRA file is of
             another model.
     """
-    target = root if into is None else into
-    folder = target / layout.TRANSFORMER_FP8
+    folder = (root if into is None else into) / layout.TRANSFORMER_FP8
     _check_target(root, into, folder)
+    if folder.exists() and granularity == "row" and not loras and not (root / layout.TRANSFORMER).exists():
+        return _keep_by_row(folder)
     part = open_part(root, layout.TRANSFORMER)
     for lora in loras:
         lora.check(part.tensors.entries)
@@ -94,6 +100,8 @@ def _build(
         files = listing(work, [work / layout.WEIGHTS_FILE, work / layout.CONFIG_FILE])
         layout.write_json(work / layout.MANIFEST_FILE, _manifest(granularity, source, loras, files))
         work.chmod(0o755)
+        if folder.exists():  # of an older kind: without it the floats are rounded on load, to the same codes
+            shutil.rmtree(folder)
         work.replace(folder)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
@@ -103,12 +111,24 @@ def _build(
 
 
 def _check_target(root: Path, into: Path | None, folder: Path) -> None:
-    if folder.exists():
+    if folder.exists() and not outdated(folder.parent):
         raise InvalidModel(f"{folder} exists; remove it to quantise the transformer again")
     if into is not None and into.exists():
         raise InvalidModel(f"{into} exists; name a new folder for the changed model")
     if into is not None and into.absolute().is_relative_to(root.absolute()):
         raise InvalidModel(f"{into} is inside {root}; name a folder outside of it")
+
+
+def _keep_by_row(folder: Path) -> Artifact:
+    """Say of an artifact by row, of an older kind and without its floats, that it is meant so."""
+    manifest = layout.read_json(folder / layout.MANIFEST_FILE)
+    file = folder / layout.WEIGHTS_FILE
+    digest = file_sha256(file)
+    if manifest["files"][layout.WEIGHTS_FILE]["sha256"] != digest:
+        raise InvalidModel(f"{file} is not what its manifest says (sha256 differs); remove {folder} and pull the model")
+    quantised = sum(1 for entry in read_header(file).values() if entry.dtype == E4M3)
+    layout.write_json(folder / layout.MANIFEST_FILE, {**manifest, "version": ARTIFACT_VERSION})
+    return Artifact(folder=folder, sha256=digest, quantised=quantised, size_bytes=file.stat().st_size)
 
 
 def _link_model(root: Path, into: Path) -> None:
@@ -132,7 +152,8 @@ def _manifest(
     granularity: Granularity, source: Mapping[str, str], loras: Sequence[Lora], files: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": ARTIFACT_FORMAT,
+        "version": ARTIFACT_VERSION,
         "granularity": granularity,
         "source": dict(source),
         "files": dict(files),
@@ -182,12 +203,10 @@ def _quantised(
         if not QUANTISED.fullmatch(name):
             yield name, tensor.to(tensors[name].dtype)
             continue
-        codes, scale = quantize_rows(tensor) if granularity == "row" else quantize_tensor(tensor)
+        codes, scale = quantize_weight(tensor, granularity)
+        if not bool(scale.isfinite().all()):
+            raise InvalidModel(
+                f"{tensors.entries[name].file}: {name} holds values that are not finite; download it again"
+            )
         yield name, codes
         yield f"{name}_scale", scale.to(torch.float32)
-
-
-def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return e4m3 codes (n, k) and scales (n,), as a plan with row-wise scales makes them on load."""
-    codes, scale = quantize_rows_reference(weight, "e4m3")
-    return codes, scale.reshape(-1)

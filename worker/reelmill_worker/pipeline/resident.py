@@ -47,6 +47,7 @@ class Resident:
         """Load a checked model; `load` opens and checks it first."""
         self._folder = folder
         self._shelf = shelf
+        plan = plan.for_weights(folder.weight_scales)
         self._compiled = CompileCache.of(compile_cache, plan, folder.model_hash)
         self._compiled.load()
         self._plan = plan

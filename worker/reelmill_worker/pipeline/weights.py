@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import structlog
 from reelmill_common.errors import InvalidModel
 from reelmill_common.tokens import TokenCounter
 from reelmill_worker.pipeline import layout
-from reelmill_worker.pipeline.manifest import digest, known_files
-from reelmill_worker.pipeline.safetensors_file import TensorFiles, read_folder
+from reelmill_worker.pipeline.manifest import digest, known_files, outdated
+from reelmill_worker.pipeline.plan import WeightScales
+from reelmill_worker.pipeline.safetensors_file import TensorEntry, TensorFiles, read_folder
 from reelmill_worker.pipeline.skeleton import skeleton
-from reelmill_worker.pipeline.tensor_check import check_decoder, check_part
+from reelmill_worker.pipeline.tensor_check import E4M3, check_decoder, check_part
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +35,14 @@ class ModelFolder:
 
     Attributes:
         transformer: From `transformer_fp8/` where that is there, else from `transformer/`.
+        weight_scales: Of the transformer's weights in e4m3: `tensor` or `row`; None where it is in floats.
         model_hash: One name for all that decides the pixels, 64 hexadecimal digits.
         text_hash: One name for all that decides a prompt's embedding.
     """
 
     root: Path
     transformer: Part
+    weight_scales: WeightScales | None
     text_encoder: Part
     vae: Part
     tiny_decoder: Part
@@ -60,9 +64,11 @@ class ModelFolder:
             )
         _check_index(root)
         files = known_files(root)
+        transformer = _open_transformer(root, files)
         return cls(
             root=root,
-            transformer=_open_transformer(root, files),
+            transformer=transformer,
+            weight_scales=_weight_scales(transformer.tensors.entries),
             text_encoder=open_part(root, layout.TEXT_ENCODER),
             vae=open_part(root, layout.VAE),
             tiny_decoder=_open_decoder(root),
@@ -106,6 +112,8 @@ def _open_transformer(root: Path, files: dict[str, dict[str, Any]]) -> Part:
     artifact = root / layout.TRANSFORMER_FP8 / layout.MANIFEST_FILE
     if not artifact.is_file():
         return open_part(root, layout.TRANSFORMER)
+    if advice := outdated(root):
+        raise InvalidModel(advice)
     made_of = layout.read_json(artifact).get("source")
     for name, entry in _of_part(files, layout.TRANSFORMER).items():
         if not isinstance(made_of, dict) or made_of.get(name) != entry["sha256"]:
@@ -113,6 +121,14 @@ def _open_transformer(root: Path, files: dict[str, dict[str, Any]]) -> Part:
                 f"{artifact.parent} was made of another {name}; remove it and run `reelmill model quantize {root}`"
             )
     return open_part(root, layout.TRANSFORMER, folder=layout.TRANSFORMER_FP8)
+
+
+def _weight_scales(entries: Mapping[str, TensorEntry]) -> WeightScales | None:
+    """Tell by the shapes, which a manifest cannot contradict."""
+    shapes = {entries[f"{name}_scale"].shape for name, entry in entries.items() if entry.dtype == E4M3}
+    if not shapes:
+        return None
+    return "tensor" if shapes <= {(), (1,)} else "row"
 
 
 def _open_decoder(root: Path) -> Part:
