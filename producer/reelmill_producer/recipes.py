@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -65,6 +66,13 @@ class Recipe:
         return str(cast("Mapping[str, Any]", job).get("job_id", "")) if isinstance(job, dict) else ""
 
 
+def expanded(path: str) -> Path:
+    """Return a path with a `~` at its beginning replaced by that home, if there is one."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
 def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
     """Return the recipe of what somebody names: a file, a URL, a key of the store, or a job.
 
@@ -79,7 +87,7 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
     """
     if target.startswith(LINKS):
         return read_recipe(_fetch(target), target)
-    path = Path(target).expanduser()
+    path = expanded(target)
     if path.is_file():
         with path.open("rb") as handle:
             return read_recipe(handle.read(MOST_BYTES), target)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -20,7 +19,7 @@ from reelmill_producer.cli.output import job_record, print_json
 from reelmill_producer.cli.session import read_settings, reading, session
 from reelmill_producer.cli.submitting import followed, warn_of_class
 from reelmill_producer.client import Reelmill
-from reelmill_producer.recipes import LINKS, Recipe, find_recipe
+from reelmill_producer.recipes import LINKS, Recipe, expanded, find_recipe
 
 RERENDER = "rerender"
 """Batch of everything that was made again."""
@@ -114,7 +113,7 @@ def _why_failed(job: JobView) -> str:
 @contextmanager
 def _farm_for(clip: str) -> Generator[Reelmill | None]:
     """Connect only where the farm is needed: a recipe in a file can be read anywhere."""
-    if clip.startswith(LINKS) or Path(clip).expanduser().is_file():
+    if clip.startswith(LINKS) or expanded(clip).is_file():
         yield None
         return
     with reading() as farm:
