@@ -28,12 +28,24 @@ def require_worker(command: str) -> None:
     Raises:
         InvalidSettings: It is not; the message has the command that installs it.
     """
-    missing = [name for name in WORKER_MODULES if find_spec(name) is None]
+    missing = missing_of_worker()
     if missing:
         raise InvalidSettings(
             f"`{command}` needs the extra {NAME}[worker]: {', '.join(missing)} "
             f"{'are' if len(missing) > 1 else 'is'} not installed; run {install_command('worker')}"
         )
+
+
+def missing_of_worker() -> list[str]:
+    """Return the modules of the worker extra that cannot be imported here. None is imported."""
+    return [name for name in WORKER_MODULES if not _is_there(name)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # something on this machine forbids it
+        return False
 
 
 def install_command(extra: str) -> str:

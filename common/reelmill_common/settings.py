@@ -15,7 +15,7 @@ from reelmill_common.nights.windows import Windows
 from reelmill_common.notify.addresses import Doorman
 from reelmill_common.profiles import PROFILES
 from reelmill_common.redis_address import RedisAddress
-from reelmill_common.suggestions import nearest
+from reelmill_common.setting_names import PREFIX, unknown_variable
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
 Addressing = Literal["auto", "path", "virtual"]
@@ -32,9 +32,12 @@ NotifyScheme = Literal["https", "http"]
 Preview = Literal["off", "webp"]
 FlowerPrompts = Literal["cut", "hide"]
 
-PREFIX = "REELMILL_"
-_ALMOST_PREFIX = re.compile(r"(?!REELMILL_)(?i:R[EAL]{2,4}[_-]?M[IL]{2,4}S?)[_-]")
-"""Begins a name that is nobody else's: `REELMIL_`, `reelmill_`, `REEL_MILL_`. Whoever wrote it wants to be heard."""
+
+def _state_folder() -> Path:
+    try:
+        return Path("~/.local/state/reelmill").expanduser()
+    except RuntimeError:  # a container's user without a name
+        return Path(".reelmill").absolute()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,8 @@ class Settings:
             Valkey in `state_dir`.
         store_url: `s3://bucket/prefix` or `file:///folder`. Empty: the folder `clips` in `state_dir`.
         farm: Name of the farm: the prefix of its keys and queues, so that several can share one Redis.
-        state_dir: Where the embedded server, its password, made models and the spool live.
+        state_dir: Where the embedded server, its password, made models and the spool live. Default:
+            `~/.local/state/reelmill`, or `.reelmill` in the current folder for a user without a home.
         profile: Model profile that a worker serves, and a job's default. Empty: `tiny` on the embedded farm without
             a GPU, else `fastwan-qad-fp8`.
         model_dir: Folder of the model in the diffusers layout. Empty: `models/<profile>` in `state_dir`.
@@ -125,7 +129,7 @@ class Settings:
     redis_url: str = field(default="", repr=False)
     store_url: str = ""
     farm: str = "main"
-    state_dir: Path = field(default_factory=lambda: Path("~/.local/state/reelmill").expanduser())
+    state_dir: Path = field(default_factory=_state_folder)
     profile: str = ""
     model_dir: str = ""
     renderer: str = "model"
@@ -190,7 +194,7 @@ class Settings:
         values: dict[str, Any] = {}
         for variable, text in env.items():
             if variable not in names:
-                wrong += unknown_variable(variable)
+                wrong += unknown_variable(variable, names)
                 continue
             name = names[variable]
             if text == "":
@@ -221,23 +225,6 @@ class Settings:
     def embedded(self) -> bool:
         """Whether the farm runs on the embedded server."""
         return not self.redis_url
-
-
-def unknown_variable(variable: str) -> list[str]:
-    """Return what is wrong with a variable that is not one of ours: nothing, unless it was meant to be."""
-    known = sorted(item.name.upper() for item in fields(Settings))
-    begun = _ALMOST_PREFIX.match(variable)
-    meant = nearest(variable[begun.end() if begun else len(PREFIX) :].replace("-", "_"), known)
-    if variable.startswith(PREFIX):
-        names = (
-            f"{len(known)} names; did you mean {PREFIX}{meant}?"
-            if meant
-            else ", ".join(PREFIX + name for name in known)
-        )
-        return [f"{variable} is unknown; known are {names}"]
-    if begun and meant:
-        return [f"{variable} is not read; did you mean {PREFIX}{meant}?"]
-    return []
 
 
 def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], Any]:
@@ -358,7 +345,10 @@ def _currency(text: str) -> str:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with a home that is not known; write the path out") from None
 
 
 _SECRET = {"redis_url", "store_url", "s3_endpoint", "metrics_token", "smtp_url"}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reelmill_common.findings import Finding, Level
-from reelmill_common.settings import Settings, unknown_variable
+from reelmill_common.setting_names import unknown_variable
+from reelmill_common.settings import Settings
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w-]*)\s*[=:]")
 _MOST_BYTES = 1_000_000
@@ -40,4 +41,4 @@ def _wrong(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         name = _LINE.match(line)
         if name is not None and name[1] not in ours:
-            yield from (f"line {number}: {wrong}" for wrong in unknown_variable(name[1]))
+            yield from (f"line {number}: {wrong}" for wrong in unknown_variable(name[1], ours))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -68,6 +69,13 @@ class Recipe:
         return str(cast("Mapping[str, Any]", job).get("job_id", "")) if isinstance(job, dict) else ""
 
 
+def expanded(path: str) -> Path:
+    """Return a path with a `~` at its beginning replaced by that home, if there is one."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
 def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
     """Return the recipe of what somebody names: a file, a URL, a key of the store, or a job.
 
@@ -84,7 +92,7 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
         return read_recipe(_fetch(target), target)
     if is_file(target):
         try:
-            with Path(target).expanduser().open("rb") as handle:
+            with expanded(target).open("rb") as handle:
                 return read_recipe(handle.read(MOST_BYTES), target)
         except OSError as err:
             raise NotFound(f"{target[:200]} cannot be read ({err.strerror})") from err
@@ -101,8 +109,8 @@ def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
 def is_file(target: str) -> bool:
     """Whether somebody names a file that is here. What can be no path is none."""
     try:
-        return Path(target).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a home of nobody
+        return expanded(target).is_file()
+    except (OSError, ValueError):  # too long, or a NUL
         return False
 
 

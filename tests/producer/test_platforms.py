@@ -104,6 +104,24 @@ def test_a_killed_farm_is_taken_over_without_proc(embedded: dict[str, str], nigh
     assert not start_of(orphan)
 
 
+def test_a_user_without_a_home_is_no_bug_of_ours(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HOME")
+    nameless = Machine(modules=("pwd",))
+    elsewhere = {name: text for name, text in settings.to_env().items() if name != "REELMILL_STATE_DIR"}
+
+    asked = nameless.program("status", env=elsewhere, cwd=tmp_path)
+    alone = nameless.program("status", env={}, cwd=tmp_path)
+    named = program("status", env={"REELMILL_STATE_DIR": "~nobody-of-that-name/x"})
+    shown = program("show", "~nobody-of-that-name/x.mp4", env=settings.to_env())
+
+    assert (asked.status, asked.err) == (0, "")
+    assert (alone.status, f"no farm has run in {tmp_path}/.reelmill yet" in alone.err) == (75, True)
+    assert (named.status, "begins with a home that is not known" in named.err) == (78, True)
+    assert shown.status == 66
+
+
 RENDERING = [
     pytest.param(("render", "a fox"), id="render"),
     pytest.param(("up",), id="up"),

@@ -9,7 +9,7 @@ import subprocess
 from importlib.util import find_spec
 
 from reelmill_common.errors import ReelmillError
-from reelmill_common.extras import WORKER_MODULES, install_command
+from reelmill_common.extras import WORKER_MODULES, install_command, missing_of_worker
 from reelmill_common.findings import Finding, Level
 from reelmill_common.gpus import gpu_numbers, profile_here
 from reelmill_common.profiles import PROFILES, TINY
@@ -30,7 +30,7 @@ _QUERY_S = 20
 
 def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """See whether this machine can render."""
-    missing = [name for name in WORKER_MODULES if find_spec(name) is None]
+    missing = missing_of_worker()
     if missing == list(WORKER_MODULES):
         return [Finding(name="worker", level=Level.OK, found="not installed: this machine submits and does not render")]
     if missing:
