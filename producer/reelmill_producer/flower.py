@@ -81,9 +81,9 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         from reelmill_producer.flower_door import Strangers, close_door  # noqa: PLC0415 - imports tornado
     except ImportError as err:
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run pip install 'reelmill[flower]'") from err
-    ledger = Ledger.connect(
-        settings, patience=PROMPT
-    )  # now: Flower itself would start, and log the refusal every few seconds
+    # Now: Flower itself would start, and log the refusal every few seconds.
+    ledger = Ledger.connect(settings, patience=PROMPT)
+    ledger.check_rights()
     _set(options, defaults(settings))
     apply_env_options()
     if conf is not None:

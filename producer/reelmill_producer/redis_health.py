@@ -6,6 +6,7 @@ import shutil
 import ssl
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from reelmill_common.errors import ReelmillError
 from reelmill_common.findings import Finding, Level
 from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.rights import missing
 from reelmill_common.ledger.server import PROMPT, connect
 from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
@@ -40,6 +42,7 @@ class RedisFacts:
         maxmemory_bytes: 0 means no limit.
         used_bytes: Memory in use.
         policy: `maxmemory-policy`.
+        lacking: Rights that our user lacks, and commands that the server does not have.
         round_trip_ms: Median of some PINGs.
         clock_s: Its clock minus ours, in seconds.
     """
@@ -50,6 +53,7 @@ class RedisFacts:
     maxmemory_bytes: int
     used_bytes: int
     policy: str
+    lacking: Sequence[str]
     round_trip_ms: float
     clock_s: float
 
@@ -96,6 +100,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
     """
     with connect(settings, Keys(settings.farm).prefix, patience=PROMPT) as client:
         info: dict[str, Any] = client.info()
+        lacking = missing(client, settings.farm, RedisAddress.parse(settings.redis_url).db)
         times, offsets = [], []
         for _ in range(_PINGS):
             sent = time.time()
@@ -111,6 +116,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
         maxmemory_bytes=int(info.get("maxmemory", 0)),
         used_bytes=int(info["used_memory"]),
         policy=str(info.get("maxmemory_policy", "noeviction")),
+        lacking=lacking,
         round_trip_ms=statistics.median(times) * 1000,
         clock_s=statistics.median(offsets),
     )
@@ -120,12 +126,23 @@ def judge_redis(facts: RedisFacts) -> list[Finding]:
     """Say what the facts mean for a farm."""
     return [
         Finding(name="redis", level=Level.OK, found=f"{facts.server} answers"),
+        *([_judge_rights(facts.lacking)] if facts.lacking else []),
         _judge_aof(facts),
         _judge_eviction(facts),
         _judge_memory(facts),
         _judge_round_trip(facts.round_trip_ms),
         _judge_clock(facts.clock_s),
     ]
+
+
+def _judge_rights(lacking: Sequence[str]) -> Finding:
+    return Finding(
+        name="redis.rights",
+        level=Level.FAIL,
+        found=f"this user lacks rights, or the server commands: {', '.join(lacking)}",
+        advice=f"run ACL SETUSER <user> {' '.join(right for right in lacking if right[0] != '-')}; docs/security.md "
+        "has all that a farm needs",
+    )
 
 
 def _judge_aof(facts: RedisFacts) -> Finding:
