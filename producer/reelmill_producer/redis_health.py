@@ -42,9 +42,9 @@ class RedisFacts:
         maxmemory_bytes: 0 means no limit.
         used_bytes: Memory in use.
         policy: `maxmemory-policy`.
-        lacking: Rights that our user lacks, and commands that the server does not have.
         round_trip_ms: Median of some PINGs.
         clock_s: Its clock minus ours, in seconds.
+        lacking: Rights that our user lacks, and, as `-name`, commands that the server does not have.
     """
 
     server: str
@@ -53,9 +53,9 @@ class RedisFacts:
     maxmemory_bytes: int
     used_bytes: int
     policy: str
-    lacking: Sequence[str]
     round_trip_ms: float
     clock_s: float
+    lacking: Sequence[str] = ()
 
 
 def redis_findings(settings: Settings) -> list[Finding]:

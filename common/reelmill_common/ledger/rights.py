@@ -96,7 +96,7 @@ def missing(client: redis.Redis, farm: str, db: int) -> list[str]:
         ]
         return sorted({right for right in found if right})
     finally:
-        connection.disconnect()  # whatever state a refused transaction left it in
+        connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here; whatever state a refused transaction left it in
         client.connection_pool.release(connection)
 
 
