@@ -304,7 +304,11 @@ def _redis_url(text: str) -> str:
 
 
 def _store_url(text: str) -> str:
-    return _without_login(_url("s3", "file")(text))
+    if _url("s3", "file")(text).startswith("file://"):
+        if text.removeprefix("file://").partition("/")[0] not in ("", "localhost"):
+            raise ValueError("names no absolute folder; use three slashes, as in file:///srv/clips")
+        return text
+    return _without_login(text)
 
 
 def _endpoint(text: str) -> str:
@@ -312,9 +316,7 @@ def _endpoint(text: str) -> str:
 
 
 def _without_login(text: str) -> str:
-    # In a folder's path an @ is a letter as others.
-    place = text.removeprefix("file://").partition("/")[0] if text.startswith("file://") else text
-    if "@" in place:
+    if "@" in text:
         raise ValueError(
             "holds a user name or key before an @; leave it out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )

@@ -1,7 +1,7 @@
 """The farm in Flower, Celery's dashboard: our columns and wording, bounded memory, and nobody in without a password.
 
 Flower shows what Celery sees: workers, and messages, which here are hints. The truth about jobs is the ledger's, so
-the buttons that act on workers and tasks are off unless asked for: a message revoked there is sent again.
+the buttons that act on workers and tasks are off: workers refuse what they would do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ def flower(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help=f"Port to listen on. Default: {PORT}.")] = None,
     users_file: Annotated[Path | None, typer.Option(help="File with one user:password a line.")] = None,
     conf: Annotated[Path | None, typer.Option(help="A flowerconfig.py, as for sign-in by OAuth.")] = None,
-    control: Annotated[bool, typer.Option("--control", help="Let visitors stop workers and revoke messages.")] = False,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="No password; only on a loopback address.")] = False,
 ) -> None:
     """Show the farm's workers and messages in a browser, until Ctrl-C.
@@ -47,7 +46,7 @@ def flower(
     settings = Settings.from_env(os.environ)
     if settings.embedded:
         settings = state_file.attached(settings)
-    choices: dict[str, Any] = {"address": address, "port": port, "read_only": False if control else None}
+    choices: dict[str, Any] = {"address": address, "port": port}
     if users_file is not None:
         choices["basic_auth"] = read_users(users_file)
     dashboard = make_dashboard(settings, choices, conf=conf, no_auth=no_auth)
@@ -84,6 +83,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run {install_command('flower')}") from err
     # Now: Flower itself would start, and log the refusal every few seconds.
     ledger = Ledger.connect(settings, patience=PROMPT)
+    ledger.check_rights()
     _set(options, defaults(settings))
     apply_env_options()
     if conf is not None:

@@ -6,6 +6,7 @@ import shutil
 import ssl
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -14,6 +15,7 @@ from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Level
 from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.rights import missing
 from reelmill_common.ledger.server import CONFIRMS_DISK, PROMPT, connect, version_of
 from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
@@ -44,6 +46,7 @@ class RedisFacts:
         policy: `maxmemory-policy`.
         round_trip_ms: Median of some PINGs.
         clock_s: Its clock minus ours, in seconds.
+        lacking: Rights that our user lacks, and, as `-name`, commands that the server does not have.
     """
 
     server: str
@@ -55,6 +58,7 @@ class RedisFacts:
     round_trip_ms: float
     clock_s: float
     confirms: bool = True
+    lacking: Sequence[str] = ()
 
 
 def redis_findings(settings: Settings) -> list[Finding]:
@@ -99,6 +103,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
     """
     with connect(settings, Keys(settings.farm).prefix, patience=PROMPT) as client:
         info: dict[str, Any] = client.info()
+        lacking = missing(client, settings.farm, RedisAddress.parse(settings.redis_url).db)
         times, offsets = [], []
         for _ in range(_PINGS):
             sent = time.time()
@@ -115,6 +120,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
         maxmemory_bytes=int(info.get("maxmemory", 0)),
         used_bytes=int(info["used_memory"]),
         policy=str(info.get("maxmemory_policy", "noeviction")),
+        lacking=lacking,
         round_trip_ms=statistics.median(times) * 1000,
         clock_s=statistics.median(offsets),
     )
@@ -124,12 +130,23 @@ def judge_redis(facts: RedisFacts) -> list[Finding]:
     """Say what the facts mean for a farm."""
     return [
         Finding(name="redis", level=Level.OK, found=f"{facts.server} answers"),
+        *([_judge_rights(facts.lacking)] if facts.lacking else []),
         _judge_aof(facts),
         _judge_eviction(facts),
         _judge_memory(facts),
         _judge_round_trip(facts.round_trip_ms),
         _judge_clock(facts.clock_s),
     ]
+
+
+def _judge_rights(lacking: Sequence[str]) -> Finding:
+    return Finding(
+        name="redis.rights",
+        level=Level.FAIL,
+        found=f"this user lacks rights, or the server commands: {', '.join(lacking)}",
+        advice=f"run ACL SETUSER <user> {' '.join(right for right in lacking if right[0] != '-')}; docs/security.md "
+        "has all that a farm needs",
+    )
 
 
 def _judge_aof(facts: RedisFacts) -> Finding:

@@ -24,6 +24,7 @@ from reelmill_common.settings import Settings
 from reelmill_producer.valkey import ValkeyServer
 from reelmill_worker.host.posts import machine_of
 from reelmill_worker.notice import Notice, Verdict, notice_path, post
+from reelmill_worker.parent import tick
 from reelmill_worker.parent.tick import EARLY_DEATHS, Housekeeping
 from reelmill_worker.parent.watchdog import FetchWatch
 from reelmill_worker.progress import Progress, encode, progress_path
@@ -35,10 +36,11 @@ class Child:
     """A child process as the housekeeping sees it: a process id, and what it posts."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.pid = path, 1000
+        self.path = path
+        self.pid: int | None = 1000
 
     def says(self, verdict: Verdict, **facts: object) -> None:
-        post(self.path, Notice(pid=self.pid, verdict=verdict, **facts))  # type: ignore[arg-type]
+        post(self.path, Notice(pid=self.pid or 0, verdict=verdict, **facts))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -366,6 +368,23 @@ def test_a_worker_that_fetches_nothing_while_messages_wait_subscribes_anew_and_t
 
     actions = [event.fields["action"] for event in ledger.events(after="0") if event.name == "worker.stalled"]
     assert actions == ["resubscribe", "restart"]
+
+
+def test_a_parent_whose_pool_stays_empty_ends_and_is_started_again(
+    house: Housekeeping, ledger: Ledger, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tick, "CHILDLESS_S", 0.2)
+    child.says("ready")
+    house.look()
+    was_ready = house.consuming
+
+    child.pid = None
+    house.look()
+    for_a_moment = house.restart
+    wait_for(lambda: house.look() or house.restart, what="the end of the parent")
+
+    assert (was_ready, for_a_moment, house.consuming) == (True, False, False)
+    assert house.standing is WorkerState.STARTING
 
 
 def test_a_worker_with_a_message_in_hand_is_no_stalled_one(house: Housekeeping, ledger: Ledger, child: Child) -> None:

@@ -18,7 +18,7 @@ from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
-from reelmill_worker.parent import envelopes
+from reelmill_worker.parent import envelopes, remote_control
 from reelmill_worker.parent.broker_wait import broker_wait_step
 from reelmill_worker.parent.consumption import consumption_step
 from reelmill_worker.parent.inbox import Inbox
@@ -37,6 +37,7 @@ sys.setswitchinterval(SWITCH_S)
 settings = Settings.from_env(os.environ)
 lane = settings.profile or DEFAULT_PROFILE
 envelopes.install()
+remote_control.restrict()
 app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, lane))
 app.steps["consumer"].add(Inbox)

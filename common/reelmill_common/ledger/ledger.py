@@ -62,6 +62,14 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         client = connect(settings, Keys(settings.farm).prefix, patience=patience)
         return cls(client, farm=settings.farm, max_attempts=settings.max_attempts)
 
+    def check_rights(self) -> None:
+        """Refuse a server on which our user lacks a right that a farm needs, Celery's channels included.
+
+        Raises:
+            LedgerRefused: The message has the exact rights.
+        """
+        self._server.check_rights()
+
     def close(self) -> None:
         """Close the connections. The ledger may be used again and then opens new ones."""
         self._server.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import redis
 
 from reelmill_common.errors import LedgerReadOnly, LedgerRefused, LedgerUnavailable, ReelmillError
-from reelmill_common.ledger.rights import CHANNELS, KEYS, grant
+from reelmill_common.ledger.rights import KEYS, lacking
 
 Marks = tuple[str, ...]
 """Any of these in what the server says, or in the name of the class that redis-py makes of it."""
@@ -76,8 +76,7 @@ _TLS: tuple[tuple[Marks, str], ...] = (
         "does not speak TLS on this port: use its TLS port, or redis:// in REELMILL_REDIS_URL",
     ),
 )
-REFUSING_WRITES = tuple(mark for marks, _ in (*_TAKES_NO_WRITES, *_PASSES) for mark in marks)
-"""What a server says that will do its work again later: whoever holds a model waits for that."""
+DENIED = "denies this user a command"
 
 
 def explain(err: Exception, address: str, *, tls: bool) -> ReelmillError | None:
@@ -96,17 +95,29 @@ def explain(err: Exception, address: str, *, tls: bool) -> ReelmillError | None:
 
 def _lacking(text: str, address: str) -> ReelmillError | None:
     """Say which right or command is missing."""
-    if "no permissions" in text.lower():
+    if right := lacking(Exception(text), ""):
+        return denied(address, [right])
+    found = re.search(r"unknown (?:sub)?command[^'`]*['`]([A-Za-z|]+)", text, re.IGNORECASE)
+    return denied(address, [f"-{found[1]}"]) if found else None
+
+
+def denied(address: str, rights: Sequence[str]) -> LedgerRefused:
+    """Return the error that says what to grant.
+
+    Args:
+        address: Host and port.
+        rights: What is lacking, as `rights.missing` returns it.
+    """
+    unknown = [right[1:].replace("|", " ").upper() for right in rights if right.startswith("-")]
+    if unknown:
         return LedgerRefused(
-            f"Redis at {address} denies this user a command: give it the keys {KEYS}, and the channels and commands of "
-            f"a farm; {grant()} (denied: {_denied(text)})"
+            f"Redis at {address} does not know {', '.join(unknown)}: it is older than 7.0, or its commands were "
+            "renamed or disabled (rename-command); use Redis 7.0 or newer, or any Valkey, with its commands as they are"
         )
-    found = re.search(r"unknown (?:sub)?command[ ,:]*['`]?([A-Za-z|]+)", text, re.IGNORECASE)
-    if found is None:
-        return None
+    keys = f"the keys {KEYS} and " if KEYS in rights else ""
     return LedgerRefused(
-        f"Redis at {address} does not know the command {found[1].upper()}: it is older than 7.0, or the command was "
-        "renamed or disabled (rename-command); use Redis 7.0 or newer, or any Valkey, with its commands as they are"
+        f"Redis at {address} {DENIED}: give it {keys}what it lacks; "
+        f"run ACL SETUSER <user> {' '.join(rights)} (docs/security.md has all that a farm needs)"
     )
 
 
@@ -138,14 +149,6 @@ def _other_form(text: str, tls: bool) -> str:  # noqa: FBT001 - a fact, not a mo
 
 def _advice(table: tuple[tuple[Marks, str], ...], text: str) -> str:
     return next((advice for marks, advice in table if any(mark in text for mark in marks)), "")
-
-
-def _denied(text: str) -> str:
-    if found := re.search(r"run the '([^']+)' (?:command|subcommand)", text):
-        return f"+{found[1]}"
-    if "channel" in text:
-        return CHANNELS
-    return KEYS if "key" in text else "a command"
 
 
 def _reason(text: str) -> str:

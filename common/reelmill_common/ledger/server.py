@@ -15,7 +15,8 @@ from redis.retry import Retry
 
 from reelmill_common.errors import InvalidSettings, LedgerRefused
 from reelmill_common.ledger.library import library
-from reelmill_common.ledger.refusals import explain
+from reelmill_common.ledger.refusals import DENIED, denied, explain
+from reelmill_common.ledger.rights import missing
 from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
 
@@ -122,6 +123,19 @@ class Server:
             )
         return ""
 
+    def check_rights(self) -> None:
+        """Refuse a server on which our user lacks a right, or that lacks a command; changes nothing there.
+
+        Raises:
+            LedgerUnavailable: Nobody answers.
+            LedgerRefused: Something is lacking; the message has the exact rights.
+        """
+        farm = self._prefix.partition("{")[2].partition("}")[0]
+        with self.translated():
+            lacking = missing(self._redis, farm, int(self._redis.connection_pool.connection_kwargs.get("db") or 0))
+        if lacking:
+            raise denied(self.address, lacking)
+
     def run(self, name: str, *args: str | float) -> Any:
         """Run one function of the library and return its answer."""
         return self.run_many(name, [args])[0]
@@ -201,10 +215,15 @@ def connect(settings: Settings, prefix: str, *, patience: Patience = PATIENT) ->
         LedgerRefused: As `Server.check`.
     """
     client = redis.Redis(**address_of(settings).client_options(), **patience.options(), decode_responses=True)
+    server = Server(client, prefix)
     try:
-        Server(client, prefix).check()
-    except BaseException:
-        client.close()
+        server.check()
+    except BaseException as err:
+        try:
+            if isinstance(err, LedgerRefused) and DENIED in str(err):
+                server.check_rights()  # names all that is lacking, not only what was met first
+        finally:
+            client.close()
         raise
     return client
 

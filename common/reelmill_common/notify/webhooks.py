@@ -131,7 +131,8 @@ class Webhook:
 def _check_target(target: str, kind: Kind) -> None:
     if kind is Kind.EMAIL:
         if not _MAILBOX.fullmatch(target):
-            raise InvalidSettings(f"{target!r} is no mail address; use one such as ops@example.org")
+            # Not shown: it may be a URL of Slack's, which is a secret.
+            raise InvalidSettings("the target is no mail address; use one such as ops@example.org")
         return
     try:
         parts = urlsplit(target)

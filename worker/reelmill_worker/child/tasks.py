@@ -147,7 +147,7 @@ class Desk:
         return outcome
 
     def _why_interrupted(self, lease: Lease, seconds: float) -> ReelmillError:
-        """The same signal comes from the time limit and from `celery control terminate JOB SIGUSR1`."""
+        """The same signal comes from the time limit and from whoever sends SIGUSR1 to the process."""
         self.leases.renew(lease)
         if lease.orders is Orders.CANCEL:
             return JobCancelled(f"job {lease.claimed.job_id} was interrupted because it was asked to stop")

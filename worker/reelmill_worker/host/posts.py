@@ -74,6 +74,7 @@ def taker(settings: Settings, machine: str) -> Taker:
     """
     try:
         ledger = Ledger.connect(settings, patience=PROMPT)
+        ledger.check_rights()
     except (LedgerUnavailable, LedgerReadOnly) as err:  # the workers wait for it
         log.warning("ledger.awaited", error=str(err))
         return lambda _node: True

@@ -16,7 +16,8 @@ from celery import bootsteps
 from celery.worker.state import maybe_shutdown
 
 from reelmill_common.broker import keyprefix
-from reelmill_common.ledger.refusals import explain
+from reelmill_common.ledger.refusals import denied, explain
+from reelmill_common.ledger.rights import missing
 from reelmill_common.ledger.server import PROMPT, address_of
 from reelmill_common.settings import Settings
 
@@ -63,9 +64,10 @@ class BrokerWait:
         try:
             with redis.Redis(**address.client_options(), **PROMPT.options()) as client:
                 client.set(f"{keyprefix(self.settings.farm)}probe", 1, px=1)
+                lacking = missing(client, self.settings.farm, address.db)
         except (redis.RedisError, OSError) as err:
             return str(explain(err, place, tls=address.tls is not None) or err)
-        return ""
+        return str(denied(place, lacking)) if lacking else ""
 
     def _pause(self) -> None:
         maybe_shutdown()

@@ -37,6 +37,8 @@ LOOK_S = 0.1
 """Seconds between looks at the child: how late a death is noticed at most."""
 STALLED_STATUS = LedgerUnavailable.exit_status
 """Exit status of a parent that fetched no messages although some waited: 75, try again. The supervisor does."""
+CHILDLESS_S = 5.0
+"""Seconds that a parent may be without a child. Its pool has the next one within milliseconds."""
 EARLY_DEATHS = 3
 """Children that may die while they load before the worker counts as unfit: a crash there repeats for ever."""
 
@@ -78,6 +80,7 @@ class Housekeeping:
     _registered: bool = False
     _said: Notice | None = None
     _heeded: Notice | None = None
+    _childless_since: float | None = None
     _early_deaths: int = 0
     _ended: Ended = ""
     _suspended: str = ""
@@ -153,6 +156,7 @@ class Housekeeping:
     def look(self) -> None:
         """Follow the child: new, ready, unfit or dead."""
         pid = self.child_pid()
+        self._watch_pool(there=pid is not None)
         if pid is not None and pid != self._pid:
             self._meet(pid)
         self._said = read(self.notices, pid=self._pid) or self._said
@@ -237,6 +241,18 @@ class Housekeeping:
         log.info("worker.forgiven", worker=self.worker)
         self._suspended = ""
         self._kill_child()
+
+    def _watch_pool(self, *, there: bool) -> None:
+        """End the parent when its pool stays empty: the pool replaces a dead child at once, and nobody else does."""
+        if there or self._draining:
+            self._childless_since = None
+            return
+        now = time.monotonic()
+        self._childless_since = self._childless_since or now
+        if self.restart or now - self._childless_since < CHILDLESS_S:
+            return
+        log.error("child.missing", worker=self.worker, action="restart")
+        self.consuming, self.restart = False, True
 
     def _watch_progress(self, ledger: Ledger) -> None:
         if self.progress is None or self._pid is None or self._ended:

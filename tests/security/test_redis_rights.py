@@ -1,0 +1,176 @@
+"""Users of Redis with exactly the documented rights run a farm; whatever a server lacks is told with what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import redis
+
+from fixtures.cli import program, started
+from fixtures.farm import Farm, specs
+from fixtures.s3 import free_port
+from fixtures.valkey import wait_for
+from reelmill_common.errors import LedgerRefused
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import Ledger, rights
+from reelmill_common.settings import Settings
+from reelmill_producer.valkey import ValkeyServer, _program
+
+pytestmark = pytest.mark.services
+
+LOGIN = {"FLOWER_BASIC_AUTH": "me:a-long-password"}
+DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+
+
+def url_of(server: ValkeyServer, user: str) -> str:
+    return f"redis://{user}:pw@127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture
+def admin(own_valkey: ValkeyServer, farm: str) -> Iterator[redis.Redis]:
+    """Of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
+    with redis.Redis.from_url(own_valkey.url) as client:
+        for user in ("full", "less"):
+            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm, 0).split())
+        yield client
+
+
+def test_exactly_these_rights_run_a_farm_with_flower_and_a_producer(
+    make_farm: Callable[..., Farm], own_valkey: ValkeyServer, admin: redis.Redis, tmp_path: Path
+) -> None:
+    farm = make_farm(renderer="fixed:0.05", redis_url=url_of(own_valkey, "full"), embedding_cache="redis")
+    farm.start()
+    env = farm.settings.to_env()
+    with started("flower", "--port", str(free_port()), env=env | LOGIN) as flower:
+        flower.wait_for_line("Flower listens")
+        (tmp_path / "list.csv").write_text("id,prompt\nfox,a fox\nowl,an owl\n")
+        ran = [program(*args, env=env) for args in (("submit", str(tmp_path / "list.csv"), "--wait"), ("doctor",))]
+        farm.submit("night", specs(2))
+        farm.wait_done("night")
+        wait_for(lambda: admin.pubsub_numpat() >= 2, what="Flower and the worker on their channels")
+
+    assert [one.status for one in ran] == [0, 0], ran
+    assert admin.acl_log() == []  # nothing was denied to anybody
+
+
+def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions(farm: str) -> None:
+    lua = files("reelmill_common.ledger") / "lua"
+    texts = [path.read_text() for folder in (lua, lua / "lib") for path in folder.iterdir() if path.name[-4:] == ".lua"]
+    used = {found.lower() for text in texts for found in re.findall(r"redis\.p?call\('(\w+)'", text)}
+
+    assert used - set(rights.LEDGER) == set()
+    assert rights.rule("main", 0) in " ".join(DOCUMENT.read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted"),
+    [
+        (("-fcall", "-function|load"), "+fcall +function|load"),
+        (("-hset", "-zadd"), "+hset +zadd"),
+        (("resetkeys",), "~reelmill:*"),
+        (("resetchannels",), "&reelmill:{farm}:celery:/0.celery.pidbox &reelmill:{farm}:celery:/0.celeryev/*"),
+        (
+            ("resetchannels", "&reelmill:*"),
+            "&reelmill:{farm}:celery:/0.celery.pidbox &reelmill:{farm}:celery:/0.celeryev/*",
+        ),
+        (("-multi",), "RULE"),
+        (("-brpop", "-psubscribe"), "+brpop +psubscribe"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, tuple) else "",
+)
+def test_what_a_user_lacks_is_told_as_it_has_to_be_granted_at_start(
+    settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis, farm: str, taken: tuple[str, ...], wanted: str
+) -> None:
+    admin.execute_command("ACL", "SETUSER", "less", *taken)
+    poor = dataclasses.replace(settings, redis_url=url_of(own_valkey, "less"))
+    wanted = wanted.format(farm=farm) if wanted != "RULE" else rights.rule(farm, 0)
+
+    with pytest.raises(LedgerRefused, match=re.escape(f"ACL SETUSER <user> {wanted}")), Ledger.connect(poor) as ledger:
+        ledger.check_rights()
+
+    admin.execute_command("ACL", "SETUSER", "less", *wanted.split())  # what was told is all that is needed
+    with Ledger.connect(poor) as ledger:
+        ledger.check_rights()
+    assert own_valkey.is_alive()
+
+
+def test_worker_flower_and_doctor_tell_of_a_missing_right(
+    settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis
+) -> None:
+    admin.execute_command("ACL", "SETUSER", "less", "resetchannels", "-evalsha")
+    env = settings.to_env() | LOGIN | {"REELMILL_REDIS_URL": url_of(own_valkey, "less")}
+
+    ran = [program(*args, env=env) for args in (("worker", "--devices", "cpu"), ("flower",), ("doctor",))]
+
+    assert [one.status for one in ran] == [78, 78, 78]
+    for one in ran:
+        told = " ".join((one.out + one.err).split())
+        assert re.search(
+            r"run ACL SETUSER <user> &reelmill:.*celery\.pidbox &reelmill:.*celeryev/\* \+evalsha", told
+        ), told
+
+
+@contextmanager
+def odd_server(folder: Path, *options: str) -> Iterator[str]:
+    """A server that is set up in its own way; yields its URL once it listens."""
+    port = free_port()
+    command = [_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            with redis.Redis(port=port) as client:
+                wait_for(lambda: is_there(client), what="the server")
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+
+
+def is_there(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (("--cluster-enabled", "yes"), "runs in cluster mode, which Celery's queues cannot use"),
+        (("--rename-command", "FUNCTION", "''"), "does not know FUNCTION"),
+        (("--rename-command", "FCALL", "other"), "does not know FCALL"),
+        (("--rename-command", "BRPOP", "''"), "does not know BRPOP"),
+        (("--rename-command", "INFO", "''"), "does not know INFO"),
+    ],
+    ids=["cluster", "FUNCTION", "FCALL", "BRPOP", "INFO"],
+)
+def test_a_server_that_cannot_hold_a_farm_ends_a_workers_start_with_one_message(
+    settings: Settings, tmp_path: Path, options: tuple[str, ...], advice: str
+) -> None:
+    with odd_server(tmp_path, *options) as url:
+        env = settings.to_env() | {"REELMILL_REDIS_URL": url}
+        worker, doctor = program("worker", "--devices", "cpu", env=env), program("doctor", env=env)
+
+    assert (worker.status, advice in worker.err, worker.err.count("\n")) == (78, True, 1), worker.err
+    assert options[1].lower() in (doctor.out + doctor.err).lower() or advice in " ".join(doctor.out.split())
+
+
+def test_a_right_that_is_taken_away_while_a_worker_runs_is_waited_for(
+    make_farm: Callable[..., Farm], own_valkey: ValkeyServer, admin: redis.Redis
+) -> None:
+    farm = make_farm(renderer="fixed:0.05", redis_url=url_of(own_valkey, "less"))
+    worker = farm.start()
+
+    admin.execute_command("ACL", "SETUSER", "less", "-brpop")
+    wait_for(lambda: worker.events("broker.lost"), what="the loss")
+    admin.execute_command("ACL", "SETUSER", "less", "+brpop")
+    farm.submit("night", specs(2))
+    view = farm.wait_done("night")
+
+    assert view.counts[JobState.SUCCEEDED] == 2
+    assert (len(worker.events("broker.lost")), len(worker.events("parent.started"))) == (1, 1)
