@@ -89,7 +89,7 @@ def test_a_bucket_that_demands_encryption_gets_it_with_every_put(nanio_server: S
 
     front.refuses = demand
     plain = store_on(nanio_server, front, prefix="kms")
-    store = store_on(nanio_server, front, prefix="kms", s3_sse="aws:kms", s3_sse_kms_id="alias/clips")
+    store = store_on(nanio_server, front, prefix="kms", s3_sse_kms_id="alias/clips")
 
     with pytest.raises(StoreRefused, match=r"set REELMILL_S3_SSE .*its own words: AccessDenied.*explicit deny"):
         plain.check()
