@@ -96,7 +96,7 @@ class Settings:
             except on AWS.
         s3_sse: Encryption to ask for with each put, where a bucket demands it: `AES256`, `aws:kms` or
             `aws:kms:dsse`. Empty: what the bucket does by itself.
-        s3_sse_kms_id: Id of the KMS key for it. Empty: the bucket's, or the account's.
+        s3_sse_kms_id: Id of the KMS key for it, which alone means `aws:kms`. Empty: the bucket's, or the account's.
         s3_checksum: `auto` tries both of boto3's modes at start and keeps the one that the server takes.
         s3_parts_above_mb: Objects above this many MiB go up in parts, 5 (S3's least) to 5000.
         s3_ca_bundle: PEM file of a private certificate authority.

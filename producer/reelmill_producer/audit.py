@@ -24,6 +24,8 @@ from reelmill_common.untrusted_json import MOST_BYTES, read_object
 
 YOUNG_S = 3600.0
 """Age below which objects without a manifest may be those of an attempt that goes on somewhere."""
+RECENT_S = 600.0
+"""Since its end for which a clip that a listing lacks is looked for by HEAD too."""
 MANIFEST_S = 0.002
 """A manifest has the submission in milliseconds."""
 _CLIP_SUFFIXES = (".mp4", ".jpg", ".webp", ".json")
@@ -123,12 +125,14 @@ class Audit:
                     left.pop(key, None)
                 if job.result is not None and (job.finished_at or 0.0) < since:
                     self.clips += 1
-                    yield from self._lost(job, job.result, objects)
+                    yield from self._lost(job, job.result, objects, since)
         groups = _groups(left)
         if groups:
             yield from self._nobodys(batch, groups, objects, known=known)
 
-    def _lost(self, job: JobView, result: Result, objects: Mapping[str, StoredObject]) -> Iterator[Discrepancy]:
+    def _lost(
+        self, job: JobView, result: Result, objects: Mapping[str, StoredObject], since: float = 0.0
+    ) -> Iterator[Discrepancy]:
         there, missing = self._missing(job, objects)
 
         def lost(kind: Kind, why: str, keys: Iterable[str], size_bytes: int = 0) -> Discrepancy:
@@ -143,6 +147,10 @@ class Audit:
                 size_bytes=size_bytes,
             )
 
+        if missing and since - (job.finished_at or 0.0) < RECENT_S:  # listings may lag behind what a HEAD shows
+            missing = [key for key in missing if self.store.head(key) is None]
+            if not missing:
+                return
         if missing:
             what = ", ".join(key.rpartition(".")[2] for key in missing)
             yield lost(Kind.MISSING, f"not in the store: {what}", missing)

@@ -89,7 +89,7 @@ def test_a_bucket_that_demands_encryption_gets_it_with_every_put(nanio_server: S
 
     front.refuses = demand
     plain = store_on(nanio_server, front, prefix="kms")
-    store = store_on(nanio_server, front, prefix="kms", s3_sse="aws:kms", s3_sse_kms_id="alias/clips")
+    store = store_on(nanio_server, front, prefix="kms", s3_sse_kms_id="alias/clips")
 
     with pytest.raises(StoreRefused, match=r"set REELMILL_S3_SSE .*its own words: AccessDenied.*explicit deny"):
         plain.check()
@@ -158,3 +158,16 @@ def test_what_our_settings_leave_open_comes_from_boto3s_own_chain(
 
     assert link.startswith(f"{nanio_server.endpoint}/{nanio_server.bucket}/chain/night/fox.mp4?")
     assert "%2Feu-south-9%2Fs3%2F" in link
+
+
+def test_a_servers_own_words_are_repeated_without_anything_as_long_as_a_token(
+    nanio_server: S3Server, front: S3Front
+) -> None:
+    token = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD" * 4
+    words = f"User: arn:aws:iam::111122223333:user/farm sent {token} and may not"
+    front.refuses = lambda _method, _headers: (403, "AccessDenied", words)
+
+    with pytest.raises(StoreRefused, match=r"arn:aws:iam::111122223333:user/farm sent … and may not") as caught:
+        store_on(nanio_server, front, prefix="words").check()
+
+    assert token[:32] not in str(caught.value)

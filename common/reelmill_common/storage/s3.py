@@ -103,8 +103,8 @@ class S3Store:
         lasts_s = self.links_last_s
         if lasts_s < self._settings.presign_s:
             return (
-                f"links end in {lasts_s // 60} min, with the credentials that sign them, and not after "
-                "REELMILL_PRESIGN_S; sign with the keys of a user for links that last"
+                f"links end in {lasts_s // 60} min {lasts_s % 60} s, with the credentials that sign them, before "
+                "REELMILL_PRESIGN_S is over; sign with the keys of a user for links that last"
             )
         if self._access.has_session_token():
             return "links are signed with a session's credentials and end with these, which do not say when"

@@ -37,7 +37,7 @@ _REFUSALS = {
     "SignatureDoesNotMatch": "{server} refused the signature: the secret does not fit the access key; correct "
     "AWS_SECRET_ACCESS_KEY (a proxy that rewrites the Host header has the same effect)",
     "AccessDenied": "{server} denied {doing}; allow the access key s3:PutObject, GetObject, DeleteObject and "
-    "ListBucket on bucket {bucket!r}, and if its policy demands encryption set REELMILL_S3_SSE",
+    "ListBucket on bucket {bucket!r}",
     "ExpiredToken": "{server} says that the credentials have run out; renew AWS_SESSION_TOKEN and its keys (in a "
     "credentials file they are read again, no restart is needed)",
     "RequestTimeTooSkewed": "{server} says that this machine's clock is wrong; synchronise it (NTP)",
@@ -78,7 +78,7 @@ _WAIT = {
 _NOT_IMPLEMENTED = 501
 _OF_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken", "400"}
 """Refusals that other credentials may end. A HEAD that is answered 400 has no body to say so."""
-_LONG_WORD = re.compile(r"[^\s'\"<>]{32,}")
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/=_%-]{32,}")
 _NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -181,6 +181,8 @@ def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:
     )
     if path := urlsplit(place.endpoint).path.strip("/"):
         told += f"; REELMILL_S3_ENDPOINT has the path {path!r}, which few servers have: leave it out"
+    if _ALIASES.get(code, code) == "AccessDenied" and doing.startswith("storing"):
+        told += ", and if the bucket's policy demands encryption set REELMILL_S3_SSE"
     said_all = "{message}" in text or not message or code in ("NoSuchBucket", "InvalidBucketName")
     own_words = "" if said_all else f' (its own words: {code}: "{message}")'
     return StoreRefused(told + own_words)

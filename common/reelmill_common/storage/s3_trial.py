@@ -59,8 +59,9 @@ class Findings:
 
 def encryption(settings: Settings) -> dict[str, Any]:
     """Return what a put says so that the server encrypts: nothing, or SSE-S3 or SSE-KMS with its key."""
-    sse = {"ServerSideEncryption": settings.s3_sse} if settings.s3_sse else {}
-    return sse | ({"SSEKMSKeyId": settings.s3_sse_kms_id} if settings.s3_sse_kms_id else {})
+    kms = {"SSEKMSKeyId": settings.s3_sse_kms_id} if settings.s3_sse_kms_id else {}
+    sse = settings.s3_sse or ("aws:kms" if kms else "")
+    return ({"ServerSideEncryption": sse} if sse else {}) | kms
 
 
 def try_out(
