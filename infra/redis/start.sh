@@ -4,10 +4,11 @@
 # the health check needs no other way in.)
 set -eu
 
+# What stands for itself in a URL, in Redis' configuration and in a here-document: `%`, `@`, `/`, `#`, quotes and spaces do not.
 case "${REDISCLI_AUTH:-}" in
-"" | *[!A-Za-z0-9_-]*)
-    echo "REDIS_PASSWORD is empty or has characters that a URL cannot hold; use letters, digits, _ and -," \
-        "for example the output of: openssl rand -hex 24" >&2
+"" | *[!A-Za-z0-9_.~!\$\&\(\)*+,\;=:-]*)
+    echo "REDIS_PASSWORD is empty or has characters that a URL cannot hold; use letters, digits and -_.~!\$&()*+,;=:" \
+        "(in .env in single quotes, or \$ is taken for a variable), for example the output of: openssl rand -hex 24" >&2
     exit 78
     ;;
 esac

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,7 +103,10 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
 
     dashboard = Flower(capp=make_app(settings), options=options, **pages)
     prefix = "/" + options.url_prefix.strip("/") if options.url_prefix else ""
-    door = Strangers(logins=tuple(options.basic_auth or ()), signs_in=bool(options.auth), prefix=prefix)
+    logins = tuple(options.basic_auth or ())
+    badge = f"door:{secrets.token_hex(16)}" if logins else ""
+    options.basic_auth = [badge] if logins else options.basic_auth
+    door = Strangers(logins=logins, signs_in=bool(options.auth), prefix=prefix, badge=badge)
     close_door(dashboard.default_router, door)
     return dashboard
 

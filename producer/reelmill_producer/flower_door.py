@@ -9,24 +9,31 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flower.views.monitor import Healthcheck
 from tornado.httputil import HTTPServerRequest
-from tornado.routing import Matcher, Rule, RuleRouter
+from tornado.routing import Matcher, PathMatches, Rule, RuleRouter
 from tornado.web import RequestHandler, stream_request_body
 
 from reelmill_producer.flower import is_loopback
 
 HEALTH = "/healthcheck"
-"""Answers `OK` to anybody, and nothing else: container engines and load balancers bring no password."""
+"""Answers `OK` to anybody, and nothing else: container engines and load balancers bring no password.
+
+With a prefix or without: a container's health check asks the process, not the proxy before it, and does not know the
+prefix.
+"""
 FIGURES = "/metrics"
 
 
 def close_door(router: RuleRouter, strangers: Strangers) -> None:
     """Answer 401 to every request of a stranger, whatever its path and method, before any page sees it."""
-    router.rules.insert(0, Rule(strangers, Refusal))
+    router.rules[:0] = [Rule(strangers, Refusal), Rule(PathMatches(f"{HEALTH}$"), Healthcheck)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +44,14 @@ class Strangers(Matcher):
         logins: `user:password` of everybody who may look; empty: Flower's own sign-in keeps the door, or nobody does.
         signs_in: Whether Flower lets people sign in with another service: then it sends strangers there by itself.
         prefix: Path under which Flower is served, without a slash at its end.
+        badge: The one login that Flower itself is told of, in ASCII: it compares logins as text, which fails on other
+            letters, and asks for `Basic` in this very spelling. Who passes here is given it.
     """
 
     logins: Sequence[str]
     signs_in: bool
     prefix: str = ""
+    badge: str = ""
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         """Return None for a request that may pass."""
@@ -52,7 +62,10 @@ class Strangers(Matcher):
         if path == HEALTH and request.method in {"GET", "HEAD"}:
             return True
         if self.logins:
-            return _knows(self.logins, request.headers.get("Authorization", ""))
+            known = _knows(self.logins, request.headers.get("Authorization", ""))
+            if known and self.badge:
+                request.headers["Authorization"] = f"Basic {base64.b64encode(self.badge.encode()).decode()}"
+            return known
         if self.signs_in:
             return path != FIGURES  # the one page with content that Flower does not guard
         # Nobody needs a password, on a loopback address. A foreign page whose name was made to mean that address would
@@ -70,7 +83,7 @@ class Refusal(RequestHandler):
     def prepare(self) -> None:
         """Answer; no method of the request is ever looked at."""
         self.set_status(401)
-        self.set_header("WWW-Authenticate", 'Basic realm="reelmill"')
+        self.set_header("WWW-Authenticate", 'Basic realm="reelmill", charset="UTF-8"')  # RFC 7617
         self.finish("Access denied")
 
     def data_received(self, chunk: bytes) -> None:
@@ -86,4 +99,14 @@ def _knows(logins: Sequence[str], header: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     # All are compared, and as bytes: neither how long it takes nor a strange letter tells anything.
-    return any([hmac.compare_digest(given, login.encode()) for login in logins])  # noqa: C419 - see above
+    known = [hmac.compare_digest(_plain(given), _plain(os.fsencode(login))) for login in logins]
+    return any(known)
+
+
+def _plain(login: bytes) -> bytes:
+    """Return a login in one form of UTF-8, however its letters were composed; older browsers send Latin-1."""
+    try:
+        text = login.decode()
+    except UnicodeDecodeError:
+        text = login.decode("latin-1")
+    return unicodedata.normalize("NFC", text).encode()

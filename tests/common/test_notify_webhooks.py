@@ -188,3 +188,46 @@ def test_no_text_of_an_event_begins_a_header_of_a_mail() -> None:
     assert mail["Bcc"] is None
     assert mail["Subject"] == "[main] Batch x Bcc: evil@example.org is done"
     assert mail["Message-ID"] == "<msg_main_1-0@example.org>"
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("https://hooks.slack.com/services/T/B/x", Kind.SLACK),
+        ("https://discord.com/api/webhooks/1/x", Kind.DISCORD),
+        ("https://ptb.discord.com/api/webhooks/1/x?wait=true", Kind.DISCORD),
+        ("https://discordapp.com/api/webhooks/1/x/slack", Kind.SLACK),
+        ("https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=x", Kind.TEAMS),
+        ("https://ab.webhook.office.com/webhookb2/x", Kind.TEAMS),
+        ("ops@example.org", Kind.EMAIL),
+        ("https://notdiscord.com/api/webhooks/1/x", Kind.STANDARD),
+        ("https://discord.com.evil.example/api", Kind.STANDARD),
+        ("https://n8n.example.org/webhook/x", Kind.STANDARD),
+    ],
+)
+def test_a_receivers_address_tells_what_it_understands_unless_somebody_says_otherwise(target: str, kind: Kind) -> None:
+    assert Webhook.new(target).kind is kind
+    if kind is not Kind.EMAIL:
+        assert Webhook.new(target, kind=Kind.STANDARD).kind is Kind.STANDARD
+
+
+def test_a_message_to_discord_mentions_nobody_and_fits() -> None:
+    evil = "@everyone [log in](https://evil.example)\n**batch done** " + "x" * 5_000
+    body = json.loads(
+        wording.discord(made("msg_1", "batch.paused", 0, {"farm": "main", "batch": "night", "why": evil}))
+    )
+
+    assert body["allowed_mentions"] == {"parse": []}
+    assert len(body["content"]) <= 2000
+    assert body["content"].startswith("**\\[main\\] Batch night is paused**\nwhy")
+    assert "\n**batch" not in body["content"]
+    assert "[log in](" not in body["content"]
+
+
+def test_a_webhook_shows_no_secret_of_its_own() -> None:
+    webhook = Webhook.new("https://a.example/s3cr3t-path", headers=("Authorization: Bearer s3cr3t",))
+
+    assert "s3cr3t" not in repr(webhook)
+    assert webhook.secret not in repr(webhook)
+    assert Webhook.decode(webhook.encode()) == webhook
+    assert webhook.masked("you sent Bearer s3cr3t to /s3cr3t-path") == "you sent (hidden) to /(hidden)"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore.credentials import EnvProvider
 
 from fixtures.deployment import ROOT, SECRETS, compose
 from reelmill_common.settings import PREFIX, Settings
@@ -178,3 +179,91 @@ def test_a_worker_reserves_the_gpus_that_it_is_told_to(variables: dict[str, str]
 
     (device,) = json.loads(done.stdout)["services"]["worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": count, "capabilities": ["gpu"]}
+
+
+ROLES = {
+    "farm": {"redis", "store", "flower", "metrics", "prometheus", "grafana"},
+    "render": {"worker"},
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_host_runs_what_its_role_needs(role: str) -> None:
+    done = compose("config", "--services", COMPOSE_PROFILES=role, **SECRETS)
+
+    assert set(done.stdout.split()) == ROLES[role], done.stderr
+
+
+OUTSIDE = ["outside-store.yaml", "instance-role.yaml", "outside-redis.yaml"]
+REDIS_URL = "rediss://farm:p%40$$ss#1@redis.example.org:6380/0"
+
+
+def with_outside(*over: str, **variables: str) -> dict[str, dict[str, str]]:
+    """Return the environment of each service under some of the files in infra/compose."""
+    done = compose("--profile", "gpu", "--profile", "tools", "config", "--format", "json", over=over, **variables)
+    assert done.returncode == 0, done.stderr
+    # `config` writes a dollar as two, so that what it prints can be read by Compose again.
+    services = json.loads(done.stdout.replace("$$", "$"))["services"]
+    return {name: service.get("environment", {}) for name, service in services.items()}
+
+
+def test_a_store_of_somebody_else_takes_the_place_of_ours() -> None:
+    keys = SECRETS | {"S3_BUCKET": "ours", "REELMILL_S3_REGION": "eu-central-1"}
+    aws = with_outside("outside-store.yaml", **keys)
+    other = with_outside("outside-store.yaml", **keys, S3_ENDPOINT="https://s3.example.org")
+    by_role = with_outside("outside-store.yaml", "instance-role.yaml", **keys)
+
+    assert "store" not in {*aws, *other, *by_role}
+    for name in ("worker", "producer"):
+        settings = Settings.from_env(aws[name])
+        assert (settings.store_url, settings.s3_endpoint, settings.s3_region) == ("s3://ours", "", "eu-central-1")
+        assert Settings.from_env(other[name]).s3_endpoint == "https://s3.example.org"
+        assert aws[name]["AWS_SECRET_ACCESS_KEY"] == SECRETS["S3_SECRET_KEY"]
+        assert EnvProvider(environ=by_role[name]).load() is None  # boto3 asks the next in its chain
+
+
+def test_a_redis_of_somebody_else_takes_the_place_of_ours() -> None:
+    services = with_outside(*OUTSIDE, **SECRETS, REDIS_URL=REDIS_URL)
+    missing = compose("--profile", "gpu", "config", "-q", over=["outside-redis.yaml"], **SECRETS)
+
+    assert not {"redis", "store"} & set(services)
+    asked = [services[name] for name in ("worker", "flower", "metrics", "producer")]
+    assert {env["REELMILL_REDIS_URL"] for env in asked} == {REDIS_URL}
+    assert missing.returncode != 0
+    assert "REDIS_URL is missing a value: set it in .env, in single quotes" in missing.stderr
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_the_files_for_servers_of_others_name_only_what_there_is(name: str, composition: Composition) -> None:
+    text = (ROOT / "infra/compose" / name).read_text()
+
+    services = re.findall(r"^  ([a-z-]+):", text, re.MULTILINE)
+    assert set(services) <= set(composition["services"])
+    assert name in (ROOT / "infra/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "value", ["pa$$word", "$HOME", "${X}", "a b #c", 'say "x"', "back\\slash", "a=b:c", "#x", "pä€"]
+)
+def test_a_value_in_single_quotes_reaches_its_container_as_it_is(tmp_path: Path, value: str) -> None:
+    smtp = f"smtp://me:{value}@mail.example.org:587"
+    given = {**SECRETS, "S3_SECRET_KEY": value, "GRAFANA_PASSWORD": value, "FLOWER_BASIC_AUTH": f"me:{value}"}
+    file = tmp_path / ".env"
+    file.write_text("".join(f"{name}='{text}'\n" for name, text in (given | {"REELMILL_SMTP_URL": smtp}).items()))
+
+    done = compose("--profile", "gpu", "config", "--format", "json", env_file=file)
+
+    assert done.returncode == 0, done.stderr
+    assert "not set" not in done.stderr
+    services = json.loads(done.stdout)["services"]
+    got = {
+        services["worker"]["environment"]["AWS_SECRET_ACCESS_KEY"],
+        services["worker"]["environment"]["REELMILL_SMTP_URL"].removeprefix("smtp://me:").partition("@")[0],
+        services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"],
+        services["flower"]["environment"]["FLOWER_BASIC_AUTH"].removeprefix("me:"),
+    }
+    assert got == {value.replace("$", "$$")}  # as `config` writes a dollar
+
+
+def test_the_example_says_how_such_a_value_is_written() -> None:
+    assert "in single quotes" in EXAMPLE.split("REDIS_PASSWORD=")[0]

@@ -137,7 +137,21 @@ def test_redis_forgets_nothing_and_lets_nobody_in_without_the_password(servers: 
         redis.Redis(port=port).ping()
 
 
-@pytest.mark.parametrize("password", ["", "with space", 'quote"', "line\nrequirepass x", "a@b"])
+@pytest.mark.parametrize("password", ["a$b-$HOME", "$(id)&x=(y);z", "_.~!*+,:"])
+def test_redis_takes_every_password_that_a_url_can_hold(password: str, tmp_path: Path) -> None:
+    (tmp_path / "valkey-server").symlink_to(get_binary_path())
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDISCLI_AUTH": password}
+    port = free_port()
+    command = ["sh", str(ROOT / "infra/redis/start.sh"), "--port", str(port), "--bind", "127.0.0.1"]
+    with process(*command, env=env, cwd=tmp_path) as running:
+        client = redis.Redis.from_url(f"redis://:{password}@127.0.0.1:{port}/0")
+        wait_for(lambda: answers(client) or running.poll() is not None, what="redis with such a password")
+
+        assert running.poll() is None, (tmp_path / "log").read_text()
+        assert client.ping()
+
+
+@pytest.mark.parametrize("password", ["", "with space", 'quote"', "line\nrequirepass x", "a@b", "a#b", "a%b", "a\\b"])
 def test_redis_does_not_start_with_a_password_that_a_url_cannot_hold(password: str) -> None:
     command = ["sh", str(ROOT / "infra/redis/start.sh")]
     env = {"PATH": os.environ["PATH"], "REDISCLI_AUTH": password}
@@ -281,11 +295,12 @@ def test_a_worker_that_ended_otherwise_ends_its_container(script: str, status: i
 
 
 def test_other_commands_pass_through_the_hold_with_their_input(tmp_path: Path) -> None:
-    command = ["sh", str(ROOT / "infra/docker/hold.sh"), "sh", "-c", "cat; exit 78"]
+    words = ["pa$$word", "$HOME", "a 'b' \"c\" #d", "back\\slash", "*"]
+    command = ["sh", str(ROOT / "infra/docker/hold.sh"), "sh", "-c", 'cat; printf "|%s" "$@"; exit 78', "sh", *words]
 
     done = subprocess.run(command, input="a prompt", capture_output=True, text=True, check=False, timeout=60)
 
-    assert (done.returncode, done.stdout) == (78, "a prompt")
+    assert (done.returncode, done.stdout) == (78, "|".join(["a prompt", *words]))
 
 
 def answers(client: redis.Redis) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,30 @@ def test_the_settings_of_the_unit_and_of_its_example_are_known() -> None:
 
     assert settings.store_url == "s3://clips"
     assert settings.state_dir == Path("/var/lib/reelmill")
+
+
+def test_libraries_keep_what_they_compile_where_the_unit_lets_them_write(tmp_path: Path) -> None:
+    (folder,) = re.findall(r"^CacheDirectory=(\S+)$", UNIT, re.MULTILINE)
+    words = [word for line in re.findall(r"^Environment=(.+)$", UNIT, re.MULTILINE) for word in line.split()]
+    unit = dict(word.split("=", 1) for word in words)
+    caches = {name: path for name, path in unit.items() if "CACHE" in name or name == "HF_HOME"}
+    image = (ROOT / "infra/docker/worker.Dockerfile").read_text()
+    assert all(path.startswith(f"/var/cache/{folder}") for path in caches.values())
+    assert all(f"{name}={path}" in image for name, path in caches.items())
+    env = {name: value.replace("/var", str(tmp_path)) for name, value in unit.items()}
+    code = (
+        "import huggingface_hub.constants as hub, torch._inductor.runtime.cache_dir_utils as inductor\n"
+        "import triton\n"
+        "print(hub.HF_HOME, hub.HF_HUB_CACHE, inductor.cache_dir(), triton.knobs.cache.dir, sep='\\n')\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=120
+    )
+
+    places = done.stdout.splitlines()
+    assert len(places) == 4
+    assert all(place.startswith(f"{tmp_path}/cache/{folder}/") for place in places), places
 
 
 def test_the_unit_starts_a_command_with_options_that_exist() -> None:

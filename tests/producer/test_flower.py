@@ -5,6 +5,9 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
+import unicodedata
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,7 +18,8 @@ import pytest
 from celery.events.state import Task
 from flower.urls import handlers
 
-from fixtures.cli import Ran, program, started
+from fixtures.cli import Ran, environment, program, started
+from fixtures.deployment import ROOT
 from fixtures.farm import Farm
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
@@ -113,6 +117,55 @@ def test_what_is_no_password_is_answered_like_a_wrong_one(dashboard: int) -> Non
     refused += [ask(dashboard, "/api/tasks", login=None, headers={"Authorization": header}) for header in headers]
 
     assert set(refused) == {(401, "Access denied")}
+
+
+@pytest.mark.services
+def test_a_login_may_have_any_letters(settings: Settings, port: int, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text("jürgen:pä$$ wörd #1\n夜勤:пароль\n", encoding="utf-8")
+    composed, parts = "jürgen:pä$$ wörd #1", unicodedata.normalize("NFD", "jürgen:pä$$ wörd #1")
+    with started("flower", "--port", str(port), "--users-file", str(users), env=settings.to_env()) as running:
+        running.wait_for_line("Flower listens")
+        welcome = [composed, parts, composed.encode("latin-1"), "夜勤:пароль"]
+        statuses = [ask(port, path, login=login)[0] for login in welcome for path in ("/tasks", "/api/tasks")]
+        spelt = {"Authorization": "basic " + base64.b64encode(composed.encode()).decode()}
+        statuses.append(ask(port, "/tasks", login=None, headers=spelt)[0])
+        refused = [
+            ask(port, "/tasks", login=login)[0] for login in ("jurgen:pä$$ wörd #1", "jürgen:", "夜:пароль", "door:")
+        ]
+
+    assert set(statuses) == {200}
+    assert set(refused) == {401}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_its_health_is_told_under_a_prefix_and_nothing_else(
+    settings: Settings, port: int, tmp_path: Path, place: str
+) -> None:
+    conf = tmp_path / "flowerconfig.py"
+    conf.write_text('url_prefix = "/farm/flower/"\n' if place == "file" else "")
+    env = settings.to_env() | {"FLOWER_BASIC_AUTH": LOGIN}
+    env |= {"FLOWER_URL_PREFIX": "farm/flower"} if place == "environment" else {}
+    with started("flower", "--port", str(port), "--conf", str(conf), env=env) as running:
+        running.wait_for_line("Flower listens")
+        healthy = [ask(port, f"{prefix}/healthcheck", login=None) for prefix in ("", "/farm/flower")]
+        paths = ["/healthcheckx", "/healthcheck/x", "/farm/flower/tasks", "/tasks", "/farm/flower/metrics"]
+        refused = [ask(port, path, login=None)[0] for path in paths]
+        shown = ask(port, "/farm/flower/tasks")[0]
+        checked = subprocess.run(
+            [sys.executable, str(ROOT / "infra/docker/health.py"), "flower"],
+            env=environment({"FLOWER_PORT": str(port)}),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert set(healthy) == {(200, "OK")}
+    assert set(refused) == {401}
+    assert shown == 200
+    assert (checked.returncode, checked.stdout) == (0, "flower: OK\n")
 
 
 @pytest.mark.services

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 from reelmill_common.errors import NotDelivered
@@ -14,12 +15,18 @@ from reelmill_common.notify.notices import Notice
 from reelmill_common.notify.posting import post
 from reelmill_common.notify.signing import signature
 from reelmill_common.notify.webhooks import Kind, Webhook
+from reelmill_common.printable import printable
 from reelmill_common.settings import Settings
 
 PAUSES_S = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 28_800.0, 28_800.0)
 """Between attempts: 9 in about 24 hours, as the Standard Webhooks specification suggests."""
 JITTER = 0.2
 """Share by which a pause is longer or shorter, so that what failed together does not come back together."""
+_WORDINGS: Mapping[Kind, Callable[[Notice], bytes]] = {
+    Kind.SLACK: wording.slack,
+    Kind.DISCORD: wording.discord,
+    Kind.TEAMS: wording.teams,
+}
 GONE = 410
 """The specification: the receiver wants nothing more, disable it."""
 
@@ -31,6 +38,7 @@ def attempt(webhook: Webhook, notice: Notice, before: int, settings: Settings) -
         status, detail, asked_s = _send(webhook, notice, settings)
     except NotDelivered as err:
         status, detail, asked_s = "", str(err), 0.0
+    detail = printable(webhook.masked(detail))
     took_s = time.monotonic() - started
     if status.startswith("2"):
         return Attempt(outcome="sent", status=status, detail="", took_s=took_s)
@@ -50,9 +58,10 @@ def _send(webhook: Webhook, notice: Notice, settings: Settings) -> tuple[str, st
             raise NotDelivered("no sender is set; set REELMILL_SMTP_URL and REELMILL_SMTP_FROM on every worker")
         mail = wording.mail(notice, settings.smtp_from, webhook.target)
         return mailing.send(settings.smtp_url, mail)[:3], "", 0.0
-    headers = {"content-type": "application/json", "user-agent": f"Reelmill/{version('reelmill')}"}
-    if webhook.kind is Kind.SLACK:
-        body = wording.slack(notice)
+    ours = {"content-type": "application/json", "user-agent": f"Reelmill/{version('reelmill')}"}
+    headers = dict(webhook.headers) | ours
+    if webhook.kind in _WORDINGS:
+        body = _WORDINGS[webhook.kind](notice)
     else:
         body, now = notice.body.encode(), int(time.time())
         headers |= {

@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -36,6 +36,14 @@ DEFAULT_EVENTS = (
 OVERLAP_S = 24 * 3600.0
 """Seconds for which the secret before a rotation goes on to sign."""
 
+MOST_HEADER_CHARS = 4096
+SHORTEST_HIDDEN = 4
+"""Characters of a secret that is looked for in what a receiver says: one of three would hide half of any text."""
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_OURS = re.compile(
+    r"host|content-.*|transfer-encoding|connection|expect|te|trailer|upgrade|user-agent|webhook-(id|timestamp|signature)"
+)
 _MAILBOX = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
@@ -44,7 +52,21 @@ class Kind(Enum):
 
     STANDARD = "standard"
     SLACK = "slack"
+    DISCORD = "discord"
+    TEAMS = "teams"
     EMAIL = "email"
+
+
+_HOSTS = {
+    "hooks.slack.com": Kind.SLACK,
+    "hooks.slack-gov.com": Kind.SLACK,
+    "discord.com": Kind.DISCORD,
+    "discordapp.com": Kind.DISCORD,
+    "webhook.office.com": Kind.TEAMS,
+    "logic.azure.com": Kind.TEAMS,
+    "api.powerplatform.com": Kind.TEAMS,
+}
+"""Whose webhooks these are, by the end of the host's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,29 +78,51 @@ class Webhook:
         events: Patterns of event names, such as `batch.*`.
         secret: Signs what is sent; empty for kinds that are not signed.
         before: The secret before the last rotation, which signs too until `before_until` (Unix time).
+        headers: Names and values that go with each request, such as `Authorization`. Secrets too: show the names alone.
     """
 
     id: str
     kind: Kind
-    target: str
+    target: str = field(repr=False)
     events: tuple[str, ...] = DEFAULT_EVENTS
-    secret: str = ""
-    before: str = ""
+    secret: str = field(default="", repr=False)
+    before: str = field(default="", repr=False)
     before_until: float = 0.0
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @classmethod
-    def new(cls, target: str, *, kind: Kind, events: tuple[str, ...] = (), secret: str = "") -> Webhook:
-        """Make a webhook of what somebody typed.
+    def new(
+        cls,
+        target: str,
+        *,
+        kind: Kind | None = None,
+        events: tuple[str, ...] = (),
+        secret: str = "",
+        headers: tuple[str, ...] = (),
+    ) -> Webhook:
+        """Make a webhook of what somebody typed; without a kind the target says it (`kind_of`).
+
+        Each header is written as `Name: value`.
 
         Raises:
-            InvalidSettings: The target, a pattern or the secret cannot be used.
+            InvalidSettings: The target, a pattern, the secret or a header cannot be used. No secret is repeated.
         """
+        kind = kind or kind_of(target)
         _check_target(target, kind)
+        if headers and kind is Kind.EMAIL:
+            raise InvalidSettings("a mail has no headers of HTTP; leave --header out")
         if secret and kind is not Kind.STANDARD:
             raise InvalidSettings(f"a webhook of the kind {kind.value} is not signed; leave the secret out")
         signed = (checked_secret(secret) if secret else new_secret()) if kind is Kind.STANDARD else ""
         name = f"wh_{secrets.token_hex(4)}"
-        return cls(id=name, kind=kind, target=target, events=_patterns(events) or DEFAULT_EVENTS, secret=signed)
+        return cls(
+            id=name,
+            kind=kind,
+            target=target,
+            events=_patterns(events) or DEFAULT_EVENTS,
+            secret=signed,
+            headers=checked_headers(headers),
+        )
 
     @classmethod
     def decode(cls, text: str) -> Webhook:
@@ -118,6 +162,16 @@ class Webhook:
             return (self.secret, self.before)
         return (self.secret,)
 
+    def masked(self, text: str) -> str:
+        """Return what a receiver said, without what it may have repeated of the secrets that were sent to it."""
+        values = [part for _, value in self.headers for part in (value, value.rpartition(" ")[2])]
+        parts = urlsplit(self.target) if self.kind is not Kind.EMAIL else urlsplit("")
+        secrets_of_it = [*values, self.secret, self.before, parts.path.strip("/"), parts.query]
+        for secret in sorted(secrets_of_it, key=len, reverse=True):  # one may be a part of another
+            if len(secret) >= SHORTEST_HIDDEN:
+                text = text.replace(secret, "(hidden)")
+        return text
+
     @property
     def place(self) -> str:
         """The target as it may be shown and logged: of a URL only the host, since the path may be a secret."""
@@ -126,6 +180,42 @@ class Webhook:
         parts = urlsplit(self.target)
         shown = f"{parts.scheme}://{parts.netloc}"
         return shown if parts.path in {"", "/"} and not parts.query else f"{shown}/…"
+
+
+def kind_of(target: str) -> Kind:
+    """Return what a receiver understands, as far as its address tells; `standard` where it does not."""
+    try:
+        parts = urlsplit(target)
+        host = (parts.hostname or "").lower().rstrip(".")
+    except ValueError:
+        return Kind.STANDARD
+    if "://" not in target and "@" in target:
+        return Kind.EMAIL
+    found = next((kind for end, kind in _HOSTS.items() if host == end or host.endswith(f".{end}")), Kind.STANDARD)
+    # https://discord.com/developers/docs/resources/webhook#execute-slackcompatible-webhook
+    return Kind.SLACK if found is Kind.DISCORD and parts.path.rstrip("/").endswith("/slack") else found
+
+
+def checked_headers(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return names and values of headers that somebody brought, each as `Name: value`.
+
+    Raises:
+        InvalidSettings: One cannot be sent, or is ours. The message does not show its value.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, colon, value = (part.strip(" \t") for part in text.partition(":"))
+        if not colon or not _HEADER.fullmatch(name):
+            raise InvalidSettings("a header is not NAME: VALUE; use one such as 'Authorization: Bearer TOKEN'")
+        if not value or len(value) > MOST_HEADER_CHARS or not value.isascii() or not value.isprintable():
+            raise InvalidSettings(
+                f"the header {name} has no value that can be sent; use 1 to {MOST_HEADER_CHARS:,} printable ASCII "
+                "characters in one line"
+            )
+        if _OURS.fullmatch(name.lower()) or name.lower() in found:
+            raise InvalidSettings(f"the header {name} is ours, or stands twice; leave it out")
+        found[name.lower()] = value
+    return tuple(found.items())
 
 
 def _check_target(target: str, kind: Kind) -> None:

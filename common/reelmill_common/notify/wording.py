@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -10,6 +11,7 @@ from typing import Any
 
 from reelmill_common.notify.notices import Notice
 
+MOST_DISCORD_CHARS = 2000
 _LINES = {
     "batch.finished": "Batch {batch} is done",
     "batch.paused": "Batch {batch} is paused",
@@ -65,6 +67,31 @@ def slack(notice: Notice) -> bytes:
     return json.dumps({"text": "\n".join([f"*{title}*", *rest])}, ensure_ascii=False).encode()
 
 
+def discord(notice: Notice) -> bytes:
+    """Return a notice as the JSON of a Discord webhook: no mention, and no link or line of untrusted text."""
+    title, *rest = (_markdown(line) for line in (headline(notice), *lines(notice)))
+    text = "\n".join([f"**{title}**", *rest])
+    content = text if len(text) <= MOST_DISCORD_CHARS else f"{text[: MOST_DISCORD_CHARS - 2]}…"
+    return json.dumps({"content": content, "allowed_mentions": {"parse": []}}, ensure_ascii=False).encode()
+
+
+def teams(notice: Notice) -> bytes:
+    """Return a notice as the JSON of a webhook of Microsoft Teams' workflows: an adaptive card of plain text runs."""
+    title, *rest = (headline(notice), *lines(notice))
+    runs = [
+        {"type": "TextRun", "text": title, "weight": "Bolder"},
+        *({"type": "TextRun", "text": text} for text in rest),
+    ]
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": [{"type": "RichTextBlock", "inlines": [run]} for run in runs],
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+    return json.dumps({"type": "message", "attachments": [attachment]}, ensure_ascii=False).encode()
+
+
 def mail(notice: Notice, sender: str, to: str) -> EmailMessage:
     """Return a notice as a mail. Its `Message-ID` is the same at each attempt."""
     message = EmailMessage()
@@ -76,6 +103,11 @@ def mail(notice: Notice, sender: str, to: str) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message.set_content("\n".join([headline(notice), "", *lines(notice), "", f"event: {notice.type}"]) + "\n")
     return message
+
+
+def _markdown(text: str) -> str:
+    # https://discord.com/developers/docs/reference#message-formatting
+    return re.sub(r"([\\`*_~|<>\[\]()#@:-])", r"\\\1", " ".join(text.split()))
 
 
 def _escaped(text: str) -> str:

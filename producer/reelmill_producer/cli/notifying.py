@@ -16,8 +16,8 @@ import typer
 from reelmill_common.errors import InvalidSettings, NotDelivered
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.notify.delivery import attempt
-from reelmill_common.notify.mailroom import LogEntry, Mailroom, WebhookView
-from reelmill_common.notify.notices import made
+from reelmill_common.notify.mailroom import Attempt, LogEntry, Mailroom, WebhookView
+from reelmill_common.notify.notices import Notice, made
 from reelmill_common.notify.sender import Sender
 from reelmill_common.notify.webhooks import DEFAULT_EVENTS, Kind, Webhook
 from reelmill_common.settings import Settings
@@ -30,15 +30,17 @@ webhook = typer.Typer(
     name="webhook",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Tell others what happens: by webhook, in Slack, by mail.",
+    help="Tell others what happens: by webhook, in Slack, Discord or Teams, by mail.",
 )
 
 
 @webhook.command(epilog="Try: reelmill webhook add https://example.org/hooks/reelmill --event 'batch.*'")
 def add(
-    target: Annotated[str, typer.Argument(help="A URL; with --kind email a mail address.")],
+    target: Annotated[str, typer.Argument(help="A URL, or a mail address.")],
     *,
-    kind: Annotated[Kind, typer.Option(help="What the receiver understands.")] = Kind.STANDARD,
+    kind: Annotated[
+        Kind | None, typer.Option(help="What the receiver understands. Default: as its host says, else standard.")
+    ] = None,
     event: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,13 +50,36 @@ def add(
     secret_file: Annotated[
         str, typer.Option(help="File with a secret to sign with (`-`: stdin). Default: a new one, shown once.")
     ] = "",
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME: VALUE'|@FILE",
+            help="A header that each request brings, such as Authorization; @FILE has one a line, @- is stdin.",
+        ),
+    ] = None,
+    test: Annotated[bool, typer.Option("--test/--no-test", help="Send a test message at once, and warn.")] = True,
     json: Json = False,
 ) -> None:
-    """Tell a receiver of what happens from now on; print the webhook's id, and on stderr its secret, once."""
-    made_now = Webhook.new(target, kind=kind, events=tuple(event or ()), secret=_read_secret(secret_file))
-    with _mailroom() as (mailroom, _):
+    """Tell a receiver of what happens from now on; print the webhook's id, and on stderr its secret, once.
+
+    A test message is sent at once. If it is not taken that is told, and the webhook is kept all the same.
+    """
+    headers = tuple(line for text in header or () for line in _header_lines(text))
+    secret = _read_secret(secret_file)
+    made_now = Webhook.new(target, kind=kind, events=tuple(event or ()), secret=secret, headers=headers)
+    with _mailroom() as (mailroom, settings):
         mailroom.add(made_now)
-    _show_secret(made_now, brought=bool(secret_file), json=json)
+    trial = attempt(made_now, _trial(settings), 0, settings) if test else None
+    _show_secret(made_now, brought=bool(secret_file), json=json, trial=trial)
+    if trial is not None and trial.outcome != "sent":
+        said = f"{trial.status} {trial.detail}".strip()
+        hint = (
+            "; one that checks signatures needs the secret first" if made_now.secret and trial.status[:1] == "4" else ""
+        )
+        tell(
+            f"warning: {made_now.place} did not take a test message ({said}){hint}. The webhook is kept; "
+            f"`reelmill webhook test {made_now.id}` tries again, `reelmill webhook remove {made_now.id}` removes it"
+        )
 
 
 @webhook.command(name="list", epilog="Try: reelmill webhook list --json")
@@ -102,8 +127,7 @@ def probe(webhook_id: WebhookId, *, json: Json = False) -> None:
     """Send one message of the type `webhook.test` from here, once; exit 75 if it is not taken."""
     with _mailroom() as (mailroom, settings):
         found = mailroom.webhook(webhook_id)
-    now = time.time()
-    said = made(f"msg_{settings.farm}_test_{int(now * 1000)}", "webhook.test", now, {"farm": settings.farm})
+    said = _trial(settings)
     ended = attempt(found, said, 0, settings)
     if json:
         print_json(
@@ -200,20 +224,34 @@ def _mailroom() -> Generator[tuple[Mailroom, Settings]]:
 
 
 def _read_secret(file: str) -> str:
-    if not file:
-        return ""
+    return _read_file("--secret-file ", file) if file else ""
+
+
+def _read_file(option: str, file: str) -> str:
     try:
         return (sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")).strip()
-    except (OSError, UnicodeDecodeError) as err:
-        raise InvalidSettings(f"--secret-file {file} cannot be read: {err}") from err
+    except (OSError, ValueError) as err:  # not text, or no path
+        why = getattr(err, "strerror", None) or type(err).__name__
+        raise InvalidSettings(f"{option}{file[:200]} cannot be read ({why})") from err
 
 
-def _show_secret(item: Webhook, *, brought: bool, json: bool) -> None:
+def _header_lines(text: str) -> list[str]:
+    if not text.startswith("@"):
+        return [text]
+    return [line for line in _read_file("--header @", text[1:]).splitlines() if line.strip()]
+
+
+def _trial(settings: Settings) -> Notice:
+    now = time.time()
+    return made(f"msg_{settings.farm}_test_{int(now * 1000)}", "webhook.test", now, {"farm": settings.farm})
+
+
+def _show_secret(item: Webhook, *, brought: bool, json: bool, trial: Attempt | None = None) -> None:
     shown = "" if brought else item.secret
     if json:
-        print_json(
-            {"webhook": item.id, "kind": item.kind.value, "target": item.place, "events": item.events, "secret": shown}
-        )
+        record = {"webhook": item.id, "kind": item.kind.value, "target": item.place, "events": item.events}
+        said = None if trial is None else {name: getattr(trial, name) for name in ("outcome", "status", "detail")}
+        print_json({**record, "secret": shown, "headers": [name for name, _ in item.headers], "test": said})
         return
     typer.echo(item.id)
     if shown:
@@ -236,6 +274,7 @@ def _record(view: WebhookView) -> dict[str, Any]:
         "kind": view.webhook.kind.value,
         "target": view.webhook.place,
         "events": view.webhook.events,
+        "headers": [name for name, _ in view.webhook.headers],
         "created_at": view.created_at,
         "failing_since": view.failing_since or None,
         "disabled": view.disabled,
