@@ -8,7 +8,7 @@ local batches, workers = {}, {}
 for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
     local v = redis.call('HMGET', batch_key(batch), 'priority', 'weight', 'cap', 'paused', 'shut', 'window', 'start',
         'unmet', 'lanes', 'done', 'own', 'h')
-    if v[1] and not v[10] then
+    if v[1] and v[9] and not v[10] then
         local left, flat = {}, {}
         for lane in string.gmatch(v[9], '[^,]+') do
             left[lane] = redis.call('ZCARD', waiting_key(batch, lane))
@@ -18,7 +18,7 @@ for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
         end
         for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
             local lane = redis.call('HGET', job_key(id), 'l')
-            left[lane] = left[lane] + 1
+            if lane and left[lane] then left[lane] = left[lane] + 1 end
         end
         for lane in string.gmatch(v[9], '[^,]+') do
             flat[#flat + 1] = lane
