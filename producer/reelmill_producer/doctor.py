@@ -29,6 +29,7 @@ __all__ = ["Finding", "Level", "examine", "examine_card", "worst"]
 
 NO_SUCH_KEY = "reelmill/no-such-clip.mp4"
 LINK_TIMEOUT_S = 10.0
+GAPS_SHOWN = 5
 
 GROUP = "reelmill.checkups"
 """Entry points of parts that examine themselves: the producer never imports the worker."""
@@ -62,6 +63,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     return [
         *env_file_findings(Path(".env")),
         *redis,
+        *(gap_findings(settings) if redis[0].level is Level.OK else ()),
         *store_findings(settings),
         *(other_stores(settings) if redis[0].level is Level.OK else ()),
         *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
@@ -81,6 +83,29 @@ def examine_card(name: str) -> list[Finding]:
 
 def _checkups() -> list[Checkup]:
     return [cast("Checkup", entry.load()) for entry in entry_points(group=GROUP)]
+
+
+def gap_findings(settings: Settings) -> list[Finding]:
+    """Say which keys of the ledger are missing; nothing if none is, or if Redis does not answer."""
+    if settings.embedded:
+        return []
+    try:
+        with Ledger.connect(settings, patience=PROMPT) as ledger:
+            gaps = ledger.gaps()
+    except ReelmillError:  # told already
+        return []
+    if not gaps:
+        return []
+    more = f" and {len(gaps) - GAPS_SHOWN} more" if len(gaps) > GAPS_SHOWN else ""
+    return [
+        Finding(
+            name="ledger",
+            level=Level.WARN,
+            found=f"keys are missing, or were within a week: {', '.join(gaps[:GAPS_SHOWN])}{more}",
+            advice="submit the files again, then `reelmill retry` what failed as spec_missing, and `resume` what is "
+            "paused; see that Redis evicts nothing and nobody deletes keys",
+        )
+    ]
 
 
 def flower_finding() -> Finding:

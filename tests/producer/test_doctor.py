@@ -13,6 +13,7 @@ import redis
 
 from fixtures.cli import Cli
 from fixtures.s3 import S3Server, free_port
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
@@ -77,6 +78,20 @@ def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey:
     assert found["redis.eviction"].level is Level.FAIL
     assert "allkeys-lru" in found["redis.eviction"].found
     assert "of maxmemory" in found["redis.memory"].found
+
+
+@pytest.mark.parametrize("kind", ["job", "spec"])
+def test_a_key_of_the_ledger_that_is_missing_is_named(settings: Settings, ledger: Ledger, kind: str) -> None:
+    job = RenderJob(batch="night", row="r0", spec=RenderSpec(prompt="a fox", profile="tiny"))
+    ledger.submit(Batch(name="night"), [job])
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.delete(f"{ledger._keys.prefix}{kind}:{job.job_id}")
+
+    found = by_name(examine(settings))["ledger"]
+
+    assert found.level is Level.WARN
+    assert f"{kind} {job.job_id}" in found.found
+    assert "submit the files again" in found.advice
 
 
 @pytest.mark.parametrize(

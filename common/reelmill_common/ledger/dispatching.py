@@ -21,7 +21,15 @@ MISSED_S = 3.0
 LOOK_APART_S = 2.0
 """Seconds between two such looks of the whole farm."""
 
+MEND_APART_S = 5.0
+"""Seconds between two looks of the whole farm for what stands nowhere because a key is missing."""
+MEND_BATCHES = 20
+"""Batches that one such look goes through: about 1 ms of the server's time."""
+MEND_LEASE_S = 60.0
+"""Lease of an attempt whose own is missing: its worker renews it, or it runs out."""
+
 _LOOK_MOST = 1000
+GAPS_MOST = 200  # jobs of each set of a batch that `gaps` looks at
 _PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
 
@@ -81,6 +89,17 @@ class Dispatching(Side):
             if touched < TOUCH_MOST:
                 break
         return total
+
+    def mend(self) -> int:
+        """Look after what is out of reach because a key is missing; return how many batches were looked at.
+
+        Evicted, deleted by hand or lost with a broken file: it is told as an event, and `gaps` finds it.
+        """
+        return int(self._server.run("mend", MEND_APART_S, MEND_BATCHES, int(MEND_LEASE_S * 1000)))
+
+    def gaps(self) -> list[str]:
+        """Return kind and name of keys that are missing, as `job ID`, now or when they were missed in the last week."""
+        return sorted(self._server.run("gaps", GAPS_MOST))
 
     def reconcile(self, lane: str, *, queues: Sequence[str], unacked: str) -> int:
         """Take back dispatched jobs whose message is not in the broker; return how many.

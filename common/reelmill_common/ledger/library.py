@@ -12,7 +12,20 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-PARTS = ("base", "move", "worker", "ending", "account", "made", "notify", "pace", "policy", "runs", "windows")
+PARTS = (
+    "base",
+    "move",
+    "missing",
+    "worker",
+    "ending",
+    "account",
+    "made",
+    "notify",
+    "pace",
+    "policy",
+    "runs",
+    "windows",
+)
 """Files of `lua/lib`, each after those that it uses."""
 _NAME = "@library@"
 """Where the library's name stands before it is known."""

@@ -186,6 +186,7 @@ class Housekeeping:
             self._return()
         self._rest(self._ticker.round(ledger))
         ledger.reap()
+        ledger.mend()
         for lane in self.lanes:
             broker.reconcile(ledger, self.settings, lane)
         self._watch_fetching(ledger)

@@ -6,11 +6,11 @@ local batch, most, touched = ARGV[1], tonumber(ARGV[2]), 0
 local lanes = redis.call('HGET', batch_key(batch), 'lanes')
 if not lanes then return false end
 for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
-    local job = load_job(id)
-    if job.state == 'd' then
+    local job = load_or_drop(id, batch)
+    if job and job.state == 'd' then
         cancel(job)
         touched = touched + 1
-    elseif job.state == 'r' then
+    elseif job and job.state == 'r' then
         request_cancel(job)
         touched = touched + 1
     end
@@ -20,9 +20,13 @@ for lane in string.gmatch(lanes, '[^,]+') do
     keys[#keys + 1] = hold_key(batch, lane)
     for _, key in ipairs(keys) do
         local ids = redis.call('ZRANGE', key, 0, math.max(0, most - touched))
-        for _, id in ipairs(ids) do cancel(load_job(id)) end
+        for _, id in ipairs(ids) do
+            local job = load_or_drop(id, batch)
+            if job then cancel(job) end
+        end
         touched = touched + #ids
     end
 end
+if touched == 0 and redis.call('HGET', batch_key(batch), 'done') == false then restore(batch) end -- a set is missing
 local left = redis.call('HMGET', batch_key(batch), 'q', 'h')
 return {touched, left[1] + (left[2] or 0)}

@@ -30,6 +30,10 @@ local policy = redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'clos
 if job.state == 'q' and (policy[1] == '1' or policy[2] == '1') then return 'held' end
 if job.generation ~= tonumber(ARGV[2]) then return 'stale' end
 if job.state ~= 'd' then return 'not_dispatched' end
+if redis.call('EXISTS', spec_key(job.id)) == 0 then
+    end_without_spec(job)
+    return 'unknown'
+end
 local expires = tonumber(policy[4] or nil)
 if expires and expires <= now then
     requeue(job, 'expired') -- and sweep ends it
@@ -58,7 +62,7 @@ if closes or rests then -- a clip that would end outside of a window does not st
         return 'closing'
     end
 end
-local sent = redis.call('ZSCORE', SENT, job.id)
+local sent = redis.call('ZSCORE', SENT, job.id) or now
 job.worker, job.lease = ARGV[3], now + ARGV[4] * 1000
 job.attempts, job.fence = job.attempts + 1, ARGV[5]
 move(job, 'r', {'a', job.attempts, 'z', job.fence, 'w', job.worker, 't1', now}, 'job.claimed', 'attempt', job.attempts)

@@ -64,7 +64,7 @@ end
 
 for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
     local v = redis.call('HMGET', batch_key(batch), unpack(FIELDS))
-    if v[1] and not v[10] then
+    if v[1] and v[9] and v[13] and not v[10] then
         local left, flat = {}, {}
         local lines, first = lines_of(batch, v, left)
         local flight = flight_of(batch, v, left)
@@ -87,7 +87,7 @@ for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
 end
 for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
     local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'seen', 'window', 'lanes')
-    if v[1] then workers[#workers + 1] = {worker, v[5] or v[1], v[2], math.max(0, now - v[3]), v[4] or ''} end
+    if v[1] and v[3] then workers[#workers + 1] = {worker, v[5] or v[1], v[2], math.max(0, now - v[3]), v[4] or ''} end
 end
 for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do
     owners[#owners + 1] = {owner, redis.call('HGETALL', owner_key(owner)), redis.call('SMEMBERS', spots_key(owner))}

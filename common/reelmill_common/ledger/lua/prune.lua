@@ -11,7 +11,8 @@ if redis.call('EXISTS', dependants_key(batch)) == 1 then return -2 end
 local worn = tonumber(redis.call('HGET', WORN, batch) or 0)
 for _, id in ipairs(redis.call('RPOP', order_key(batch), ARGV[3]) or {}) do
     worn = math.max(worn, tonumber(redis.call('HGET', job_key(id), 'a') or 0))
-    redis.call('HINCRBY', key, redis.call('HGET', job_key(id), 's'), -1)
+    local state = redis.call('HGET', job_key(id), 's')
+    if state then redis.call('HINCRBY', key, state, -1) end
     redis.call('ZREM', retry_key(batch), id)
     local made, mark = made_place(id)
     if redis.call('HGET', made, mark) == id then redis.call('HDEL', made, mark) end

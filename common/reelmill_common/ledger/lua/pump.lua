@@ -73,13 +73,18 @@ local function has_room(lane)
 end
 
 -- Return the lane, of those that have room, where the owner and then the batch is that whose turn is first.
-local function next_turn(priority)
+local next_turn
+function next_turn(priority)
     local best
     for _, lane in ipairs(lanes) do
         local first = lane.levels[priority] and has_room(lane)
             and redis.call('ZRANGE', ready_key(lane.name, priority), 0, 0, 'WITHSCORES')
         if first and first[1] then
             local share = redis.call('ZRANGE', share_key(lane.name, priority, first[1]), 0, 0, 'WITHSCORES')
+            if not share[1] then -- the owner's share is missing
+                place_owner(first[1], lane.name, priority)
+                return next_turn(priority)
+            end
             local turn = {
                 lane = lane, owner = first[1], owner_start = tonumber(first[2]), batch = share[1],
                 start = tonumber(share[2]),
@@ -97,7 +102,15 @@ local function dispatch(priority, turn)
     local level = profile .. ':' .. priority
     local id = redis.call('ZRANGE', waiting_key(batch, lane, priority), 0, 0)[1]
         or redis.call('ZRANGE', waiting_key(batch, lane), 0, 0)[1]
+    local job = id and load_job(id)
     local policy = redis.call('HMGET', batch_key(batch), 'weight', 'priority')
+    if not policy[2] or not job then -- a key is missing: pass over it, and go on with the next turn
+        ensure_batch(batch)
+        if id and not job then drop_job(id, batch) end
+        if not id then note_missing('waiting', batch .. ':' .. lane, batch) end
+        unready(batch, lane, priority, owner)
+        return reindex(batch)
+    end
     local finish = turn.start + 1 / policy[1]
     local owner_finish = turn.owner_start + 1 / (redis.call('HGET', owner_key(owner), 'weight') or 1)
     redis.call('HSET', lane_key(profile), 'v' .. priority, turn.owner_start)
@@ -107,11 +120,12 @@ local function dispatch(priority, turn)
         redis.call('ZADD', ready_key(other.name, priority), 'XX', owner_finish, owner)
         redis.call('ZADD', share_key(other.name, priority, owner), 'XX', finish, batch)
     end
-    local job = load_job(id)
+    local spec = redis.call('GET', spec_key(id))
+    if not spec then return end_without_spec(job) end
     job.priority = priority
     move(job, 'd', {'p', priority}, 'job.dispatched', 'priority', priority)
     turn.lane.sent = turn.lane.sent + 1
-    chosen[#chosen + 1] = {id, job.generation, priority, redis.call('GET', spec_key(id)), batch, lane}
+    chosen[#chosen + 1] = {id, job.generation, priority, spec, batch, lane}
 end
 
 for priority = 9, 0, -1 do

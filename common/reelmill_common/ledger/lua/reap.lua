@@ -4,10 +4,16 @@
 -- which a worker is lost, most attempts, most jobs to touch, rules. Returns the number of jobs touched.
 local most, limits = tonumber(ARGV[4]), {most = tonumber(ARGV[3]), rules = ARGV[5], died = false}
 local expired = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, most)
-for _, id in ipairs(expired) do worker_lost(load_job(id), 'worker_lost', 'stopped reporting', limits) end
+for _, id in ipairs(expired) do
+    local job = load_or_drop(id)
+    if job then worker_lost(job, 'worker_lost', 'stopped reporting', limits) end
+end
 
 local vanished = redis.call('ZRANGEBYSCORE', SENT, '-inf', now - ARGV[1] * 1000, 'LIMIT', 0, most - #expired)
-for _, id in ipairs(vanished) do requeue(load_job(id), 'vanished') end
+for _, id in ipairs(vanished) do
+    local job = load_or_drop(id)
+    if job then requeue(job, 'vanished') end
+end
 
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', BEATS, '-inf', now - ARGV[2] * 1000, 'LIMIT', 0, most)) do
     local lane = redis.call('HGET', worker_key(worker), 'lane')

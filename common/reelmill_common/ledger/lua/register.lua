@@ -7,7 +7,10 @@ local code, why = 'worker_lost', 'was started anew'
 if ended == 'died' then why = 'lost its process' end
 if ended == 'stalled' then code, why = 'stalled', 'made no progress' end
 local before = redis.call('HMGET', worker_key(worker), 'lane', 'state')
-for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do worker_lost(load_job(id), code, why, limits) end
+for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do
+    local job = load_or_drop(id)
+    if job then worker_lost(job, code, why, limits) else redis.call('SREM', held_key(worker), id) end
+end
 if before[1] then
     before[2] = redis.call('HGET', worker_key(worker), 'state') -- it may just have been quarantined
     note_lost(worker)

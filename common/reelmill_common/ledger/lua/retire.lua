@@ -2,7 +2,10 @@
 -- Remove a worker that ended in order, and give back what it still leased. A quarantine stays on record.
 -- ARGV: worker.
 local worker = ARGV[1]
-for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do give_back(load_job(id), 'released') end
+for _, id in ipairs(redis.call('SMEMBERS', held_key(worker))) do
+    local job = load_or_drop(id)
+    if job then give_back(job, 'released') else redis.call('SREM', held_key(worker), id) end
+end
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
 if not v[1] then return 1 end
 redis.call('ZREM', BEATS, worker)

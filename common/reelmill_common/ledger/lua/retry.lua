@@ -16,9 +16,9 @@ end
 local ids = redis.call('ZRANGEBYSCORE', retry_key(batch), '(' .. ARGV[3], '+inf', 'LIMIT', 0, ARGV[2])
 local queued, place = 0, -1
 for _, id in ipairs(ids) do
-    local job = load_job(id)
-    place = job.order
-    if fits(job) then
+    local job = load_or_drop(id, batch)
+    place = job and job.order or place
+    if job and fits(job) then
         retry(job)
         queued = queued + 1
     end

@@ -7,6 +7,14 @@ local fresh, given, same = {}, {}, 0
 for i = 8, #ARGV, 4 do
     local id, spec = ARGV[i], ARGV[i + 3]
     local known = given[id] or redis.call('GET', spec_key(id))
+    local is_there = redis.call('EXISTS', job_key(id)) == 1
+    if not known and is_there then -- its spec was missing: this is it
+        redis.call('SET', spec_key(id), spec)
+        known = spec
+    elseif known == spec and not is_there and not given[id] then
+        redis.call('LREM', order_key(batch), 0, id)
+        known = nil
+    end
     if not known then
         given[id] = spec
         fresh[#fresh + 1] = i
@@ -16,7 +24,10 @@ for i = 8, #ARGV, 4 do
         return {'conflict', id, ARGV[i + 1], known}
     end
 end
-if #fresh == 0 then return {0, same} end
+if #fresh == 0 then
+    if same > 0 then ensure_batch(batch) end
+    return {0, same}
+end
 
 local key = batch_key(batch)
 local is_new, more = redis.call('EXISTS', key) == 0, nil

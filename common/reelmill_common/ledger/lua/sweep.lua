@@ -2,13 +2,16 @@
 -- before it expired. Costs two empty looks when nothing is due. ARGV: most to touch. Returns how much was touched.
 local most, touched = tonumber(ARGV[1]), 0
 
-local function end_waiting(key, expires)
+local function end_waiting(batch, key, expires)
     local ids = redis.call('ZRANGE', key, 0, most - touched - 1)
     local seconds = math.floor((now - expires) / 1000)
     for _, id in ipairs(ids) do
+        local job = load_or_drop(id, batch)
         local message = 'had not started when it expired, ' .. seconds .. ' s ago'
-        redis.call('SET', error_key(id), cjson.encode({code = 'expired', message = message}))
-        move(load_job(id), 'f', {}, 'job.failed', 'code', 'expired', 'message', message)
+        if job then
+            redis.call('SET', error_key(id), cjson.encode({code = 'expired', message = message}))
+            move(job, 'f', {}, 'job.failed', 'code', 'expired', 'message', message)
+        end
     end
     touched = touched + #ids
 end
@@ -33,7 +36,7 @@ for i = 1, #due, 2 do
                 local keys = waiting_keys(batch, lane)
                 keys[#keys + 1] = hold_key(batch, lane)
                 for _, key in ipairs(keys) do
-                    if touched < most then end_waiting(key, expires) end
+                    if touched < most then end_waiting(batch, key, expires) end
                 end
             end
         end

@@ -6,7 +6,7 @@ local lanes, found = ',' .. ARGV[1] .. ',', {}
 local sent = redis.call('ZRANGE', SENT, 0, 199, 'WITHSCORES')
 for i = 1, #sent, 2 do
     local job = redis.call('HMGET', job_key(sent[i]), 'l', 'p', 'n')
-    if string.find(lanes, ',' .. job[1] .. ',', 1, true) then
+    if job[1] and string.find(lanes, ',' .. job[1] .. ',', 1, true) then
         found[#found + 1] = {sent[i], tonumber(job[2] or 0), tonumber(sent[i + 1]), tonumber(job[3])}
     end
 end
@@ -16,5 +16,7 @@ table.sort(found, function(a, b)
     return a[4] < b[4]
 end)
 local specs = {}
-for i = 1, math.min(#found, tonumber(ARGV[2])) do specs[i] = redis.call('GET', spec_key(found[i][1])) end
+for i = 1, math.min(#found, tonumber(ARGV[2])) do
+    specs[#specs + 1] = redis.call('GET', spec_key(found[i][1])) or nil
+end
 return {redis.call('ZCOUNT', live_key(profile_of(ARGV[1])), '(' .. (now - ARGV[3] * 1000), '+inf'), specs}

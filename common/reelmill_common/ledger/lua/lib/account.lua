@@ -11,6 +11,7 @@ local function account_key(owner) return P .. 'account:' .. owner end
 -- `counts` is a list of name, number; what is '' is not known, and counts as nothing.
 local function charge(batch, counts)
     local key = batch_key(batch)
+    ensure_batch(batch)
     local account = account_key(redis.call('HGET', key, 'owner'))
     local day = math.floor(now / DAY_MS) .. ':'
     for i = 1, #counts, 2 do

@@ -4,13 +4,14 @@
 --   q queued   h held   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
 
 local EVENTS_KEPT = 50000 -- about 4 MB
+local MISSING_KEPT, MISSING_S = 1000, 7 * 86400
 local LEASED = {r = true, x = true}
 local BREAK_MS = 15000 -- without a call: a farm's ticks call every few seconds at least
 
 local P -- "reelmill:{farm}:", so that every key of a farm has one hash tag
 local now -- milliseconds of Redis' clock, never of the caller's: hosts disagree
 -- The keys that a farm has one of.
-local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS, WORN
+local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS, WORN, MISSING
 -- Since when this process of the server has served farms without a break. A server that was started anew or promoted
 -- begins anew: only then can it have forgotten what was answered.
 local steady_since, last_call = 0, 0
@@ -27,6 +28,7 @@ local function begin(prefix)
     SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
     OWNERS, STARTS, EXPIRIES, WINDOWS = P .. 'owners', P .. 'starts', P .. 'expiries', P .. 'windows'
     WORN = P .. 'worn' -- by the name of a pruned batch: the most attempts that a job of it had
+    MISSING = P .. 'missing' -- by kind and name of a key that others point to: when it was first missed
     SCHEDULES, SCHEDULE_NAMES, RUNS = P .. 'schedules', P .. 'schedule_names', P .. 'runs'
     HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER = P .. 'hooks', P .. 'hook_log', P .. 'hook_cursor', P .. 'hook_sender'
 end
@@ -66,6 +68,15 @@ local function streak_key(worker) return P .. 'streak:' .. worker end
 local function tell(name, batch, job, worker, ...)
     redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
         'e', name, 'b', batch, 'j', job, 'w', worker, ...)
+end
+
+-- Note that a key is missing which others point to (evicted, deleted by hand, or lost with a broken file): `doctor` shows
+-- them. `kind` is how the key's name begins.
+local function note_missing(kind, name, batch)
+    if redis.call('HLEN', MISSING) < MISSING_KEPT and redis.call('HSETNX', MISSING, kind .. ' ' .. name, now) == 1 then
+        redis.call('EXPIRE', MISSING, MISSING_S)
+        tell('ledger.key_missing', batch or '', kind ~= 'batch' and name or '', '', 'kind', kind)
+    end
 end
 
 local function load_job(id)

@@ -3,6 +3,6 @@
 
 -- Return the hash of a spec's mark, and the mark's place in it.
 local function made_place(id)
-    local mark = redis.sha1hex(redis.call('GET', spec_key(id)))
+    local mark = redis.sha1hex(redis.call('GET', spec_key(id)) or id) -- no spec is like it
     return P .. 'made:' .. string.sub(mark, 1, 3), string.sub(mark, 4, 16)
 end

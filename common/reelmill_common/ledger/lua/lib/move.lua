@@ -41,8 +41,8 @@ local function replace_owner(owner)
 end
 
 -- Take a batch out of its owner's share of a lane.
-local function unready(batch, lane, priority)
-    local owner = redis.call('HGET', batch_key(batch), 'owner')
+local function unready(batch, lane, priority, owner)
+    owner = owner or redis.call('HGET', batch_key(batch), 'owner')
     local share = share_key(lane, priority, owner)
     redis.call('ZREM', share, batch)
     if redis.call('EXISTS', share) == 0 then
@@ -72,6 +72,7 @@ end
 local function reindex(batch)
     local v = redis.call('HMGET', batch_key(batch), 'paused', 'cap', 'd', 'r', 'x', 'priority', 'lanes', 'shut',
         'owner', 'early', 'unmet', 'expires', 'q', 'own')
+    if not v[6] then return end -- its hash is missing
     local cap, priority, owner, expires = tonumber(v[2]), v[6], v[9], tonumber(v[12] or nil)
     local open = v[1] ~= '1' and v[8] ~= '1' and v[10] ~= '1' and (v[11] or '') == ''
         and (cap == 0 or v[3] + v[4] + v[5] < cap)
@@ -165,7 +166,7 @@ local function push(list, name, value)
     list[#list + 1] = value
 end
 
-local take_back_sent
+local take_back_sent, ensure_batch, drop_job
 
 -- Count a job that failed against what its batch may lose; once that is used up the batch pauses itself.
 local function spend(batch)
@@ -183,10 +184,22 @@ local function spend(batch)
     tell('batch.paused', batch, '', '', 'reason', why)
 end
 
+-- If nothing of a batch is left to do it has ended; its report is due, and whoever waits for it looks again.
+local function end_if_done(batch)
+    local left = redis.call('HMGET', batch_key(batch), 'q', 'd', 'r', 'x', 'h')
+    if left[1] + left[2] + left[3] + left[4] + (left[5] or 0) > 0 then return false end
+    redis.call('HSET', batch_key(batch), 'done', now)
+    tell('batch.finished', batch, '', '')
+    redis.call('ZADD', P .. 'unreported', now, batch)
+    settle_dependants(batch)
+    return true
+end
+
 -- Move a job to another state, with all that depends on it, and tell so.
 -- `fields`: more of its hash, as a list of name, value. The event's own fields follow `event`.
 local function move(job, state, fields, event, ...)
     local from, batch = job.state, batch_key(job.batch)
+    ensure_batch(job.batch)
     local hash = {'HSET', job_key(job.id), 's', state, unpack(fields)}
     if not (LEASED[from] and LEASED[state]) then
         leave(job)
@@ -212,15 +225,7 @@ local function move(job, state, fields, event, ...)
     if not (IN_FLIGHT[from] and IN_FLIGHT[state]) then reindex(job.batch) end
     tell(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
     if FINAL[state] then
-        local left = redis.call('HMGET', batch, 'q', 'd', 'r', 'x', 'h')
-        if left[1] + left[2] + left[3] + left[4] + (left[5] or 0) == 0 then
-            redis.call('HSET', batch, 'done', now)
-            tell('batch.finished', job.batch, '', '')
-            redis.call('ZADD', P .. 'unreported', now, job.batch)
-            settle_dependants(job.batch)
-        elseif state == 'f' and LEASED[from] then
-            spend(job.batch)
-        end
+        if not end_if_done(job.batch) and state == 'f' and LEASED[from] then spend(job.batch) end
     elseif FINAL[from] then
         redis.call('HDEL', job_key(job.id), 't2')
         if redis.call('HDEL', batch, 'done') == 1 then settle_dependants(job.batch) end
@@ -234,7 +239,11 @@ local function requeue(job, reason) move(job, 'q', {}, 'job.requeued', 'reason',
 function take_back_sent(batch, reason)
     for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
         local job = load_job(id)
-        if job.state == 'd' then requeue(job, reason) end
+        if not job then
+            drop_job(id, batch)
+        elseif job.state == 'd' then
+            requeue(job, reason)
+        end
     end
 end
 

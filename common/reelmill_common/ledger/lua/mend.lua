@@ -1,0 +1,132 @@
+-- Look after what nothing else would find: sets and counters that contradict the jobs because a key is missing. Looks at all
+-- that is in flight and at a page of the batches, and changes nothing where nothing is missing.
+-- ARGV: seconds between two looks of the whole farm, most batches, milliseconds of a lease that is made anew.
+if not redis.call('SET', P .. 'mended', 1, 'NX', 'PX', math.floor(ARGV[1] * 1000)) then return 0 end
+
+local sent, flying, lanes = {}, {}, {}
+local function count_in(place, key, name)
+    place[key] = place[key] or {}
+    place[key][name] = (place[key][name] or 0) + 1
+end
+
+for _, id in ipairs(redis.call('ZRANGE', SENT, 0, -1)) do
+    local job = load_or_drop(id)
+    if job and job.state == 'd' then
+        count_in(sent, job.lane, 'd' .. (job.priority or ''))
+        count_in(flying, redis.call('HGET', batch_key(job.batch), 'owner') or '', 'n')
+        redis.call('SADD', flight_key(job.batch), id)
+        redis.call('ZADD', P .. 'batches', 'NX', now, job.batch)
+    elseif job then
+        redis.call('ZREM', SENT, id)
+    end
+end
+for _, id in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    local job = load_or_drop(id)
+    if job and LEASED[job.state] then
+        count_in(flying, redis.call('HGET', batch_key(job.batch), 'owner') or '', 'n')
+        redis.call('SADD', flight_key(job.batch), id)
+        redis.call('SADD', held_key(job.worker), id)
+        redis.call('ZADD', P .. 'batches', 'NX', now, job.batch)
+    elseif job then
+        redis.call('ZREM', LEASES, id)
+    end
+end
+for _, worker in ipairs(redis.call('ZRANGE', BEATS, 0, -1)) do
+    if redis.call('EXISTS', worker_key(worker)) == 1 then redis.call('SADD', WORKERS, worker) end
+end
+
+-- A batch's jobs in flight stand in `sent` or in `leases`, and what waits for a moment in the set of that moment.
+local function mend_flight(batch)
+    for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
+        local job = load_or_drop(id, batch)
+        if job and job.state == 'd' and not redis.call('ZSCORE', SENT, id) then
+            redis.call('ZADD', SENT, now, id)
+        elseif job and LEASED[job.state] and not redis.call('ZSCORE', LEASES, id) then
+            redis.call('ZADD', LEASES, now + ARGV[3], id)
+        elseif job and not IN_FLIGHT[job.state] then
+            redis.call('SREM', flight_key(batch), id)
+        end
+    end
+end
+
+local function mend_moments(batch)
+    local v = redis.call('HMGET', batch_key(batch), 'early', 'start', 'expires', 'window', 'unmet')
+    if v[1] == '1' and v[2] then redis.call('ZADD', STARTS, 'NX', v[2], batch) end
+    if (v[3] or '') ~= '' and tonumber(v[3]) > now then redis.call('ZADD', EXPIRIES, 'NX', v[3], batch) end
+    if (v[4] or '') ~= '' then redis.call('ZADD', WINDOWS, 'NX', 0, batch) end
+    for name in string.gmatch(v[5] or '', '[^,]+') do redis.call('SADD', dependants_key(name), batch) end
+    if (v[5] or '') ~= '' then settle_after(batch) end
+end
+
+-- Whether the counters are what the sets have: if not, a set is missing, or was.
+local function is_whole(batch, v)
+    local waiting, held = 0, 0
+    for lane in string.gmatch(v[1], '[^,]+') do
+        for _, key in ipairs(waiting_keys(batch, lane)) do waiting = waiting + redis.call('ZCARD', key) end
+        held = held + redis.call('ZCARD', hold_key(batch, lane))
+    end
+    return waiting == tonumber(v[2] or -1) and held == tonumber(v[3] or 0)
+        and redis.call('SCARD', flight_key(batch)) == (v[4] or 0) + (v[5] or 0) + (v[6] or 0)
+end
+
+local function mend_index(batch, v)
+    redis.call('SADD', OWNERS, v[7] or '')
+    reindex(batch)
+    for lane in string.gmatch(v[1], '[^,]+') do
+        lanes[lane] = true
+        for priority in string.gmatch((v[8] or '') .. (v[9] or ''), '%d') do
+            if redis.call('ZSCORE', share_key(lane, priority, v[7] or ''), batch) then
+                redis.call('SADD', spots_key(v[7] or ''), lane .. ':' .. priority)
+                place_owner(v[7] or '', lane, priority)
+                if redis.call('EXISTS', ready_key(lane, priority)) == 1 then
+                    redis.call('SADD', levels_key(lane), priority)
+                    if lane ~= profile_of(lane) then redis.call('SADD', classes_key(profile_of(lane)), lane) end
+                end
+            end
+        end
+    end
+end
+
+local function mend_batch(batch)
+    if redis.call('EXISTS', batch_key(batch), order_key(batch)) == 0 then
+        note_missing('batch', batch, batch)
+        return redis.call('ZREM', P .. 'batches', batch)
+    end
+    ensure_batch(batch)
+    local read = {'lanes', 'q', 'h', 'd', 'r', 'x', 'owner', 'priority', 'own', 'done'}
+    local v = redis.call('HMGET', batch_key(batch), unpack(read))
+    if v[10] then return end
+    mend_flight(batch)
+    mend_moments(batch)
+    if not is_whole(batch, redis.call('HMGET', batch_key(batch), unpack(read))) then
+        restore(batch)
+        recount(batch)
+        tell('batch.mended', batch, '', '')
+    end
+    mend_index(batch, redis.call('HMGET', batch_key(batch), unpack(read)))
+end
+
+local from = tonumber(redis.call('GET', P .. 'mend_from') or 0)
+local batches = redis.call('ZRANGE', P .. 'batches', from, from + ARGV[2] - 1)
+for _, batch in ipairs(batches) do mend_batch(batch) end
+redis.call('SET', P .. 'mend_from', #batches < tonumber(ARGV[2]) and 0 or from + #batches)
+
+-- What owners and lanes have in flight.
+for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do
+    local n = (flying[owner] or {}).n or 0
+    if tonumber(redis.call('HGET', owner_key(owner), 'n') or 0) ~= n then
+        redis.call('HSET', owner_key(owner), 'n', n)
+        replace_owner(owner)
+    end
+end
+for lane in pairs(sent) do lanes[lane] = true end
+for lane in pairs(lanes) do
+    for priority = 0, 9 do
+        local name = 'd' .. priority
+        local count = (sent[lane] or {})[name] or 0
+        if tonumber(redis.call('HGET', lane_key(lane), name) or 0) ~= count then
+            redis.call('HSET', lane_key(lane), name, count)
+        end
+    end
+end
+return #batches
