@@ -69,8 +69,8 @@ def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
         return ""
     if WorkerState.STARTING in states or (lane == coming and not states):
         return f"a worker for {whose} is starting"
-    if WorkerState.RESTING in states:
-        return f"the workers of {whose} rest outside of their hours (REELMILL_WORKER_WINDOW)"
+    if stopped := _stopped_text(whose, serving):
+        return stopped
     if WorkerState.QUARANTINED in states:
         unfit = [worker for worker in serving if worker.state is WorkerState.QUARANTINED]
         reasons = sorted({worker.reason for worker in unfit})
@@ -83,6 +83,13 @@ def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
             f"{_known(lane, workers)}"
         )
     return f"no worker is ready for lane {lane}; start one with `reelmill worker --profile {lane}`"
+
+
+def _stopped_text(whose: str, serving: list[WorkerView]) -> str:
+    if any(worker.state is WorkerState.RESTING for worker in serving):
+        return f"the workers of {whose} rest outside of their hours (REELMILL_WORKER_WINDOW)"
+    paused = next((worker.name for worker in serving if worker.state is WorkerState.PAUSED), "")
+    return f"the workers of {whose} are paused; `reelmill resume {paused}` lets it take jobs" if paused else ""
 
 
 def _known(lane: str, workers: list[WorkerView]) -> str:

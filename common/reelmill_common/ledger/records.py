@@ -301,7 +301,7 @@ class Memory:
 
 
 class WorkerState(StrEnum):
-    """Where a worker stands."""
+    """Where a worker stands. `paused`: by a person. `gone`: it was leaving when it fell silent, so it is not dead."""
 
     STARTING = "starting"
     READY = "ready"
@@ -310,11 +310,12 @@ class WorkerState(StrEnum):
     PAUSED = "paused"
     QUARANTINED = "quarantined"
     DEAD = "dead"
+    GONE = "gone"
 
     @property
     def is_fit(self) -> bool:
         """Whether it has its model loaded, and nothing against it: it takes jobs, or will in its hours, or did."""
-        return self in (WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING)
+        return self in (WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING, WorkerState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

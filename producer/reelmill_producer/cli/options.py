@@ -57,3 +57,7 @@ Target = Annotated[str, typer.Argument(metavar="BATCH|JOB", help="Name of a batc
 Targets = Annotated[
     list[str], typer.Argument(metavar="BATCH|JOB...", help="Names of batches, or jobs: BATCH/ROW or ids.")
 ]
+AnyTargets = Annotated[
+    list[str],
+    typer.Argument(metavar="BATCH|JOB|WORKER...", help="Names of batches, jobs (BATCH/ROW or ids), or workers."),
+]

@@ -86,6 +86,7 @@ class Housekeeping:
     _next_round: float = 0.0
     _trouble: str = ""
     _resting: bool = False
+    _paused: bool = False
     _ticker: Ticker = field(init=False)
     _sender: Sender = field(init=False)
     _reports: Maker = field(init=False)
@@ -109,6 +110,8 @@ class Housekeeping:
             return WorkerState.QUARANTINED
         if self._draining:
             return WorkerState.DRAINING
+        if self._paused:
+            return WorkerState.PAUSED
         if self._resting:
             return WorkerState.RESTING
         return WorkerState.READY if self.consuming else WorkerState.STARTING
@@ -179,7 +182,8 @@ class Housekeeping:
             self._give_up(seen.reason)
         elif self._suspended and not seen.jobs:
             self._return()
-        self._rest(self._ticker.round(ledger))
+        self._paused = seen is not None and seen.state is WorkerState.PAUSED
+        self._rest(self._ticker.round(ledger) or self._paused)
         ledger.reap()
         for lane in self.lanes:
             broker.reconcile(ledger, self.settings, lane)
