@@ -233,6 +233,18 @@ class OwnerView:
     in_flight: int
 
 
+def outcome_of(counts: Mapping[JobState, int]) -> str:
+    """Return what became of a batch, in a word that is only said when it is so; empty while that is open."""
+    if counts.get(JobState.CANCEL_REQUESTED, 0):
+        return "cancelling"
+    if not any(counts.values()) or any(count for state, count in counts.items() if not state.is_final):
+        return ""
+    for state in (JobState.FAILED, JobState.CANCELLED):
+        if counts.get(state, 0):
+            return state.value
+    return JobState.SUCCEEDED.value
+
+
 class Counted:
     """What a batch's counts add up to."""
 
