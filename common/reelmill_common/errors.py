@@ -8,6 +8,7 @@
     ├── JobConflict                     65   the same id with different content
     ├── InvalidDocument (ValueError)    65   JSON of a store, a tag or the ledger is damaged, or not ours
     ├── NotFound (LookupError)          66   no such batch, job or clip
+    ├── StillThere                      75   what should be forgotten lives (retryable)
     ├── LedgerUnavailable               75   Redis does not answer (retryable)
     ├── LedgerRefused                   78   Redis answers, but not to us: password, version
     │   └── LedgerReadOnly              75   Redis takes no writes now: full, a replica, no disk (retryable)
@@ -92,6 +93,14 @@ class NotFound(ReelmillError, LookupError):
 
     code = "not_found"
     exit_status = 66
+
+
+class StillThere(ReelmillError):
+    """What should be forgotten is still at work."""
+
+    code = "still_there"
+    exit_status = 75
+    retryable = True
 
 
 class LedgerUnavailable(ReelmillError, ConnectionError):

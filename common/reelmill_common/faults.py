@@ -54,3 +54,12 @@ RULES: Mapping[str, Rule] = {
 
 RULES_JSON = json.dumps({code: [rule.retries, rule.counts, rule.suspects] for code, rule in RULES.items()})
 """The table as the ledger's functions get it."""
+
+_OF_NO_ATTEMPT = {"expired": "its batch has expired", "job_conflict": "it is there with other content"}
+"""Failures that no attempt was made for, and why another would not be."""
+
+
+def fails_again(code: str) -> str:
+    """Return why a job that failed so can only fail again as it is; empty if another try makes sense."""
+    rule = RULES.get(code)
+    return _OF_NO_ATTEMPT.get(code) or (rule.why if rule is not None and not rule.retries else "")

@@ -70,8 +70,8 @@ def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
         return ""
     if WorkerState.STARTING in states or (lane == coming and not states):
         return f"a worker for {whose} is starting"
-    if WorkerState.RESTING in states:
-        return f"the workers of {whose} rest outside of their hours (REELMILL_WORKER_WINDOW)"
+    if stopped := _stopped_text(whose, serving):
+        return stopped
     if WorkerState.QUARANTINED in states:
         unfit = [worker for worker in serving if worker.state is WorkerState.QUARANTINED]
         reasons = sorted({worker.reason for worker in unfit})
@@ -90,6 +90,13 @@ def store_trouble(workers: Collection[WorkerView]) -> str:
     """Return why none of some workers can store clips, in the words of one; empty if one can, or there is none."""
     troubles = [worker.trouble.removeprefix("store: ") for worker in workers if worker.trouble.startswith("store: ")]
     return troubles[0] if troubles and len(troubles) == len(workers) else ""
+
+
+def _stopped_text(whose: str, serving: list[WorkerView]) -> str:
+    if any(worker.state is WorkerState.RESTING for worker in serving):
+        return f"the workers of {whose} rest outside of their hours (REELMILL_WORKER_WINDOW)"
+    paused = next((worker.name for worker in serving if worker.state is WorkerState.PAUSED), "")
+    return f"the workers of {whose} are paused; `reelmill resume {paused}` lets it take jobs" if paused else ""
 
 
 def _known(lane: str, workers: list[WorkerView]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import JobState, job_id
-from reelmill_common.ledger import BatchView, JobView, Ledger
+from reelmill_common.ledger import BatchView, JobView, Ledger, WorkerView
 from reelmill_common.profiles import PROFILES
 from reelmill_common.suggestions import did_you_mean
 
@@ -35,7 +35,10 @@ class CancelReport:
 
 
 class Steering:
-    """The steering part of `Reelmill`. A target is the name of a batch, or a job: `BATCH/ROW` or its id."""
+    """The steering part of `Reelmill`. A target is the name of a batch, or a job: `BATCH/ROW` or its id.
+
+    `pause` and `resume` take a worker too, by its name.
+    """
 
     ledger: Ledger
 
@@ -98,26 +101,35 @@ class Steering:
             return int(found.state is JobState.CANCEL_REQUESTED)
         return found.counts.get(JobState.CANCEL_REQUESTED, 0)
 
-    def pause(self, target: str) -> BatchView | JobView:
-        """Start nothing more of a batch, or hold a job; return it as it is then. Running clips are finished.
+    def pause(self, target: str) -> BatchView | JobView | WorkerView:
+        """Start nothing more of a batch or on a worker, or hold a job; return it as it is then.
+
+        Running clips are finished. A worker stays paused when it is started anew.
 
         Raises:
-            NotFound: No such batch or job.
+            NotFound: No such batch, job or worker.
         """
+        if names_worker(target):
+            self.ledger.pause_worker(target)
+            return self.worker(target)
         target = self.id_of(target)
         (self.ledger.pause_job if is_job_id(target) else self.ledger.pause_batch)(target)
         return self.status(target)
 
-    def resume(self, target: str, *, held: bool = False) -> BatchView | JobView:
-        """Undo `pause`; return the batch or job as it is then.
+    def resume(self, target: str, *, held: bool = False) -> BatchView | JobView | WorkerView:
+        """Undo `pause`; return the batch, job or worker as it is then.
 
         Args:
-            target: A batch or a job.
+            target: A batch, a job or a worker.
             held: Also put those jobs of a batch back in line that were held one by one.
 
         Raises:
-            NotFound: No such batch or job.
+            NotFound: No such batch, job or worker.
         """
+        if names_worker(target):
+            self.ledger.resume_worker(target)
+            self._pump(PROFILES)
+            return self.worker(target)
         target = self.id_of(target)
         if is_job_id(target):
             self.ledger.resume_job(target)
@@ -187,12 +199,27 @@ class Steering:
             NotFound: No such batch or job.
         """
         for target in targets:
-            self.status(target)
+            (self.worker if names_worker(target) else self.status)(target)
+
+    def worker(self, name: str) -> WorkerView:
+        """Return one worker. Raises `NotFound`."""
+        workers = self.ledger.workers()
+        found = next((worker for worker in workers if worker.name == name), None)
+        if found is None:
+            names = ", ".join(worker.name for worker in workers) or "none"
+            asked = did_you_mean(name, (worker.name for worker in workers))
+            raise NotFound(f"no worker {name!r}; {asked}known are {names}")
+        return found
 
 
 def is_job_id(text: str) -> bool:
     """Whether a text is a job's id rather than a batch's name."""
     return _JOB_ID.fullmatch(text) is not None
+
+
+def names_worker(target: str) -> bool:
+    """Whether a target is a worker, as `gpu0@render-3`, rather than a batch or a job."""
+    return "@" in target and "/" not in target
 
 
 def names_job(target: str) -> bool:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from common.ledger_scene import LANE, WORKER, begin, make_result, start_worker, submit
-from reelmill_common.errors import NotFound
+from fixtures.valkey import wait_for
+from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, Orders, WorkerState, WorkerView, side
+from reelmill_common.ledger import Ledger, Orders, Refused, WorkerState, WorkerView, side
+from reelmill_common.ledger.keys import Keys
+from reelmill_common.settings import Settings
 
 
 def state_of(ledger: Ledger, worker: str = WORKER) -> WorkerState:
@@ -187,3 +191,114 @@ def test_a_view_says_all_of_a_worker(ledger: Ledger) -> None:
         seen_s=view.seen_s if view else 0,
         lanes=(LANE,),
     )
+
+
+# -- paused, gone, forgotten -------------------------------------------------------------------------------------
+
+
+def test_a_paused_worker_gets_nothing_and_stays_paused_when_it_is_started_anew(ledger: Ledger) -> None:
+    submit(ledger, "night", 3)
+    start_worker(ledger)
+    claimed = begin(ledger)
+
+    ledger.pause_worker(WORKER)
+
+    assert ledger.pump(LANE) == []
+    assert ledger.finish(claimed.job_id, claimed.token, make_result())  # what it has goes on
+    assert state_of(ledger) is WorkerState.PAUSED
+    ledger.retire(WORKER)
+    start_worker(ledger)
+    assert state_of(ledger) is WorkerState.PAUSED
+    ledger.resume_worker(WORKER)
+    assert state_of(ledger) is WorkerState.READY
+    assert len(ledger.pump(LANE)) == 2
+    names = [event.name for event in ledger.events(after="0")]
+    assert (names.count("worker.paused"), names.count("worker.resumed")) == (1, 1)
+
+
+def test_a_message_that_a_paused_worker_had_fetched_goes_to_another(ledger: Ledger) -> None:
+    (job_id,) = submit(ledger, "night", 1)
+    start_worker(ledger)
+    (item,) = ledger.pump(LANE)
+    ledger.pause_worker(WORKER)
+
+    answer = ledger.claim(item.job_id, item.generation, WORKER, lease_s=600)
+    start_worker(ledger, "gpu1@test")
+
+    assert answer is Refused.UNFIT
+    assert [again.job_id for again in ledger.pump(LANE)] == [job_id]
+
+
+def test_a_quarantine_outlasts_a_pause_and_a_pause_a_quarantine(ledger: Ledger) -> None:
+    start_worker(ledger)
+    ledger.quarantine(WORKER, "black")
+    ledger.pause_worker(WORKER)
+    quarantined = state_of(ledger)
+
+    ledger.forgive(WORKER)
+    start_worker(ledger)
+
+    assert (quarantined, state_of(ledger)) == (WorkerState.QUARANTINED, WorkerState.PAUSED)
+
+
+def test_one_that_was_leaving_when_it_fell_silent_is_gone_and_not_dead(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_worker(ledger, "gpu0@spot")
+    start_worker(ledger, "gpu0@crashed")
+    ledger.draining("gpu0@spot")
+    with monkeypatch.context() as patch:
+        patch.setattr(side, "LIVE_S", 0.0)
+        states = {worker.name: worker.state for worker in ledger.workers()}
+        ledger.reap()
+        after = {worker.name: worker.state for worker in ledger.workers()}
+
+    assert states == {"gpu0@spot": WorkerState.GONE, "gpu0@crashed": WorkerState.DEAD}
+    assert after == {"gpu0@crashed": WorkerState.DEAD}  # the other has left, as if it had said so
+    told = [(event.name, event.worker) for event in ledger.events(after="0")]
+    assert ("worker.lost", "gpu0@crashed") in told
+    assert ("worker.retired", "gpu0@spot") in told
+    assert ("worker.lost", "gpu0@spot") not in told
+
+
+def test_one_that_was_leaving_with_a_clip_is_kept_until_the_clip_is_taken_back(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job_id,) = submit(ledger, "night", 1)
+    start_worker(ledger)
+    begin(ledger, lease_s=0.05)
+    ledger.draining(WORKER)
+    monkeypatch.setattr(side, "LIVE_S", 0.0)
+
+    wait_for(lambda: ledger.reap() or not ledger.workers())
+    wait_for(lambda: ledger.reap() >= 0 and not ledger.workers(), what="it is forgotten")
+
+    assert ledger.job(job_id).state is JobState.QUEUED
+
+
+def test_all_that_is_known_of_a_worker_is_forgotten_and_nothing_of_one_that_lives(
+    ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(ledger, "night", 1)
+    ledger.take_name(WORKER, "machine")
+    start_worker(ledger)
+    claimed = begin(ledger)
+    ledger.pause_worker(WORKER)
+    with pytest.raises(StillThere, match="lives; stop it first"):
+        ledger.forget_worker(WORKER)
+    monkeypatch.setattr(side, "LIVE_S", 0.0)
+    with pytest.raises(StillThere, match="clips are under leases"):
+        ledger.forget_worker(WORKER)
+    ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=True)  # which leaves a streak
+
+    ledger.forget_worker(WORKER)
+
+    assert ledger.workers() == []
+    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as server:
+        prefix = Keys(settings.farm).prefix
+        keys = [key for key in server.scan_iter(f"{prefix}*") if WORKER in key]
+        sets = [name for name in ("workers", "paused_workers") if server.sismember(prefix + name, WORKER)]
+        ranked = [name for name in ("beats", f"live:{LANE}") if server.zscore(prefix + name, WORKER) is not None]
+    assert (keys, sets, ranked) == ([], [], [])
+    with pytest.raises(NotFound, match="no worker"):
+        ledger.forget_worker(WORKER)

@@ -99,7 +99,7 @@ def test_failures_are_grouped_by_cause_with_the_command_that_retries_them(night:
 def test_the_summary_says_what_a_person_asks_in_the_morning(night: Ledger) -> None:
     told = summary(report_of(night, prices=Prices(gpu_hour=3600.0, currency="EUR")))
 
-    assert told.startswith("batch night: 2 of 5 clips stored (done)")
+    assert told.startswith("batch night: 2 of 5 clips succeeded (failed)")
     assert "4.0 GPU seconds, 4.00 EUR" in told
     assert "2 failed, bad_output: all frames are black\n    reelmill retry night --code bad_output" in told
 

@@ -30,11 +30,14 @@ def test_an_empty_farm_says_so(cli: Cli) -> None:
 
 def test_status_lists_batches_and_workers(cli: Cli, night: str, hand: Hand) -> None:
     hand.finish(hand.claim())
+    hand.fail(hand.claim())
     hand.claim()
 
     ran = cli("status")
 
-    assert "BATCH  STATE   DONE  PRIORITY\nnight  active  1/3   5\n" in ran.out
+    head, row = (line.split() for line in ran.out.splitlines()[:2])
+    assert head == ["BATCH", "STATE", "CLIPS", "FAILED", "CANCELLED", "REMAINING", "PRIORITY"]
+    assert row == ["night", "active", "1/3", "1", "1", "5"]  # nothing was cancelled
     assert "hand@test  ready  tiny  1" in ran.out
 
 
@@ -132,13 +135,13 @@ def test_watch_shows_each_clip_as_it_ends_and_ends_with_the_batch(night: str, ha
     with started("watch", night, env=settings.to_env()) as watch:
         watch.wait_for_line("night: 0/3 done")
         hand.finish(hand.claim())
-        watch.wait_for_line("fox stored: night/fox-")
+        watch.wait_for_line("fox succeeded: night/fox-")
         hand.fail(hand.claim())
         watch.wait_for_line("owl failed: all frames are black")
         hand.finish(hand.claim())
         status = watch.wait()
 
-    assert "hare stored: night/hare-" in watch.err
+    assert "hare succeeded: night/hare-" in watch.err
     assert "night: 3/3 done" in watch.err
     assert (status, watch.out) == (69, "")
 
@@ -155,7 +158,7 @@ def test_on_a_terminal_the_batch_and_each_running_clip_have_a_bar(
         ledger.stage(claimed.job_id, claimed.token, "decode", lease_s=60)
         wait_for_text("fox decode")
         hand.finish(claimed)
-        wait_for_text("fox stored")
+        wait_for_text("fox succeeded")
         wait_for_text("1/3")
         ledger.cancel_batch(night)
         wait_for_text("3/3")
@@ -207,3 +210,21 @@ def test_a_watch_says_when_nobody_is_there_to_render(night: str, settings: Setti
     assert "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`" in told
     assert status == 69
     assert "3 of 3 clips were cancelled" in watch.err
+
+
+def test_another_try_is_not_advised_for_what_can_only_fail_again(
+    cli: Cli, night: str, hand: Hand, ledger: Ledger
+) -> None:
+    hand.fail(hand.claim(), "prompt_too_long", "700 tokens")
+    hand.fail(hand.claim(), "invalid_job", "frames=82")
+    hand.fail(hand.claim(), "bad_output", "black")
+    mixed = cli("watch", night).err
+    ledger.retry_failed(night, code="bad_output")
+    hand.fail(hand.claim(), "poison", "killed its worker twice")
+
+    hopeless = cli("watch", night)
+
+    assert "2 of them can only fail again" in mixed
+    assert f"`reelmill retry {night} --code bad_output` tries the others again" in mixed
+    assert (hopeless.status, "reelmill retry" in hopeless.err) == (69, False)
+    assert "submit them anew, changed" in hopeless.err

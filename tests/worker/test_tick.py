@@ -128,6 +128,24 @@ def test_the_last_word_of_a_dead_child_is_not_heard(house: Housekeeping, ledger:
     assert not house.consuming
 
 
+def test_a_worker_that_is_paused_fetches_nothing_until_it_is_resumed(
+    house: Housekeeping, child: Child, ledger: Ledger
+) -> None:
+    child.says("ready")
+    house.look()
+    ledger.pause_worker(NODE)
+
+    house.round()
+    house.look()
+    paused = (house.consuming, house.standing)
+    ledger.resume_worker(NODE)
+    house.round()
+    house.look()
+
+    assert paused == (False, WorkerState.PAUSED)
+    assert (house.consuming, house.standing) == (True, WorkerState.READY)
+
+
 def test_a_dead_childs_jobs_are_taken_back_at_once_and_the_lane_rests(
     house: Housekeeping, ledger: Ledger, child: Child
 ) -> None:

@@ -246,6 +246,18 @@ class OwnerView:
     in_flight: int
 
 
+def outcome_of(counts: Mapping[JobState, int]) -> str:
+    """Return what became of a batch, in a word that is only said when it is so; empty while that is open."""
+    if counts.get(JobState.CANCEL_REQUESTED, 0):
+        return "cancelling"
+    if not any(counts.values()) or any(count for state, count in counts.items() if not state.is_final):
+        return ""
+    for state in (JobState.FAILED, JobState.CANCELLED):
+        if counts.get(state, 0):
+            return state.value
+    return JobState.SUCCEEDED.value
+
+
 class Counted:
     """What a batch's counts add up to."""
 
@@ -314,7 +326,7 @@ class Memory:
 
 
 class WorkerState(StrEnum):
-    """Where a worker stands."""
+    """Where a worker stands. `paused`: by a person. `gone`: it was leaving when it fell silent, so it is not dead."""
 
     STARTING = "starting"
     READY = "ready"
@@ -323,11 +335,12 @@ class WorkerState(StrEnum):
     PAUSED = "paused"
     QUARANTINED = "quarantined"
     DEAD = "dead"
+    GONE = "gone"
 
     @property
     def is_fit(self) -> bool:
         """Whether it has its model loaded, and nothing against it: it takes jobs, or will in its hours, or did."""
-        return self in (WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING)
+        return self in (WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING, WorkerState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

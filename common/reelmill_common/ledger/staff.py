@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.faults import RULES_JSON
 from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import WorkerView
@@ -62,6 +63,37 @@ class Staff(Side):
             NotFound: The worker is not registered.
         """
         self._of_worker("forgive", worker)
+
+    def pause_worker(self, worker: str) -> None:
+        """Let a worker take no more jobs until `resume_worker`, also when it is started anew; it finishes what it has.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("pause_worker", worker)
+
+    def resume_worker(self, worker: str) -> None:
+        """Undo `pause_worker`.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("resume_worker", worker)
+
+    def forget_worker(self, worker: str) -> None:
+        """Remove all that is known of a worker that is gone.
+
+        Raises:
+            NotFound: The worker is not registered.
+            StillThere: It lives, or clips are under its leases; nothing was removed.
+        """
+        answer = self._server.run("forget_worker", worker, side.LIVE_S)
+        if answer is None:
+            raise NotFound(f"no worker {worker!r} is known; `reelmill status` lists those that are")
+        if answer == "live":
+            raise StillThere(f"worker {worker!r} lives; stop it first (SIGTERM), or `reelmill pause {worker}`")
+        if answer == "busy":
+            raise StillThere(f"clips are under leases of {worker!r}; forget it once these have run out")
 
     def draining(self, worker: str) -> None:
         """Mark a worker as taking no more jobs; it finishes what it has.

@@ -41,7 +41,7 @@ COUNTS = ("clips", "reused", "bytes", "gpu", "energy", "metered", "waste", "wast
 """What `lua/lib/account.lua` counts."""
 
 _EVENT_FIELDS = ("e", "b", "j", "w")
-_MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING, WorkerState.RESTING)
+_MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.RESTING, WorkerState.PAUSED)
 
 
 def job_view(
@@ -128,11 +128,12 @@ def owner_view(name: str, owner: Mapping[str, str]) -> OwnerView:
 
 
 def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
-    """Build one worker from `workers.lua`'s answer. One that is silent for `live_s` seconds is dead."""
+    """Build one worker from `workers.lua`'s answer. Silent for `live_s` s it is dead, or gone."""
     name, lane, state, info, reason, silent_ms, jobs, may_return, lanes = answer
     state = WorkerState(state)
-    if silent_ms >= live_s * 1000 and state in _MAY_DIE:
-        state = WorkerState.DEAD
+    if silent_ms >= live_s * 1000:
+        state = WorkerState.DEAD if state in _MAY_DIE else state
+        state = WorkerState.GONE if state is WorkerState.DRAINING else state
     return WorkerView(
         name=name,
         lane=lane,

@@ -12,6 +12,7 @@ from reelmill_common.causes import causes
 from reelmill_common.errors import InvalidDocument, NotFound
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Event, Ledger
+from reelmill_common.ledger.records import outcome_of
 from reelmill_common.untrusted_json import read_object
 
 FAILURES_READ = 1000
@@ -73,11 +74,13 @@ def _of_batch(ledger: Ledger, name: str) -> dict[str, Any]:
         return {}  # removed since
     has_failed = view.counts.get(JobState.FAILED, 0)
     failed = ledger.jobs(name, states=[JobState.FAILED], count=FAILURES_READ) if has_failed else []
+    found = causes(name, [job.error or {} for job in failed])
     return {
         "total": view.total,
+        "outcome": outcome_of(view.counts),
         "counts": {state.value: view.counts.get(state, 0) for state in JobState},
-        "failures": [asdict(cause) for cause in causes(name, [job.error or {} for job in failed])],
+        "failures": [asdict(cause) for cause in found],
         "failures_read": len(failed),
-        "retry": f"reelmill retry {name}" if failed else None,
+        "retry": f"reelmill retry {name}" if any(cause.retry for cause in found) else None,
         "report": view.report or None,
     }

@@ -24,7 +24,13 @@ _LINES = {
     "schedule.missed": "Schedule {schedule} missed a run",
     "webhook.disabled": "Webhook {webhook} is disabled",
 }
+_ENDED = {
+    "succeeded": "has succeeded",
+    "failed": "has ended: some clips failed",
+    "cancelled": "has ended: some clips were cancelled",
+}
 _SHOWN_APART = {
+    "outcome",
     "farm",
     "event_id",
     "batch",
@@ -41,6 +47,8 @@ _SHOWN_APART = {
 def headline(notice: Notice) -> str:
     """Return a notice in one line."""
     data = notice.data
+    if notice.type == "batch.finished" and data.get("outcome"):
+        return f"[{data.get('farm', '')}] Batch {data.get('batch', '')} {_ENDED.get(data['outcome'], data['outcome'])}"
     line = _LINES.get(notice.type, notice.type).format_map(_Blank(data))
     if notice.type not in _LINES:
         line = " ".join([line, *(str(data[key]) for key in ("batch", "job_id", "worker") if data.get(key))])

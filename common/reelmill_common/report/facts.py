@@ -9,7 +9,7 @@ from typing import Any
 
 from reelmill_common.causes import Cause, causes
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger.records import BatchView, JobView, Result
+from reelmill_common.ledger.records import BatchView, JobView, Result, outcome_of
 from reelmill_common.prices import Prices, gpu_seconds
 from reelmill_common.storage.keys import beside
 
@@ -96,6 +96,11 @@ class Report:
     def total(self) -> int:
         """Jobs in the batch."""
         return sum(self.counts.values())
+
+    @property
+    def outcome(self) -> str:
+        """What became of the batch in a word, or its state while that is open."""
+        return outcome_of({JobState(state): count for state, count in self.counts.items()}) or self.state
 
     @property
     def stored(self) -> int:

@@ -107,7 +107,7 @@ def _causes(report: Report) -> str:
         return ""
     items = "\n".join(
         f"<li><b>{failure.count:,} {escape(failure.code)}</b>: {escape(failure.message)}<br>"
-        f"<code>{escape(failure.retry)}</code></li>"
+        + (f"<code>{escape(failure.retry)}</code></li>" if failure.retry else f"{escape(failure.advice)}</li>")
         for failure in report.failures
     )
     return f'<h2>Failures by cause</h2>\n<ul class="causes">\n{items}\n</ul>\n'

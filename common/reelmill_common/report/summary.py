@@ -11,7 +11,7 @@ from reelmill_common.report.facts import Report
 
 def summary(report: Report) -> str:
     """Return a report as text, failures with the command that queues them again."""
-    lines = [f"batch {report.batch}: {report.stored:,} of {report.total:,} clips stored ({report.state})"]
+    lines = [f"batch {report.batch}: {report.stored:,} of {report.total:,} clips succeeded ({report.outcome})"]
     others = [f"{count:,} {state}" for state, count in report.counts.items() if state != "succeeded"]
     if others:
         lines.append("  " + ", ".join(others))
@@ -26,7 +26,7 @@ def summary(report: Report) -> str:
         lines.append("  " + ", ".join(f"{worker} {count:,}" for worker, count in report.workers.items()))
     for failure in report.failures:
         lines.append(f"  {failure.count:,} failed, {failure.code}: {printable(failure.message[:200])}")
-        lines.append(f"    {failure.retry}")
+        lines.append(f"    {failure.retry or failure.advice}")
     return "\n".join(lines)
 
 

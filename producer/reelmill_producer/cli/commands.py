@@ -50,6 +50,7 @@ COMMANDS = {
     "policy": ("cli.policies", "Try: reelmill policy prompts --weight 2 --max-failures 5%"),
     "owner": ("cli.policies", "Try: reelmill owner studio --weight 2 --max-in-flight 4"),
     "forgive": ("cli.forgiving", "Try: reelmill forgive gpu0@render-3"),
+    "forget": ("cli.forgiving", "Try: reelmill forget gpu0@render-3"),
     "window": ("cli.nights", "Try: reelmill window prompts '22:00-07:00 Europe/Vienna'"),
     "plan": ("cli.nights", "Try: reelmill plan --by 07:00 --tz Europe/Vienna"),
     "up": ("cli.farming", "Try: reelmill up"),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reelmill_common.errors import LedgerUnavailable
+from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerView
 from reelmill_common.prices import Prices
 from reelmill_common.printable import printable
@@ -45,7 +46,8 @@ def watch(batch: BatchName, *, json: Json = False) -> None:
         view = opened.farm.batch(batch)
         if opened.idle and view.remaining:
             raise LedgerUnavailable(f"{batch_line(view)}, and no farm runs; `reelmill up` goes on with it")
-        progress.require_success(progress.follow(opened, batch, after="" if json else "$", events_as_json=json))
+        ended = progress.follow(opened, batch, after="" if json else "$", events_as_json=json)
+        progress.require_success(ended, opened.farm)
 
 
 def status(
@@ -115,12 +117,15 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: boo
         (
             view.name,
             outcome(view) or view.state.value,
-            f"{view.total - view.remaining}/{view.total}",
+            f"{view.counts.get(JobState.SUCCEEDED, 0):,}/{view.total:,}",
+            *(f"{view.counts.get(state, 0) or ''}" for state in (JobState.FAILED, JobState.CANCELLED)),
+            f"{view.remaining:,}",
             str(view.priority),
         )
         for view in batches
     ]
-    typer.echo(table(("BATCH", "STATE", "DONE", "PRIORITY"), rows) if rows else "no batches")
+    head = ("BATCH", "STATE", "CLIPS", "FAILED", "CANCELLED", "REMAINING", "PRIORITY")
+    typer.echo(table(head, rows) if rows else "no batches")
     typer.echo("")
     crew = [
         (view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason or view.trouble) for view in workers

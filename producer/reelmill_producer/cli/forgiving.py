@@ -1,10 +1,12 @@
-"""`forgive`: let a quarantined worker try again."""
+"""Commands about single workers: `forgive` lets a quarantined one try again, `forget` removes one that is gone."""
 
 from __future__ import annotations
 
-from reelmill_common.errors import NotFound
+from typing import Annotated
+
+import typer
+
 from reelmill_common.ledger import WorkerState
-from reelmill_common.suggestions import did_you_mean
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.options import Json, WorkerName
 from reelmill_producer.cli.output import print_json
@@ -18,17 +20,32 @@ def forgive(worker: WorkerName, *, json: Json = False) -> None:
     ended has to be started again too: `reelmill worker` on its host, which forgives its own workers.
     """
     with reading() as farm:
-        ledger = farm.ledger
-        view = next((found for found in ledger.workers() if found.name == worker), None)
-        if view is None:
-            names = ", ".join(found.name for found in ledger.workers()) or "none"
-            asked = did_you_mean(worker, (found.name for found in ledger.workers()))
-            raise NotFound(f"no worker {worker!r}; {asked}known are {names}")
+        view = farm.worker(worker)
         was = view.state is WorkerState.QUARANTINED
-        ledger.forgive(worker)
+        farm.ledger.forgive(worker)
     if json:
         print_json({"worker": worker, "was_quarantined": was, "reason": view.reason})
     elif was:
         tell(f"{worker} was quarantined because: {view.reason}")
     else:
         tell(f"{worker} is {view.state}, not quarantined; nothing changed")
+
+
+def forget(
+    workers: Annotated[list[str], typer.Argument(metavar="WORKER...", help="Names, as `reelmill status` lists them.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Forget workers that are gone: all that the farm knows of them, a quarantine too.
+
+    One that lives, or has clips under its leases, is not: the exit status is 75 then.
+    """
+    with reading() as farm:
+        for worker in workers:
+            farm.worker(worker)
+        for worker in workers:
+            farm.ledger.forget_worker(worker)
+            if json:
+                print_json({"worker": worker, "forgotten": True})
+            else:
+                typer.echo("forgotten" if len(workers) == 1 else f"{worker} forgotten")

@@ -186,3 +186,7 @@ ErrorCode = Annotated[
         autocompletion=completion.one_of(*sorted(_CODES)),
     ),
 ]
+AnyTargets = Annotated[
+    list[str],
+    typer.Argument(metavar="BATCH|JOB|WORKER...", help="Names of batches, jobs (BATCH/ROW or ids), or workers."),
+]

@@ -10,12 +10,15 @@ from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 import typer
+from rich.cells import cell_len
 
 from reelmill_common.findings import Finding
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Account, BatchView, Event, JobView, WorkerView
+from reelmill_common.ledger.records import outcome_of
 from reelmill_common.prices import Prices
 from reelmill_common.printable import printable, printable_json
+from reelmill_producer.cli.columns import cut
 from reelmill_producer.clips import Clip
 from reelmill_producer.obstacles import wait_text
 from reelmill_producer.why import Reason
@@ -32,16 +35,8 @@ def _takes_any_text(stream: TextIO) -> bool:
 
 
 def outcome(view: BatchView) -> str:
-    """Return what became of a batch, in a word that is only said when it is so; empty while that is open."""
-    counts = view.counts
-    if counts.get(JobState.CANCEL_REQUESTED, 0):
-        return "cancelling"
-    if view.remaining or not view.total:
-        return ""
-    for state in (JobState.FAILED, JobState.CANCELLED):
-        if counts.get(state, 0):
-            return state.value
-    return JobState.SUCCEEDED.value
+    """Return what became of a batch, in a word; empty while that is open."""
+    return outcome_of(view.counts)
 
 
 def batch_record(view: BatchView) -> dict[str, Any]:
@@ -164,7 +159,7 @@ def batch_line(view: BatchView) -> str:
 
 def _why(view: BatchView) -> str:
     """Return what keeps a batch from running, as the end of a line; empty if nothing does."""
-    whys = [wait_text(wait) for wait in view.waits_for]
+    whys = [wait_text(wait, view.window) for wait in view.waits_for]
     if view.state is BatchState.PAUSED and view.why_paused:
         whys.insert(0, f"paused itself: {view.why_paused}")
     return "".join(f"; {why}" for why in whys)
@@ -173,8 +168,8 @@ def _why(view: BatchView) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows in columns, parted by two spaces; nothing in a cell begins a line or steers the terminal."""
     rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows])
+    widths = [max(cell_len(row[index]) for row in [head, *rows]) for index in range(len(head))]
+    lines = ("  ".join(cut(cell, width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows])
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -30,7 +30,7 @@ _COLOURS = {
     WorkerState.DEAD: "red",
 }
 _FIRST = (WorkerState.QUARANTINED, WorkerState.DEAD)
-_LAST = (WorkerState.READY, WorkerState.PAUSED, WorkerState.RESTING)
+_LAST = (WorkerState.READY, WorkerState.PAUSED, WorkerState.RESTING, WorkerState.GONE)
 _BATCH_ORDER = ("running", "waiting", "window closed", "paused")
 
 
@@ -51,7 +51,7 @@ class Page:
         """Draw it in the width that there is."""
         del console
         lines = self._drawn(options.max_width)[: self.lines]
-        yield Text("\n", end="").join(lines) if lines else Text()
+        yield Text("\n").join(lines)
 
     def _drawn(self, width: int) -> list[Text]:
         totals = _totals(self.board, width)

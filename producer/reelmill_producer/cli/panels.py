@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 PANELS: Mapping[str, Sequence[str]] = {
     "Submit": ("submit", "render", "rerender"),
     "Follow": ("watch", "status", "why", "top", "logs"),
-    "Results": ("results", "export", "show", "report", "accounts", "archive", "prune"),
+    "Results": ("results", "download", "export", "show", "report", "accounts", "archive", "prune", "audit"),
     "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
     "Nights": ("schedule", "window", "plan"),
-    "Farm": ("up", "demo", "worker", "doctor", "forgive", "webhook", "flower", "metrics"),
+    "Farm": ("up", "demo", "worker", "doctor", "forgive", "forget", "webhook", "flower", "metrics"),
     "Model": ("model",),
 }
 REST = "Other"

@@ -11,6 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from reelmill_common.causes import causes
 from reelmill_common.errors import JobCancelled, LedgerReadOnly, LedgerUnavailable, RenderFailed
 from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, JobState
 from reelmill_common.ledger import BatchView, Event, JobView
@@ -18,6 +19,7 @@ from reelmill_common.printable import printable
 from reelmill_producer.cli.boundary import require_reader, tell
 from reelmill_producer.cli.output import event_record, print_json
 from reelmill_producer.cli.session import Session
+from reelmill_producer.client import Reelmill
 from reelmill_producer.obstacles import obstacle
 
 IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
@@ -30,7 +32,7 @@ OBSTACLE_AFTER_S = 3.0
 """Seconds without news after which we look for a reason; an idle worker takes a job within milliseconds."""
 
 WORDS = {
-    "job.finished": "stored",
+    "job.finished": "succeeded",
     "job.failed": "failed",
     "job.cancelled": "cancelled",
     "job.requeued": "again",
@@ -86,8 +88,8 @@ def _going_on(session: Session, batch: str) -> str:
     return f"batch {batch} goes on; `reelmill watch {batch}` follows it, {ended}"
 
 
-def require_success(view: BatchView) -> None:
-    """Refuse a batch of which something was not rendered.
+def require_success(view: BatchView, farm: Reelmill | None = None) -> None:
+    """Refuse a batch of which something was not rendered; `farm` is asked whether another try may help.
 
     Raises:
         RenderFailed: Some clips failed.
@@ -97,12 +99,23 @@ def require_success(view: BatchView) -> None:
     if failed:
         raise RenderFailed(
             f"{failed:,} of {view.total:,} clips failed; `reelmill status {view.name}` says why, "
-            f"`reelmill retry {view.name}` tries them again"
+            f"{_next_try(view, farm)}"
         )
     if cancelled:
         raise JobCancelled(
             f"{cancelled:,} of {view.total:,} clips were cancelled; `reelmill retry {view.name}` queues them again"
         )
+
+
+def _next_try(view: BatchView, farm: Reelmill | None) -> str:
+    jobs = farm.ledger.jobs(view.name, states=FAILED, count=1000) if farm is not None else []
+    found = causes(view.name, [job.error or {} for job in jobs])
+    hopeless = sum(cause.count for cause in found if not cause.retry)
+    if not hopeless:
+        return f"`reelmill retry {view.name}` tries them again"
+    others = [cause.retry for cause in found if cause.retry]
+    tries = f"`{'`, `'.join(others)}` tries the others again" if others else "submit them anew, changed"
+    return f"{hopeless:,} of them can only fail again ({', '.join(c.code for c in found if not c.retry)}); {tries}"
 
 
 def label(job: JobView) -> str:
@@ -175,6 +188,11 @@ class _Watch:
         self._obstacle = text
 
 
+def _lost(view: BatchView) -> str:
+    counts = ((state, view.counts.get(state, 0)) for state in (JobState.FAILED, JobState.CANCELLED))
+    return "".join(f", {count:,} {state.value}" for state, count in counts if count)
+
+
 class _Lines:
     """Plain lines: for logs and pipes."""
 
@@ -184,7 +202,7 @@ class _Lines:
     def show(self, view: BatchView, in_hand: Sequence[JobView]) -> None:
         del in_hand
         if self._view is None or view.remaining != self._view.remaining:
-            tell(f"{view.name}: {view.total - view.remaining}/{view.total} done")
+            tell(f"{view.name}: {view.total - view.remaining}/{view.total} done{_lost(view)}")
         self._view = view
 
     def note(self, text: str) -> None:
@@ -203,7 +221,7 @@ class _Bars:
         done = view.total - view.remaining
         if self._batch is None:
             self._batch = self._progress.add_task(view.name, total=view.total, completed=done)
-        self._progress.update(self._batch, total=view.total, completed=done)
+        self._progress.update(self._batch, description=view.name + _lost(view), total=view.total, completed=done)
         for job_id in self._clips.keys() - {job.job_id for job in in_hand}:
             self._progress.remove_task(self._clips.pop(job_id))
         for job in in_hand:

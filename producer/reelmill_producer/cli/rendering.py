@@ -76,7 +76,7 @@ def _wait_for_clips(
     view = followed(opened, batch, after=after)
     for job in jobs:
         _print_clip(opened.farm, opened.farm.job(job.job_id), out, several=len(jobs) > 1, json=json)
-    progress.require_success(view)
+    progress.require_success(view, opened.farm)
 
 
 def _print_clip(farm: Reelmill, job: JobView, out: Path | None, *, several: bool, json: bool) -> None:

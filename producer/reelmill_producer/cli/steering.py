@@ -9,10 +9,10 @@ import typer
 
 from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import BatchView, JobView
+from reelmill_common.ledger import BatchView, JobView, WorkerState, WorkerView
 from reelmill_producer.cli.boundary import tell, told_if_interrupted
-from reelmill_producer.cli.options import ErrorCode, Json, Target, Targets
-from reelmill_producer.cli.output import batch_record, job_record, print_json
+from reelmill_producer.cli.options import AnyTargets, ErrorCode, Json, Target, Targets
+from reelmill_producer.cli.output import batch_record, job_record, print_json, worker_record
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
 from reelmill_producer.steering import CANCEL_WAIT_S, RETRIED, CancelReport, names_job
@@ -45,10 +45,11 @@ def cancel(targets: Targets, *, timeout: Timeout = CANCEL_WAIT_S, json: Json = F
         raise typer.Exit(LedgerUnavailable.exit_status)
 
 
-def pause(targets: Targets, *, json: Json = False) -> None:
-    """Pause batches, or hold single jobs. Running clips are finished.
+def pause(targets: AnyTargets, *, json: Json = False) -> None:
+    """Pause batches or workers, or hold single jobs. Running clips are finished.
 
-    A job that runs cannot be held: `running` is printed, and the exit status is 75.
+    A worker stays paused when it is started anew, until it is resumed. A job that runs cannot be held: `running` is
+    printed, and the exit status is 75.
     """
     with reading() as farm:
         farm.require(targets)
@@ -59,17 +60,19 @@ def pause(targets: Targets, *, json: Json = False) -> None:
             tell(f"{target} is being rendered by {view.worker} and cannot be held; `reelmill cancel` stops it")
         elif isinstance(view, JobView) and view.state.is_final:
             tell(f"{target} has ended; there is nothing to hold")
-    if any(view.state in GOES_ON for view in views):
+        elif isinstance(view, WorkerView) and view.state is not WorkerState.PAUSED:
+            tell(f"{target} is {view.state.value}; it takes no jobs once it is ready again, until it is resumed")
+    if any(isinstance(view, JobView) and view.state in GOES_ON for view in views):
         raise typer.Exit(LedgerUnavailable.exit_status)
 
 
 def resume(
-    targets: Targets,
+    targets: AnyTargets,
     *,
     held: Annotated[bool, typer.Option("--held", help="Also resume jobs of a batch that were held singly.")] = False,
     json: Json = False,
 ) -> None:
-    """Go on with paused batches, or with held jobs."""
+    """Go on with paused batches or workers, or with held jobs."""
     with reading() as farm:
         farm.require(targets)
         views = [farm.resume(target, held=held) for target in targets]
@@ -142,7 +145,9 @@ def prioritize(
         typer.echo(f"priority {view.priority}")
 
 
-def _show(targets: Sequence[str], target: str, view: BatchView | JobView, word: str, *, json: bool) -> None:
+def _show(
+    targets: Sequence[str], target: str, view: BatchView | JobView | WorkerView, word: str, *, json: bool
+) -> None:
     if json:
         print_json(_record(view))
     else:
@@ -153,7 +158,9 @@ def _say(targets: Sequence[str], target: str, word: str) -> None:
     typer.echo(word if len(targets) == 1 else f"{target} {word}")
 
 
-def _record(view: BatchView | JobView) -> dict[str, object]:
+def _record(view: BatchView | JobView | WorkerView) -> dict[str, object]:
+    if isinstance(view, WorkerView):
+        return worker_record(view)
     return job_record(view) if isinstance(view, JobView) else batch_record(view)
 
 

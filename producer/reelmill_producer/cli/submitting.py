@@ -137,7 +137,7 @@ def _write_results(file: ResultsFile | None, farm: Reelmill, name: str, path: Pa
 def _leave(opened: Session, view: BatchView, *, waited: bool) -> None:
     """Judge a batch that has ended, or see to it that one that has not will be looked after."""
     if waited:
-        progress.require_success(view)
+        progress.require_success(view, opened.farm)
         return
     warn_if_idle(opened)
     if not opened.farm.ledger.settle():  # nobody will look again before the morning

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0
 """Seconds until a port that was taken is tried again: a parent that was restarted may meet its predecessor's."""
-STANDINGS = tuple(state for state in WorkerState if state is not WorkerState.DEAD)
+STANDINGS = tuple(state for state in WorkerState if state not in (WorkerState.DEAD, WorkerState.GONE))
 PLAN_LABELS = ("gpu", "linears", "attention", "text_encoder")
 
 

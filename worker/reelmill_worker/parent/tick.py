@@ -90,6 +90,7 @@ class Housekeeping:
     _next_round: float = 0.0
     _troubles: set[str] = field(default_factory=set[str])
     _resting: bool = False
+    _paused: bool = False
     _ticker: Ticker = field(init=False)
     _sender: Sender = field(init=False)
     _reports: Maker = field(init=False)
@@ -113,6 +114,8 @@ class Housekeeping:
             return WorkerState.QUARANTINED
         if self._draining:
             return WorkerState.DRAINING
+        if self._paused:
+            return WorkerState.PAUSED
         if self._resting:
             return WorkerState.RESTING
         return WorkerState.READY if self.consuming else WorkerState.STARTING
@@ -184,7 +187,8 @@ class Housekeeping:
             self._give_up(seen.reason)
         elif self._suspended and not seen.jobs:
             self._return()
-        self._rest(self._ticker.round(ledger))
+        self._paused = seen is not None and seen.state is WorkerState.PAUSED
+        self._rest(self._ticker.round(ledger) or self._paused)
         ledger.reap()
         ledger.mend()
         for lane in self.lanes:

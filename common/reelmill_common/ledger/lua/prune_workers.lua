@@ -5,10 +5,7 @@ local gone = {}
 for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
     local seen = redis.call('HGET', worker_key(worker), 'seen')
     if tonumber(seen or 0) < tonumber(ARGV[1]) and redis.call('EXISTS', held_key(worker)) == 0 then
-        redis.call('SREM', WORKERS, worker)
-        redis.call('ZREM', BEATS, worker)
-        unset_live(worker)
-        redis.call('UNLINK', worker_key(worker), streak_key(worker))
+        forget(worker)
         tell('worker.pruned', '', '', worker)
         gone[#gone + 1] = worker
     end

@@ -1,6 +1,6 @@
 -- flags: allow-oom
 -- Take back some of what nobody works on: expired leases, and dispatched jobs whose message must have vanished.
--- Says once of a worker that it is lost. ARGV: seconds after which a message is given up, seconds of silence after
+-- Says once of a worker that it is lost; one that was leaving is forgotten instead. ARGV: seconds after which a message is given up, seconds of silence after
 -- which a worker is lost, most attempts, most jobs to touch, rules. Returns the number of jobs touched.
 local most, limits = tonumber(ARGV[4]), {most = tonumber(ARGV[3]), rules = ARGV[5], died = false}
 local expired = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, most)
@@ -16,9 +16,15 @@ for _, id in ipairs(vanished) do
 end
 
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', BEATS, '-inf', now - ARGV[2] * 1000, 'LIMIT', 0, most)) do
-    local lane = redis.call('HGET', worker_key(worker), 'lane')
-    redis.call('ZREM', BEATS, worker)
-    if lane then note_lost(worker) end
-    tell('worker.lost', '', '', worker)
+    local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
+    if v[2] ~= 'draining' then
+        redis.call('ZREM', BEATS, worker)
+        if v[1] then note_lost(worker) end
+        tell('worker.lost', '', '', worker)
+    elseif redis.call('EXISTS', held_key(worker)) == 0 then -- it left, and was killed before it could say so
+        note_lost(worker)
+        forget(worker)
+        tell('worker.retired', '', '', worker)
+    end
 end
 return #expired + #vanished

@@ -28,8 +28,11 @@ local function set_lanes(worker, lanes)
     for lane in string.gmatch(lanes, '[^,]+') do redis.call('SADD', P .. 'served', lane) end
 end
 
+local function paused_workers() return P .. 'paused_workers' end -- by people: also when they are started anew
+
 -- Only a ready one counts for pump.
 local function set_worker(worker, lane, state, ...)
+    if state == 'ready' and redis.call('SISMEMBER', paused_workers(), worker) == 1 then state = 'paused' end
     redis.call('HSET', worker_key(worker), 'lane', lane, 'state', state, ...)
     if state == 'ready' then
         set_live(worker, redis.call('HGET', worker_key(worker), 'seen'))
@@ -53,4 +56,13 @@ local function forgive(worker, lane)
     set_worker(worker, lane, 'starting', 'reason', '', 'may_return', '')
     redis.call('DEL', streak_key(worker))
     tell('worker.forgiven', '', '', worker)
+end
+
+-- Remove all that is known of a worker; none that holds a lease.
+local function forget(worker)
+    redis.call('SREM', WORKERS, worker)
+    redis.call('ZREM', BEATS, worker)
+    redis.call('SREM', paused_workers(), worker)
+    unset_live(worker)
+    redis.call('UNLINK', worker_key(worker), streak_key(worker), P .. 'name:' .. worker)
 end
