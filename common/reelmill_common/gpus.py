@@ -1,18 +1,35 @@
-"""The NVIDIA GPUs of this host by their device files: asking costs neither torch nor the driver."""
+"""The NVIDIA GPUs of this host by their device files, which costs neither torch nor the driver; under WSL2 by NVML."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
 
 
-def gpu_numbers(dev: Path = Path("/dev")) -> list[str]:
-    """Return the numbers of the GPUs' device files in order: `nvidia3` is `3`. CUDA may count otherwise."""
+def gpu_numbers(dev: Path = Path("/dev"), nvml: Any = None) -> list[str]:
+    """Return the numbers of the GPUs' device files in order: `nvidia3` is `3`. CUDA may count otherwise.
+
+    WSL2 has one file for all, `dxg`; there the driver's library counts, from 0.
+    """
     numbers = (file.name.removeprefix("nvidia") for file in dev.glob("nvidia[0-9]*"))
-    return sorted((number for number in numbers if number.isdigit()), key=int)
+    found = sorted((number for number in numbers if number.isdigit()), key=int)
+    if found or not (dev / "dxg").exists():
+        return found
+    return [str(number) for number in range(_driver_count(nvml))]
+
+
+def _driver_count(nvml: Any) -> int:
+    try:
+        nvml = nvml or import_module("pynvml")  # of the extra `gpu`
+        nvml.nvmlInit()
+        return int(nvml.nvmlDeviceGetCount())
+    except Exception:  # noqa: BLE001 - absent, or a driver that does not answer: the library's errors need the library
+        return 0
 
 
 def profile_here(settings: Settings) -> str:

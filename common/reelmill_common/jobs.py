@@ -335,22 +335,33 @@ def _check_seed(seed: int) -> None:
 def _check_frames(frames: int, profile: Profile) -> None:
     _check_whole("frames", frames)
     if frames < 1 or frames % 4 != 1:
-        below = max(1, (frames - 1) // 4 * 4 + 1)
-        raise InvalidJob(f"frames={frames} is not 4k + 1; use {below} or {below + 4}")
+        raise InvalidJob(f"frames={frames} is not 4k + 1; use {_nearest(frames, profile.lengths)}")
     if frames not in profile.lengths:
         nearest = min(profile.lengths, key=lambda length: abs(length - frames))
         menu = ", ".join(map(str, profile.lengths))
         raise InvalidJob(f"frames={frames} is not on the menu of {profile.name} ({menu}); use {nearest}")
 
 
+def _nearest(wanted: int, menu: Sequence[int]) -> str:
+    """Return what is on the menu around a value: only what is then taken is advised."""
+    around = [*sorted(value for value in menu if value < wanted)[-1:], *[value for value in menu if value > wanted][:1]]
+    return " or ".join(map(str, around))
+
+
+def _nearest_size(width: int, height: int, profile: Profile) -> tuple[int, int]:
+    """Return the nearest size of the menu; one given side alone decides where the other is absent."""
+    given = [(place, value) for place, value in enumerate((width, height)) if value > 0]
+    return min(profile.sizes, key=lambda size: sum(abs(size[place] - value) for place, value in given))
+
+
 def _check_size(width: int, height: int, profile: Profile) -> None:
     for name, value in (("width", width), ("height", height)):
         _check_whole(name, value)
         if value < SIZE_STEP or value % SIZE_STEP:
-            below = max(SIZE_STEP, value // SIZE_STEP * SIZE_STEP)
-            raise InvalidJob(f"{name}={value} is not a multiple of {SIZE_STEP}; use {below} or {below + SIZE_STEP}")
+            width_, height_ = _nearest_size(width, height, profile)
+            raise InvalidJob(f"{name}={value} is not a multiple of {SIZE_STEP}; use {width_}x{height_}")
     if (width, height) not in profile.sizes:
-        nearest = min(profile.sizes, key=lambda size: abs(size[0] - width) + abs(size[1] - height))
+        nearest = _nearest_size(width, height, profile)
         menu = ", ".join(f"{w}x{h}" for w, h in profile.sizes)
         raise InvalidJob(
             f"{width}x{height} is not on the menu of {profile.name} ({menu}); use {nearest[0]}x{nearest[1]}"

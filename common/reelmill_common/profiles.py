@@ -48,12 +48,14 @@ PROFILES: dict[str, Profile] = {
     for profile in (
         Profile(
             name="fastwan-qad-fp8",
-            sizes=((832, 480), (480, 832), (624, 624)),
-            lengths=(33, 49, 81),
+            # 448 lines: the shape of the data that the family was distilled on, with 61 frames (FastVideo's preset of
+            # FastWan 2.1); 77 frames: what QAD's own two stages trained with (scenario/qad_wan2_1_mixkit).
+            sizes=((832, 480), (480, 832), (624, 624), (832, 448), (448, 832)),
+            lengths=(33, 49, 61, 77, 81),
             fps=16,
             repo="FastVideo/FastWan-QAD-FP8-1.3B",
         ),
         # Same classes and file layout, a few MB, random weights from a fixed seed: what a machine without a GPU runs.
-        Profile(name=TINY, sizes=((128, 80), (80, 128)), lengths=(5, 9, 17, 33, 49, 81), fps=16, repo=None),
+        Profile(name=TINY, sizes=((128, 80), (80, 128)), lengths=(5, 9, 17, 33, 49, 61, 77, 81), fps=16, repo=None),
     )
 }

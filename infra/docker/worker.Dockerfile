@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # The image of a host that renders. Targets:
-#   gpu (the last, so the default): CUDA build of torch, SageAttention 2.2 for Ampere, Ada and Hopper
+#   gpu (the last, so the default): CUDA build of torch, SageAttention 2.2 for Ampere, Ada, Hopper and Blackwell (sm120)
 #   cpu: the same without kernels, with the `tiny` model made at build time, for a machine without a GPU
 #
 #   docker build -f infra/docker/worker.Dockerfile -t reelmill-worker .
@@ -33,7 +33,7 @@ RUN git init -q /opt/sageattention \
     && git checkout -q FETCH_HEAD
 
 # One job takes about 3 GB of memory; EXT_PARALLEL extensions of up to MAX_JOBS files are compiled at once.
-ARG TORCH_CUDA_ARCH_LIST="8.0;8.6;8.9;9.0"
+ARG TORCH_CUDA_ARCH_LIST="8.0;8.6;8.9;9.0;12.0"
 ARG MAX_JOBS=4
 ARG EXT_PARALLEL=2
 # torch 2.13 compiles extensions as C++20 (torch/utils/cpp_extension.py); SageAttention asks for 17.

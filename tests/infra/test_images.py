@@ -146,7 +146,7 @@ def test_sage_attention_is_compiled_for_the_gpus_that_we_promise() -> None:
     stage = dockerfile("worker")["sageattention"]
     arguments = dict(rest.split("=", 1) for word, rest in stage.instructions if word == "ARG")
 
-    assert arguments["TORCH_CUDA_ARCH_LIST"] == '"8.0;8.6;8.9;9.0"'  # A100, RTX 30, RTX 40, H100
+    assert arguments["TORCH_CUDA_ARCH_LIST"] == '"8.0;8.6;8.9;9.0;12.0"'  # A100, RTX 30, RTX 40, H100, RTX 50
     assert re.fullmatch(r"[0-9a-f]{40}", arguments["SAGEATTENTION_COMMIT"])
     assert dockerfile("worker")["gpu"].base == "base"
 

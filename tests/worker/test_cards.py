@@ -7,9 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from fixtures.nvml import NvmlError
 from reelmill_common.errors import InvalidSettings
+from reelmill_common.gpus import gpu_numbers
+from reelmill_producer.cli import app
 from reelmill_worker.host.cards import Card, choose, cpu_list, find_cards
 
 
@@ -87,3 +90,29 @@ def test_a_device_that_is_not_there_is_named(wanted: str, advice: str) -> None:
 def test_a_list_of_cpus_is_read_as_the_kernel_writes_it() -> None:
     assert cpu_list("0-2,8,10-11\n") == {0, 1, 2, 8, 10, 11}
     assert cpu_list("\n") == frozenset()
+
+
+def test_wsl2_has_no_device_files_and_its_cards_are_asked_of_the_driver(tmp_path: Path) -> None:
+    def unsupported(_card: int) -> int:
+        raise NvmlError("Not Supported")
+
+    wsl = driver(0, 1)
+    wsl.nvmlDeviceGetMinorNumber = unsupported
+    (tmp_path / "dxg").touch()
+
+    assert [(card.device, card.label) for card in find_cards(tmp_path, wsl)] == [("GPU-0", "0"), ("GPU-1", "1")]
+    assert gpu_numbers(tmp_path, wsl) == ["0", "1"]
+    assert gpu_numbers(tmp_path, driver(broken=True)) == []
+
+
+def test_without_dxg_or_device_files_there_is_no_gpu(tmp_path: Path) -> None:
+    assert gpu_numbers(tmp_path, driver(0)) == []
+
+
+def test_the_real_profile_without_a_gpu_is_refused_at_start() -> None:
+    environment = {"REELMILL_REDIS_URL": "redis://127.0.0.1:1/0", "REELMILL_PROFILE": "fastwan-qad-fp8"}
+
+    ran = CliRunner().invoke(app, ["worker", "--devices", "cpu"], env=environment)
+
+    assert ran.exit_code == InvalidSettings.exit_status
+    assert "fastwan-qad-fp8 needs an NVIDIA GPU" in " ".join(ran.stderr.split())

@@ -52,7 +52,7 @@ def test_a_card_without_bfloat16_cannot_render() -> None:
 
 
 def test_an_unknown_card_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(NotFound, match=r"no GPU 'RTX 1' in the table; use one of RTX 3060, .*T4"):
+    with pytest.raises(NotFound, match=r"no GPU 'RTX 1' in the table; use one of RTX 3050, .*T4"):
         examine_card("RTX 1")
 
 

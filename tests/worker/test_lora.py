@@ -49,6 +49,7 @@ def lora_file(halves: dict[str, Tensor], tmp_path: Path) -> Path:
         pytest.param("transformer.{}.lora_{}.weight", id="diffusers"),
         pytest.param("base_model.model.{}.lora_{}.weight", id="peft"),
         pytest.param("{}.lora_{}.default.weight", id="peft with an adapter's name"),
+        pytest.param("diffusion_model.{}.lora_{}.weight", id="comfyui"),
     ],
 )
 def test_the_change_is_b_times_a_whatever_the_names(name: str, halves: dict[str, Tensor], tmp_path: Path) -> None:
@@ -57,6 +58,33 @@ def test_the_change_is_b_times_a_whatever_the_names(name: str, halves: dict[str,
     change = Lora.open(tmp_path / "x.safetensors").change(TARGET)
 
     assert torch.allclose(change, halves["B"] @ halves["A"])
+
+
+@pytest.mark.parametrize(
+    ("official", "target"),
+    [
+        ("blocks.1.self_attn.q", "blocks.1.attn1.to_q"),
+        ("blocks.1.self_attn.o", "blocks.1.attn1.to_out.0"),
+        ("blocks.0.cross_attn.v", "blocks.0.attn2.to_v"),
+        ("blocks.0.ffn.0", "blocks.0.ffn.net.0.proj"),
+        ("blocks.1.ffn.2", "blocks.1.ffn.net.2"),
+        ("text_embedding.2", "condition_embedder.text_embedder.linear_2"),
+        ("time_projection.1", "condition_embedder.time_proj"),
+        ("head.head", "proj_out"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["wan", "comfyui", "kohya"])
+def test_wans_own_names_are_those_of_the_linears(official: str, target: str, kind: str, tmp_path: Path) -> None:
+    name = {"wan": official, "comfyui": f"diffusion_model.{official}"}.get(
+        kind, f"lora_unet_{official.replace('.', '_')}"
+    )
+    tensors = {"lora_down.weight": torch.ones(2, 3), "lora_up.weight": torch.ones(5, 2), "alpha": torch.tensor(1.0)}
+    save_file({f"{name}.{part}": tensor for part, tensor in tensors.items()}, tmp_path / "x.safetensors")
+
+    lora = Lora.open(tmp_path / "x.safetensors")
+
+    assert list(lora.targets) == [target]
+    assert torch.equal(lora.change(target), torch.ones(5, 3))  # B A is 2 everywhere, alpha / rank a half
 
 
 def test_strength_and_alpha_scale_the_change(halves: dict[str, Tensor], tmp_path: Path) -> None:
@@ -139,8 +167,11 @@ def test_a_file_of_another_model_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["lora_unet_blocks_0_attn1_to_q.lora_down.weight"], "is not named as diffusers or PEFT name LoRA tensors"),
-        ([f"transformer.{TARGET}.lora_A.weight"], "lacks lora_A or lora_B; the file is incomplete"),
+        (["diffusion_model.blocks.0.ffn.0.diff_b"], "is not named as diffusers, PEFT, ComfyUI or kohya name LoRA"),
+        (["blocks.0.attn1.to_q.hada_w1_a"], "is not named as diffusers"),
+        (["lora_unet_blocks_0_attn1_to_q.lora_down.weight"], r"blocks\.0\.attn1\.to_q lacks lora_A or lora_B"),
+        ([f"transformer.{TARGET}.lora_A.weight"], "lacks lora_A or lora_B .*; it is incomplete"),
+        (["blocks.0.ffn.2.lora_A.weight", "lora_unet_blocks_0_ffn_2.lora_down.weight"], "change the same linear"),
     ],
 )
 def test_a_file_that_cannot_be_read_as_a_lora_says_why(names: list[str], message: str, tmp_path: Path) -> None:

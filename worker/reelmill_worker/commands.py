@@ -15,7 +15,7 @@ from reelmill_common.command_help import HelpfulGroup
 from reelmill_common.contract import queue_name
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.jobs import DEFAULT_PROFILE, slug
-from reelmill_common.profiles import PROFILES
+from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
 from reelmill_worker.model_commands import app as model_app
 
@@ -58,11 +58,18 @@ def worker(
     logs.configure(level=settings.log_level, form=settings.log_format, stream=sys.stderr)
     if name and name != slug(name):
         raise InvalidSettings(f"--name {name!r} is not usable; use for example {slug(name)!r}")
+    cards = _cards(devices)
+    if not cards and settings.renderer == "model" and settings.profile != TINY:
+        raise InvalidSettings(
+            f"profile {settings.profile} needs an NVIDIA GPU, and "
+            f"{'--devices cpu asks for none' if devices == CPU else 'none is found here (asked NVML, /dev/nvidia*)'}; "
+            f"install NVIDIA's driver, give the container its GPUs (--gpus all), or set REELMILL_PROFILE=tiny"
+        )
     with ExitStack() as stack:
         machine = posts.machine_of(settings.state_dir)
         places = posts.reserve(
             settings.state_dir,
-            cards=_cards(devices),
+            cards=cards,
             name=name,
             host=socket.gethostname(),
             stack=stack,

@@ -57,13 +57,20 @@ def pull(
 ) -> None:
     """Download a model: about 29 GB for the real one. Only JSON and safetensors files, checked by size and hash.
 
+    Another repository is judged by its small files first: what cannot be rendered is refused before the download.
+
     Run the same command again to go on with a download that was cut off. Prints the commit; exits 75 when the hub does
     not answer.
     """
     repository = repo or _repository(profile)
     from reelmill_worker.pipeline.pull import pull as download  # noqa: PLC0415 - torch
 
-    pulled = download(repository, folder or _worker_folder(profile), revision=revision)
+    pulled = download(
+        repository,
+        folder or _worker_folder(profile),
+        revision=revision,
+        warn=lambda text: typer.echo(f"warning: {text}", err=True),
+    )
     _print(
         {
             "folder": str(pulled.folder),

@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from reelmill_common.errors import BadOutput, InvalidModel
+from reelmill_common.errors import BadOutput, InvalidModel, WorkerUnfit
 from reelmill_common.jobs import RENDER_STAGES, RenderSpec, Stage
 from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
@@ -82,9 +82,15 @@ def _load_resident(settings: Settings, profile: str) -> Renderer:
             f"{folder} holds random weights (`reelmill model tiny`), which render nothing of {profile}; remove it and "
             f"run `reelmill model pull`, or serve the profile tiny"
         )
+    plan = detect()
+    if profile != TINY and plan.device == "cpu":
+        raise WorkerUnfit(
+            f"torch sees no CUDA GPU here, and {profile} needs one; install torch's CUDA build (not CPU or ROCm) "
+            f"and NVIDIA's driver, or serve the profile tiny"
+        )
     return Resident.load(
         folder,
-        plan=detect(),
+        plan=plan,
         compile_cache=settings.state_dir / "compile-cache",
         shelf=open_shelf(settings),
     )

@@ -126,7 +126,7 @@ def _ask(nvml: Any) -> list[Card] | None:
         return [
             Card(
                 device=str(nvml.nvmlDeviceGetUUID(handle)),
-                label=str(nvml.nvmlDeviceGetMinorNumber(handle)),
+                label=_label(nvml, handle, place),
                 place=place,
                 bus=_bus(str(nvml.nvmlDeviceGetPciInfo(handle).busId)),
             )
@@ -135,6 +135,14 @@ def _ask(nvml: Any) -> list[Card] | None:
     except nvml.NVMLError as err:
         log.debug("gpus.counted_by_files", error=str(err))
         return None
+
+
+def _label(nvml: Any, handle: Any, place: int) -> str:
+    """The number of the device file; WSL2 has none, and NVML says there that it is not supported."""
+    try:
+        return str(nvml.nvmlDeviceGetMinorNumber(handle))
+    except nvml.NVMLError:
+        return str(place)
 
 
 def _bus(text: str) -> str:

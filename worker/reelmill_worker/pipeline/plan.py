@@ -5,6 +5,7 @@ Nothing here imports torch until `detect` is called, so a command can ask what a
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -251,22 +252,73 @@ def _plain_kernels(gpu: GpuFacts) -> tuple[str, ...]:
 
 
 _CARDS: dict[str, tuple[tuple[int, int], float]] = {
-    "RTX 3060": ((8, 6), 12),
-    "RTX 3080": ((8, 6), 10),
-    "RTX 3090": ((8, 6), 24),
-    "RTX A6000": ((8, 6), 48),
-    "A10": ((8, 6), 24),
-    "A40": ((8, 6), 48),
+    **{
+        f"RTX {name}": ((8, 6), float(memory))
+        for name, memory in {
+            "3050": 8,
+            "3060": 12,
+            "3060 Ti": 8,
+            "3070": 8,
+            "3070 Ti": 8,
+            "3080": 10,
+            "3080 Ti": 12,
+            "3090": 24,
+            "3090 Ti": 24,
+            "A2000": 12,
+            "A4000": 16,
+            "A4500": 20,
+            "A5000": 24,
+            "A5500": 24,
+            "A6000": 48,
+        }.items()
+    },
+    **{
+        name: ((8, 6), float(memory))
+        for name, memory in {"A2": 16, "A10": 24, "A10G": 24, "A16": 16, "A40": 48}.items()
+    },
+    "A30": ((8, 0), 24),
     "A100": ((8, 0), 80),
-    "RTX 4060": ((8, 9), 8),
-    "RTX 4080": ((8, 9), 16),
-    "RTX 4090": ((8, 9), 24),
-    "RTX 6000 Ada": ((8, 9), 48),
-    "L4": ((8, 9), 24),
-    "L40S": ((8, 9), 48),
+    "A100 40GB": ((8, 0), 40),
+    "A800": ((8, 0), 80),
+    **{
+        f"RTX {name}": ((8, 9), float(memory))
+        for name, memory in {
+            "4060": 8,
+            "4060 Ti": 16,
+            "4070": 12,
+            "4070 SUPER": 12,
+            "4070 Ti": 12,
+            "4070 Ti SUPER": 16,
+            "4080": 16,
+            "4080 SUPER": 16,
+            "4090": 24,
+            "4090 D": 24,
+            "2000 Ada": 16,
+            "4000 Ada": 20,
+            "4500 Ada": 24,
+            "5000 Ada": 32,
+            "6000 Ada": 48,
+        }.items()
+    },
+    **{
+        name: ((8, 9), float(memory)) for name, memory in {"L2": 24, "L4": 24, "L20": 48, "L40": 48, "L40S": 48}.items()
+    },
+    "GH200": ((9, 0), 96),
+    **{
+        f"RTX {name}": ((12, 0), float(memory))
+        for name, memory in {
+            "5050": 8,
+            "5060": 8,
+            "5060 Ti": 16,
+            "5070": 12,
+            "5070 Ti": 16,
+            "5080": 16,
+            "5090": 32,
+            "PRO 6000": 96,
+        }.items()
+    },
     "H100": ((9, 0), 80),
     "H200": ((9, 0), 141),
-    "RTX 5090": ((12, 0), 32),
     "GB10": ((12, 1), 128),
     "B200": ((10, 0), 180),
     "T4": ((7, 5), 16),
@@ -280,7 +332,7 @@ def gpu_facts(name: str) -> GpuFacts:
     Raises:
         NotFound: The card is not in the table; the message lists those that are.
     """
-    wanted = name.lower().removeprefix("nvidia ").removeprefix("geforce ").strip()
+    wanted = " ".join(re.sub(r"\b(nvidia|geforce|generation|laptop gpu)\b", " ", name.lower()).split())
     for card, (capability, memory_gb) in _CARDS.items():
         if card.lower() == wanted:
             return GpuFacts(name=card, capability=capability, memory_gb=memory_gb)
@@ -294,7 +346,7 @@ def this_gpu() -> GpuFacts | None:
     from reelmill_worker.kernels.dsl import AVAILABLE as TRITON_IMPORTS  # noqa: PLC0415 - as above
     from reelmill_worker.pipeline.attention import sage_version  # noqa: PLC0415 - as above
 
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available() or torch.version.hip:  # ROCm answers under CUDA's names; no kernel here is for it
         return None
     major, minor = torch.__version__.split(".")[:2]
     properties = torch.cuda.get_device_properties(0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,15 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    SafetensorsParsingError,
 )
 from huggingface_hub.hf_api import RepoFile
 
 from reelmill_common.errors import HubUnavailable, InvalidModel
 from reelmill_worker.pipeline import layout
 from reelmill_worker.pipeline.manifest import file_sha256, write_manifest
-from reelmill_worker.pipeline.safetensors_file import PICKLES
+from reelmill_worker.pipeline.repository import check_index, check_listing, check_transformer, described, warnings_of
+from reelmill_worker.pipeline.safetensors_file import PICKLES, TensorEntry
 from reelmill_worker.pipeline.weights import ModelFolder
 
 log = structlog.get_logger(__name__)
@@ -87,12 +90,23 @@ class Pulled:
     model_hash: str
 
 
+def _log_warning(text: str) -> None:
+    log.warning("pull.warned", text=text)
+
+
 def pull(
-    repo: str, folder: Path, *, revision: str = "main", endpoint: str | None = None, decoder: DecoderSource = TAEW2_1
+    repo: str,
+    folder: Path,
+    *,
+    revision: str = "main",
+    endpoint: str | None = None,
+    decoder: DecoderSource = TAEW2_1,
+    warn: Callable[[str], None] = _log_warning,
 ) -> Pulled:
     """Download a model in the diffusers layout, or go on with a download that was cut off.
 
-    A branch name is resolved to its commit once; a download that is gone on with stays at that commit.
+    It is judged by its listing, its JSON files and its transformer's header before any weights come down. A branch name
+    is resolved to its commit once; a download that is gone on with stays at that commit.
 
     Args:
         repo: `owner/name` on the hub.
@@ -100,6 +114,7 @@ def pull(
         revision: Branch, tag or commit.
         endpoint: Another hub than huggingface.co.
         decoder: The tiny decoder's file.
+        warn: Told what a person should know of the model, before the download.
 
     Raises:
         InvalidModel: No such repository or revision, not a model of ours, or a file is not what it should be.
@@ -110,9 +125,13 @@ def pull(
         commit = _commit(api, repo, folder, revision)
         tree = api.list_repo_tree(repo, recursive=True, revision=commit)
         files = [item for item in tree if isinstance(item, RepoFile)]
+    check_listing(repo, [item.path for item in files])
     wanted = choose_files(repo, files)
     size = sum(item.size for item in wanted)
     _check_room(folder, size + decoder.size_bytes)
+    if not (folder / STATE_FILE).is_file():  # what is gone on with was judged then
+        for warning in _judge(api, repo, commit, wanted):
+            warn(warning)
     layout.write_json(folder / STATE_FILE, {"repo": repo, "revision": commit})
     log.info("pull.started", repo=repo, revision=commit, files=len(wanted), size_bytes=size)
     with _hub_errors(repo, revision):
@@ -124,6 +143,45 @@ def pull(
     _finish(folder, {"repo": repo, "revision": commit, "tiny_decoder": decoder.url})
     model = ModelFolder.open(folder)
     return Pulled(folder=folder, repo=repo, revision=commit, size_bytes=size, model_hash=model.model_hash)
+
+
+def _judge(api: HfApi, repo: str, commit: str, wanted: Sequence[RepoFile]) -> list[str]:
+    """Refuse a repository by what costs little to read, or return warnings."""
+    small = [item.path for item in wanted if item.path.endswith(".json") and "tokenizer" not in item.path]
+    weights = [
+        item.path for item in wanted if item.path.startswith("transformer/") and item.path.endswith(".safetensors")
+    ]
+    with tempfile.TemporaryDirectory(prefix="reelmill-pull-") as made, _hub_errors(repo, commit):
+        folder = Path(made)
+        large = [item.path for item in wanted if item.path in small and item.size > layout.MOST_JSON_BYTES]
+        if large:
+            raise InvalidModel(
+                f"{repo}: {large[0]} is larger than {layout.MOST_JSON_BYTES:,} bytes; it is no configuration"
+            )
+        snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=small, endpoint=api.endpoint)
+        check_index(layout.read_json(folder / layout.MODEL_INDEX_FILE), repo)
+        config = layout.read_json(folder / layout.TRANSFORMER / layout.CONFIG_FILE)
+        check_transformer(repo, config, {})
+        if len(weights) > 1:
+            tensors = _indexed_names(folder)
+        else:
+            tensors = _header(api, repo, commit, weights[0])
+            check_transformer(repo, config, tensors)
+    return warnings_of(repo, config, tensors)
+
+
+def _indexed_names(folder: Path) -> dict[str, Any]:
+    index = next((folder / layout.TRANSFORMER).glob("*.index.json"), None)
+    names = layout.read_json(index).get("weight_map") if index else None
+    return names if isinstance(names, dict) else {}
+
+
+def _header(api: HfApi, repo: str, commit: str, name: str) -> dict[str, TensorEntry]:
+    """Read the first bytes of a weights file: its tensors' names, shapes and dtypes."""
+    try:
+        return described(api.parse_safetensors_file_metadata(repo, name, revision=commit).tensors, f"{repo}/{name}")
+    except SafetensorsParsingError as err:
+        raise InvalidModel(f"{repo}: {name} is no safetensors file: {str(err).partition(chr(10))[0]}") from err
 
 
 def _commit(api: HfApi, repo: str, folder: Path, revision: str) -> str:
@@ -228,9 +286,9 @@ def _fetch(url: str, part: Path) -> None:
 
 
 def _check_room(folder: Path, size: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     have = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    free = shutil.disk_usage(folder).free
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
     if free < size - have + SPARE_BYTES:
         raise InvalidModel(
             f"{folder} has {free / 1e9:.1f} GB free; the model takes {(size - have) / 1e9:.1f} GB more, and 1 GB is to "

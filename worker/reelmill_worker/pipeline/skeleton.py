@@ -16,6 +16,12 @@ from torch import nn
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.pipeline import layout
 
+MOST_REPEATS = 1024
+"""Of layers, heads, blocks, buckets: 128 is the most that a model of these families has."""
+MOST_SIZE = 10_000_000
+MOST_ITEMS = 1024
+"""In a list of a configuration."""
+
 
 def skeleton(part: str, config: Mapping[str, Any]) -> nn.Module:
     """Build a part of a model on the meta device: names, shapes and dtypes, no memory.
@@ -28,12 +34,25 @@ def skeleton(part: str, config: Mapping[str, Any]) -> nn.Module:
         InvalidModel: The class does not take that config.
     """
     build = _BUILDERS[part]
+    _check_sizes(part, config)
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of config keys that a library of another version does not know
             return build({key: value for key, value in config.items() if not key.startswith("_")})
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as err:
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ArithmeticError) as err:
         raise InvalidModel(f"{part}/{layout.CONFIG_FILE} does not describe a {layout.CLASSES[part]}: {err}") from err
+
+
+def _check_sizes(part: str, config: Mapping[str, Any]) -> None:
+    """Refuse what would take hours or all memory to build, even without weights."""
+    for name, value in config.items():
+        most = MOST_REPEATS if "num_" in name or "layers" in name else MOST_SIZE
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if len(numbers) > MOST_ITEMS or any(isinstance(number, int) and abs(number) > most for number in numbers):
+            raise InvalidModel(
+                f"{part}/{layout.CONFIG_FILE} has {name}={str(value)[:40]}, where a model has at most {most} (and "
+                f"{MOST_ITEMS} items in a list); download it again"
+            )
 
 
 def full_config(part: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from reelmill_common.tokens import TokenCounter
 from reelmill_worker.pipeline import layout
 from reelmill_worker.pipeline.manifest import digest, known_files, outdated
 from reelmill_worker.pipeline.plan import WeightScales
+from reelmill_worker.pipeline.repository import check_index
 from reelmill_worker.pipeline.safetensors_file import TensorEntry, TensorFiles, read_folder
 from reelmill_worker.pipeline.skeleton import skeleton
 from reelmill_worker.pipeline.tensor_check import E4M3, check_decoder, check_part
@@ -62,7 +63,7 @@ class ModelFolder:
                 f"{root} is no folder; fetch the model with `reelmill model pull`, set REELMILL_MODEL_DIR to its "
                 f"folder, or try the farm out with the profile tiny (REELMILL_PROFILE=tiny)"
             )
-        _check_index(root)
+        check_index(layout.read_json(root / layout.MODEL_INDEX_FILE), root / layout.MODEL_INDEX_FILE)
         files = known_files(root)
         transformer = _open_transformer(root, files)
         return cls(
@@ -76,18 +77,6 @@ class ModelFolder:
             model_hash=_model_hash(root, files),
             text_hash=_text_hash(files),
         )
-
-
-def _check_index(root: Path) -> None:
-    index = layout.read_json(root / layout.MODEL_INDEX_FILE)
-    for part, wanted in layout.CLASSES.items():
-        entry = index.get(part)
-        got = entry[1] if isinstance(entry, list) and len(entry) == 2 else entry
-        if got != wanted:
-            raise InvalidModel(
-                f"{root / layout.MODEL_INDEX_FILE}: {part} is {got}, wanted {wanted}; "
-                f"only Wan 2.1 text-to-video models in the diffusers layout can be rendered"
-            )
 
 
 def open_part(root: Path, part: str, *, folder: str = "") -> Part:
