@@ -15,6 +15,7 @@ from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Level
 from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.refusals import denied
 from reelmill_common.ledger.rights import missing
 from reelmill_common.ledger.server import CONFIRMS_DISK, PROMPT, connect, version_of
 from reelmill_common.redis_address import RedisAddress
@@ -140,13 +141,9 @@ def judge_redis(facts: RedisFacts) -> list[Finding]:
 
 
 def _judge_rights(lacking: Sequence[str]) -> Finding:
-    return Finding(
-        name="redis.rights",
-        level=Level.FAIL,
-        found=f"this user lacks rights, or the server commands: {', '.join(lacking)}",
-        advice=f"run ACL SETUSER <user> {' '.join(right for right in lacking if right[0] != '-')}; docs/security.md "
-        "has all that a farm needs",
-    )
+    told = str(denied("this address", lacking))
+    found, _, advice = told.rpartition("; ")
+    return Finding(name="redis.rights", level=Level.FAIL, found=found, advice=advice)
 
 
 def _judge_aof(facts: RedisFacts) -> Finding:
