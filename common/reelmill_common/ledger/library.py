@@ -25,6 +25,7 @@ PARTS = (
     "policy",
     "runs",
     "windows",
+    "clock",
 )
 """Files of `lua/lib`, each after those that it uses."""
 _NAME = "@library@"

@@ -9,7 +9,7 @@ local AVOID_MS = 60000
 -- Whether a job is better left to the other workers, since it failed on this one a short while ago.
 local function is_avoided(job, worker)
     local v = redis.call('HMGET', faults_key(job.id), 'on', 'at')
-    if not v[1] or not v[2] or now - v[2] > AVOID_MS then return false end
+    if not v[1] or not v[2] or math.abs(now - v[2]) > AVOID_MS then return false end
     if not string.find(v[1], ',' .. worker .. ',', 1, true) then return false end
     return redis.call('ZCOUNT', live_key(job.lane), '(' .. (now - ARGV[6] * 1000), '+inf') > 1
 end

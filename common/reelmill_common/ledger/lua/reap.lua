@@ -1,7 +1,9 @@
 -- flags: allow-oom
 -- Take back some of what nobody works on: expired leases, and dispatched jobs whose message must have vanished.
--- Says once of a worker that it is lost; one that was leaving is forgotten instead. ARGV: seconds after which a message is given up, seconds of silence after
--- which a worker is lost, most attempts, most jobs to touch, rules. Returns the number of jobs touched.
+-- Notices that the clock was set. Says once of a worker that it is lost; one that was leaving is forgotten instead.
+-- ARGV: seconds after which a message is given up, seconds of silence after which a worker is lost, most attempts, most
+-- jobs to touch, rules. Returns the number of jobs touched.
+watch_clock()
 local most, limits = tonumber(ARGV[4]), {most = tonumber(ARGV[3]), rules = ARGV[5], died = false}
 local expired = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, most)
 for _, id in ipairs(expired) do

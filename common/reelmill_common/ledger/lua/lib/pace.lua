@@ -22,6 +22,7 @@ end
 -- Measure a job that is being published by its worker.
 local function measure(job)
     local ms = now - (redis.call('HGET', job_key(job.id), 't1') or now)
+    if ms < 0 then return end -- the clock was set back meanwhile
     note_pace(lane_key(profile_of(job.lane)), ms)
     if redis.call('EXISTS', worker_key(job.worker)) == 1 then note_pace(worker_key(job.worker), ms) end
 end
