@@ -80,6 +80,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         from tornado.options import options  # noqa: PLC0415 - the same
 
         from reelmill_producer.flower_door import Strangers, close_door  # noqa: PLC0415 - imports tornado
+        from reelmill_producer.flower_style import serve_style  # noqa: PLC0415 - the same
     except ImportError as err:
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run {install_command('flower')}") from err
     # Now: Flower itself would start, and log the refusal every few seconds.
@@ -107,6 +108,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
     badge = f"door:{secrets.token_hex(16)}" if logins else ""
     options.basic_auth = [badge] if logins else options.basic_auth
     door = Strangers(logins=logins, signs_in=bool(options.auth), prefix=prefix, badge=badge)
+    serve_style(dashboard.default_router, [name.strip() for name in options.tasks_columns.split(",")], prefix)
     close_door(dashboard.default_router, door)
     return dashboard
 

@@ -6,10 +6,11 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Error
+from playwright.sync_api import Browser, Error, Page
 
 from fixtures.cli import started
 from fixtures.farm import Farm
@@ -35,6 +36,24 @@ def in_few_colours(png: bytes) -> bytes:
     small = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(small, "PNG", optimize=True)
     return small.getvalue()
+
+
+def shape(page: Page, width: int) -> dict[str, Any]:
+    """Return the widths in pixels of the page, of the table and of its columns that are shown, in a window so wide."""
+    page.set_viewport_size({"width": width, "height": 780})
+    page.wait_for_function("() => window.innerWidth === " + str(width))
+    if os.environ.get("KEEP_SCREENSHOT"):
+        page.screenshot(path=f"/tmp/flower-{width}.png")
+    cells = page.locator(".dataTables_scrollHead th:visible")
+    heads = [((cell.text_content() or "").strip(), cell.bounding_box()["width"]) for cell in cells.all()]  # type: ignore[index]
+    body = page.locator(".dataTables_scrollBody")
+    return {
+        "page": page.evaluate("() => document.documentElement.scrollWidth"),
+        "table": body.evaluate("body => body.scrollWidth"),
+        "card": body.evaluate("body => body.clientWidth"),
+        "heads": heads,
+        **dict(heads),
+    }
 
 
 @pytest.mark.services
@@ -69,9 +88,18 @@ def test_a_person_signs_in_and_sees_the_renders_with_our_columns(
         heads = [text.strip() for text in page.locator(".dataTables_scrollHead th").all_text_contents()]
         cells = [row.locator("td").all_inner_texts() for row in page.locator("#tasks-table tbody tr").all()]
         title = page.title()
+        shapes = {width: shape(page, width) for width in (1280, 390)}
+        page.set_viewport_size({"width": 1280, "height": 640})
         picture = in_few_colours(page.screenshot())
         context.close()
 
+    for width, least in ((1280, 400), (390, 130)):
+        assert shapes[width]["page"] <= width
+        assert shapes[width]["table"] <= shapes[width]["card"]
+        assert shapes[width]["Prompt"] >= least
+        assert shapes[width]["UUID"] <= 100
+        assert max(name_and_width[1] for name_and_width in shapes[width]["heads"]) == shapes[width]["Prompt"]
+    assert [name for name, _ in shapes[390]["heads"]] == ["Batch", "Prompt", "State", "UUID"]
     assert refused
     assert heads == HEADINGS
     rows = [dict(zip(HEADINGS, [text.strip() for text in row], strict=True)) for row in cells]
