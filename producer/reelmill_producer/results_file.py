@@ -35,7 +35,10 @@ def results_of(farm: Reelmill, batch: str) -> Iterator[dict[str, Any]]:
 
 
 def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
-    """Return what became of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip."""
+    """Return what became of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip.
+
+    `metadata` is there if the row has any.
+    """
     result = job.result
     return {
         "row": job.row,
@@ -46,6 +49,7 @@ def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
         "sha256": None if result is None else result.sha256,
         "seed": job.spec.seed,
         "error": None if job.error is None or result is not None else dict(job.error),
+        **_metadata(job.metadata),
     }
 
 
@@ -61,7 +65,12 @@ def _archived_record(record: Mapping[str, Any], store: ClipStore) -> dict[str, A
         "sha256": result.get("sha256"),
         "seed": record["spec"]["seed"],
         "error": None if record["result"] else record["error"],
+        **_metadata(record.get("metadata") or {}),
     }
+
+
+def _metadata(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {"metadata": dict(metadata)} if metadata else {}
 
 
 class ResultsFile:

@@ -49,6 +49,7 @@ class Claimed:
         submitted_s: Unix seconds at which the job was submitted, by the server's clock.
         foreign: Number of the last attempt under whose keys another's clip may lie: one that was pruned from the
             ledger, or that was never ours.
+        metadata: What is known of the row beside its spec.
     """
 
     job_id: str
@@ -59,6 +60,7 @@ class Claimed:
     sent_s: float = field(default=0.0, compare=False)
     submitted_s: float = field(default=0.0, compare=False)
     foreign: int = field(default=0, compare=False)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,7 @@ class JobView:
         worker: Node name of the worker that has or had it; empty if none.
         error: `{"code": …, "message": …}` of the last failure, or None.
         submitted_at, started_at, finished_at: Unix seconds on Redis' clock, or None.
+        metadata: What is known of the row beside its spec, by name.
     """
 
     job_id: str
@@ -184,6 +187,7 @@ class JobView:
     submitted_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +276,7 @@ class BatchView(Counted):
         waits_for: What keeps it from running; empty if nothing does, and once it is done.
         report: Object key of its contact sheet; empty if none was made yet.
         account: What it has cost so far.
+        source: Name of the file that it is named after, as in `Batch`.
     """
 
     name: str
@@ -295,6 +300,7 @@ class BatchView(Counted):
     report: str = ""
     worker_class: str = ""
     account: Account = field(default_factory=Account)
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

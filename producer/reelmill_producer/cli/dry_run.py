@@ -16,6 +16,7 @@ from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.client import Reelmill
 from reelmill_producer.estimates import Change, Estimate, Pace, Shape, change_of, estimate, shapes_of
+from reelmill_producer.placing import Placed
 from reelmill_producer.prompt_files import FileJobs, FileReport
 
 
@@ -66,7 +67,7 @@ def _asked(settings: Settings, jobs: FileJobs, shapes: Mapping[Shape, int]) -> t
         return None, nothing
     try:
         with Reelmill(settings) as farm:
-            change = change_of(farm.ledger, jobs)
+            change = change_of(farm.ledger, Placed(farm.ledger, jobs))
             return change, estimate(farm.ledger, shapes, change.new)
     except LedgerUnavailable as err:
         return None, replace(nothing, unknown=f"no farm was asked: {err}")

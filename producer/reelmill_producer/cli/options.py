@@ -52,6 +52,15 @@ Reuse = Annotated[
         help="Answer from equal clips in the store: same (of the workers' present model) or any. Default: no.",
     ),
 ]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="FIELD=COLUMN",
+        help="What a column is: prompt=caption, meta=COLUMN (keep it as metadata) or ignore=COLUMN; repeatable.",
+    ),
+]
+Seeds = Annotated[str, typer.Option("--seeds", help="Each row with each of these seeds, as in 0..4 or 3,5,8.")]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="Name of a batch.")]
 Target = Annotated[str, typer.Argument(metavar="BATCH|JOB", help="Name of a batch, or a job: BATCH/ROW or its id.")]
 Targets = Annotated[

@@ -135,6 +135,7 @@ class Courier:
             seconds=result.seconds,
             spent=asdict(spent),
             submitted_s=parcel.lease.claimed.submitted_s,
+            metadata=parcel.lease.claimed.metadata,
         )
         # The key is this attempt's own, so an older manifest there is this very attempt's, from a put that was cut off.
         self._put(parcel, keys.manifest, manifest, "application/json", replace=True)

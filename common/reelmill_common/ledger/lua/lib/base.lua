@@ -27,6 +27,7 @@ end
 
 local function job_key(id) return P .. 'job:' .. id end
 local function spec_key(id) return P .. 'spec:' .. id end
+local function meta_key(id) return P .. 'meta:' .. id end -- JSON of a row's metadata, if it has any
 local function error_key(id) return P .. 'error:' .. id end
 local function result_key(id) return P .. 'result:' .. id end
 local function batch_key(batch) return P .. 'batch:' .. batch end
