@@ -7,17 +7,21 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from reelmill_common.contract import STORE_FOLDERS, lane_name
 from reelmill_common.errors import InvalidDocument, InvalidJob
+from reelmill_common.foreign_fields import check_foreign_fields
+from reelmill_common.metadata import check_metadata
+from reelmill_common.names import slug as slug  # noqa: PLC0414 - part of what this module offers
 from reelmill_common.nights.windows import Windows
 from reelmill_common.printable import is_printable
 from reelmill_common.profiles import PROFILES, Profile
 from reelmill_common.prompts import clean_prompt
 from reelmill_common.untrusted_json import read_json
+from reelmill_common.whole_numbers import whole_number
 
 Sampler = Literal["dmd3", "unipc3"]
 Decoder = Literal["tiny", "wan"]
@@ -172,7 +176,7 @@ _SPEC_FIELDS = {item.name: item for item in fields(RenderSpec)}
 def spec_from_mapping(value: object) -> RenderSpec:
     """Build a spec from untrusted key-value pairs, as they come from a file or a message.
 
-    Numbers may be written as text (CSV has nothing else); absent or empty values mean the default.
+    Numbers may be written as text (CSV has nothing else; see `whole_numbers`); absent or empty values mean the default.
 
     Raises:
         InvalidJob: An unknown key, a value of the wrong type, or one out of range.
@@ -180,6 +184,7 @@ def spec_from_mapping(value: object) -> RenderSpec:
     if not isinstance(value, Mapping):
         raise InvalidJob(f"a job is an object with a prompt, got {type(value).__name__}")
     known = _SPEC_FIELDS
+    check_foreign_fields(value)
     unknown = sorted(str(key) for key in value if key not in known)
     if unknown:
         raise InvalidJob(f"unknown field {', '.join(unknown)}; known are {', '.join(known)}")
@@ -187,7 +192,7 @@ def spec_from_mapping(value: object) -> RenderSpec:
     for name, given in value.items():
         if given is None or given == "":
             continue
-        kwargs[name] = _as_int(name, given) if known[name].type == "int" else _as_text(name, given)
+        kwargs[name] = whole_number(name, given) if known[name].type == "int" else _as_text(name, given)
     if "prompt" not in kwargs:
         raise InvalidJob("prompt is empty; give the text that the clip should show")
     return RenderSpec(**kwargs)
@@ -199,20 +204,26 @@ class RenderJob:
 
     Attributes:
         batch: Name of the batch, `[a-z0-9][a-z0-9._-]{0,63}`.
-        row: Key within the batch, same alphabet: the file's id column, or the spec's digest.
+        row: Key within the batch, same alphabet: the file's id column, or a name made of what it shows.
         spec: What to render.
         worker_class: Class of worker that alone may render it, as in `Batch`; empty: its batch's.
+        metadata: What else is known of the row, by name: kept beside the job, and no part of what is rendered.
+        others: Keys that the row may have in its batch instead, if it has no id of its own: another row may have its
+            name, or an earlier version may have named it. The first is its to take; of equal content only.
     """
 
     batch: str
     row: str
     spec: RenderSpec
     worker_class: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    others: Sequence[str] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         check_name("batch", self.batch)
         check_name("row id", self.row)
         check_class(self.worker_class)
+        check_metadata(self.metadata)
 
     @property
     def job_id(self) -> str:
@@ -235,6 +246,8 @@ class Batch:
         weight: Share among its owner's batches of equal priority, 1 to 100.
         max_in_flight: Most jobs dispatched or running at once; 0 means no cap.
         owner: Who submitted, for fair share and accounts; free text of at most 64 characters.
+        source: Name of the file that a new batch is named after, without its suffix: tells it from the batch of another
+            file whose name would be the same; empty: it was named otherwise.
         window: Hours in which it may run, as `nights.windows` reads them; empty: always.
         max_failures: Failed jobs, as `10`, or their share of all, as `5%`, at which it pauses itself; empty: never.
         start_after: Unix seconds before which nothing of it starts; 0: at once.
@@ -257,6 +270,7 @@ class Batch:
     after: Sequence[str] = ()
     after_any: Sequence[str] = ()
     worker_class: str = ""
+    source: str = ""
 
     def __post_init__(self) -> None:
         check_name("batch", self.name)
@@ -304,12 +318,6 @@ def check_class(name: str) -> None:
         check_name("worker class", name)
 
 
-def slug(text: str) -> str:
-    """Return the nearest usable name: lower case, other characters as one dash, at most 64 long."""
-    name = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-._")
-    return re.sub(r"\.{2,}", ".", name)[:64].rstrip("-._") or "batch"
-
-
 def _profile(name: str) -> Profile:
     if name not in PROFILES:
         raise InvalidJob(f"profile={name!r} is unknown; known are {', '.join(PROFILES)}")
@@ -329,6 +337,11 @@ def _check_prompt(prompt: str) -> None:
 
 
 def _check_seed(seed: int) -> None:
+    if seed == -1 and type(seed) is int:
+        raise InvalidJob(
+            f"seed=-1 is out of range; use 0 to {MAX_SEED}. Elsewhere it asks for a random one, which nobody could ask "
+            f"for again; leave it out for {DEFAULT_SEED}"
+        )
     _check_range("seed", seed, 0, MAX_SEED)
 
 
@@ -398,14 +411,6 @@ def _check_moments(start: float, expires: float) -> None:
             raise InvalidJob(f"{name}={moment} is out of range; use Unix seconds, 0 to {MAX_MOMENT}")
     if start and expires and expires <= start:
         raise InvalidJob(f"expires_at={expires} is not after start_after={start}; nothing could ever start")
-
-
-def _as_int(name: str, given: object) -> int:
-    if isinstance(given, int) and not isinstance(given, bool):
-        return given
-    if isinstance(given, str) and re.fullmatch(r"[+-]?[0-9]{1,20}", given.strip()):
-        return int(given)
-    raise InvalidJob(f"{name}={str(given)[:40]!r} is not a whole number")
 
 
 def _as_text(name: str, given: object) -> str:

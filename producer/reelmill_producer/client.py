@@ -22,7 +22,8 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_producer import state_file
 from reelmill_producer.clips import Clip, clip_of
-from reelmill_producer.prompt_files import job_of_row
+from reelmill_producer.placing import Placed, told_apart, unnamed_job
+from reelmill_producer.prompt_files import row_of_mapping
 from reelmill_producer.reuse import Finder, ReuseMode
 from reelmill_producer.steering import ROUND_S, Steering
 
@@ -100,7 +101,7 @@ class Reelmill(Steering):
         Args:
             prompt: A text, for defaults throughout, or a whole spec.
             batch: Name of the batch, which is made if it is new, or a batch with its policy.
-            row: Key within the batch; by default the spec's digest.
+            row: Key within the batch; by default words of the prompt and the seed.
 
         Raises:
             InvalidJob: A field cannot be rendered as asked.
@@ -108,9 +109,9 @@ class Reelmill(Steering):
         """
         policy = _batch(batch)
         spec = RenderSpec(prompt=prompt, profile=self.profile) if isinstance(prompt, str) else prompt
-        job = RenderJob(batch=policy.name, row=row or spec.digest, spec=spec)
+        job = RenderJob(batch=policy.name, row=row, spec=spec) if row else self._job(policy.name, spec)
         self.submit_jobs(policy, [job])
-        return job.job_id
+        return next(self.ledger.placed([job])).job_id
 
     def submit_many(self, rows: Iterable[RenderSpec | str | Mapping[str, object]], *, batch: Batch | str) -> Submitted:
         """Submit many jobs; return how many are new and how many the farm had already.
@@ -127,11 +128,7 @@ class Reelmill(Steering):
             JobConflict: A row is there with another spec.
         """
         policy = _batch(batch)
-        jobs: dict[str, RenderJob] = {}
-        for job in (self._job(policy.name, row) for row in rows):
-            if jobs.setdefault(job.row, job) != job:
-                raise JobConflict(f"row {job.row!r} is given twice with different content; nothing was submitted")
-        return self.submit_jobs(policy, list(jobs.values()))
+        return self.submit_jobs(policy, told_apart([self._job(policy.name, row) for row in rows]))
 
     def submit_jobs(
         self,
@@ -154,13 +151,17 @@ class Reelmill(Steering):
         """
         there = self.has_batch(batch.name)
         if there:  # a new one cannot hold another spec, and the second look is as dear as a submit
+            jobs = Placed(self.ledger, jobs)
             self._refuse_conflicts(jobs)
         # Looked up before, and answered right after: a worker that is idle takes up what it finds in between.
         answers = self._finder(reuse, batch.worker_class).find(jobs) if reuse else {}
         if there and change is not None:
             self.set_policy(batch.name, change)
         lanes: set[str] = set()
-        submitted = self.ledger.submit(batch, _noting_lanes(jobs, lanes))
+        try:
+            submitted = self.ledger.submit(batch, _noting_lanes(jobs, lanes))
+        except JobConflict:  # or somebody took the name of a row meanwhile, which then takes another
+            submitted = self.ledger.submit(batch, _noting_lanes(Placed(self.ledger, jobs), lanes))
         if answers:
             submitted = replace(submitted, reused=self.ledger.reuse(answers))
         self._pump(sorted(lanes))
@@ -171,10 +172,12 @@ class Reelmill(Steering):
 
     def _job(self, batch: str, row: RenderSpec | str | Mapping[str, object]) -> RenderJob:
         if isinstance(row, RenderSpec):
-            return RenderJob(batch=batch, row=row.digest, spec=row)
+            return unnamed_job(batch, row)
         values = {"prompt": row} if isinstance(row, str) else row
-        key, spec = job_of_row({"profile": self.profile, **values})
-        return RenderJob(batch=batch, row=key, spec=spec)
+        keyed = row_of_mapping({"profile": self.profile, **values})
+        if keyed.names:
+            return unnamed_job(batch, keyed.spec, keyed.metadata)
+        return RenderJob(batch=batch, row=keyed.key, spec=keyed.spec, metadata=keyed.metadata)
 
     def has_batch(self, batch: str) -> bool:
         """Whether there is a batch of that name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import RenderSpec
@@ -22,6 +22,7 @@ class Clip:
         seconds: Seconds by stage.
         gpu_s, energy_j: What it took of the GPU; energy is None where the card does not tell.
         reused_from: The job that it was made for, if that is another one.
+        metadata: What its prompt file says of it beside what to render.
     """
 
     job_id: str
@@ -37,6 +38,7 @@ class Clip:
     gpu_s: float = 0.0
     energy_j: float | None = None
     reused_from: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def poster_key(self) -> str:
@@ -71,4 +73,5 @@ def clip_of(job: JobView, store: ClipStore) -> Clip:
         gpu_s=job.result.gpu_s,
         energy_j=job.result.energy_j,
         reused_from=job.result.reused_from,
+        metadata=job.metadata,
     )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
-from reelmill_common.jobs import RenderJob, RenderSpec, check_name, slug, spec_from_mapping
+from reelmill_common.jobs import RenderJob, RenderSpec, check_name, spec_from_mapping
+from reelmill_common.metadata import check_metadata
+from reelmill_common.names import file_slug, hashed, row_name
 from reelmill_producer.policy_words import Head, PolicyWords
+from reelmill_producer.prompt_columns import Reading, columns_of
+from reelmill_producer.prompt_leftovers import look_at_prompt
 from reelmill_producer.prompt_lines import BadLine
-from reelmill_producer.prompt_rows import FORMATS, Format, Row, format_of, read_rows
-from reelmill_producer.row_spool import RowSpool
+from reelmill_producer.prompt_rows import FORMATS, TAB_SUFFIXES, WHOLE_SUFFIX, Format, Row, format_of, read_rows
+from reelmill_producer.row_spool import KeyedRow, RowSpool
 
 MAX_REPORTED = 100
 """Bad lines that are kept and shown; beyond that they are counted."""
@@ -49,12 +54,14 @@ class PromptFile:
         form: Its format.
         defaults: Fields of rows that do not say otherwise.
         admit: A check beyond the spec's own.
+        reading: What was asked for and what is assumed of its columns; has notes for people once the file was checked.
     """
 
     name: str
     form: Format
     defaults: Mapping[str, object]
     admit: Admit | None = None
+    reading: Reading = field(default_factory=Reading)
     _stream: IO[bytes]
     _good: RowSpool
     _report: FileReport | None = None
@@ -63,7 +70,12 @@ class PromptFile:
     @property
     def batch_name(self) -> str:
         """The batch that the file goes to unless told otherwise: its name without folder and suffix."""
-        return "stdin" if self.name == "-" else slug(Path(self.name).stem)
+        return "stdin" if self.name == "-" else file_slug(self.source)
+
+    @property
+    def source(self) -> str:
+        """The file's name without folder and suffix, by which its batch is told from another file's."""
+        return "" if self.name == "-" else unicodedata.normalize("NFC", Path(self.name).stem)
 
     @property
     def head(self) -> Head | None:
@@ -105,7 +117,7 @@ class PromptFile:
         """
         report = self.check()
         if report.bad_count:
-            raise InvalidPromptFile(refusal(self.name, report))
+            raise InvalidPromptFile(refusal(self, report))
         return report
 
     def jobs(self, batch: str) -> FileJobs:
@@ -114,13 +126,18 @@ class PromptFile:
 
     def rows(self) -> Iterator[tuple[str, RenderSpec]]:
         """Yield key and spec of the good rows, each once."""
+        return ((row, spec) for row, spec, _, _ in self._keyed())
+
+    def _keyed(self) -> Iterator[tuple[str, RenderSpec, Mapping[str, str], tuple[str, ...]]]:
+        """Yield key, spec and metadata of the good rows, and the keys that each may have instead."""
         self.check()
-        return iter(self._good)
+        for row, key in self._good:
+            yield key, row.spec, row.metadata, (row.names[1], row.names[0], row.key) if row.names else ()
 
     def _read(self) -> FileReport:
         rows = duplicates = bad_count = 0
         bad: list[BadLine] = []
-        for item in _named(self.name, read_rows(self._stream, self.form)):
+        for item in _named(self.name, read_rows(self._stream, self.form, self.reading)):
             if isinstance(item, Head):
                 self._head = item
                 continue
@@ -140,20 +157,21 @@ class PromptFile:
         """Keep a good row; return whether it is new, or why it is bad."""
         place = f"{row.place}: " if row.place else ""
         try:
-            key, spec = job_of_row({**self.defaults, **_given(row.values)})
+            look_at_prompt(row.values.get("prompt"), row.line, self.reading.notes)
+            keyed = keyed_row({**self.defaults, **_given(row.values)}, row.metadata, row.names)
             if self.admit is not None:
-                self.admit(spec)
+                self.admit(keyed.spec)
         except InvalidJob as err:
             return BadLine(line=row.line, reason=f"{place}{err}")
-        earlier = self._good.add(key, spec, row.line)
+        earlier = self._good.add(keyed, row.line)
         if earlier is None:
             return True
         line, other = earlier
-        if other == spec:
+        if other == keyed.spec:
             return False
         return BadLine(
             line=row.line,
-            reason=f"{place}id {key!r} stands in line {line} with different content; give each clip an id of its own",
+            reason=f"{place}id {keyed.key!r} stands in line {line} with different content; give each an id of its own",
         )
 
 
@@ -165,8 +183,8 @@ class FileJobs:
     batch: str
 
     def __iter__(self) -> Iterator[RenderJob]:
-        for row, spec in self.file.rows():
-            yield RenderJob(batch=self.batch, row=row, spec=spec)
+        for row, spec, metadata, others in self.file._keyed():  # noqa: SLF001 - one thing in two classes
+            yield RenderJob(batch=self.batch, row=row, spec=spec, metadata=metadata, others=others)
 
 
 @contextmanager
@@ -177,19 +195,51 @@ def open_prompt_file(
     form: Format | None = None,
     defaults: Mapping[str, object] | None = None,
     admit: Admit | None = None,
+    columns: Mapping[str, str] | None = None,
+    seeds: str = "",
 ) -> Generator[PromptFile]:
     """Open a file by its path, or standard input by `-`.
+
+    Args:
+        name: As a person gives it.
+        stdin: Is read for `-`.
+        form: Of the file; by default its suffix says it.
+        defaults: Fields of rows that do not say otherwise.
+        admit: A check beyond the spec's own.
+        columns: What columns are, by their plain names, as `prompt_columns.asked_columns` reads them.
+        seeds: Of which each row is rendered with each, as `0..4`; empty: each row has its own.
 
     Raises:
         InvalidPromptFile: It cannot be opened, or its format is not known.
     """
     form = form or _format(name)
     with _opened(name, stdin) as stream, closing(RowSpool()) as good:
-        yield PromptFile(name=name, form=form, defaults=defaults or {}, admit=admit, _stream=stream, _good=good)
+        suffix = Path(name).suffix.lower()
+        reading = Reading(columns=columns or {}, seeds=seeds, tabs=suffix in TAB_SUFFIXES, whole=suffix == WHOLE_SUFFIX)
+        yield PromptFile(
+            name=name, form=form, defaults=defaults or {}, admit=admit, reading=reading, _stream=stream, _good=good
+        )
 
 
-def job_of_row(values: Mapping[str, object]) -> tuple[str, RenderSpec]:
-    """Return a row's key and spec; without an `id` the key is the spec's digest.
+def row_of_mapping(values: Mapping[str, object]) -> KeyedRow:
+    """Return a row that the SDK was given as a mapping, with the columns of a prompt file.
+
+    Raises:
+        InvalidJob: A field cannot be rendered as asked, or is probably misspelt.
+    """
+    given, metadata = columns_of(list(values), {}, "").sorted(values)
+    if "seeds" in given:
+        raise InvalidJob("seeds makes several rows, and one was given; use seed, a row for each")
+    return keyed_row(given, metadata)
+
+
+def keyed_row(values: Mapping[str, object], metadata: Mapping[str, str], names: tuple[str, ...] = ()) -> KeyedRow:
+    """Return a row with its key. Without an `id` that is the spec's digest, and it has names.
+
+    Args:
+        values: By field, `id` among them.
+        metadata: What else is known of the row.
+        names: Those that it has in place of its `id`.
 
     Raises:
         InvalidJob: A field is unknown or cannot be rendered as asked.
@@ -197,21 +247,27 @@ def job_of_row(values: Mapping[str, object]) -> tuple[str, RenderSpec]:
     given = dict(values)
     key = given.pop("id", "")
     spec = spec_from_mapping(given)
+    check_metadata(metadata)
     if key in ("", None):
-        return spec.digest, spec
+        name = row_name(spec)
+        return KeyedRow(key=spec.digest, spec=spec, names=(name, hashed(name, spec.digest)), metadata=metadata)
     if isinstance(key, bool) or not isinstance(key, str | int):
         raise InvalidJob(f"id={str(key)[:40]!r} is not text")
-    check_name("id", str(key).strip())
-    return str(key).strip(), spec
+    text = str(key).strip()
+    check_name("id", text)
+    for name in names:
+        check_name("id", name)
+    return KeyedRow(key=text, spec=spec, names=names, metadata=metadata)
 
 
-def refusal(name: str, report: FileReport) -> str:
-    """Return the message that lists a file's bad lines."""
+def refusal(file: PromptFile, report: FileReport) -> str:
+    """Return the message that lists a file's bad lines, and what was assumed of it."""
     lines = [f"  line {item.line}: {item.reason}" for item in report.bad]
     if report.bad_count > len(report.bad):
         lines.append(f"  and {report.bad_count - len(report.bad):,} more")
     count = f"{report.bad_count:,} bad line{'s' if report.bad_count > 1 else ''}"
-    head = f"{name} has {count} and {report.rows:,} good; nothing was submitted"
+    head = f"{file.name} has {count} and {report.rows:,} good; nothing was submitted"
+    lines += [f"  ({note})" for note in file.reading.told()]
     return "\n".join([head, *lines, "Correct them, or submit the good ones alone with --skip-invalid"])
 
 

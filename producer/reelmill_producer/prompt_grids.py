@@ -8,13 +8,16 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain, product
 
 from reelmill_common.errors import InvalidJob
+from reelmill_common.foreign_fields import check_foreign_fields
 from reelmill_common.jobs import MAX_SEED, RenderSpec
+from reelmill_common.names import hashed, joined, words
+from reelmill_producer.prompt_columns import COLUMNS, Reading
 from reelmill_producer.prompt_lines import BadLine
-from reelmill_producer.prompt_rows import COLUMNS, Row, unknown_names
+from reelmill_producer.prompt_rows import Row, unknown_names
 
 MAX_ROWS = 1_000_000
 """Rows of one file: at 3 s a clip, a month of one GPU."""
@@ -23,7 +26,8 @@ MAX_AXES = 32
 """Names under `vars` and `grid` of one job."""
 
 SPEC_FIELDS = tuple(item.name for item in fields(RenderSpec))
-JOB_FIELDS = (*COLUMNS, "seeds", "vars", "grid")
+_STRUCTURE = ("vars", "grid")
+JOB_FIELDS = (*COLUMNS, "seeds", *_STRUCTURE)
 DEFAULTS = (*SPEC_FIELDS, "seeds")
 
 _RANGE = re.compile(r"([0-9]{1,19})(?:\.\.([0-9]{1,19}))?")
@@ -63,7 +67,12 @@ class _Axis:
 
 
 def expanded(
-    number: int, line: int, job: Mapping[str, object] | BadLine, defaults: Mapping[str, object], allowance: Allowance
+    number: int,
+    line: int,
+    job: Mapping[str, object] | BadLine,
+    defaults: Mapping[str, object],
+    allowance: Allowance,
+    reading: Reading,
 ) -> Iterator[Row | BadLine]:
     """Yield the rows of one job, the seeds changing fastest, or why it has none.
 
@@ -73,13 +82,15 @@ def expanded(
         job: Its fields as they are written.
         defaults: Those that hold where it does not say otherwise.
         allowance: What the file may still expand to.
+        reading: What keys are that are no fields of ours.
     """
     if isinstance(job, BadLine):
         yield job
         return
     place = f"job {number}"
     try:
-        plain, axes = _divided(job, defaults)
+        own, metadata = _sorted(job, reading)
+        plain, axes = _divided(own, defaults, reading.seeds)
         count = math.prod(map(len, axes))
         allowance.spend(count)
     except InvalidJob as err:
@@ -87,7 +98,54 @@ def expanded(
         return
     for index, combination in enumerate(_combinations(axes), 1):
         where = place if not axes else f"{place}, row {index:,} of {count:,}"
-        yield Row(line=line, values=_row(plain, combination), place=where)
+        yield _row(Row(line=line, values=plain, metadata=metadata, place=where), combination)
+
+
+def seeded(rows: Iterator[Row | BadLine], reading: Reading) -> Iterator[Row | BadLine]:
+    """Yield rows, and in the place of one with several seeds a row for each of them."""
+    allowance = Allowance()
+    for row in rows:
+        if isinstance(row, BadLine) or not (reading.seeds or "seeds" in row.values):
+            yield row
+        else:
+            yield from _by_seed(row, reading, allowance)
+
+
+def _by_seed(row: Row, reading: Reading, allowance: Allowance) -> Iterator[Row | BadLine]:
+    own = dict(row.values)
+    seeds = own.pop("seeds", None)
+    if "seed" in own and seeds is not None:
+        yield BadLine(line=row.line, reason="seed and seeds are both given; use one of them")
+        return
+    if reading.seeds and (own.pop("seed", None) is not None or seeds is not None):
+        reading.notes.add("the seeds of the file are left aside, for --seeds is given")
+    name = "--seeds" if reading.seeds else "seeds"
+    try:
+        axis = _seed_axis(name, reading.seeds or [str(item) for item in _several(seeds)])
+        allowance.spend(len(axis))
+    except InvalidJob as err:
+        yield BadLine(line=row.line, reason=str(err))
+        return
+    for seed in dict.fromkeys(axis):
+        yield _row(replace(row, values=own), {"seed": seed})
+
+
+def _several(value: object) -> Sequence[object]:
+    """Return the parts of a list: JSON's own, or its text, as spreadsheets keep it: `[1, 2]`."""
+    if isinstance(value, list):
+        return list(value)
+    return [str(value).strip().strip("[]()")]
+
+
+def _sorted(job: Mapping[str, object], reading: Reading) -> tuple[dict[str, object], dict[str, str]]:
+    """Return a job by our fields, and its metadata."""
+    structure = {name: value for name, value in job.items() if name in _STRUCTURE}
+    rest = {name: value for name, value in job.items() if name not in _STRUCTURE}
+    given, metadata = reading.columns_of(list(rest), "field").sorted(rest)
+    for name in metadata:
+        if near := difflib.get_close_matches(name, _STRUCTURE, n=1, cutoff=0.8):
+            raise InvalidJob(f"unknown field {name!r}; did you mean {near[0]}?")
+    return {**given, **structure}, metadata
 
 
 def _combinations(axes: Sequence[_Axis]) -> Iterator[dict[str, object]]:
@@ -101,13 +159,15 @@ def _combinations(axes: Sequence[_Axis]) -> Iterator[dict[str, object]]:
             yield {**shared, fast.name: value}
 
 
-def _divided(job: Mapping[str, object], defaults: Mapping[str, object]) -> tuple[dict[str, object], list[_Axis]]:
+def _divided(
+    job: Mapping[str, object], defaults: Mapping[str, object], every_seed: str
+) -> tuple[dict[str, object], list[_Axis]]:
     """Return what all rows of a job share, and what varies."""
-    if unknown := unknown_names(list(job), JOB_FIELDS):
-        raise InvalidJob(f"unknown field {unknown}")
     given = {name: value for name, value in job.items() if value not in (None, "")}
     grid = _mapping("grid", given.pop("grid", None))
     variables = _mapping("vars", given.pop("vars", None))
+    if every_seed:  # wins over whatever the file says
+        given, grid = _without_seeds(given) | {"seeds": every_seed}, _without_seeds(grid)
     _check_names(given, grid, variables)
     own = set(given) | set(grid)
     own |= {"seed", "seeds"} if own & {"seed", "seeds"} else set()
@@ -126,7 +186,12 @@ def _divided(job: Mapping[str, object], defaults: Mapping[str, object]) -> tuple
     return plain, axes
 
 
+def _without_seeds(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if name not in ("seed", "seeds")}
+
+
 def _check_names(given: Mapping[str, object], grid: Mapping[str, object], variables: Mapping[str, object]) -> None:
+    check_foreign_fields(grid)
     if unknown := unknown_names(list(grid), SPEC_FIELDS):
         raise InvalidJob(f"grid: unknown field {unknown}")
     if len(grid) + len(variables) > MAX_AXES:
@@ -160,7 +225,21 @@ def _kind(value: object) -> str:
     return "mapping" if isinstance(value, dict) else "list"
 
 
-def _seed_axis(name: str, value: object) -> _Axis:
+def seeds_of(text: str, *, most: int = MAX_ROWS) -> list[int]:
+    """Return the seeds that `0..4` or `3,5,8` stands for, each once.
+
+    Raises:
+        InvalidJob: It is none of these, a seed is out of range, or there are more than `most`.
+    """
+    if not all(_RANGE.fullmatch(part.strip()) for part in text.split(",")):
+        raise InvalidJob(f"--seeds {text[:40]!r} is not a list of seeds; use for example 1..8 or 3,5,8")
+    axis = _seed_axis("--seeds", text, most)
+    if len(axis) > most:
+        raise InvalidJob(f"--seeds {text[:40]} has {len(axis):,}; use at most {most} seeds")
+    return list(dict.fromkeys(int(str(seed)) for seed in axis))
+
+
+def _seed_axis(name: str, value: object, most: int = MAX_ROWS) -> _Axis:
     parts: list[range] = []
     for text in (part for item in _list(name, value) for part in str(item).split(",")):
         found = _RANGE.fullmatch(text.strip())
@@ -169,8 +248,9 @@ def _seed_axis(name: str, value: object) -> _Axis:
         first, last = int(found[1]), int(found[2] or found[1])
         if last > MAX_SEED:
             raise InvalidJob(f"{name}: {last} is out of range; use 0 to {MAX_SEED}")
-        if not 0 <= last - first < MAX_ROWS:
-            raise InvalidJob(f"{name}: {text.strip()} is not a rising range of at most {MAX_ROWS:,} seeds")
+        if not 0 <= last - first < most:
+            shown = f"{most:,}" if most >= 10_000 else most
+            raise InvalidJob(f"{name}: {text.strip()} is not a rising range of at most {shown} seeds")
         parts.append(range(first, last + 1))
     return _Axis(name="seed", values=parts)
 
@@ -193,23 +273,37 @@ def _check_templates(prompts: object, variables: Mapping[str, object]) -> None:
         )
 
 
-def _row(plain: Mapping[str, object], combination: Mapping[str, object]) -> dict[str, object]:
+def _row(shared: Row, combination: Mapping[str, object]) -> Row:
     """Return one row: its template filled, and its id, if it has one, told from its neighbours'."""
-    row = {**plain, **{name: value for name, value in combination.items() if not name.startswith("{")}}
-    words = {name: value for name, value in combination.items() if name.startswith("{")}
-    if words:
-        row["prompt"] = _BRACES.sub(lambda found: _filled(found[0], words), str(row.get("prompt", "")))
-    if combination and row.get("id") not in (None, ""):
-        row["id"] = f"{row['id']}-{_suffix(combination)}"
-    return row
+    row = {**shared.values, **{name: value for name, value in combination.items() if not name.startswith("{")}}
+    variables = {name: value for name, value in combination.items() if name.startswith("{")}
+    if variables:
+        row["prompt"] = _BRACES.sub(lambda found: _filled(found[0], variables), str(row.get("prompt", "")))
+    names: tuple[str, ...] = ()
+    if combination and (given := str(row.get("id") or "").strip()):
+        row["id"] = f"{given}-{_suffix(combination)}"
+        names = _names(given, combination, str(row["id"]))
+    return replace(shared, values=row, names=names)
 
 
 def _filled(text: str, words: Mapping[str, object]) -> str:
     return text[0] if text in ("{{", "}}") else str(words[text])
 
 
+def _names(given: str, combination: Mapping[str, object], key: str) -> tuple[str, ...]:
+    """Return the ids by which a person knows a combination: what varies, in words, and with a hash for the second."""
+    if list(combination) == ["seed"]:
+        return ()
+    middle = [words(str(value)) for name, value in combination.items() if name != "seed"]
+    name = joined(given, middle, f"s{combination['seed']}" if "seed" in combination else "")
+    return name, hashed(name, key)
+
+
 def _suffix(combination: Mapping[str, object]) -> str:
-    """Name a combination by what it is, not by its place: a longer grid leaves the ids that were there as they were."""
+    """Name a combination by what it is, not by its place: a longer grid leaves the ids that were there as they were.
+
+    By this key rows are told apart; what a person sees are their names.
+    """
     if list(combination) == ["seed"]:
         return f"s{combination['seed']}"
     text = json.dumps({name: str(value) for name, value in combination.items()}, sort_keys=True)

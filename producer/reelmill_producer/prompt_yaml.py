@@ -13,8 +13,9 @@ from typing import IO, Any
 
 import yaml
 
-from reelmill_common.errors import InvalidPromptFile
+from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_producer.policy_words import Head, head_of
+from reelmill_producer.prompt_columns import Reading
 from reelmill_producer.prompt_grids import DEFAULTS, JOB_FIELDS, Allowance, expanded
 from reelmill_producer.prompt_lines import BadLine
 from reelmill_producer.prompt_rows import Row, unknown_names
@@ -32,20 +33,20 @@ _TOP = ("batch", "defaults", "jobs")
 _SHAPE = "a prompt file is a list of jobs, or a mapping with jobs: and, before it, batch: and defaults:"
 
 
-def yaml_rows(stream: IO[bytes]) -> Iterator[Row | BadLine | Head]:
+def yaml_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine | Head]:
     """Yield the rows of a YAML stream, grids expanded; at most one job is in memory. Its head is yielded too.
 
     Raises:
         InvalidPromptFile: It is no prompt file at all: another shape, a wrong head or defaults, or too large.
     """
     allowance = Allowance()
-    jobs = _Jobs(events=_Events(stream))
+    jobs = _Jobs(events=_Events(stream), reading=reading)
     try:
         for number, line, value in jobs.read():
             if jobs.head is not None:
                 yield jobs.head
                 jobs.head = None
-            yield from expanded(number, line, value, jobs.defaults, allowance)
+            yield from expanded(number, line, value, jobs.defaults, allowance, reading)
     except yaml.YAMLError as err:
         yield BadLine(line=_line_of(err, jobs.events.line), reason=f"{jobs.place}{_why(err)}")
     except (ValueError, OverflowError) as err:  # an escape such as \U00110000, in PyYAML's own scanner
@@ -106,6 +107,7 @@ class _Jobs:
     """The jobs of a file, read one after the other."""
 
     events: _Events
+    reading: Reading
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
     head: Head | None = None
     number: int = 0
@@ -194,9 +196,15 @@ class _Jobs:
             raise InvalidPromptFile(f"line {flaw.line}: defaults: {flaw.reason}")
         if not isinstance(value, dict):
             raise InvalidPromptFile(f"line {line}: defaults is a mapping of fields, got {_kind(start)}")
-        if unknown := unknown_names(list(value), DEFAULTS):
+        try:
+            given, others = self.reading.columns_of([name for name in value if name not in DEFAULTS], "field").sorted(
+                value
+            )
+        except InvalidJob as err:
+            raise InvalidPromptFile(f"line {line}: defaults: {err}") from err
+        if unknown := unknown_names([*others, *given.keys() - set(DEFAULTS)], DEFAULTS):
             raise InvalidPromptFile(f"line {line}: defaults: unknown field {unknown}")
-        return value
+        return {name: item for name, item in value.items() if name in DEFAULTS} | given
 
 
 @dataclass(slots=True, kw_only=True)

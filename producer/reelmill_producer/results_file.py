@@ -50,7 +50,10 @@ def archived_results(store: ClipStore, archive: str) -> Iterator[dict[str, Any]]
 
 
 def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
-    """Return what became of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip."""
+    """Return what became of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip.
+
+    `metadata` is there if the row has any.
+    """
     result = job.result
     return {
         "row": job.row,
@@ -61,6 +64,7 @@ def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
         "sha256": None if result is None else result.sha256,
         "seed": job.spec.seed,
         "error": None if job.error is None or result is not None else dict(job.error),
+        **_metadata(job.metadata),
     }
 
 
@@ -78,6 +82,7 @@ def _archived_record(record: Mapping[str, Any], store: ClipStore, archive: str) 
             "sha256": None if job.result is None else job.result.sha256,
             "seed": job.spec.seed,
             "error": job.error if job.result is None else None,
+            **_metadata(job.metadata or {}),
         }
     except (ValueError, StoreError) as err:  # pydantic's too, and a key that is none
         why = "; ".join(str(err).splitlines()[:3])[:300]
@@ -108,9 +113,14 @@ class _Job:
     spec: _Spec
     result: _Result | None
     error: dict[str, str] | None
+    metadata: dict[str, str] | None = None
 
 
 _JOB: TypeAdapter[Any] = TypeAdapter(_Job)
+
+
+def _metadata(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {"metadata": dict(metadata)} if metadata else {}
 
 
 class ResultsFile:

@@ -148,9 +148,9 @@ def test_an_idle_worker_gets_its_jobs_at_once(cli: Cli, night: Path, ledger: Led
         pytest.param(b"prompt,seed\na fox,-1\n", ("seed=-1", "use 0 to"), id="negative seed"),
         pytest.param(b"prompt,profile\na fox,huge\n", ("profile='huge'", "known are"), id="unknown profile"),
         pytest.param(b"prompt,sampler\na fox,ddim\n", ("sampler='ddim'", "dmd3, unipc3"), id="unknown sampler"),
-        pytest.param(b"prompt,colour\na fox,red\n", ("unknown column 'colour'", "Known are"), id="unknown column"),
+        pytest.param(b"prompt,sead,sede\na fox,1,2\n", ("unknown column 'sede'", "Known are"), id="misspelt column"),
         pytest.param(b"id,prompt\na,fox\na,owl\n", ("line 3", "id 'a'", "of its own"), id="one id twice"),
-        pytest.param(b"prompt\nf\xfcchse\n", ("line 2", "not UTF-8", "save the file"), id="invalid UTF-8"),
+        pytest.param(b"prompt\n\xff\xfe\n", ("line 2", "not UTF-8", "save the file"), id="invalid UTF-8"),
         pytest.param(b"", ("holds no prompts", "write one a line"), id="empty file"),
         pytest.param(b"prompt\n" + b"x" * 200_000, ("200,000 bytes", "use at most 131,072"), id="endless line"),
         pytest.param(

@@ -49,7 +49,7 @@ def test_a_text_file_has_one_prompt_a_line_and_comments(folder: Path) -> None:
     found = specs(folder / "night.txt", "# the foxes\na red fox\n\n  a grey fox  \n")
 
     assert [spec.prompt for _, spec in found] == ["a red fox", "a grey fox"]
-    assert [row for row, _ in found] == [spec.digest for _, spec in found]
+    assert [row for row, _ in found] == ["red-fox-s1024", "grey-fox-s1024"]
 
 
 def test_a_csv_names_its_columns(folder: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_quoted_csv_cell_may_hold_line_ends(folder: Path) -> None:
 def test_a_jsonl_file_has_an_object_a_line(folder: Path) -> None:
     found = specs(folder / "night.jsonl", '{"prompt": "a fox", "seed": 7, "id": 12}\n\n{"prompt": "Ⅷ owls"}\n')
 
-    assert [(row, spec.seed) for row, spec in found] == [("12", 7), (found[1][1].digest, 1024)]
+    assert [(row, spec.seed) for row, spec in found] == [("12", 7), ("viii-owls-s1024", 1024)]
 
 
 def test_a_row_wins_over_the_defaults(folder: Path) -> None:
@@ -151,13 +151,19 @@ def test_the_line_of_a_csv_row_after_a_long_cell_is_right(folder: Path) -> None:
     ("content", "advice"),
     [
         pytest.param(b"promt,seed\nfox,1\n", "unknown column 'promt'; did you mean prompt?", id="misspelt column"),
-        pytest.param(b"prompt;seed\nfox;1\n", "parted by commas", id="semicolons"),
-        pytest.param(b"prompt,priority\nfox,1\n", "unknown column 'priority'", id="a column that jobs do not have"),
+        pytest.param(b"prompt,sede\nfox,1\n", "unknown column 'sede'; did you mean seed?", id="letters swapped"),
+        pytest.param(b"prompt,frame\nfox,1\n", "did you mean frames?", id="letter missing"),
         pytest.param(b"prompt,prompt\nfox,owl\n", "stands twice", id="column twice"),
         pytest.param(b"seed\n1\n", "has no prompt column", id="no prompt column"),
         pytest.param(b"prompt\n\xff\xfe\n", "line 2: byte 1 (0xff) is not UTF-8", id="not UTF-8"),
-        pytest.param("prompt\nfüchse\n".encode("latin-1"), "is not UTF-8; save the file as UTF-8", id="latin-1"),
-        pytest.param("prompt\nfox\n".encode("utf-16"), "is UTF-16; save it as UTF-8", id="utf-16"),
+        pytest.param(
+            b"prompt\n\xeb\xe8\xf1\xe0 \xe2 \xf1\xed\xe5\xe3\xf3\n",
+            "is not UTF-8; save the file as UTF-8",
+            id="Cyrillic",
+        ),
+        pytest.param("prompt\n狐狸 a fox\n".encode("gbk"), "is not UTF-8; save the file as UTF-8", id="Chinese"),
+        pytest.param("prompt\nfüchse\n".encode() + b"f\xfcchse\n", "as line 2 is; save the whole", id="two encodings"),
+        pytest.param(b"PK\x03\x04 xlsx", "a spreadsheet or an archive (zip), not text", id="xlsx"),
         pytest.param(b"prompt\nfo\0x\n", "line 2: byte 3 is a NUL byte", id="NUL"),
         pytest.param(b"prompt,seed\na fox, red,7\n", "3 cells, but the header has 2", id="unquoted comma"),
         pytest.param(b'prompt,seed\na fox,7\n"an owl,8\na hare,9\n', "line 3: a quote is left open", id="open quote"),
@@ -180,8 +186,8 @@ def test_an_open_quote_does_not_hide_that_later_lines_were_not_read(folder: Path
     assert "later ones not read" in message
 
 
-def test_old_mac_line_ends_are_refused(folder: Path) -> None:
-    assert "carriage return" in refused(folder / "night.txt", b"a fox\ran owl\r")
+def test_a_carriage_return_inside_a_line_is_refused(folder: Path) -> None:
+    assert "carriage return" in refused(folder / "night.txt", b"a fox\ran owl\n")
 
 
 def test_a_line_of_50_mb_is_refused_without_being_held_in_memory(folder: Path) -> None:
@@ -312,7 +318,16 @@ def test_a_further_check_refuses_its_rows(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "batch"),
-    [("Night Shift (7).csv", "night-shift-7"), ("prompts.jsonl", "prompts"), ("Ü.txt", "batch")],
+    [
+        ("Night Shift (7).csv", "night-shift-7"),
+        ("prompts.jsonl", "prompts"),
+        ("Füchse im Schnee.txt", "fuchse-im-schnee"),
+        ("夜班 7.txt", "ye-ban-7"),
+        ("ночь.txt", "noch"),
+        ("🦊.txt", "fox"),
+        ("—.txt", "batch-bda05058"),
+        ("x" * 70 + ".txt", "x" * 55 + "-c71bd109"),
+    ],
 )
 def test_the_batch_is_named_after_the_file(folder: Path, name: str, batch: str) -> None:
     (folder / name).write_text("prompt\n")

@@ -38,7 +38,7 @@ def test_a_list_of_jobs_is_a_file() -> None:
         RenderSpec(prompt="a fox", profile="tiny"),
         RenderSpec(prompt="an owl", seed=7, frames=33, profile="tiny"),
     ]
-    assert [row for row, _ in found] == [found[0][1].digest, "owl"]
+    assert [row for row, _ in found] == ["fox-s1024", "owl"]
 
 
 def test_defaults_hold_where_a_job_says_nothing() -> None:

@@ -10,6 +10,7 @@ from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import NOTHING, Claimed, Orders, Refused, Result, Spent
 from reelmill_common.ledger.side import Side, kept
+from reelmill_common.metadata import from_json
 
 WITHDRAWN_S = 3600
 """Seconds that an attempt has for taking a clip out of the store, however long it is frozen meanwhile."""
@@ -33,7 +34,7 @@ class Attempts(Side):
         answer = self._server.run("claim", job_id, generation, worker, lease_s, word, side.LIVE_S)
         if isinstance(answer, str):
             return Refused(answer)
-        batch, row, token, spec, sent_ms, foreign, submitted_ms, steady_ms = answer
+        batch, row, token, spec, sent_ms, foreign, submitted_ms, steady_ms, metadata = answer
         try:
             spec = RenderSpec.from_json(spec)
             return Claimed(
@@ -46,6 +47,7 @@ class Attempts(Side):
                 submitted_s=submitted_ms / 1000,
                 foreign=foreign,
                 steady_s=steady_ms / 1000,
+                metadata=from_json(metadata),
             )
         except InvalidJob as err:
             self.fail(job_id, token, err.code, f"{err}; is this worker older than the producer?", retryable=False)

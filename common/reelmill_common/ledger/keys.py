@@ -56,6 +56,10 @@ class Keys:
         """Canonical JSON of what to render."""
         return f"{self.prefix}spec:{job_id}"
 
+    def meta(self, job_id: str) -> str:
+        """JSON of what is known of a row beside its spec; absent if nothing is."""
+        return f"{self.prefix}meta:{job_id}"
+
     def error(self, job_id: str) -> str:
         """JSON of the last failure."""
         return f"{self.prefix}error:{job_id}"

@@ -30,7 +30,7 @@ from reelmill_common.ledger.reuse import Reuse
 from reelmill_common.ledger.server import PATIENT, Patience, connect
 from reelmill_common.ledger.staff import Staff
 from reelmill_common.ledger.steering import Steering
-from reelmill_common.ledger.submission import conflicts, submit
+from reelmill_common.ledger.submission import conflicts, placed, submit
 from reelmill_common.ledger.timetable import Timetable
 from reelmill_common.settings import Settings
 
@@ -93,6 +93,10 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
     def conflicts(self, jobs: Iterable[RenderJob]) -> list[RenderJob]:
         """Return the jobs whose id the ledger already has with another spec. Pipelined; changes nothing."""
         return conflicts(self._server, self._keys, jobs)
+
+    def placed(self, jobs: Iterable[RenderJob]) -> Iterator[RenderJob]:
+        """Yield jobs by the keys that their rows have in their batch, or are to have (`RenderJob.others`)."""
+        return placed(self._server, self._keys, jobs)
 
     def submit(self, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:
         """Add jobs to a batch, making the batch if it is new. A job that is there already is left as it is.

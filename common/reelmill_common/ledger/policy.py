@@ -112,6 +112,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
         "after": ",".join(dict.fromkeys(batch.after)),
         "after_any": ",".join(dict.fromkeys(batch.after_any)),
         "class": batch.worker_class,
+        "source": batch.source,
     }
 
 

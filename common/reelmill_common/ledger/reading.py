@@ -27,7 +27,10 @@ def jobs(server: Server, keys: Keys, ids: Sequence[str]) -> list[JobView]:
         if not known:
             continue
         texts = server.read(
-            [("MGET", keys.spec(job_id), keys.error(job_id), keys.result(job_id)) for job_id, _ in known]
+            [
+                ("MGET", keys.spec(job_id), keys.error(job_id), keys.result(job_id), keys.meta(job_id))
+                for job_id, _ in known
+            ]
             + [("HGET", keys.batch(job["b"]), "priority") for _, job in known]
         )
         for (job_id, job), text, priority in zip(known, texts[: len(known)], texts[len(known) :], strict=True):

@@ -51,6 +51,7 @@ class Claimed:
         foreign: Number of the last attempt under whose keys another's clip may lie: one that was pruned from the
             ledger, or that was never ours.
         steady_s: Seconds for which the server has surely forgotten nothing; less than its uptime at most.
+        metadata: What is known of the row beside its spec.
     """
 
     job_id: str
@@ -61,6 +62,7 @@ class Claimed:
     sent_s: float = field(default=0.0, compare=False)
     submitted_s: float = field(default=0.0, compare=False)
     foreign: int = field(default=0, compare=False)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     steady_s: float = field(default=0.0, compare=False)
 
     @property
@@ -178,6 +180,7 @@ class JobView:
         worker: Node name of the worker that has or had it; empty if none.
         error: `{"code": …, "message": …}` of the last failure, or None.
         submitted_at, started_at, finished_at: Unix seconds on Redis' clock, or None.
+        metadata: What is known of the row beside its spec, by name.
     """
 
     job_id: str
@@ -197,6 +200,7 @@ class JobView:
     submitted_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +292,7 @@ class BatchView(Counted):
         waits_for: What keeps it from running; empty if nothing does, and once it is done.
         report: Object key of its contact sheet; empty if none was made yet.
         account: What it has cost so far.
+        source: Name of the file that it is named after, as in `Batch`.
     """
 
     name: str
@@ -311,6 +316,7 @@ class BatchView(Counted):
     report: str = ""
     worker_class: str = ""
     account: Account = field(default_factory=Account)
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
 from reelmill_common.errors import InvalidJob, JobConflict
-from reelmill_common.jobs import Batch, RenderJob
+from reelmill_common.jobs import Batch, RenderJob, job_id
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.policy import more_policy, refuse_wait
 from reelmill_common.ledger.records import Submitted
 from reelmill_common.ledger.server import Server
+from reelmill_common.metadata import to_json
 
 CHUNK = 250
-"""Jobs in one call: about 2 ms of the server's time, for which everybody else waits. Lua's stack ends at 3,900."""
+"""Jobs in one call: about 2 ms of the server's time, for which everybody else waits."""
 CHUNKS = 8
 """Calls in one round trip."""
 
@@ -41,9 +43,9 @@ def submit(server: Server, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted
     while several := list(islice(calls, CHUNKS)):
         for answer in server.run_many("submit", several):
             if answer[0] == "conflict":
-                _, job_id, row, stored = answer
+                _, other, row, stored = answer
                 raise JobConflict(
-                    f"row {row!r} of batch {batch.name!r} is there with other content (job {job_id}: {stored}); "
+                    f"row {row!r} of batch {batch.name!r} is there with other content (job {other}: {stored}); "
                     f"give the row another id, or submit under another batch name"
                 )
             if answer[0] == "unknown":
@@ -62,11 +64,30 @@ def conflicts(server: Server, keys: Keys, jobs: Iterable[RenderJob]) -> list[Ren
     return found
 
 
+def placed(server: Server, keys: Keys, jobs: Iterable[RenderJob]) -> Iterator[RenderJob]:
+    """Yield jobs by the keys that they have in their batch, or are to have.
+
+    A row without an id of its own keeps the key under which it is there with equal content, whichever of its keys that
+    is. A new one whose key another row has takes the first of its `others`.
+    """
+    for chunk in _chunks(jobs, CHUNK * CHUNKS):
+        ids = [job_id(job.batch, row) for job in chunk if job.others for row in (*job.others, job.row)]
+        stored = dict(zip(ids, *server.read([("MGET", *map(keys.spec, ids))]), strict=True)) if ids else {}
+        yield from (_placed(job, stored) if job.others else job for job in chunk)
+
+
+def _placed(job: RenderJob, stored: Mapping[str, str | None]) -> RenderJob:
+    text, there = job.spec.to_json(), {row: stored[job_id(job.batch, row)] for row in (*job.others, job.row)}
+    row = next((row for row, spec in there.items() if spec == text), "")
+    row = row or (job.row if there[job.row] is None else job.others[0])
+    return job if row == job.row else replace(job, row=row)
+
+
 def _flat(chunk: list[RenderJob], batch: str) -> Iterator[str]:
     for job in chunk:
         if job.batch != batch:
             raise InvalidJob(f"row {job.row!r} belongs to batch {job.batch!r}, not {batch!r}; submit it there")
-        yield from (job.job_id, job.row, job.lane, job.spec.to_json())
+        yield from (job.job_id, job.row, job.lane, job.spec.to_json(), to_json(job.metadata))
 
 
 def _chunks(jobs: Iterable[RenderJob], size: int) -> Iterator[list[RenderJob]]:

@@ -11,13 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from reelmill_common.errors import InvalidDocument, InvalidJob, JobConflict, LedgerUnavailable, NotFound
-from reelmill_common.jobs import Batch, RenderSpec
+from reelmill_common.jobs import Batch
 from reelmill_common.ledger.loads import Loads, loads
 from reelmill_common.ledger.records import WorkerState
 from reelmill_common.ledger.side import Side, kept
 from reelmill_common.nights.clock import milliseconds, moment_of
 from reelmill_common.nights.cron import Cron
-from reelmill_common.nights.schedules import Schedule, ScheduleView, batch_name, pack, run_batch
+from reelmill_common.nights.schedules import Schedule, ScheduledRow, ScheduleView, batch_name, pack, run_batch
 from reelmill_common.nights.windows import Windows
 from reelmill_common.suggestions import did_you_mean
 from reelmill_common.untrusted_json import read_object
@@ -110,9 +110,7 @@ class Timetable(Side):
 
     # -- schedules -----------------------------------------------------------------------------------------------
 
-    def add_schedule(
-        self, schedule: Schedule, rows: Iterable[tuple[str, RenderSpec]], *, replace: bool = False
-    ) -> ScheduleView:
+    def add_schedule(self, schedule: Schedule, rows: Iterable[ScheduledRow], *, replace: bool = False) -> ScheduleView:
         """Enter a schedule with the rows that it submits; its first run is the next one by its cron expression.
 
         Raises:

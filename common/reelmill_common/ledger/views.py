@@ -21,6 +21,7 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
+from reelmill_common.metadata import from_json
 from reelmill_common.settings import FlowerPrompts
 from reelmill_common.untrusted_json import read_json, read_object
 
@@ -45,7 +46,13 @@ _MAY_DIE = (WorkerState.STARTING, WorkerState.READY, WorkerState.RESTING, Worker
 
 
 def job_view(
-    job_id: str, job: Mapping[str, str], priority: str, spec: str, error: str | None, result: str | None
+    job_id: str,
+    job: Mapping[str, str],
+    priority: str,
+    spec: str,
+    error: str | None,
+    result: str | None,
+    metadata: str | None,
 ) -> JobView:
     """Build one job from its hash, its batch's priority and its JSON texts. A priority of its own goes before that."""
     return JobView(
@@ -66,6 +73,7 @@ def job_view(
         submitted_at=_seconds(job.get("t0")),
         started_at=_seconds(job.get("t1")),
         finished_at=_seconds(job.get("t2")),
+        metadata=from_json(metadata),
     )
 
 
@@ -99,6 +107,7 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
         waits_for=() if state is BatchState.DONE else waits,
         report=batch.get("report", ""),
         worker_class=batch.get("class", ""),
+        source=batch.get("source", ""),
         account=account({count: int(batch[f"cost:{count}"]) for count in COUNTS if f"cost:{count}" in batch}),
     )
 

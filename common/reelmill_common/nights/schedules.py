@@ -26,6 +26,9 @@ MAX_NAME = 44
 MAX_ROWS_CHARS = 16 * 2**20
 """Of all pieces together, as they lie in Redis."""
 
+ScheduledRow = tuple[str, RenderSpec] | tuple[str, RenderSpec, Mapping[str, str]]
+"""Key, spec, and metadata if there is any."""
+
 MOMENTS = ("start_after", "expires_at")
 """Fields of a policy that are moments."""
 
@@ -151,7 +154,7 @@ def policy_of(batch: Batch) -> dict[str, Any]:
     }
 
 
-def pack(rows: Iterable[tuple[str, RenderSpec]]) -> Iterator[tuple[str, int]]:
+def pack(rows: Iterable[ScheduledRow]) -> Iterator[tuple[str, int]]:
     """Yield pieces of text that hold some rows each, and their number of rows.
 
     Raises:
@@ -159,7 +162,7 @@ def pack(rows: Iterable[tuple[str, RenderSpec]]) -> Iterator[tuple[str, int]]:
     """
     size, rest = 0, iter(rows)
     while chunk := list(islice(rest, _PIECE_ROWS)):
-        text = json.dumps([[key, spec.to_json()] for key, spec in chunk], ensure_ascii=False)
+        text = json.dumps([_packed(*row) for row in chunk], ensure_ascii=False)
         piece = base64.b85encode(zlib.compress(text.encode(), 9)).decode()
         size += len(piece)
         if size > MAX_ROWS_CHARS:
@@ -183,10 +186,14 @@ def unpack(piece: str, batch: str) -> Iterator[RenderJob]:
             raise InvalidJob(
                 f"a piece of the rows unpacks to more than {MOST_PIECE_BYTES:,} bytes; add the schedule again"
             )
-        rows = [(str(key), str(spec)) for key, spec in json.loads(text)]
+        rows = [(str(key), str(spec), dict(*metadata)) for key, spec, *metadata in json.loads(text)]
     except (ValueError, TypeError, zlib.error, RecursionError) as err:
         if isinstance(err, InvalidJob):
             raise
         raise InvalidJob(f"the rows of the schedule cannot be read ({err}); add it again") from err
-    for key, spec in rows:
-        yield RenderJob(batch=batch, row=key, spec=RenderSpec.from_json(spec))
+    for key, spec, metadata in rows:
+        yield RenderJob(batch=batch, row=key, spec=RenderSpec.from_json(spec), metadata=metadata)
+
+
+def _packed(key: str, spec: RenderSpec, metadata: Mapping[str, str] | None = None) -> list[object]:
+    return [key, spec.to_json(), dict(metadata)] if metadata else [key, spec.to_json()]

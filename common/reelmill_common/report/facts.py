@@ -27,6 +27,7 @@ class Entry:
         key: Object key of the MP4; empty without a clip.
         gpu_s: Seconds of the GPU that the attempt that won took; 0 if it is not known.
         code, message: Of the failure; empty without one.
+        metadata: What the prompt file says of the row beside what to render.
     """
 
     job_id: str
@@ -41,6 +42,7 @@ class Entry:
     gpu_s: float = 0.0
     code: str = ""
     message: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def poster_key(self) -> str:
@@ -171,6 +173,7 @@ def _entry(job: JobView) -> Entry:
         gpu_s=round(gpu_seconds_of(job), 3),
         code=error.get("code", ""),
         message=error.get("message", ""),
+        metadata=job.metadata,
     )
 
 

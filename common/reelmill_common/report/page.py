@@ -116,7 +116,7 @@ def _causes(report: Report) -> str:
 def _form(report: Report) -> str:
     states = "".join(f'<option value="{state}">{state.replace("_", " ")}</option>' for state in report.counts)
     return (
-        '<form role="search"><input name="text" type="search" placeholder="Words of a prompt, a row, a worker" '
+        '<form role="search"><input name="text" type="search" placeholder="Words of a prompt, row, metadata" '
         'aria-label="Filter by text"><select name="state" aria-label="Filter by state">'
         f'<option value="">all</option>{states}</select><output name="shown" aria-live="polite"></output></form>'
     )
@@ -127,7 +127,8 @@ def _figure(entry: Entry, link: Link) -> str:
     picture = _button(entry, link) if entry.key else ""
     return (
         f'<figure{failed} data-state="{entry.state}">{picture}<figcaption><p>{escape(entry.prompt)}</p>'
-        f"{_reason(entry)}<details><summary>{escape(entry.row)}</summary>{_recipe(entry, link)}</details>"
+        f"{_reason(entry)}<details><summary>{escape(entry.row)} · seed {entry.seed}</summary>"
+        f"{_recipe(entry, link)}</details>"
         f"</figcaption></figure>"
     )
 
@@ -149,9 +150,10 @@ def _reason(entry: Entry) -> str:
 def _recipe(entry: Entry, link: Link) -> str:
     took = f" · {entry.gpu_s:.2f} s of GPU" if entry.gpu_s else ""
     tries = f" · {entry.attempts} attempts" if entry.attempts > 1 else ""
-    facts = f"seed {entry.seed} · {entry.facts}{took}{tries} · {entry.worker}".rstrip(" ·")
+    facts = f"{entry.facts}{took}{tries} · {entry.worker}".rstrip(" ·")
+    known = "".join(f"<br>{escape(name)}: {escape(value)}" for name, value in entry.metadata.items())
     manifest = f' · <a href="{escape(link(entry.manifest_key))}">recipe</a>' if entry.key else ""
-    return f"{escape(facts)}{manifest}<br>{entry.job_id}"
+    return f"{escape(facts)}{manifest}{known}<br>{entry.job_id}"
 
 
 def _moment(seconds: float) -> str:

@@ -18,6 +18,7 @@ from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.client import Reelmill
 from reelmill_producer.estimates import Change, Estimate, change_of, estimate
+from reelmill_producer.placing import Placed
 from reelmill_producer.prompt_files import FileJobs, FileReport
 
 
@@ -73,7 +74,7 @@ def _asked(
         return None, nothing
     try:
         with Reelmill(settings) as farm:
-            change = change_of(farm.ledger, jobs)
+            change = change_of(farm.ledger, Placed(farm.ledger, jobs))
             depth = farm.settings.dispatch_depth
             return change, estimate(farm.ledger, shapes, change.new, policy=policy, depth=depth)
     except LedgerUnavailable as err:

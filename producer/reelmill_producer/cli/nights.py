@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from dataclasses import replace as replaced
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -14,12 +13,20 @@ import typer
 
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.nights.cron import Cron
-from reelmill_common.nights.schedules import MOMENTS, CatchUp, Schedule, ScheduleView, moment_words, policy_of
+from reelmill_common.nights.schedules import (
+    MOMENTS,
+    CatchUp,
+    Schedule,
+    ScheduledRow,
+    ScheduleView,
+    moment_words,
+    policy_of,
+)
 from reelmill_common.nights.windows import Windows, zone_of
-from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli.boundary import tell
 from reelmill_producer.cli.options import (
     BatchName,
+    Column,
     FileFormat,
     Json,
     MaxFailures,
@@ -29,6 +36,7 @@ from reelmill_producer.cli.options import (
     Priority,
     Profile,
     ScheduleName,
+    Seeds,
     Weight,
     Window,
     WorkerClass,
@@ -36,11 +44,11 @@ from reelmill_producer.cli.options import (
     ZoneOfBy,
 )
 from reelmill_producer.cli.output import batch_record, print_json, table
-from reelmill_producer.cli.session import lane_of, read_settings, reading, session
-from reelmill_producer.cli.submitting import checked, format_option, warn_if_idle
+from reelmill_producer.cli.session import read_settings, reading, session
+from reelmill_producer.cli.submitting import checked, opened_prompts, warn_if_idle
 from reelmill_producer.plans import Forecast, LanePace, Plan, plan_of
 from reelmill_producer.policy_words import NONE, PolicyWords
-from reelmill_producer.prompt_files import PromptFile, open_prompt_file
+from reelmill_producer.prompt_files import PromptFile
 
 _KEYS = ("start-after", "expires")
 """As a head names `MOMENTS`."""
@@ -84,6 +92,8 @@ def add(  # noqa: PLR0913 - one parameter an option
     worker_class: WorkerClass = "",
     profile: Profile = "",
     form: FileFormat = "",
+    column: Column = None,
+    seeds: Seeds = "",
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Keep the good rows of a bad file.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the schedule of that name, if there is one.")
@@ -96,7 +106,6 @@ def add(  # noqa: PLR0913 - one parameter an option
     Prints the schedule's name.
     """
     settings = read_settings(profile)
-    lane = lane_of(settings)
     cron_read = Cron.parse(cron, tz)
     asked = PolicyWords(
         priority=priority,
@@ -108,17 +117,19 @@ def add(  # noqa: PLR0913 - one parameter an option
         worker_class=worker_class,
     )
     asked.batch("any", datetime.now(cron_read.zone))
-    with open_prompt_file(
-        file, sys.stdin.buffer, form=format_option(form), defaults={"profile": lane}, admit=prompt_check(settings, lane)
-    ) as prompts:
+    with opened_prompts(file, form, settings, column=column, seeds=seeds) as prompts:
         new = Schedule(name=name or prompts.batch_name, cron=cron_read, catch_up=_catch_up(catch_up), policy={})
         checked(prompts, skip_invalid=skip_invalid)
         new = replaced(new, policy=_policy(prompts, asked, new))
         with session(settings) as opened:
-            view = opened.farm.ledger.add_schedule(new, prompts.rows(), replace=replace)
+            view = opened.farm.ledger.add_schedule(new, _rows(prompts), replace=replace)
             _show(view, new.name, json=json)
             tell(f"{view.jobs:,} jobs at each run; the first is {_time(view.next_at, tz)}")
             warn_if_idle(opened)
+
+
+def _rows(prompts: PromptFile) -> Iterator[ScheduledRow]:
+    return ((job.row, job.spec, job.metadata) for job in prompts.jobs("any"))
 
 
 @schedule.command("list", epilog="Try: reelmill schedule list")

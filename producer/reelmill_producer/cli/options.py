@@ -84,6 +84,15 @@ Reuse = Annotated[
         autocompletion=completion.one_of("same", "any"),
     ),
 ]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="FIELD=COLUMN",
+        help="What a column is: prompt=caption, meta=COLUMN (keep it as metadata) or ignore=COLUMN; repeatable.",
+    ),
+]
+Seeds = Annotated[str, typer.Option("--seeds", help="Each row with each of these seeds, as in 0..4 or 3,5,8.")]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="Name of a batch.", autocompletion=completion.batches)]
 Target = Annotated[
     str,

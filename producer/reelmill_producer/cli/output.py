@@ -92,6 +92,7 @@ def job_record(view: JobView, clip: Clip | None = None) -> dict[str, Any]:
         "worker": view.worker,
         "error": None if view.error is None else dict(view.error),
         "spec": asdict(view.spec),
+        "metadata": dict(view.metadata),
         "clip": None if clip is None else _file_record(clip),
         "submitted_at": view.submitted_at,
         "started_at": view.started_at,
@@ -106,6 +107,7 @@ def clip_record(clip: Clip) -> dict[str, Any]:
         "batch": clip.batch,
         "row": clip.row,
         "spec": asdict(clip.spec),
+        "metadata": dict(clip.metadata),
         **_file_record(clip),
     }
 

@@ -22,6 +22,8 @@ from reelmill_producer.cli.output import job_record, link, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.cli.submitting import followed, warn_if_idle
 from reelmill_producer.client import Reelmill
+from reelmill_producer.placing import told_apart, unnamed_job
+from reelmill_producer.prompt_grids import seeds_of
 from reelmill_producer.reuse import reuse_mode
 
 MOST_SEEDS = 1000
@@ -57,11 +59,12 @@ def render(  # noqa: PLR0913 - one parameter an option
     prompt_check(settings, lane)(specs[0])
     _check_out(out, len(specs))
     batch = Batch(name=_batch_of(specs), priority=5 if priority is None else priority)
-    jobs = [RenderJob(batch=batch.name, row=spec.digest, spec=spec) for spec in specs]
+    jobs = told_apart([unnamed_job(batch.name, spec) for spec in specs])
     with session(settings, renders="reelmill render" if wait else "") as opened:
         before = opened.farm.ledger.newest_event()
         _renew(opened.farm, batch.name)
         opened.farm.submit_jobs(batch, jobs, reuse=mode)
+        jobs = list(opened.farm.ledger.placed(jobs))
         if wait:
             _wait_for_clips(opened, batch.name, jobs, out, after=before, json=json)
             return
@@ -146,13 +149,4 @@ def _seeds(seed: int | None, seeds: str) -> list[dict[str, int]]:
         return [{} if seed is None else {"seed": seed}]
     if seed is not None:
         raise InvalidJob(f"--seed {seed} and --seeds {seeds} are both given; use one of them")
-    numbers: list[int] = []
-    for part in seeds.split(","):
-        found = re.fullmatch(r"([0-9]{1,19})(?:\.\.([0-9]{1,19}))?", part.strip())
-        if found is None:
-            raise InvalidJob(f"--seeds {seeds[:40]!r} is not a list of seeds; use for example 1..8 or 3,5,8")
-        first, last = int(found[1]), int(found[2] or found[1])
-        if not 0 <= last - first < MOST_SEEDS:
-            raise InvalidJob(f"--seeds {part.strip()} is not a rising range of at most {MOST_SEEDS} seeds")
-        numbers += range(first, last + 1)
-    return [{"seed": number} for number in dict.fromkeys(numbers)]
+    return [{"seed": number} for number in seeds_of(seeds, most=MOST_SEEDS)]

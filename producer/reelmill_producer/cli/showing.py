@@ -135,7 +135,7 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for name in ("model_hash", "written_at", "gpu_s", "energy_j"):
         if document.get(name):
             yield name.replace("_", " "), str(document[name])
-    for name in ("job", "clip", "encoder", "versions", "seconds"):
+    for name in ("job", "metadata", "clip", "encoder", "versions", "seconds"):
         part = document.get(name)
         if isinstance(part, dict):
             values = cast("Mapping[str, Any]", part).items()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from reelmill_common.contract import class_of, lane_name, profile_of
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import BatchView, PolicyChange, Submitted
+from reelmill_common.printable import printable
 from reelmill_common.settings import Settings
 from reelmill_producer.admission import prompt_check
 from reelmill_producer.cli import progress
@@ -24,6 +26,7 @@ from reelmill_producer.cli.dry_run import show_dry_run
 from reelmill_producer.cli.options import (
     After,
     AfterAny,
+    Column,
     Expires,
     FileFormat,
     Json,
@@ -34,6 +37,7 @@ from reelmill_producer.cli.options import (
     Priority,
     Profile,
     Reuse,
+    Seeds,
     StartAfter,
     Weight,
     Window,
@@ -42,18 +46,25 @@ from reelmill_producer.cli.options import (
 from reelmill_producer.cli.output import batch_record, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.naming import name_of_batch
 from reelmill_producer.policy_words import PolicyWords
+from reelmill_producer.prompt_columns import asked_columns
 from reelmill_producer.prompt_files import FileReport, PromptFile, open_prompt_file, refusal
+from reelmill_producer.prompt_grids import seeds_of
 from reelmill_producer.prompt_rows import FORMATS, Format
 from reelmill_producer.results_file import ResultsFile, open_results_file, results_of
 from reelmill_producer.reuse import ReuseMode, reuse_mode
 
 
 def submit(  # noqa: PLR0913 - one parameter an option
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts: .txt, .csv, .jsonl or .yaml; - reads stdin.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Prompts: .txt, .csv, .tsv, .json, .jsonl or .yaml; - reads stdin.")
+    ],
     *,
     batch: NewBatch = "",
     form: FileFormat = "",
+    column: Column = None,
+    seeds: Seeds = "",
     priority: Priority = None,
     window: Window = "",
     owner: Owner = "",
@@ -91,12 +102,12 @@ def submit(  # noqa: PLR0913 - one parameter an option
         worker_class=worker_class,
     )  # fmt: skip
     now = datetime.now().astimezone()
-    with _opened_prompts(file, form, settings) as prompts:
-        name = batch or prompts.batch_name
-        asked.batch(name, now)  # wrong options are told before a long file is read
+    with opened_prompts(file, form, settings, column=column, seeds=seeds) as prompts:
+        asked.batch(batch or prompts.batch_name, now)  # wrong options are told before a long file is read
         report = checked(prompts, skip_invalid=skip_invalid)
+        name = batch or name_of_batch(settings, prompts)
         words = prompts.policy(asked, name, now)
-        policy = words.batch(name, now)
+        policy = replace(words.batch(name, now), source="" if batch else prompts.source)
         if dry_run:
             _tell_head(prompts, words)
             show_dry_run(settings, policy, prompts.jobs(name), report, rate=rate, json=json)
@@ -113,10 +124,27 @@ def submit(  # noqa: PLR0913 - one parameter an option
             _leave(opened, view, waited=wait)
 
 
-def _opened_prompts(file: str, form: str, settings: Settings) -> AbstractContextManager[PromptFile]:
+def opened_prompts(
+    file: str, form: str, settings: Settings, *, column: Sequence[str] | None = None, seeds: str = ""
+) -> AbstractContextManager[PromptFile]:
+    """Open a file as the options of a command say.
+
+    Raises:
+        InvalidJob: An option cannot be followed.
+        InvalidPromptFile: The file cannot be opened, or its format is not known.
+    """
     lane = lane_of(settings)
-    admit = prompt_check(settings, lane)
-    return open_prompt_file(file, sys.stdin.buffer, form=format_option(form), defaults={"profile": lane}, admit=admit)
+    if seeds:
+        seeds_of(seeds)
+    return open_prompt_file(
+        file,
+        sys.stdin.buffer,
+        form=format_option(form),
+        defaults={"profile": lane},
+        admit=prompt_check(settings, lane),
+        columns=asked_columns(column or ()),
+        seeds=seeds,
+    )
 
 
 def _tell_head(prompts: PromptFile, words: PolicyWords) -> None:
@@ -225,16 +253,16 @@ def followed(opened: Session, name: str, *, after: str) -> BatchView:
 
 
 def checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
-    """Check a file, and say which lines are skipped.
+    """Check a file, and say what was assumed of it and which lines are skipped.
 
     Raises:
         InvalidPromptFile: It has bad lines that may not be skipped, or no good one.
     """
-    if not skip_invalid:
-        return prompts.checked()
-    report = prompts.check()
+    report = prompts.check() if skip_invalid else prompts.checked()
+    for note in prompts.reading.told():
+        tell(printable(note))
     if not report.rows:
-        raise InvalidPromptFile(refusal(prompts.name, report))
+        raise InvalidPromptFile(refusal(prompts, report))
     for item in report.bad:
         tell(f"skipped line {item.line}: {item.reason}")
     return report
@@ -275,6 +303,7 @@ def format_option(text: str) -> Format | None:
     Raises:
         InvalidPromptFile: There is none of that name.
     """
+    text = {"json": "jsonl", "ndjson": "jsonl", "tsv": "csv", "yml": "yaml"}.get(text, text)
     if text and text not in FORMATS:
         raise InvalidPromptFile(f"--format {text!r} is unknown; known are {', '.join(FORMATS)}")
     return text or None

@@ -166,6 +166,7 @@ class Courier:
             seconds=result.seconds,
             spent=asdict(spent),
             submitted_s=parcel.lease.claimed.submitted_s,
+            metadata=parcel.lease.claimed.metadata,
         )
         # Whoever has put the video has the keys: an older manifest there is ours, from a put that was cut off.
         stored.append(self._put(parcel, keys.manifest, manifest, "application/json", replace=True))

@@ -50,6 +50,7 @@ def make_manifest(
     seconds: Mapping[str, float],
     spent: Mapping[str, float | None] | None = None,
     submitted_s: float = 0.0,
+    metadata: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return the JSON document that is stored beside a clip, written last.
 
@@ -59,8 +60,11 @@ def make_manifest(
         seconds: Seconds by stage.
         spent: What it took of the GPU: `gpu_s`, and `energy_j` or None.
         submitted_s: Unix seconds of the job's submission; 0 for a clip that no farm made.
+        metadata: What its list says of it. It is no part of the recipe, nor of the file's tags.
     """
     document = {**recipe, "clip": dict(clip), "seconds": dict(seconds), **(spent or {})}
+    if metadata:
+        document["metadata"] = dict(metadata)
     if submitted_s:
         document["submitted_at"] = _moment(submitted_s)
     document["written_at"] = _moment(time.time())

@@ -2,7 +2,8 @@
 -- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions, seconds without a
 -- beat after which a worker counts as dead.
 -- Returns {batch, row, token, spec, milliseconds since it was sent, attempts whose objects are not ours, milliseconds
--- at which it was submitted, milliseconds for which this server surely has forgotten nothing}, or why not.
+-- at which it was submitted, milliseconds for which this server surely has forgotten nothing, metadata as JSON or ''},
+-- or why not.
 
 local AVOID_MS = 60000
 
@@ -17,7 +18,8 @@ end
 local function answer(job, waited)
     local v = redis.call('HMGET', job_key(job.id), 'r', 'u', 't0')
     local spec = redis.call('GET', spec_key(job.id))
-    return {job.batch, v[1], token_of(job), spec, waited, tonumber(v[2] or 0), tonumber(v[3]), now - steady_since}
+    return {job.batch, v[1], token_of(job), spec, waited, tonumber(v[2] or 0), tonumber(v[3]), now - steady_since,
+        redis.call('GET', meta_key(job.id)) or ''}
 end
 
 local job = load_job(ARGV[1])

@@ -16,7 +16,7 @@ for _, id in ipairs(redis.call('RPOP', order_key(batch), ARGV[3]) or {}) do
     redis.call('ZREM', retry_key(batch), id)
     local made, mark = made_place(id)
     if redis.call('HGET', made, mark) == id then redis.call('HDEL', made, mark) end
-    redis.call('UNLINK', job_key(id), spec_key(id), error_key(id), result_key(id), faults_key(id))
+    redis.call('UNLINK', job_key(id), spec_key(id), meta_key(id), error_key(id), result_key(id), faults_key(id))
 end
 if worn > 0 then redis.call('HSET', WORN, batch, worn) end
 local left = redis.call('LLEN', order_key(batch))

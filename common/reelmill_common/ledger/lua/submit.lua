@@ -1,10 +1,11 @@
 -- Add a chunk of jobs to a batch, making the batch if it is new. All of the chunk or, on a conflict, nothing.
 -- ARGV: batch, priority, weight, cap, owner, window or '', more policy as JSON (see lib/policy), then id, row, lane, spec
--- for each job (at most 1,000: Lua's stack). Returns {number added, number that was there},
--- {'conflict', id, row, spec that is there} or {'unknown', a batch that it should wait for}.
+-- and metadata as JSON or '' for each job (at most 1,000: Lua's stack). Metadata replaces that of a job that is there.
+-- Returns {number added, number that was there}, {'conflict', id, row, spec that is there} or
+-- {'unknown', a batch that it should wait for}.
 local batch = ARGV[1]
-local fresh, given, same = {}, {}, 0
-for i = 8, #ARGV, 4 do
+local fresh, given, same, told_anew = {}, {}, 0, {}
+for i = 8, #ARGV, 5 do
     local id, spec = ARGV[i], ARGV[i + 3]
     local known = given[id] or redis.call('GET', spec_key(id))
     local is_there = redis.call('EXISTS', job_key(id)) == 1
@@ -20,10 +21,12 @@ for i = 8, #ARGV, 4 do
         fresh[#fresh + 1] = i
     elseif known == spec then
         same = same + 1
+        if ARGV[i + 4] ~= '' and not given[id] then told_anew[#told_anew + 1] = i end
     else
         return {'conflict', id, ARGV[i + 1], known}
     end
 end
+for _, i in ipairs(told_anew) do redis.call('SET', meta_key(ARGV[i]), ARGV[i + 4]) end
 if #fresh == 0 then
     if same > 0 then ensure_batch(batch) end
     return {0, same}
@@ -40,6 +43,7 @@ if is_new then
         'lanes', '', 'q', 0, 'd', 0, 'r', 0, 'x', 0, 's', 0, 'f', 0, 'c', 0)
     redis.call('ZADD', P .. 'batches', now, batch)
     redis.call('SADD', OWNERS, ARGV[5])
+    if (more.source or '') ~= '' then redis.call('HSET', key, 'source', more.source) end
     if (more.class or '') ~= '' then redis.call('HSET', key, 'class', more.class) end
     if more.max_failures ~= '' then redis.call('HSET', key, 'max_failures', more.max_failures) end
     if more.start ~= '' then set_start(batch, more.start) end
@@ -61,6 +65,7 @@ for position, i in ipairs(fresh) do
     redis.call('HSET', job_key(id), 's', 'q', 'b', batch, 'r', row, 'l', lane, 'n', order + position, 'g', 1, 't0', now)
     if worn then redis.call('HSET', job_key(id), 'a', worn, 'u', worn) end
     redis.call('SET', spec_key(id), spec)
+    if ARGV[i + 4] ~= '' then redis.call('SET', meta_key(id), ARGV[i + 4]) end
     ids[position] = id
     local line = waiting[lane] or {}
     line[#line + 1] = order + position

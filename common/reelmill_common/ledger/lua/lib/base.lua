@@ -35,6 +35,7 @@ end
 
 local function job_key(id) return P .. 'job:' .. id end
 local function spec_key(id) return P .. 'spec:' .. id end
+local function meta_key(id) return P .. 'meta:' .. id end -- JSON of a row's metadata, if it has any
 local function error_key(id) return P .. 'error:' .. id end
 local function result_key(id) return P .. 'result:' .. id end
 -- Of a clip that its attempt takes back; the word is that of the attempt's claim.
