@@ -21,7 +21,7 @@ WIDTHS_PX = {
     "batch": 100,
     "seed": 70,
     "state": 100,
-    "stage": 84,
+    "stage": 96,
     "worker": 110,
     "worker_class": 110,
     "runtime": 104,
