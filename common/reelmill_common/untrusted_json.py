@@ -67,7 +67,7 @@ def read_object(content: bytes | str, name: str, *, most_bytes: int = MOST_BYTES
     return value
 
 
-_KINDS = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+_KINDS: dict[type, str] = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
 
 
 def _refusal(name: str, why: str) -> InvalidDocument:

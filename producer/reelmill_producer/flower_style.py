@@ -21,7 +21,7 @@ WIDTHS_PX = {
     "batch": 100,
     "seed": 70,
     "state": 100,
-    "stage": 84,
+    "stage": 96,
     "worker": 110,
     "worker_class": 110,
     "runtime": 104,
@@ -51,16 +51,18 @@ def serve_style(router: RuleRouter, columns: Sequence[str], prefix: str) -> None
 
 def style(columns: Sequence[str]) -> str:
     """Return our rules for a table of these columns, from left to right."""
-    wide = "".join(_rule(at, f"width: {WIDTHS_PX[name]}px !important") for at, name in _numbered(columns, WIDTHS_PX))
+    wide = "".join(
+        _rule(at, f"width: {_px(WIDTHS_PX.get(name, 0))} !important") for at, name in _numbered(columns, columns)
+    )
     ids = "".join(
         _rule(at, "white-space: nowrap !important; overflow: hidden; text-overflow: ellipsis")
         for at, name in _numbered(columns, columns)
         if name == "uuid"
     )
-    narrow = "".join(_rule(at, "display: none") for at, name in _numbered(columns, ["worker_class"]))
+    narrow = "".join(_rule(at, "display: none") for at, _ in _numbered(columns, ["worker_class"]))
     hidden = [name for name in columns if name not in ON_A_PHONE]
     phone = "".join(_rule(at, "display: none") for at, _ in _numbered(columns, hidden)) + "".join(
-        _rule(at, f"width: {f'{ON_A_PHONE[name]}px' if ON_A_PHONE[name] else 'auto'} !important; font-size: 12px")
+        _rule(at, f"width: {_px(ON_A_PHONE[name])} !important; font-size: 12px")
         for at, name in _numbered(columns, ON_A_PHONE)
     )
     small = phone if set(columns) & set(ON_A_PHONE) else ""
@@ -72,6 +74,10 @@ def style(columns: Sequence[str]) -> str:
 
 def _numbered(columns: Sequence[str], wanted: Collection[str]) -> list[tuple[int, str]]:
     return [(at, name) for at, name in enumerate(columns, start=1) if name in wanted]
+
+
+def _px(width: int) -> str:
+    return f"{width}px" if width else "auto"  # said, since the page writes widths of its own when it is resized
 
 
 def _rule(at: int, text: str) -> str:
