@@ -256,3 +256,32 @@ def test_the_real_models_config_implies_its_parameters_and_300_quantised_weights
 def test_no_folder_at_all_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel, match="is no folder; fetch the model with `reelmill model pull`"):
         ModelFolder.open(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("transformer", {"num_layers": 1_000_000}, "num_layers=1000000"),
+        ("transformer", {"num_attention_heads": 10**12}, "num_attention_heads=1000000000000"),
+        ("text_encoder", {"num_layers": 1_000_000}, "text_encoder/config.json has num_layers=1000000"),
+        ("vae", {"num_res_blocks": 10**9}, "vae/config.json has num_res_blocks=1000000000"),
+        ("vae", {"dim_mult": [1] * 100_000}, "vae/config.json has dim_mult="),
+    ],
+)
+def test_a_configuration_of_absurd_sizes_is_refused_and_not_built(
+    part: str, values: dict[str, object], message: str, model: Path
+) -> None:
+    change_config(model, part, **values)
+
+    with pytest.raises(InvalidModel, match=message):
+        ModelFolder.open(model)
+
+
+@pytest.mark.parametrize(
+    "values", [{"num_layers": "two"}, {"patch_size": 2}, {"eps": "x"}, {"freq_dim": 7}, {"in_channels": 48}]
+)
+def test_a_transformer_config_of_another_kind_is_refused(values: dict[str, object], model: Path) -> None:
+    change_config(model, "transformer", **values)
+
+    with pytest.raises(InvalidModel):
+        ModelFolder.open(model)

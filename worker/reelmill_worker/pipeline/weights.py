@@ -18,6 +18,7 @@ from reelmill_worker.pipeline.repository import check_index
 from reelmill_worker.pipeline.safetensors_file import TensorEntry, TensorFiles, read_folder
 from reelmill_worker.pipeline.skeleton import skeleton
 from reelmill_worker.pipeline.tensor_check import E4M3, check_decoder, check_part
+from reelmill_worker.pipeline.transformer_config import TransformerConfig
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +93,8 @@ def open_part(root: Path, part: str, *, folder: str = "") -> Part:
     """
     path = root / (folder or part)
     config = layout.read_json(path / layout.CONFIG_FILE)
+    if part == layout.TRANSFORMER:
+        TransformerConfig.read(config)
     tensors = read_folder(path)
     check_part(part, skeleton(part, config), tensors.entries)
     return Part(config=config, tensors=tensors)
