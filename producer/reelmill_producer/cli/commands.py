@@ -34,6 +34,7 @@ COMMANDS = {
     "rerender": ("cli.showing", "Try: reelmill rerender clip.json"),
     "results": ("cli.following", "Try: reelmill results prompts"),
     "export": ("cli.following", "Try: reelmill export prompts"),
+    "download": ("cli.downloading", "Try: reelmill download prompts clips"),
     "archive": ("cli.keeping", "Try: reelmill archive prompts"),
     "prune": ("cli.keeping", "Try: reelmill prune --older 30d --dry-run"),
     "cancel": ("cli.steering", "Try: reelmill cancel prompts"),
