@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import RenderSpec
@@ -39,6 +40,35 @@ class Clip:
     energy_j: float | None = None
     reused_from: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    _store: ClipStore | None = field(default=None, repr=False, compare=False)
+
+    def download(self, path: Path | str) -> Path:
+        """Bring the clip to a file, verified by its SHA-256, and return its path.
+
+        Args:
+            path: Of the file, or of a folder, in which it is named by its row and seed. Content that is there and
+                right is left alone.
+
+        Raises:
+            NotFound: The store no longer has it.
+            StoreError: It is not what was rendered, or the file cannot be written.
+        """
+        from reelmill_producer.downloads import Wanted, fetch_clip  # noqa: PLC0415 - it knows us
+
+        if self._store is None:
+            raise NotFound(f"the clip {self.key} was not read from a farm, so its store is not known; use `farm.clip`")
+        target = Path(path)
+        if target.is_dir():
+            target /= Wanted(
+                row=self.row,
+                key=self.key,
+                sha256=self.sha256,
+                size_bytes=self.size_bytes,
+                seed=self.spec.seed,
+                fields={},
+            ).file_name
+        fetch_clip(self._store, self.key, target, sha256=self.sha256, size_bytes=self.size_bytes)
+        return target
 
     @property
     def poster_key(self) -> str:
@@ -74,4 +104,5 @@ def clip_of(job: JobView, store: ClipStore) -> Clip:
         energy_j=job.result.energy_j,
         reused_from=job.result.reused_from,
         metadata=job.metadata,
+        _store=store,
     )

@@ -39,6 +39,7 @@ COMMANDS = {
     "rerender": ("cli.showing", "Try: reelmill rerender clip.json"),
     "results": ("cli.following", "Try: reelmill results prompts"),
     "export": ("cli.following", "Try: reelmill export prompts"),
+    "download": ("cli.downloading", "Try: reelmill download prompts clips"),
     "archive": ("cli.keeping", "Try: reelmill archive prompts"),
     "audit": ("cli.auditing", "Try: reelmill audit prompts"),
     "prune": ("cli.keeping", "Try: reelmill prune --older 30d --dry-run"),

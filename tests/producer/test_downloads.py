@@ -1,0 +1,116 @@
+"""`reelmill download` and `Clip.download`: clips as files, verified and resumable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import Cli
+from fixtures.hand import Hand
+from reelmill_common.errors import StoreError
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import Ledger
+from reelmill_common.settings import Settings
+from reelmill_common.storage import open_store
+from reelmill_producer.client import Reelmill
+
+FILES = ["_con.s1.mp4", "owl-s2.mp4", "shot.s3.mp4"]
+
+
+@pytest.fixture
+def night(cli: Cli, tmp_path: Path, hand: Hand) -> str:
+    """A batch of three clips and one that failed."""
+    (tmp_path / "night.csv").write_text("id,prompt,seed,kind\ncon,a fox,1,a\n,an owl,2,b\nshot,a hare,3,a\nbad,x,4,\n")
+    batch = cli("submit", tmp_path / "night.csv").out.strip()
+    for _ in range(3):
+        hand.finish(hand.claim())
+    hand.fail(hand.claim())
+    return batch
+
+
+def test_a_batch_is_downloaded_with_posters_and_results(cli: Cli, night: str, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "clips"
+
+    ran = cli("download", night, folder)
+
+    posters = [name.replace(".mp4", ".jpg") for name in FILES]
+    assert (ran.status, ran.out) == (0, f"{folder}\n")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, *posters, "results.jsonl"])
+    assert (folder / "owl-s2.mp4").read_bytes() == b"MP4 of owl-s2"
+    states = [json.loads(line)["state"] for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert states == ["succeeded", "succeeded", "succeeded", "failed"]
+
+
+def test_what_is_right_is_left_alone_and_what_is_not_is_replaced(cli: Cli, night: str, tmp_path: Path) -> None:
+    cli("download", night, tmp_path / "clips")
+    (tmp_path / "clips/owl-s2.mp4").write_bytes(b"MP4 of 0wl-s2")
+    (tmp_path / "clips/shot.s3.mp4").unlink()
+    before = (tmp_path / "clips/_con.s1.mp4").stat().st_mtime_ns
+
+    ran = cli("download", night, tmp_path / "clips", "--json")
+
+    assert (ran.json["fetched"], ran.json["kept"], ran.json["failed"]) == (2, 1, [])
+    assert (tmp_path / "clips/owl-s2.mp4").read_bytes() == b"MP4 of owl-s2"
+    assert (tmp_path / "clips/_con.s1.mp4").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("only", "files"),
+    [
+        (["shot*"], ["shot.s3.mp4"]),
+        (["kind=A"], ["_con.s1.mp4", "shot.s3.mp4"]),
+        (["kind=a", "seed=1"], ["_con.s1.mp4"]),
+    ],
+)
+def test_only_what_fits_is_downloaded(cli: Cli, night: str, tmp_path: Path, only: list[str], files: list[str]) -> None:
+    cli("download", night, tmp_path / "clips", *(word for pattern in only for word in ("--only", pattern)))
+
+    assert sorted(path.name for path in (tmp_path / "clips").glob("*.mp4")) == files
+
+
+def test_a_forgotten_batch_is_downloaded_by_its_archive(cli: Cli, night: str, tmp_path: Path) -> None:
+    cli("prune", "--older", "0s")
+
+    ran = cli("download", night, tmp_path / "clips", "--only", "kind=*")
+
+    assert ran.status == 0
+    assert sorted(path.name for path in (tmp_path / "clips").glob("*.mp4")) == FILES
+
+
+def test_missing_and_altered_clips_are_told_and_the_others_come(
+    cli: Cli, night: str, tmp_path: Path, settings: Settings, ledger: Ledger
+) -> None:
+    store = open_store(settings)
+    keys = [job.result.key for job in ledger.jobs(night, states=[JobState.SUCCEEDED]) if job.result]
+    store.delete(keys[0])
+    store.put(keys[1], b"MP4 of 0wl-s2", content_type="video/mp4", replace=True)
+
+    ran = cli("download", night, tmp_path / "clips")
+
+    assert ran.status in (66, 74)
+    assert "SHA-256 differs" in ran.err
+    assert "1 downloaded, 0 there already, 2 failed" in ran.err
+    assert [path.name for path in (tmp_path / "clips").glob("*.mp4")] == ["shot.s3.mp4"]
+    assert not list((tmp_path / "clips").glob("*.part"))
+
+
+def test_what_has_no_clips_is_refused(cli: Cli, night: str, tmp_path: Path) -> None:
+    assert cli("download", "nowhere", tmp_path).status == 66
+    assert cli("download", night, tmp_path, "--only", "zebra").status == 66
+    (tmp_path / "file").touch()
+    assert cli("download", night, tmp_path / "file").status == 78
+
+
+def test_a_clip_of_the_sdk_is_downloaded(night: str, tmp_path: Path, settings: Settings) -> None:
+    with Reelmill(settings) as farm:
+        clips = list(farm.clips(night))
+
+        named, plain = clips[1].download(tmp_path), clips[0].download(tmp_path / "fox.mp4")
+        farm.store.put(clips[2].key, b"MP4 of sh0t", content_type="video/mp4", replace=True)
+        with pytest.raises(StoreError, match="SHA-256 differs"):
+            clips[2].download(tmp_path)
+
+    assert (named.name, named.read_bytes()) == ("owl-s2.mp4", b"MP4 of owl-s2")
+    assert (plain, plain.read_bytes()) == (tmp_path / "fox.mp4", b"MP4 of con")
