@@ -33,7 +33,7 @@ soak: $(STAMP)
 
 # 10,020 command lines and 10,000 prompt files, some minutes; `make test` tries 180 and 2,200.
 fuzz: $(STAMP)
-	FUZZ_LINES=10020 FUZZ_FILES=10000 $(BIN)/pytest tests/producer/test_cli_fuzz.py tests/producer/test_prompt_fuzz.py
+	FUZZ_LINES=10020 FUZZ_FILES=10000 $(BIN)/pytest tests/producer/cli/test_fuzz.py tests/producer/prompts/test_fuzz.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -20,15 +20,15 @@ import torch
 from gpu_clock import machine, median_ms, row, section
 
 from reelmill_common.jobs import RenderSpec
-from reelmill_common.tokens import TokenCounter
-from reelmill_worker.pipeline import layout
+from reelmill_common.text.tokens import TokenCounter
+from reelmill_worker.pipeline.checkpoint import layout
+from reelmill_worker.pipeline.checkpoint.skeleton import full_config
 from reelmill_worker.pipeline.engine import Engine, FrameDecoder
-from reelmill_worker.pipeline.plan import Plan, detect
-from reelmill_worker.pipeline.skeleton import full_config
+from reelmill_worker.pipeline.network.plan import Plan, detect
+from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
+from reelmill_worker.pipeline.network.transformer import WanTransformer
+from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
 from reelmill_worker.pipeline.text import TextEncoder
-from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
-from reelmill_worker.pipeline.tiny_model import make_tiny
-from reelmill_worker.pipeline.transformer import WanTransformer
 from reelmill_worker.pipeline.yuv import converter, to_yuv420
 
 CLIPS = 12

@@ -13,7 +13,7 @@ import torch
 from gpu_clock import row, section
 
 from reelmill_common.jobs import RenderSpec
-from reelmill_worker.pipeline.plan import Plan
+from reelmill_worker.pipeline.network.plan import Plan
 from reelmill_worker.pipeline.resident import Resident
 
 PROMPT = (

@@ -28,7 +28,7 @@ from reelmill_common import broker
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import JobView, Ledger, WorkerState
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 START_S = 120.0
 HERE = Path(__file__).resolve().parent

@@ -20,16 +20,16 @@ from measured import GpuWatch, Measured, energy, stage_medians
 from reelmill_common.jobs import RenderSpec, job_id
 from reelmill_common.ledger import Claimed
 from reelmill_common.prices import gpu_seconds
+from reelmill_common.recipe import make_manifest
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
 from reelmill_common.storage.keys import clip_keys
-from reelmill_worker.delivery.parcel import Packed, Packer
+from reelmill_worker.delivery.clip_files import Packed, Packer
 from reelmill_worker.host.supervisor import encoder_threads
-from reelmill_worker.pipeline.plan import detect
-from reelmill_worker.pipeline.recipe import make_manifest
+from reelmill_worker.pipeline.network.plan import detect
+from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
 from reelmill_worker.pipeline.resident import Resident
-from reelmill_worker.pipeline.tiny_model import make_tiny
 
 BATCH = "serial"
 

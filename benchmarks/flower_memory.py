@@ -26,7 +26,7 @@ from reelmill_common.contract import TASK_RENDER, queue_name
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 LOGIN = "bench:only-on-loopback"
 LANE = "tiny"

@@ -22,8 +22,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from reelmill_worker.delivery.encoders import Encoder
-from reelmill_worker.delivery.media import write_clip
 from reelmill_worker.delivery.stills import write_preview
+from reelmill_worker.delivery.video import write_clip
 from reelmill_worker.host.supervisor import encoder_threads
 from reelmill_worker.pipeline.yuv import to_yuv420
 

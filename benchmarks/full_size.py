@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reelmill_worker.pipeline import layout
-from reelmill_worker.pipeline.manifest import write_manifest
-from reelmill_worker.pipeline.quantizing import quantize
-from reelmill_worker.pipeline.skeleton import full_config
-from reelmill_worker.pipeline.tiny_model import make_tiny
+from reelmill_worker.pipeline.checkpoint import layout
+from reelmill_worker.pipeline.checkpoint.manifest import write_manifest
+from reelmill_worker.pipeline.checkpoint.skeleton import full_config
+from reelmill_worker.pipeline.prepare.quantizing import quantize
+from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
 
 TRANSFORMER: Mapping[str, Any] = {
     "patch_size": (1, 2, 2),

@@ -12,8 +12,8 @@ from gpu_clock import machine, median_ms, row, section
 from torch.nn import functional as F
 
 from reelmill_worker.kernels import int8_gemm, norm, operands, quantize, rotary
-from reelmill_worker.pipeline import attention
-from reelmill_worker.pipeline.rope import rope_tables
+from reelmill_worker.pipeline.network import attention
+from reelmill_worker.pipeline.network.rope import rope_tables
 
 TOKENS, HEADS, CHANNELS, DIM, FFN = 32760, 12, 128, 1536, 8960
 """81 frames of 832x480 in Wan2.1-T2V-1.3B."""

@@ -24,7 +24,7 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result
 from reelmill_common.ledger.library import library
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 LANE = "tiny"
 FASTEST_US = 15

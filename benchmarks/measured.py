@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from reelmill_worker.host.cards import find_cards
 from reelmill_worker.host.gpu_sensors import GpuSensors
+from reelmill_worker.host.gpus import find_cards
 
 SAMPLE_S = 0.05
 _TICKS = os.sysconf("SC_CLK_TCK")

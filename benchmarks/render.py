@@ -22,12 +22,12 @@ from torch.nn import functional as F
 
 from reelmill_worker.kernels.operands import attention_operands
 from reelmill_worker.kernels.quantize import quantize_rows
-from reelmill_worker.pipeline.attention import INNER, attention, multiply
-from reelmill_worker.pipeline.linears import RowFp8Linear
-from reelmill_worker.pipeline.plan import Plan, detect
-from reelmill_worker.pipeline.rope import rope_tables
-from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
-from reelmill_worker.pipeline.transformer import WanTransformer
+from reelmill_worker.pipeline.network.attention import INNER, attention, multiply
+from reelmill_worker.pipeline.network.linears import RowFp8Linear
+from reelmill_worker.pipeline.network.plan import Plan, detect
+from reelmill_worker.pipeline.network.rope import rope_tables
+from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
+from reelmill_worker.pipeline.network.transformer import WanTransformer
 
 TOKENS, DIM, FFN, LAYERS = 32760, 1536, 8960, 30
 LATENTS = (1, 16, 21, 60, 104)

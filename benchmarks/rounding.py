@@ -17,9 +17,9 @@ from gpu_clock import machine, median_ms, row, section
 from render import cosine, make_inputs, reference, relative, three_steps
 
 from reelmill_worker.kernels.quantize import quantize_rows_reference
-from reelmill_worker.pipeline.linears import load_linear, quantize_weight
-from reelmill_worker.pipeline.plan import Plan, detect
-from reelmill_worker.pipeline.transformer import WanTransformer
+from reelmill_worker.pipeline.network.linears import load_linear, quantize_weight
+from reelmill_worker.pipeline.network.plan import Plan, detect
+from reelmill_worker.pipeline.network.transformer import WanTransformer
 
 SHAPES = {"attention": (1536, 1536), "feed-forward, up": (8960, 1536), "feed-forward, down": (1536, 8960)}
 LINEARS = ("blocks.0.attn1.to_q", "blocks.0.ffn.net.0.proj", "blocks.0.ffn.net.2")

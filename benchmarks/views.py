@@ -26,7 +26,7 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.top import page
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 REPEATS = 20
 

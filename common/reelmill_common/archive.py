@@ -21,8 +21,8 @@ from reelmill_common.jobs import BatchState, check_name
 from reelmill_common.ledger import BatchView, Ledger
 from reelmill_common.ledger.retention import Pruned
 from reelmill_common.storage import ClipStore
-from reelmill_common.suggestions import did_you_mean
-from reelmill_common.untrusted_json import MOST_BYTES, read_object
+from reelmill_common.text.suggestions import did_you_mean
+from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
 
 FORM = 1
 """Version of the lines' form. Fields may be added without a new one."""

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
+from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import STORE_FOLDERS, lane_name
 from reelmill_common.errors import InvalidDocument, InvalidJob
-from reelmill_common.foreign_fields import check_foreign_fields
-from reelmill_common.metadata import check_metadata
-from reelmill_common.names import slug as slug  # noqa: PLC0414 - part of what this module offers
-from reelmill_common.nights.windows import Windows
-from reelmill_common.printable import is_printable
+from reelmill_common.job_fields.foreign_fields import check_foreign_fields
+from reelmill_common.job_fields.metadata import check_metadata
+from reelmill_common.job_fields.whole_numbers import whole_number
 from reelmill_common.profiles import PROFILES, Profile
-from reelmill_common.prompts import clean_prompt
-from reelmill_common.untrusted_json import read_json
-from reelmill_common.whole_numbers import whole_number
+from reelmill_common.text.names import slug as slug  # noqa: PLC0414 - part of what this module offers
+from reelmill_common.text.prompts import clean_prompt
+from reelmill_common.text.terminal_text import is_printable
+from reelmill_common.text.untrusted_json import read_json
 
 Sampler = Literal["dmd3", "unipc3"]
 Decoder = Literal["tiny", "wan"]

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from reelmill_common.calendar.windows import Windows
+from reelmill_common.config.login_urls import LoginUrl
+from reelmill_common.config.redis_address import RedisAddress
+from reelmill_common.config.setting_names import PREFIX, unknown_variable
+from reelmill_common.egress import Doorman
 from reelmill_common.errors import InvalidJob, InvalidSettings
 from reelmill_common.jobs import check_name
-from reelmill_common.login_urls import LoginUrl
-from reelmill_common.nights.windows import Windows
-from reelmill_common.notify.addresses import Doorman
 from reelmill_common.profiles import PROFILES
-from reelmill_common.redis_address import RedisAddress
-from reelmill_common.setting_names import PREFIX, unknown_variable
 
 ChecksumMode = Literal["auto", "when_supported", "when_required"]
 Addressing = Literal["auto", "path", "virtual"]
@@ -336,7 +336,7 @@ def _mail_server(text: str) -> str:
 
 def _mail_address(text: str) -> str:
     if not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text) or not text.isascii():
-        raise ValueError("is no mail address; use one such as reelmill@example.org")
+        raise ValueError("is no mail address; use one such as reelmill_example.org")
     return text
 
 

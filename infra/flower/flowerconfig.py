@@ -5,7 +5,7 @@ Everything else has its value in `reelmill_producer/flower.py`. The options are 
 
 # ruff: noqa: ERA001 - the options at the end are there to be taken out of their comments
 
-from reelmill_producer import flower_columns as _reelmill
+from reelmill_producer.dashboards import flower_columns as _reelmill
 
 # Fills in our columns; wrap it to show less. What messages hold of prompts, REELMILL_FLOWER_PROMPTS decides.
 format_task = _reelmill.format_task

@@ -16,14 +16,14 @@ from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, Ledge
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
 from reelmill_common.ledger.server import PROMPT
-from reelmill_common.nights.ticker import Ticker
 from reelmill_common.profiles import PROFILES
+from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
-from reelmill_producer import state_file
 from reelmill_producer.clips import Clip, clip_of
-from reelmill_producer.placing import Placed, told_apart, unnamed_job
-from reelmill_producer.prompt_files import row_of_mapping
+from reelmill_producer.embedded import state_file
+from reelmill_producer.prompts.files import row_of_mapping
+from reelmill_producer.prompts.row_keys import Placed, told_apart, unnamed_job
 from reelmill_producer.reuse import Finder, ReuseMode
 from reelmill_producer.steering import ROUND_S, Steering
 

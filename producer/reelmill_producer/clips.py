@@ -53,7 +53,7 @@ class Clip:
             NotFound: The store no longer has it.
             StoreError: It is not what was rendered, or the file cannot be written.
         """
-        from reelmill_producer.downloads import Wanted, fetch_clip  # noqa: PLC0415 - it knows us
+        from reelmill_producer.outputs.downloads import Wanted, fetch_clip  # noqa: PLC0415 - it knows us
 
         if self._store is None:
             raise NotFound(f"the clip {self.key} was not read from a farm, so its store is not known; use `farm.clip`")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime
 
+from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import class_of, profile_of
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Wait, WorkerState, WorkerView
-from reelmill_common.nights.windows import Windows
 from reelmill_producer.client import Reelmill
 
 _RUNNING = (JobState.RUNNING, JobState.CANCEL_REQUESTED)

@@ -13,7 +13,7 @@ from reelmill_common.jobs import RenderJob
 from reelmill_common.ledger import JobView, Ledger, WorkerState, WorkerView
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import beside
-from reelmill_common.untrusted_json import MOST_BYTES, read_object
+from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
 from reelmill_common.worker_classes import classes_of
 
 ReuseMode = Literal["same", "any"]

@@ -11,7 +11,7 @@ from reelmill_common.errors import NotFound
 from reelmill_common.jobs import JobState, job_id
 from reelmill_common.ledger import BatchView, JobView, Ledger, WorkerView
 from reelmill_common.profiles import PROFILES
-from reelmill_common.suggestions import did_you_mean
+from reelmill_common.text.suggestions import did_you_mean
 
 CANCEL_WAIT_S = 60.0
 ROUND_S = 1.0

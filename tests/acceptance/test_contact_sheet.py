@@ -18,7 +18,7 @@ from fixtures.receiver import Receiver, receiver
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]  # a browser may have to be installed first
 

@@ -22,8 +22,8 @@ from reelmill_common.broker import make_app
 from reelmill_common.jobs import JobState, job_id
 from reelmill_common.ledger import JobView, WorkerState
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer
-from reelmill_worker.delivery import media
+from reelmill_producer.embedded.valkey import ValkeyServer
+from reelmill_worker.delivery import video
 
 pytestmark = pytest.mark.services
 
@@ -80,7 +80,7 @@ def frames_of(farm: Farm, view: JobView) -> np.ndarray:
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(farm.store.get(view.result.key))
         file.flush()
-        return media.read_frames(Path(file.name))
+        return video.read_frames(Path(file.name))
 
 
 def test_two_workers_store_every_clip_of_a_file_and_submitting_it_again_adds_nothing(
@@ -156,8 +156,8 @@ def test_a_stored_clip_carries_its_recipe(farm: Farm, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(farm.store.get(result.key))
 
-    recipe = media.read_recipe(clip)
-    probe = media.probe(clip)
+    recipe = video.read_recipe(clip)
+    probe = video.probe(clip)
 
     assert recipe["job"] == {
         "job_id": job,

@@ -18,7 +18,7 @@ from fixtures.cli import Ran, program
 from fixtures.farm import Farm
 from reelmill_common.profiles import TINY_NOTE
 from reelmill_common.settings import Settings
-from reelmill_worker.delivery import media
+from reelmill_worker.delivery import video
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -87,9 +87,9 @@ def test_the_demo_leaves_clips_posters_manifests_and_a_page(folder: Path) -> Non
     clips = sorted((folder / "demo/clips").rglob("*.mp4"))
     assert len(clips) == 7
     for clip in clips:
-        probe = media.probe(clip)
+        probe = video.probe(clip)
         assert (probe.frames, probe.fps) == (81, 16)
-        assert media.read_recipe(clip)["spec"]["prompt"] == probe.tags["prompt"]
+        assert video.read_recipe(clip)["spec"]["prompt"] == probe.tags["prompt"]
         assert clip.with_suffix(".jpg").stat().st_size > 1000  # not a grey card
         assert json.loads(clip.with_suffix(".json").read_text())["clip"]["size_bytes"] == clip.stat().st_size
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reelmill_common.notify.mailroom import Mailroom
+from reelmill_common.notify.webhook_store import Mailroom
 from reelmill_common.settings import Settings
 
 

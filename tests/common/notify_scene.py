@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-from reelmill_common.notify.mailroom import LogEntry, Mailroom
+from reelmill_common.notify.webhook_store import LogEntry, Mailroom
 from reelmill_common.notify.webhooks import Kind, Webhook
 
 

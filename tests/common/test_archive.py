@@ -15,7 +15,7 @@ from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, retention
 from reelmill_common.ledger.retention import Pruned
-from reelmill_common.pruner import Pruner
+from reelmill_common.services.pruner import Pruner
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore

@@ -21,8 +21,8 @@ from fixtures.link import link_to
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import WorkerState, WorkerView
-from reelmill_producer.processes import start_of
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.processes import start_of
+from reelmill_producer.embedded.valkey import ValkeyServer
 from reelmill_worker.child.renderer import KILL_MARK
 
 pytestmark = pytest.mark.services

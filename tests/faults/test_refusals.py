@@ -14,7 +14,7 @@ import redis
 from fixtures.farm import Farm, specs
 from fixtures.valkey import free_port, wait_for
 from reelmill_common.jobs import JobState
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 pytestmark = pytest.mark.services
 

@@ -10,7 +10,7 @@ import pytest
 from fixtures.farm import Farm, specs
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 pytestmark = pytest.mark.services
 

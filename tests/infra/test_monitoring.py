@@ -17,13 +17,13 @@ from prometheus_client import generate_latest
 from fixtures.deployment import ROOT
 from fixtures.nvml import UUID, nvml
 from fixtures.prometheus import PrometheusPrograms
-from reelmill_common.exposition import registry
-from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.metrics.exporter import registry
+from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.settings import Settings
-from reelmill_worker.attempt.tally import Tally
 from reelmill_worker.host.gpu_sensors import GpuSensors
+from reelmill_worker.ipc.counters import Tally
 from reelmill_worker.parent.metrics import WorkerCollector
 
 pytestmark = pytest.mark.timeout(600)  # Prometheus may have to be fetched first

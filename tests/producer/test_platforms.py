@@ -16,8 +16,8 @@ from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_producer import state_file
-from reelmill_producer.processes import start_of
+from reelmill_producer.embedded import state_file
+from reelmill_producer.embedded.processes import start_of
 
 pytestmark = pytest.mark.services
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import redis
+from common.test_untrusted_json import HOSTILE, values
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from common.test_untrusted_json import HOSTILE, values
 from fixtures.cli import Cli, Ran, cli, environment  # noqa: F401 - a fixture
 from fixtures.hand import Hand
 from reelmill_common.archive import newest_archive
@@ -25,18 +25,18 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec, job_id
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.views import label, read_result
-from reelmill_common.notify.notices import Notice
+from reelmill_common.notify.formatting import mail, slack
+from reelmill_common.notify.notification import Notice
 from reelmill_common.notify.webhooks import Kind, Webhook
-from reelmill_common.notify.wording import mail, slack
+from reelmill_common.recipe import is_leftover, make_manifest, make_recipe
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_common.storage.folder import FolderStore
 from reelmill_common.storage.keys import clip_keys, log_key
-from reelmill_producer.cli.showing import compare, show_lines
-from reelmill_producer.mp4_tags import read_tags
-from reelmill_producer.recipes import read_recipe
-from reelmill_producer.results_file import archived_results
-from reelmill_worker.pipeline.recipe import is_leftover, make_manifest, make_recipe
+from reelmill_producer.cli.show import compare, show_lines
+from reelmill_producer.outputs.mp4_tags import read_tags
+from reelmill_producer.outputs.recipes import read_recipe
+from reelmill_producer.outputs.results_file import archived_results
 
 SPEC = RenderSpec(prompt="a shy fox", profile="tiny", frames=5)
 BIG = 300_000_000

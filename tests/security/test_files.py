@@ -16,10 +16,10 @@ import pytest
 from fixtures.cli import Cli, cli  # noqa: F401 - a fixture
 from reelmill_common.archive import MOST_LINE_BYTES, newest_archive, read_archive
 from reelmill_common.errors import InvalidJob, InvalidModel
-from reelmill_common.nights.schedules import MOST_PIECE_BYTES, unpack
+from reelmill_common.schedules import MOST_PIECE_BYTES, unpack
 from reelmill_common.storage.folder import FolderStore
-from reelmill_worker.pipeline.safetensors_file import read_folder, read_header
-from reelmill_worker.pipeline.weights import ModelFolder
+from reelmill_worker.pipeline.checkpoint.safetensors_file import read_folder, read_header
+from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 
 DEEP = "[" * 200_000
 BOMB_BYTES = 400_000_000

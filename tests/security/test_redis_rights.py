@@ -21,7 +21,7 @@ from reelmill_common.errors import LedgerRefused
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger, rights
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer, _program
+from reelmill_producer.embedded.valkey import ValkeyServer, _program
 
 pytestmark = pytest.mark.services
 

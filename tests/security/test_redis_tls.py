@@ -18,12 +18,12 @@ from fixtures.link import link_to
 from fixtures.proxy import Authority, make_authority, proxy
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
+from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger
-from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 pytestmark = pytest.mark.services
 

@@ -16,8 +16,8 @@ from fixtures.hand import Hand
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import Ledger
-from reelmill_common.printable import printable, printable_json
 from reelmill_common.settings import Settings
+from reelmill_common.text.terminal_text import printable, printable_json
 from reelmill_producer.cli.top import page
 from reelmill_worker import logs
 

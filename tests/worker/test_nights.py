@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from fixtures.farm import Farm, specs
 from fixtures.valkey import wait_for
+from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.calendar.windows import Windows
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import JobView
-from reelmill_common.nights.clock import moment_of
-from reelmill_common.nights.windows import Windows
 
 
 def openings(start: datetime, *, every_s: int, open_s: int) -> str:

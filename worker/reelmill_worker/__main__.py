@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from reelmill_common.errors import ReelmillError
-from reelmill_worker.commands import app
+from reelmill_worker.commands.worker import app
 
 
 def main() -> None:

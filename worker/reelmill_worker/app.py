@@ -18,13 +18,13 @@ from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
-from reelmill_worker.parent import envelopes, remote_control
+from reelmill_worker.parent import remote_control, transport
 from reelmill_worker.parent.broker_wait import broker_wait_step
-from reelmill_worker.parent.consumption import consumption_step
-from reelmill_worker.parent.inbox import Inbox
+from reelmill_worker.parent.consumer_step import consumption_step
+from reelmill_worker.parent.message_filter import Inbox
 
 if TYPE_CHECKING:
-    from reelmill_worker.child.tasks import Desk
+    from reelmill_worker.child.job_runner import Desk
 
 DRAIN_S = 120.0
 """Longest that an ending child waits for its deliveries; what is not stored by then is given back to the ledger."""
@@ -36,7 +36,7 @@ would be waited for at every answer from Redis, several times between two clips.
 sys.setswitchinterval(SWITCH_S)
 settings = Settings.from_env(os.environ)
 lane = settings.profile or DEFAULT_PROFILE
-envelopes.install()
+transport.install()
 remote_control.restrict()
 app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, lane))

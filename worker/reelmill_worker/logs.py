@@ -8,8 +8,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.types import EventDict, Processor
 
-from reelmill_common.printable import printable, printable_json
 from reelmill_common.settings import LogFormat
+from reelmill_common.text.terminal_text import printable, printable_json
 
 _QUIET = ("amqp", "boto3", "botocore", "celery", "diffusers", "kombu", "s3transfer", "transformers", "urllib3")
 """Libraries whose info lines say per message what our own events say per clip; Celery's would also show labels."""

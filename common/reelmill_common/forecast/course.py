@@ -15,13 +15,13 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 
+from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import class_of, profile_of
 from reelmill_common.forecast.crew import UNMEASURED_S, Worker, clip_seconds, profile_seconds, workers_of
 from reelmill_common.forecast.order import Batch, Choice, Order
 from reelmill_common.forecast.paces import Paces
 from reelmill_common.forecast.starts import Position, Start, Target, Task, Watch
-from reelmill_common.ledger.loads import Flying, Level, Loads
-from reelmill_common.nights.windows import Windows
+from reelmill_common.ledger.backlog import Flying, Level, Loads
 
 HORIZON = timedelta(days=60)
 """How far ahead is looked."""

@@ -10,7 +10,7 @@ from reelmill_common.contract import profile_of
 from reelmill_common.errors import InvalidJob
 from reelmill_common.forecast.paces import Paces, shape_of
 from reelmill_common.jobs import RenderSpec
-from reelmill_common.ledger.loads import Hand, Load, Loads
+from reelmill_common.ledger.backlog import Hand, Load, Loads
 
 UNMEASURED_S = 30.0
 """What a clip of a profile that has finished nothing is taken to last, so that the order can be told all the same."""

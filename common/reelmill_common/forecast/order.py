@@ -1,6 +1,6 @@
 """Order: what `ledger/lua/pump.lua` sends next and how `lib/move.lua` keeps its indexes, on paper.
 
-The names are those of the Lua files. A property test holds the two together: tests/common/test_forecast_order.py.
+The names are those of the Lua files. A property test holds the two together: tests/common/forecast/test_order.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from reelmill_common.contract import class_of, profile_of
-from reelmill_common.ledger.loads import Level, Load, Loads, OwnerLoad
+from reelmill_common.ledger.backlog import Level, Load, Loads, OwnerLoad
 
 Share = tuple[str, int, str]
 """Lane, priority, owner."""

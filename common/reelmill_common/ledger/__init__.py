@@ -1,7 +1,6 @@
 """The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions."""
 
 from reelmill_common.ledger.board import Board
-from reelmill_common.ledger.census import Census
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
@@ -23,6 +22,7 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
+from reelmill_common.ledger.stats import Census
 
 __all__ = [
     "Account",

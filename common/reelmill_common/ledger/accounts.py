@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reelmill_common.ledger import views
+from reelmill_common.ledger.base import Side
 from reelmill_common.ledger.records import Account
-from reelmill_common.ledger.side import Side
 
 DAY_S = 86_400
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from secrets import token_hex
 
 from reelmill_common.errors import InvalidJob
-from reelmill_common.faults import RULES_JSON
+from reelmill_common.job_fields.metadata import from_json
 from reelmill_common.jobs import JobState, RenderSpec
-from reelmill_common.ledger import side, views
+from reelmill_common.ledger import base, views
+from reelmill_common.ledger.base import Side, kept
 from reelmill_common.ledger.records import NOTHING, Claimed, Orders, Refused, Result, Spent
-from reelmill_common.ledger.side import Side, kept
-from reelmill_common.metadata import from_json
+from reelmill_common.ledger.retry_rules import RULES_JSON
 
 WITHDRAWN_S = 3600
 """Seconds that an attempt has for taking a clip out of the store, however long it is frozen meanwhile."""
@@ -31,7 +31,7 @@ class Attempts(Side):
         # redis-py sends a command again when the connection broke, and the first may have arrived: the same word in
         # both makes them one claim.
         word = word or token_hex(8)
-        answer = self._server.run("claim", job_id, generation, worker, lease_s, word, side.LIVE_S)
+        answer = self._server.run("claim", job_id, generation, worker, lease_s, word, base.LIVE_S)
         if isinstance(answer, str):
             return Refused(answer)
         batch, row, token, spec, sent_ms, foreign, submitted_ms, steady_ms, metadata = answer

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from reelmill_common.faults import RULES_JSON
 from reelmill_common.jobs import RenderSpec
-from reelmill_common.ledger import side, views
+from reelmill_common.ledger import base, views
+from reelmill_common.ledger.base import TOUCH_MOST, Side
 from reelmill_common.ledger.records import Dispatch, Upcoming
-from reelmill_common.ledger.side import TOUCH_MOST, Side
+from reelmill_common.ledger.retry_rules import RULES_JSON
 from reelmill_common.settings import FlowerPrompts
 
 VANISHED_S = 60.0
@@ -49,7 +49,7 @@ class Dispatching(Side):
         """
         chosen: list[Dispatch] = []
         while True:
-            answer = self._server.run("pump", lane, depth, side.LIVE_S, _PUMP_MOST)
+            answer = self._server.run("pump", lane, depth, base.LIVE_S, _PUMP_MOST)
             chosen += [
                 Dispatch(
                     job_id=job_id,
@@ -65,7 +65,7 @@ class Dispatching(Side):
 
     def upcoming(self, *lanes: str, count: int = 16) -> Upcoming:
         """Return what will probably be claimed next on a profile's lanes. Only looks: nothing is promised by it."""
-        workers, specs = self._server.run("upcoming", ",".join(lanes), count, side.LIVE_S)
+        workers, specs = self._server.run("upcoming", ",".join(lanes), count, base.LIVE_S)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
     def take_report(self, *, turn_s: float) -> tuple[str, int] | None:
@@ -84,7 +84,7 @@ class Dispatching(Side):
         """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed."""
         total = 0
         while total < _REAP_MOST:
-            touched: int = self._server.run("reap", VANISHED_S, side.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON)
+            touched: int = self._server.run("reap", VANISHED_S, base.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON)
             total += touched
             if touched < TOUCH_MOST:
                 break

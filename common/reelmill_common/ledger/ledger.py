@@ -8,11 +8,11 @@ from typing import Self
 
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import reading, side, views
+from reelmill_common.ledger import base, queries, views
 from reelmill_common.ledger.accounts import Accounts
 from reelmill_common.ledger.attempts import Attempts
 from reelmill_common.ledger.board import Board, board
-from reelmill_common.ledger.census import Census, census
+from reelmill_common.ledger.control import Steering
 from reelmill_common.ledger.dispatching import Dispatching
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.policy import Policies
@@ -28,10 +28,10 @@ from reelmill_common.ledger.records import (
 from reelmill_common.ledger.retention import Retention
 from reelmill_common.ledger.reuse import Reuse
 from reelmill_common.ledger.server import PATIENT, Patience, connect
-from reelmill_common.ledger.staff import Staff
-from reelmill_common.ledger.steering import Steering
+from reelmill_common.ledger.stats import Census, census
 from reelmill_common.ledger.submission import conflicts, placed, submit
 from reelmill_common.ledger.timetable import Timetable
+from reelmill_common.ledger.workers import Staff
 from reelmill_common.settings import Settings
 
 PAGE = 1000
@@ -125,7 +125,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
 
     def job(self, job_id: str) -> JobView:
         """Return one job. Raises `NotFound`."""
-        found = reading.jobs(self._server, self._keys, [job_id])
+        found = queries.jobs(self._server, self._keys, [job_id])
         if not found:
             raise NotFound(f"no job {job_id}")
         return found[0]
@@ -142,7 +142,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
 
     def find(self, job_ids: Sequence[str]) -> list[JobView]:
         """Return those of some jobs that there are."""
-        return reading.jobs(self._server, self._keys, job_ids)
+        return queries.jobs(self._server, self._keys, job_ids)
 
     def jobs(self, batch: str, *, states: Sequence[JobState] = (), start: int = 0, count: int = 1000) -> list[JobView]:
         """Return a page of a batch's jobs in the order of submission, optionally only some states.
@@ -150,8 +150,8 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         `start` counts within what is asked for. Raises `NotFound`.
         """
         self.batch(batch)
-        ids = reading.page(self._server, self._keys, batch, states, start, count)
-        return reading.jobs(self._server, self._keys, ids)
+        ids = queries.page(self._server, self._keys, batch, states, start, count)
+        return queries.jobs(self._server, self._keys, ids)
 
     def every_job(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
         """Yield a batch's jobs page by page in the order of submission, optionally only some states.
@@ -166,23 +166,23 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
 
     def batch(self, name: str) -> BatchView:
         """Return one batch. Raises `NotFound`."""
-        found = reading.batches(self._server, self._keys, [name])
+        found = queries.batches(self._server, self._keys, [name])
         if not found:
             raise self._no_batch(name)
         return found[0]
 
     def has_batch(self, name: str) -> bool:
         """Whether there is a batch of that name."""
-        return bool(reading.batches(self._server, self._keys, [name]))
+        return bool(queries.batches(self._server, self._keys, [name]))
 
     def batches(self) -> list[BatchView]:
         """Return all batches, newest first."""
-        return reading.batches(self._server, self._keys, reading.batch_names(self._server, self._keys))
+        return queries.batches(self._server, self._keys, queries.batch_names(self._server, self._keys))
 
     def workers(self) -> list[WorkerView]:
         """Return all workers, by name."""
         return sorted(
-            (views.worker_view(answer, live_s=side.LIVE_S) for answer in self._server.run("workers")),
+            (views.worker_view(answer, live_s=base.LIVE_S) for answer in self._server.run("workers")),
             key=lambda worker: worker.name,
         )
 
@@ -197,15 +197,15 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
 
     def board(self) -> Board:
         """Return what runs now, for a live view: four round trips, whatever the size of the farm."""
-        return board(self._server, self._keys, live_s=side.LIVE_S)
+        return board(self._server, self._keys, live_s=base.LIVE_S)
 
     def events(self, *, after: str = "$", block_s: float = 0.0, count: int = 1000) -> list[Event]:
         """Return events after a stream id (`$`: only new ones, `0`: all that are kept), waiting up to `block_s`."""
-        return reading.events(self._server, self._keys, after=after, block_s=block_s, count=count)
+        return queries.events(self._server, self._keys, after=after, block_s=block_s, count=count)
 
     def newest_event(self) -> str:
         """Return the id of the newest event: pass it as `after` to miss nothing that comes after this call."""
-        return reading.newest_event(self._server, self._keys)
+        return queries.newest_event(self._server, self._keys)
 
     def follow(self, batch: str, *, after: str = "$") -> Iterator[Event]:
         """Yield a batch's events as they come, for ever."""

@@ -10,8 +10,8 @@ from typing import Any
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import views
+from reelmill_common.ledger.base import TOUCH_MOST, Side
 from reelmill_common.ledger.records import BatchView, OwnerView
-from reelmill_common.ledger.side import TOUCH_MOST, Side
 
 _SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reelmill_common.jobs import JobState, RenderSpec
-from reelmill_common.ledger import reading, views
+from reelmill_common.ledger import queries, views
+from reelmill_common.ledger.base import Side
 from reelmill_common.ledger.records import JobView, Result
-from reelmill_common.ledger.side import Side
 
 PART_CHARS, MARK_CHARS = 3, 16
 """Hexadecimal digits of the first part of a spec's mark, and of the mark, as `lua/lib/made.lua` cuts it."""
@@ -25,7 +25,7 @@ class Reuse(Side):
             return {}
         marks = map(_mark, texts)
         ids = self._server.read([("HGET", self._keys.made(mark[:PART_CHARS]), mark[PART_CHARS:]) for mark in marks])
-        jobs = reading.jobs(self._server, self._keys, list(dict.fromkeys(filter(None, ids))))
+        jobs = queries.jobs(self._server, self._keys, list(dict.fromkeys(filter(None, ids))))
         known = {job.spec.to_json(): job for job in jobs if job.state is JobState.SUCCEEDED and job.result is not None}
         return {text: known[text] for text in texts if text in known}
 

@@ -13,11 +13,11 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
+from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import InvalidSettings, LedgerRefused
 from reelmill_common.ledger.library import library
 from reelmill_common.ledger.refusals import DENIED, denied, explain
 from reelmill_common.ledger.rights import missing
-from reelmill_common.redis_address import RedisAddress
 from reelmill_common.settings import Settings
 
 SCHEMA = "1"

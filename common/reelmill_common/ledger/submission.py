@@ -8,12 +8,12 @@ from dataclasses import replace
 from itertools import islice
 
 from reelmill_common.errors import InvalidJob, JobConflict
+from reelmill_common.job_fields.metadata import to_json
 from reelmill_common.jobs import Batch, RenderJob, job_id
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.policy import more_policy, refuse_wait
 from reelmill_common.ledger.records import Submitted
 from reelmill_common.ledger.server import Server
-from reelmill_common.metadata import to_json
 
 CHUNK = 250
 """Jobs in one call: about 2 ms of the server's time, for which everybody else waits."""

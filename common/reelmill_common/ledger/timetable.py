@@ -10,17 +10,17 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from reelmill_common.calendar.cron import Cron
+from reelmill_common.calendar.timestamps import milliseconds, moment_of
+from reelmill_common.calendar.windows import Windows
 from reelmill_common.errors import InvalidDocument, InvalidJob, JobConflict, LedgerUnavailable, NotFound
 from reelmill_common.jobs import Batch
-from reelmill_common.ledger.loads import Loads, loads
+from reelmill_common.ledger.backlog import Loads, loads
+from reelmill_common.ledger.base import Side, kept
 from reelmill_common.ledger.records import WorkerState
-from reelmill_common.ledger.side import Side, kept
-from reelmill_common.nights.clock import milliseconds, moment_of
-from reelmill_common.nights.cron import Cron
-from reelmill_common.nights.schedules import Schedule, ScheduledRow, ScheduleView, batch_name, pack, run_batch
-from reelmill_common.nights.windows import Windows
-from reelmill_common.suggestions import did_you_mean
-from reelmill_common.untrusted_json import read_object
+from reelmill_common.schedules import Schedule, ScheduledRow, ScheduleView, batch_name, pack, run_batch
+from reelmill_common.text.suggestions import did_you_mean
+from reelmill_common.text.untrusted_json import read_object
 
 DUE_MOST = 50
 """Windows, schedules and runs that one round looks at."""

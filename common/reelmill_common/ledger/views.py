@@ -9,6 +9,7 @@ from typing import Any
 
 from reelmill_common.contract import LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.errors import InvalidDocument
+from reelmill_common.job_fields.metadata import from_json
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
 from reelmill_common.ledger.records import (
     Account,
@@ -21,9 +22,8 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
-from reelmill_common.metadata import from_json
 from reelmill_common.settings import FlowerPrompts
-from reelmill_common.untrusted_json import read_json, read_object
+from reelmill_common.text.untrusted_json import read_json, read_object
 
 LETTERS: Mapping[JobState, str] = {
     JobState.QUEUED: "q",

@@ -7,25 +7,25 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
+from reelmill_common.egress import Doorman
 from reelmill_common.errors import NotDelivered
-from reelmill_common.notify import mailing, wording
-from reelmill_common.notify.addresses import Doorman
-from reelmill_common.notify.mailroom import Attempt
-from reelmill_common.notify.notices import Notice
-from reelmill_common.notify.posting import post
+from reelmill_common.notify import formatting, smtp
+from reelmill_common.notify.http_client import post
+from reelmill_common.notify.notification import Notice
 from reelmill_common.notify.signing import signature
+from reelmill_common.notify.webhook_store import Attempt
 from reelmill_common.notify.webhooks import Kind, Webhook
-from reelmill_common.printable import printable
 from reelmill_common.settings import Settings
+from reelmill_common.text.terminal_text import printable
 
 PAUSES_S = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 28_800.0, 28_800.0)
 """Between attempts: 9 in about 24 hours, as the Standard Webhooks specification suggests."""
 JITTER = 0.2
 """Share by which a pause is longer or shorter, so that what failed together does not come back together."""
 _WORDINGS: Mapping[Kind, Callable[[Notice], bytes]] = {
-    Kind.SLACK: wording.slack,
-    Kind.DISCORD: wording.discord,
-    Kind.TEAMS: wording.teams,
+    Kind.SLACK: formatting.slack,
+    Kind.DISCORD: formatting.discord,
+    Kind.TEAMS: formatting.teams,
 }
 GONE = 410
 """The specification: the receiver wants nothing more, disable it."""
@@ -56,8 +56,8 @@ def _send(webhook: Webhook, notice: Notice, settings: Settings) -> tuple[str, st
     if webhook.kind is Kind.EMAIL:
         if not settings.smtp_from:
             raise NotDelivered("no sender is set; set REELMILL_SMTP_URL and REELMILL_SMTP_FROM on every worker")
-        mail = wording.mail(notice, settings.smtp_from, webhook.target)
-        return mailing.send(settings.smtp_url, mail)[:3], "", 0.0
+        mail = formatting.mail(notice, settings.smtp_from, webhook.target)
+        return smtp.send(settings.smtp_url, mail)[:3], "", 0.0
     ours = {"content-type": "application/json", "user-agent": f"Reelmill/{version('reelmill')}"}
     headers = dict(webhook.headers) | ours
     if webhook.kind in _WORDINGS:

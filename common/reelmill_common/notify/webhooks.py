@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from reelmill_common.errors import InvalidDocument, InvalidSettings
 from reelmill_common.notify.signing import checked_secret, new_secret
-from reelmill_common.untrusted_json import read_object
+from reelmill_common.text.untrusted_json import read_object
 
 NOUNS = ("job", "batch", "worker", "schedule", "owner", "webhook")
 """What events are about."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from reelmill_common.causes import Cause, causes
 from reelmill_common.jobs import JobState
+from reelmill_common.ledger.failure_causes import Cause, causes
 from reelmill_common.ledger.records import BatchView, JobView, Result, outcome_of
 from reelmill_common.prices import Prices, gpu_seconds
 from reelmill_common.storage.keys import beside

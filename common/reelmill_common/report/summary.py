@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from reelmill_common.prices import energy_text
-from reelmill_common.printable import printable
 from reelmill_common.report.facts import Report
+from reelmill_common.text.terminal_text import printable
 
 
 def summary(report: Report) -> str:

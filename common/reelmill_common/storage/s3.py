@@ -17,9 +17,9 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage.body import Digest, digest, opened
 from reelmill_common.storage.keys import check_key, check_prefix, file_name, is_key
 from reelmill_common.storage.s3_access import Access
-from reelmill_common.storage.s3_faults import CONFLICTS, Place, code_of, explain, explained, is_about_credentials
+from reelmill_common.storage.s3_errors import CONFLICTS, Place, code_of, explain, explained, is_about_credentials
 from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
-from reelmill_common.storage.s3_trial import Findings, Mode, encryption, try_out
+from reelmill_common.storage.s3_probe import Findings, Mode, encryption, try_out
 from reelmill_common.storage.store import Readable, StoredObject, StoreReport, check_size
 from reelmill_common.storage.visibility import until_shown
 

@@ -22,8 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from reelmill_common.errors import StoreRefused
 from reelmill_common.settings import Addressing, Settings
-from reelmill_common.storage.s3_faults import Place, explained
-from reelmill_common.storage.s3_trial import Mode
+from reelmill_common.storage.s3_errors import Place, explained
+from reelmill_common.storage.s3_probe import Mode
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from reelmill_common.errors import StoreUnavailable
-from reelmill_common.storage.s3_faults import CONFLICTS, code_of
-from reelmill_common.storage.s3_trial import Findings
+from reelmill_common.storage.s3_errors import CONFLICTS, code_of
+from reelmill_common.storage.s3_probe import Findings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

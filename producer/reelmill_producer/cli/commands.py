@@ -21,7 +21,7 @@ from reelmill_common.command_help import HelpfulGroup
 from reelmill_common.errors import InvalidSettings, ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_producer.cli import panels
-from reelmill_producer.cli.boundary import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
+from reelmill_producer.cli.errors import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
 
 GROUP = "reelmill.commands"
 

@@ -15,7 +15,7 @@ import structlog
 from reelmill_common.contract import class_of
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_producer import state_file
+from reelmill_producer.embedded import state_file
 
 ANSWER_S = 1.0
 """Seconds that somebody who presses Tab is kept waiting for the farm at most."""
@@ -77,7 +77,7 @@ def webhooks(incomplete: str) -> list[str]:
     """Offer the webhooks' ids."""
 
     def ask(settings: Settings) -> Iterator[str]:
-        from reelmill_common.notify.mailroom import Mailroom  # noqa: PLC0415 - of a few commands
+        from reelmill_common.notify.webhook_store import Mailroom  # noqa: PLC0415 - of a few commands
 
         with Mailroom.connect(settings) as mailroom:
             yield from (view.webhook.id for view in mailroom.webhooks())

@@ -13,13 +13,13 @@ from reelmill_common.errors import JobConflict, LedgerUnavailable
 from reelmill_common.forecast import Pace, Shape, shapes_of
 from reelmill_common.jobs import Batch
 from reelmill_common.settings import Settings
-from reelmill_producer import state_file
-from reelmill_producer.cli.boundary import tell
+from reelmill_producer.analysis.estimates import Change, Estimate, change_of, estimate
+from reelmill_producer.cli.errors import tell
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.client import Reelmill
-from reelmill_producer.estimates import Change, Estimate, change_of, estimate
-from reelmill_producer.placing import Placed
-from reelmill_producer.prompt_files import FileJobs, FileReport
+from reelmill_producer.embedded import state_file
+from reelmill_producer.prompts.files import FileJobs, FileReport
+from reelmill_producer.prompts.row_keys import Placed
 
 
 def show_dry_run(

@@ -9,10 +9,10 @@ import typer
 from reelmill_common import errors
 from reelmill_common.errors import ReelmillError
 from reelmill_common.jobs import Decoder, Sampler
-from reelmill_common.nights.schedules import CatchUp
 from reelmill_common.profiles import PROFILES
+from reelmill_common.schedules import CatchUp
 from reelmill_producer.cli import completion
-from reelmill_producer.prompt_rows import FORMATS
+from reelmill_producer.prompts.rows import FORMATS
 
 _CODES = {kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ReelmillError)}
 

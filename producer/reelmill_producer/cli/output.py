@@ -17,11 +17,11 @@ from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Account, BatchView, Event, JobView, WorkerView
 from reelmill_common.ledger.records import outcome_of
 from reelmill_common.prices import Prices
-from reelmill_common.printable import printable, printable_json
+from reelmill_common.text.terminal_text import printable, printable_json
+from reelmill_producer.analysis.why import Reason
 from reelmill_producer.cli.columns import cut
 from reelmill_producer.clips import Clip
 from reelmill_producer.obstacles import wait_text
-from reelmill_producer.why import Reason
 
 
 def print_json(value: Mapping[str, Any]) -> None:

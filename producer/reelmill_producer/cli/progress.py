@@ -11,12 +11,12 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from reelmill_common.causes import causes
 from reelmill_common.errors import JobCancelled, LedgerReadOnly, LedgerUnavailable, RenderFailed
 from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, JobState
 from reelmill_common.ledger import BatchView, Event, JobView
-from reelmill_common.printable import printable
-from reelmill_producer.cli.boundary import require_reader, tell
+from reelmill_common.ledger.failure_causes import causes
+from reelmill_common.text.terminal_text import printable
+from reelmill_producer.cli.errors import require_reader, tell
 from reelmill_producer.cli.output import event_record, print_json
 from reelmill_producer.cli.session import Session
 from reelmill_producer.client import Reelmill

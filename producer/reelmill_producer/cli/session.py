@@ -12,10 +12,11 @@ from reelmill_common.extras import require_worker
 from reelmill_common.gpus import profile_here
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
-from reelmill_producer import embedded, state_file
-from reelmill_producer.cli.boundary import tell
+from reelmill_producer.cli.errors import tell
 from reelmill_producer.client import Reelmill
-from reelmill_producer.embedded import EmbeddedFarm
+from reelmill_producer.embedded import farm as embedded
+from reelmill_producer.embedded import state_file
+from reelmill_producer.embedded.farm import EmbeddedFarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,11 @@ from rich.text import Text
 from reelmill_common.errors import LedgerReadOnly, LedgerUnavailable
 from reelmill_common.forecast import Outlook
 from reelmill_common.ledger import Board
-from reelmill_common.printable import printable
+from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
-from reelmill_producer.cli.page import LeftS, page
 from reelmill_producer.cli.session import reading
+from reelmill_producer.cli.top_page import LeftS, page
 
 LINES = 40
 WIDTH = 120

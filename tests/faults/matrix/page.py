@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 HEAD = """# Fault matrix
 

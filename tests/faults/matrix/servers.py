@@ -13,7 +13,7 @@ from pathlib import Path
 from faults.matrix.fault import HOSTS, Fault, NotHere
 from faults.matrix.stand import Stand
 from faults.matrix.wires import Mood
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 REDIS_S = 10.0
 """Seconds to recovery that the project promises for a restart of Redis."""

@@ -16,7 +16,7 @@ from faults.matrix.fault import Fault
 from faults.matrix.processes import kill_host
 from faults.matrix.stand import Host, Stand
 from faults.matrix.wires import Mood
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 JOBS = 20_000
 HOSTS = 4

@@ -18,7 +18,7 @@ from fixtures.s3 import S3Server
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import WorkerState
 from reelmill_common.settings import Settings
-from reelmill_producer.valkey import ValkeyServer
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 BATCH = "night"
 NAMES = "abcdefgh"

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reelmill_worker.pipeline.attention import attention
+from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.engine import load_text_encoder
 from reelmill_worker.pipeline.host_copy import FrameBuffer, finish
-from reelmill_worker.pipeline.plan import cpu_plan
+from reelmill_worker.pipeline.network.attention import attention
+from reelmill_worker.pipeline.network.plan import cpu_plan
+from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
 from reelmill_worker.pipeline.text import TextEncoder
-from reelmill_worker.pipeline.tiny_model import make_tiny
-from reelmill_worker.pipeline.weights import ModelFolder
 from reelmill_worker.pipeline.yuv import converter, to_yuv420
 
 

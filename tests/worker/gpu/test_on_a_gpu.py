@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fixtures.codes import qat_codes
-from reelmill_worker.pipeline import attention
-from reelmill_worker.pipeline.linears import quantize_tensor
-from reelmill_worker.pipeline.plan import Plan, choose_plan, detect, this_gpu
-from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
-from reelmill_worker.pipeline.transformer import WanTransformer
+from reelmill_worker.pipeline.network import attention
+from reelmill_worker.pipeline.network.linears import quantize_tensor
+from reelmill_worker.pipeline.network.plan import Plan, choose_plan, detect, this_gpu
+from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
+from reelmill_worker.pipeline.network.transformer import WanTransformer
 
 CONFIG: dict[str, Any] = {
     "patch_size": (1, 2, 2),

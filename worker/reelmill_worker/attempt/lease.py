@@ -13,7 +13,7 @@ import structlog
 from reelmill_common.errors import AttemptLost, JobCancelled, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.ledger import Claimed, Ledger, Orders
 from reelmill_worker.attempt.attempt_logs import AttemptLogs
-from reelmill_worker.attempt.tally import Tally
+from reelmill_worker.ipc.counters import Tally
 
 log = structlog.get_logger(__name__)
 

@@ -24,27 +24,27 @@ from reelmill_common.errors import (
     StoreUnavailable,
     WorkerUnfit,
 )
-from reelmill_common.exposition import advertised_host
 from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
+from reelmill_common.metrics.exporter import advertised_host
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings, labels_of
 from reelmill_common.storage import ClipStore, StoreReport, open_store
 from reelmill_common.worker_classes import classes_of, lanes_of
 from reelmill_worker.attempt.attempt_logs import AttemptLogs
 from reelmill_worker.attempt.lease import Leases
-from reelmill_worker.attempt.tally import Tally, figures_path
-from reelmill_worker.child.ahead import Ahead
+from reelmill_worker.child.job_runner import Desk, Refill
+from reelmill_worker.child.prefetch import Ahead
 from reelmill_worker.child.renderer import Renderer, TestCard, open_renderer
-from reelmill_worker.child.tasks import Desk, Refill
-from reelmill_worker.delivery.courier import Courier
-from reelmill_worker.delivery.deliveries import Deliveries
-from reelmill_worker.delivery.parcel import Packer, write_video
+from reelmill_worker.delivery.clip_files import Packer, write_video
+from reelmill_worker.delivery.delivery_queue import Deliveries
+from reelmill_worker.delivery.publisher import Courier
 from reelmill_worker.host.gpu_sensors import GpuSensors
-from reelmill_worker.host.turns import model_bytes, turn_to_load
-from reelmill_worker.notice import Notice, Verdict, notice_path, post
-from reelmill_worker.progress import Pace, progress_path
+from reelmill_worker.host.load_limit import model_bytes, turn_to_load
+from reelmill_worker.ipc.child_status import Notice, Verdict, notice_path, post
+from reelmill_worker.ipc.counters import Tally, figures_path
+from reelmill_worker.ipc.progress import Pace, progress_path
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from reelmill_common.errors import BadOutput, InvalidModel, WorkerUnfit
 from reelmill_common.jobs import RENDER_STAGES, RenderSpec, Stage
 from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
-from reelmill_worker.child.embeddings import open_shelf
-from reelmill_worker.delivery.parcel import Rendering
-from reelmill_worker.pipeline.manifest import is_made_up
+from reelmill_worker.child.embedding_cache import open_shelf
+from reelmill_worker.delivery.clip_files import Rendering
+from reelmill_worker.pipeline.checkpoint.manifest import is_made_up
 
 OnStage = Callable[[str], None]
 """Called before each stage with its name. What it raises ends the render; the renderer stays usable."""
@@ -73,7 +73,7 @@ def open_renderer(settings: Settings, profile: str) -> Renderer:
 
 
 def _load_resident(settings: Settings, profile: str) -> Renderer:
-    from reelmill_worker.pipeline.plan import detect  # noqa: PLC0415 - torch: only the rendering child may load it
+    from reelmill_worker.pipeline.network.plan import detect  # noqa: PLC0415 - torch: only the rendering child may load it
     from reelmill_worker.pipeline.resident import Resident  # noqa: PLC0415 - as above
 
     folder = settings.model_folder(profile)

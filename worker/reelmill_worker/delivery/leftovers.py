@@ -12,10 +12,10 @@ import structlog
 
 from reelmill_common.errors import InvalidDocument, NotFound, ReelmillError, StoreError
 from reelmill_common.ledger import Claimed, Ledger, Result
+from reelmill_common.recipe import is_leftover
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import ClipKeys, clip_keys
-from reelmill_common.untrusted_json import MOST_BYTES, read_object
-from reelmill_worker.pipeline.recipe import is_leftover
+from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
-from reelmill_worker.delivery.media import Planes, as_video_frame
+from reelmill_worker.delivery.video import Planes, as_video_frame
 
 POSTER_QUALITY = 88
 PREVIEW_SIDE = 320

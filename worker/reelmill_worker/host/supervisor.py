@@ -18,7 +18,7 @@ import structlog
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 from reelmill_common.errors import WorkerUnfit
-from reelmill_worker.host.posts import Post, host_cpus
+from reelmill_worker.host.slots import Post, host_cpus
 
 log = structlog.get_logger(__name__)
 

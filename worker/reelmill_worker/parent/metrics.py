@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from reelmill_common.errors import ReelmillError
-from reelmill_common.exposition import Endpoint, counter, gauge, registry
-from reelmill_common.farm_figures import FarmCollector
 from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.metrics.exporter import Endpoint, counter, gauge, registry
+from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.settings import Settings
-from reelmill_worker.attempt import tally
-from reelmill_worker.attempt.tally import Figures, Spread
 from reelmill_worker.host.gpu_sensors import GpuSensors, Reading
+from reelmill_worker.ipc import counters
+from reelmill_worker.ipc.counters import Figures, Spread
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -67,7 +67,7 @@ class WorkerCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield every figure."""
-        figures, info = tally.read(self._figures), self._info()
+        figures, info = counters.read(self._figures), self._info()
         yield from self._identity(info)
         yield from _counts(figures)
         yield from _load(figures)
@@ -187,7 +187,7 @@ def _histogram(name: str, text: str, label: str, spreads: Mapping[str, Spread]) 
     from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - see `exposition.registry`
 
     family = HistogramMetricFamily(name, text, labels=[label])
-    ends = [*(str(bound) for bound in tally.BOUNDS_S), "+Inf"]
+    ends = [*(str(bound) for bound in counters.BOUNDS_S), "+Inf"]
     for value, spread in spreads.items():
         family.add_metric([value], list(zip(ends, accumulate(spread.counts), strict=True)), sum_value=spread.total_s)
     return family

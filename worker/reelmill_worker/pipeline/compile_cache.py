@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 import torch
 
-from reelmill_worker.pipeline.plan import Plan
+from reelmill_worker.pipeline.network.plan import Plan
 
 log = structlog.get_logger(__name__)
 

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reelmill_common.jobs import RenderSpec, Sampler, Stage, denoise_stage
+from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.checks import FrameWatch, check_finite, finite_flag
 from reelmill_worker.pipeline.host_copy import FrameBuffer, HostCopy, finish
+from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.text_model import load_text_model
+from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
+from reelmill_worker.pipeline.network.transformer import TextContext, WanTransformer
 from reelmill_worker.pipeline.noise import Noise, latent_size
-from reelmill_worker.pipeline.plan import Plan
 from reelmill_worker.pipeline.samplers import dmd3, unipc3
 from reelmill_worker.pipeline.text import Shelf, TextEncoder
-from reelmill_worker.pipeline.text_model import load_text_model
-from reelmill_worker.pipeline.tiny_decoder import TinyDecoder
-from reelmill_worker.pipeline.transformer import TextContext, WanTransformer
-from reelmill_worker.pipeline.weights import ModelFolder
 from reelmill_worker.pipeline.yuv import converter
 
 PREPARED = 4
@@ -226,7 +226,7 @@ def load_text_encoder(folder: ModelFolder, plan: Plan, *, shelf: Shelf | None = 
 
 
 def _load_wan_decoder(folder: ModelFolder, plan: Plan) -> FrameDecoder:
-    from reelmill_worker.pipeline.wan_decoder import WanDecoder  # noqa: PLC0415 - diffusers takes seconds to import
+    from reelmill_worker.pipeline.network.wan_decoder import WanDecoder  # noqa: PLC0415 - diffusers takes seconds to import
 
     return WanDecoder.load(folder.vae.config, folder.vae.tensors, plan=plan)
 

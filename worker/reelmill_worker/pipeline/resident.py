@@ -14,12 +14,12 @@ import torch
 
 from reelmill_common.errors import BadOutput, OutOfMemory, ReelmillError
 from reelmill_common.jobs import RenderSpec
+from reelmill_common.recipe import versions
+from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.compile_cache import CompileCache
 from reelmill_worker.pipeline.engine import Engine, OnStage, Rendered
-from reelmill_worker.pipeline.plan import Plan
-from reelmill_worker.pipeline.recipe import versions
+from reelmill_worker.pipeline.network.plan import Plan
 from reelmill_worker.pipeline.text import Shelf
-from reelmill_worker.pipeline.weights import ModelFolder
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from reelmill_common.profiles import MAX_TOKENS
-from reelmill_common.tokens import TokenCounter
+from reelmill_common.text.tokens import TokenCounter
 
 log = structlog.get_logger(__name__)
 

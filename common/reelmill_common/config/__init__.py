@@ -1,0 +1,1 @@
+"""TODO: say what this folder is and what it may import."""

@@ -1,0 +1,34 @@
+"""Names of settings that are not ours, but were meant to be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from reelmill_common.text.suggestions import nearest
+
+PREFIX = "REELMILL_"
+_ALMOST_PREFIX = re.compile(r"(?!REELMILL_)(?i:R[EAL]{2,4}[_-]?M[IL]{2,4}S?)[_-]")
+"""Begins a name that is nobody else's: `REELMIL_`, `reelmill_`, `REEL_MILL_`."""
+
+
+def unknown_variable(variable: str, known: Iterable[str]) -> list[str]:
+    """Return what is wrong with a variable that is not one of ours: nothing, unless it was meant to be.
+
+    Args:
+        variable: Its name.
+        known: The names that there are, with the prefix.
+    """
+    begun = _ALMOST_PREFIX.match(variable)
+    names = sorted(name.removeprefix(PREFIX) for name in known)
+    meant = nearest(variable[begun.end() if begun else len(PREFIX) :].replace("-", "_"), names)
+    if variable.startswith(PREFIX):
+        told = (
+            f"{len(names)} names; did you mean {PREFIX}{meant}?"
+            if meant
+            else ", ".join(PREFIX + name for name in names)
+        )
+        return [f"{variable} is unknown; known are {told}"]
+    if begun and meant:
+        return [f"{variable} is not read; did you mean {PREFIX}{meant}?"]
+    return []

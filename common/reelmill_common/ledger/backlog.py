@@ -1,0 +1,270 @@
+"""Loads: what of each batch is left to do, who is there to do it, and whose turn it is, for a forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.contract import class_of, profile_of
+from reelmill_common.ledger.base import LIVE_S
+from reelmill_common.ledger.records import WorkerState
+
+_WORKS = {WorkerState.READY, WorkerState.RESTING}
+
+Level = tuple[str, int]
+"""A lane or a profile, and a priority."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The jobs of a batch that wait on a lane at a priority.
+
+    Attributes:
+        turn: The batch's virtual time there; None if it has no turn now, or none is known.
+    """
+
+    lane: str
+    priority: int
+    count: int
+    turn: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flying:
+    """A job that is dispatched or runs.
+
+    Attributes:
+        since_s: Seconds since it was dispatched or, if it runs, claimed.
+        worker: Empty if nobody has it.
+    """
+
+    job_id: str
+    lane: str
+    priority: int
+    runs: bool
+    since_s: float
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What of a batch is left to do.
+
+    Attributes:
+        cap: Most jobs at once; 0: no cap.
+        shut: Whether its window is shut, or has no room for a clip any more (then `closing` as well).
+        start: Nothing of it starts before; None: at once.
+        after: Batches that must have ended first, those in `after_any` however they end.
+        expires: Nothing of it starts after; None: that does not happen.
+        held: Jobs that somebody holds back.
+        left: Jobs by lane that have not ended and are not held.
+        unsuccessful: Jobs that failed or were cancelled.
+        waiting: Those that wait. Where it is empty, all that is left and does not fly waits at the batch's priority.
+        clip_s: GPU-seconds of its finished clips in the mean; None if none is measured.
+        spec: JSON of the next job's spec where `clip_s` is not known; empty if nothing waits.
+        used: Virtual time by profile at its own priority, as it was when it last had a turn.
+    """
+
+    batch: str
+    priority: int
+    weight: int
+    cap: int
+    paused: bool
+    shut: bool
+    window: str
+    start: datetime | None
+    after: tuple[str, ...]
+    held: int
+    left: Mapping[str, int]
+    owner: str = ""
+    after_any: tuple[str, ...] = ()
+    expires: datetime | None = None
+    closing: bool = False
+    unsuccessful: int = 0
+    waiting: Sequence[Waiting] = ()
+    flying: Sequence[Flying] = ()
+    clip_s: float | None = None
+    spec: str = ""
+    used: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """A worker, as far as a forecast counts on it.
+
+    Attributes:
+        lane: Its profile.
+        live: Whether it works, or rests until its window opens.
+        window: Empty: it works at any time.
+        classes: The lanes of its classes.
+        rests: Whether it takes nothing until its window opens the next time.
+    """
+
+    lane: str
+    live: bool
+    window: str
+    classes: Sequence[str] = ()
+    name: str = ""
+    rests: bool = False
+
+    @property
+    def lanes(self) -> Sequence[str]:
+        """All that it takes jobs of."""
+        return (*self.classes, self.lane)
+
+    def serves(self, lane: str) -> bool:
+        """Whether it takes jobs of a lane."""
+        return lane in self.lanes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerLoad:
+    """An owner's policy and place.
+
+    Attributes:
+        cap: Most jobs at once; 0: no cap.
+        clocks: Virtual time among its batches.
+        turns: Virtual time of the owner itself, as it was when it last had a turn.
+        spots: Where it has batches that may run, in the order in which pump's index has them.
+    """
+
+    weight: int = 1
+    cap: int = 0
+    clocks: Mapping[Level, float] = field(default_factory=dict[Level, float])
+    turns: Mapping[Level, float] = field(default_factory=dict[Level, float])
+    spots: Sequence[Level] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loads:
+    """What is left to do, oldest batch first, who is there to do it, and whose turn it is.
+
+    Attributes:
+        now: Redis' clock, in UTC.
+        turns: Owners by virtual time, by lane and priority: those that have a turn now.
+        clocks: Virtual time by profile and priority.
+        classes: Lanes of classes in the order in which pump looks at them.
+        paces: Seconds from a claim to its clip by profile, delivery with them; those that have finished one.
+    """
+
+    now: datetime
+    batches: Sequence[Load]
+    hands: Sequence[Hand]
+    owners: Mapping[str, OwnerLoad] = field(default_factory=dict[str, OwnerLoad])
+    turns: Mapping[Level, Mapping[str, float]] = field(default_factory=dict[Level, Mapping[str, float]])
+    clocks: Mapping[Level, float] = field(default_factory=dict[Level, float])
+    classes: Sequence[str] = ()
+    paces: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+def loads(answer: Sequence[Any]) -> Loads:
+    """Build the loads from `loads.lua`'s answer."""
+    now, batches, workers, owners, turns, clocks, classes = answer
+    return Loads(
+        now=moment_of(now),
+        batches=[_load(*batch) for batch in batches],
+        hands=[_hand(*worker) for worker in workers],
+        owners={name: _owner(dict(_pairs(fields)), spots) for name, fields, spots in owners},
+        turns={
+            (lane, int(priority)): {owner: float(turn) for owner, turn in _pairs(scores)}
+            for lane, priority, scores in turns
+        },
+        clocks={
+            (profile, level): float(value)
+            for profile, values, _ in clocks
+            for level, value in enumerate(values)
+            if value is not None
+        },
+        classes=classes,
+        paces={profile: float(ms) / 1000 for profile, _, ms in clocks if ms != ""},
+    )
+
+
+def _hand(name: str, lanes: str, state: str, silent_ms: int, window: str) -> Hand:
+    return Hand(
+        name=name,
+        lane=profile_of(lanes),
+        live=state in _WORKS and silent_ms < LIVE_S * 1000,
+        window=window,
+        classes=[lane for lane in lanes.split(",") if class_of(lane)],
+        rests=state == WorkerState.RESTING,
+    )
+
+
+def _owner(fields: Mapping[str, str], spots: Sequence[str]) -> OwnerLoad:
+    found: dict[str, dict[Level, float]] = {"c": {}, "v": {}}
+    for name, value in fields.items():
+        kind, is_level, level = name.partition(":")
+        if is_level and kind in found:
+            found[kind][_level(level)] = float(value)
+    return OwnerLoad(
+        weight=int(fields.get("weight", 1)),
+        cap=int(fields.get("cap", 0)),
+        clocks=found["c"],
+        turns=found["v"],
+        spots=[_level(spot) for spot in spots],
+    )
+
+
+def _level(text: str) -> Level:
+    name, _, priority = text.rpartition(":")
+    return name, int(priority)
+
+
+def _load(batch: str, fields: Sequence[str], *parts: Any) -> Load:
+    left, lines, flying, spec, used = parts
+    priority, weight, cap, paused, shut, window, start, unmet, _, _, _, held, *more = fields
+    owner, closes, expires, after_any, failed, cancelled, gpu_ms, clips = more
+    return Load(
+        batch=batch,
+        priority=int(priority),
+        weight=int(weight),
+        cap=int(cap),
+        paused=paused == "1",
+        shut=shut == "1",
+        window=window,
+        start=moment_of(float(start)) if start else None,
+        after=_names(unmet),
+        held=int(held or 0),
+        left=dict(_pairs(left)),
+        owner=owner,
+        after_any=_names(after_any),
+        expires=moment_of(float(expires)) if expires else None,
+        closing=shut == "1" and bool(closes),
+        unsuccessful=int(failed) + int(cancelled),
+        waiting=_waiting(lines),
+        flying=[
+            Flying(job_id=job_id, lane=lane, priority=int(level), runs=bool(runs), since_s=ms / 1000, worker=worker)
+            for job_id, lane, level, runs, ms, worker in _groups(flying, 6)
+        ],
+        clip_s=int(gpu_ms) / 1000 / int(clips) if gpu_ms and clips else None,
+        spec=spec,
+        used={profile: float(turn) for profile, turn in _pairs(used)},
+    )
+
+
+def _waiting(lines: Sequence[Any]) -> list[Waiting]:
+    """Join the lines of one lane and priority: jobs that were given a priority may have that of their batch."""
+    found: dict[Level, Waiting] = {}
+    for lane, priority, count, turn in _groups(lines, 4):
+        level = (lane, int(priority))
+        before = found[level].count if level in found else 0
+        found[level] = Waiting(
+            lane=lane, priority=int(priority), count=before + count, turn=float(turn) if turn != "" else None
+        )
+    return list(found.values())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def _groups(flat: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    return zip(*(flat[start::size] for start in range(size)), strict=True)
+
+
+def _pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)

@@ -1,0 +1,131 @@
+"""Staff: how workers enter the ledger, say that they live, fall under quarantine and leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from reelmill_common.errors import NotFound, StillThere
+from reelmill_common.ledger import base, views
+from reelmill_common.ledger.base import Side, kept
+from reelmill_common.ledger.records import WorkerView
+from reelmill_common.ledger.retry_rules import RULES_JSON
+
+Ended = Literal["", "died", "stalled"]
+"""How a rendering process ended: by itself, or killed because it made no progress. Empty: nobody knows."""
+
+
+NAME_S = 60.0
+"""Seconds that a name is kept for a machine whose worker has not registered yet."""
+
+
+class Staff(Side):
+    """What workers say about themselves, and what is said about them."""
+
+    def register(
+        self, worker: str, lane: str, info: Mapping[str, Any], *, ended: Ended = "", lanes: Sequence[str] = ()
+    ) -> None:
+        """Enter a worker as `starting`; jobs leased to an earlier life of the same name are taken back at once.
+
+        A worker under quarantine stays so: `beat` tells. `ended` is how the rendering process before this one went,
+        if there was one: a job that has killed two workers' processes is not tried a third time. `lane` is its profile;
+        `lanes` are all that it will serve, as far as it knows them.
+        """
+        known = ",".join(lanes)
+        self._server.run("register", worker, lane, json.dumps(dict(info)), self._max_attempts, RULES_JSON, ended, known)
+
+    def ready(self, worker: str, info: Mapping[str, Any], *, lanes: Sequence[str] = ()) -> None:
+        """Mark a worker `ready`: it counts for pump and may claim. Does not lift a quarantine, nor end a drain.
+
+        Args:
+            worker: Its name.
+            info: What it tells about itself.
+            lanes: All that it serves, its profile among them; none: those that are known already.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("ready", worker, json.dumps(dict(info)), ",".join(lanes))
+
+    def quarantine(self, worker: str, reason: str) -> None:
+        """Mark a worker unfit: it may not claim until `forgive`, whatever it does.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("quarantine", worker, kept(reason))
+
+    def forgive(self, worker: str) -> None:
+        """Lift a quarantine; the worker must register again.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("forgive", worker)
+
+    def pause_worker(self, worker: str) -> None:
+        """Let a worker take no more jobs until `resume_worker`, also when it is started anew; it finishes what it has.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("pause_worker", worker)
+
+    def resume_worker(self, worker: str) -> None:
+        """Undo `pause_worker`.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("resume_worker", worker)
+
+    def forget_worker(self, worker: str) -> None:
+        """Remove all that is known of a worker that is gone.
+
+        Raises:
+            NotFound: The worker is not registered.
+            StillThere: It lives, or clips are under its leases; nothing was removed.
+        """
+        answer = self._server.run("forget_worker", worker, base.LIVE_S)
+        if answer is None:
+            raise NotFound(f"no worker {worker!r} is known; `reelmill status` lists those that are")
+        if answer == "live":
+            raise StillThere(f"worker {worker!r} lives; stop it first (SIGTERM), or `reelmill pause {worker}`")
+        if answer == "busy":
+            raise StillThere(f"clips are under leases of {worker!r}; forget it once these have run out")
+
+    def draining(self, worker: str) -> None:
+        """Mark a worker as taking no more jobs; it finishes what it has.
+
+        Raises:
+            NotFound: The worker is not registered.
+        """
+        self._of_worker("drain", worker)
+
+    def retire(self, worker: str) -> None:
+        """Remove a worker that ended in order; whatever it still leased is given back without counting."""
+        self._server.run("retire", worker)
+
+    def beat(self, worker: str, *, forgive_after_s: float = 0.0) -> WorkerView | None:
+        """Say that a worker's parent lives; return how the ledger sees it, or None if it is not registered.
+
+        A quarantine for failed jobs that is older than `forgive_after_s` is lifted (0: never), as by `forgive`.
+        """
+        self._server.run("beat", worker, forgive_after_s)
+        return next(
+            (views.worker_view(answer, live_s=base.LIVE_S) for answer in self._server.run("workers", worker)), None
+        )
+
+    def take_name(self, worker: str, machine: str) -> bool:
+        """Take a name for a machine before its worker registers; False if a live worker of another machine has it."""
+        return bool(self._server.run("take_name", worker, machine, base.LIVE_S, NAME_S))
+
+    def served(self) -> frozenset[str]:
+        """Return every lane that a worker of this farm has ever served."""
+        (lanes,) = self._server.read([("SMEMBERS", f"{self._keys.prefix}served")])
+        return frozenset(lanes)
+
+    def stalled(self, worker: str, what: str, action: str) -> None:
+        """Put on record that a worker stopped fetching or making progress, and what was done about it."""
+        self._server.run("stalled", worker, what, action)

@@ -1,0 +1,159 @@
+"""The farm's figures, read from the ledger at each scrape; no prompt, batch, job or worker is named.
+
+Workers have figures of their own, of stages and GPUs; these are the ones that exist while no worker lives.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from reelmill_common.errors import LedgerRefused, LedgerUnavailable
+from reelmill_common.forecast import Course, Outlook
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import Census, Ledger, WorkerState, WorkerView
+from reelmill_common.ledger.stats import Line
+from reelmill_common.metrics.exporter import gauge
+from reelmill_common.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+RATE_WINDOW_S = 3600.0
+"""Seconds of the past that clips an hour are measured over."""
+RATE_FROM_S = 10.0
+"""Seconds of the past without which there is no rate yet."""
+
+
+class Rate:
+    """Clips an hour, from counts that are seen now and then. A retried job lowers a count, not the pace."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int, int]] = deque()
+
+    def see(self, at: float, count: int) -> None:
+        """Take a count at a time in seconds, both of the same clock and farm as before."""
+        grown = 0
+        if self._seen:
+            _, last, sum_before = self._seen[-1]
+            grown = sum_before + max(0, count - last)
+        self._seen.append((at, count, grown))
+        while len(self._seen) > 1 and self._seen[1][0] <= at - RATE_WINDOW_S:
+            self._seen.popleft()
+
+    def an_hour(self) -> float | None:
+        """Return the rate, or None while too little of the past is known."""
+        if not self._seen or (span := self._seen[-1][0] - self._seen[0][0]) < RATE_FROM_S:
+            return None
+        return (self._seen[-1][2] - self._seen[0][2]) * 3600 / span
+
+
+class FarmCollector:
+    """What Prometheus' client library asks at each scrape. Safe from several threads: scrapes wait for each other."""
+
+    def __init__(self, ledger: Ledger, *, depth: int = 2) -> None:
+        self._ledger = ledger
+        self._outlook = Outlook(ledger=ledger, depth=depth)
+        self._lock = threading.Lock()
+        self._rate = Rate()
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: the names are known without asking the ledger at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every figure, or only that the ledger does not answer."""
+        try:
+            with self._lock:
+                census, workers, memory = self._ledger.census(), self._ledger.workers(), self._ledger.memory()
+                self._rate.see(time.monotonic(), census.ended[JobState.SUCCEEDED])
+                rate = self._rate.an_hour()
+                remaining_s = _remaining_s(self._outlook.course())
+        except (LedgerUnavailable, LedgerRefused):
+            yield gauge("reelmill_ledger_up", "Whether the ledger answers.", (), [((), 0)])
+            return
+        yield gauge("reelmill_ledger_up", "Whether the ledger answers.", (), [((), 1)])
+        yield gauge("reelmill_redis_memory_bytes", "Memory that Redis uses.", (), [((), memory.used_bytes)])
+        yield gauge(
+            "reelmill_redis_memory_limit_bytes",
+            "Memory at which Redis refuses writes; 0: no limit.",
+            (),
+            [((), memory.limit_bytes)],
+        )
+        yield from _jobs(census)
+        yield from _pace(rate, remaining_s)
+        yield from _workers(workers)
+
+    def targets(self) -> list[dict[str, object]]:
+        """Return where the figures of live workers are, as Prometheus' HTTP service discovery wants it.
+
+        Raises:
+            LedgerUnavailable, LedgerRefused: The ledger does not answer; Prometheus goes on with what it knew.
+        """
+        with self._lock:
+            workers = self._ledger.workers()
+        return [
+            {"targets": [str(view.info["metrics"])], "labels": {"lane": view.lane}}
+            for view in workers
+            if view.info.get("metrics") and view.state.is_fit
+        ]
+
+
+def _jobs(census: Census) -> Iterator[Metric]:
+    where = ("lane", "priority", "batch_state")
+    yield gauge(
+        "reelmill_jobs",
+        "Jobs that have not ended.",
+        (*where, "state"),
+        [((*_where(line), state), count) for line in census.lines for state, count in line.counts.items()],
+    )
+    yield gauge(
+        "reelmill_oldest_wait_seconds",
+        "Time since the oldest queued job was submitted.",
+        where,
+        [(_where(line), line.oldest_wait_s) for line in census.lines],
+    )
+    yield gauge(
+        "reelmill_jobs_ended",
+        "Jobs by how they ended, of the batches that the ledger keeps; a retried job leaves.",
+        ("state",),
+        [((state,), count) for state, count in census.ended.items()],
+    )
+    batches = [((state,), count) for state, count in census.batches.items()]
+    yield gauge("reelmill_batches", "Batches by state.", ("state",), batches)
+
+
+def _remaining_s(course: Course) -> float | None:
+    """Return the time until all that may run now is done; None if nothing is known of it."""
+    now = course.loads.now
+    active = [load for load in course.loads.batches if not (load.paused or load.shut or load.after)]
+    names = [load.batch for load in active if load.left and (load.start is None or load.start <= now)]
+    ends = [end for end in map(course.work_ends_at, names) if end is not None]
+    return None if names and not ends else (max(ends, default=now) - now).total_seconds()
+
+
+def _pace(rate: float | None, remaining_s: float | None) -> Iterator[Metric]:
+    if rate is not None:
+        yield gauge("reelmill_clips_per_hour", "Clips stored, over the last hour at most.", (), [((), rate)])
+    text = "Time until all that may run now is done, by the forecast; NaN: not known."
+    yield gauge("reelmill_remaining_seconds", text, (), [((), math.nan if remaining_s is None else remaining_s)])
+
+
+def _where(line: Line) -> tuple[str, str, str]:
+    return line.lane, str(line.priority), line.batch_state
+
+
+def _workers(workers: Iterable[WorkerView]) -> Iterator[Metric]:
+    # Every state of every lane is there, as 0 if need be: an alert on a series that does not exist never fires.
+    counts: dict[tuple[str, ...], int] = {(lane, state): 0 for lane in PROFILES for state in WorkerState}
+    leases: dict[tuple[str, ...], int] = {(lane,): 0 for lane in PROFILES}
+    for worker in workers:
+        key = (worker.lane, worker.state)
+        counts[key] = counts.get(key, 0) + 1
+        leases[(worker.lane,)] = leases.get((worker.lane,), 0) + len(worker.jobs)
+    yield gauge("reelmill_workers", "Workers by state.", ("lane", "state"), list(counts.items()))
+    yield gauge("reelmill_leases", "Jobs under a worker's lease.", ("lane",), list(leases.items()))

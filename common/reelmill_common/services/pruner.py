@@ -1,0 +1,51 @@
+"""The pruner: archives and forgets what ended `prune_days` ago, by whichever worker is first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from reelmill_common.archive import due, prune
+from reelmill_common.errors import ReelmillError
+from reelmill_common.ledger import Ledger
+from reelmill_common.services.periodic import Chore
+from reelmill_common.storage import ClipStore
+
+log = structlog.get_logger(__name__)
+
+DAY_S = 86_400
+TURN_S = 3600.0
+"""Seconds in which one worker of the farm looks once. One that dies in the middle is finished in the next turn."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pruner(Chore):
+    """Prunes by itself; what it cannot archive it keeps."""
+
+    NAME = "pruner"
+    LOOK_S = 60.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be pruned by itself."""
+        return bool(self.settings.prune_days)
+
+    def round(self, ledger: Ledger, store: ClipStore) -> list[str]:
+        """Prune what is due, if it is our turn; return the batches."""
+        if not ledger.take_prune(turn_s=TURN_S):
+            return []
+        older_s = float(self.settings.prune_days * DAY_S)
+        pruned: list[str] = []
+        for done in prune(ledger, store, due(ledger, older_s)):
+            log.info("batch.pruned", batch=done.batch, fate=done.fate, archive=done.archive)
+            pruned.append(done.batch)
+            if self._stopping.is_set():
+                break
+        for worker in ledger.prune_workers(older_s):
+            log.info("worker.pruned", worker=worker)
+        return pruned
+
+    def complain(self, err: ReelmillError) -> None:
+        """Say so: what cannot be archived is kept, and that may be for long."""
+        log.warning("prune.failed", code=err.code, error=str(err)[:200])

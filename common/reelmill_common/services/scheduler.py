@@ -1,0 +1,115 @@
+"""The ticker: what every worker's parent does for the timetable, each round. There is no leader.
+
+A change that is due is made by a compare-and-set on its moment, so it is made once, by whoever comes first. The submit
+of a run can be cut off at any place: it is then finished by the next ticker, since submitting again adds only what is
+missing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.errors import InvalidJob, JobConflict, NotFound
+from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger.timetable import Due
+from reelmill_common.schedules import batch_name, unpack
+
+log = structlog.get_logger(__name__)
+
+HOLD_S = 30.0
+"""Seconds that a ticker may be silent in the middle of a submit before another one goes on."""
+PIECES_A_ROUND = 5
+"""Thousand rows that one round submits: about half a second."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Ticker:
+    """One process' part in the timetable.
+
+    Attributes:
+        worker: Node name of the worker whose own window is kept too; empty if there is none.
+        window: That window; empty: the worker never rests.
+    """
+
+    worker: str = ""
+    window: str = ""
+    hold_s: float = HOLD_S
+    _hours_told: bool = False
+    _pieces: dict[str, int] = field(default_factory=dict[str, int])
+    _complaints: set[str] = field(default_factory=set[str])
+    _token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def round(self, ledger: Ledger) -> bool:
+        """Do what is due; return whether the worker rests. It does, too, while the ledger does not know its hours."""
+        due = ledger.due()
+        resting = self._keep_hours(ledger, due)
+        self._turn(ledger, due)
+        ledger.sweep()
+        started = self._fire(ledger, due)
+        for batch in dict.fromkeys((*self._pieces, *due.runs, *started)):
+            self._submit(ledger, batch)
+        return resting
+
+    def _keep_hours(self, ledger: Ledger, due: Due) -> bool:
+        if self._hours_told and not self.window:
+            return False
+        state = ledger.hours(self.worker, self.window, due.now)
+        self._hours_told = state is not None  # an earlier life of the worker may have left hours behind
+        return bool(self.window) and state in {None, WorkerState.RESTING}
+
+    def _turn(self, ledger: Ledger, due: Due) -> None:
+        for window in due.windows:
+            try:
+                ledger.turn_windows(replace(due, windows=[window]))
+            except InvalidJob as err:
+                self._complain(f"window of batch {window[0]}", err)
+
+    def _fire(self, ledger: Ledger, due: Due) -> list[str]:
+        """Begin the runs that are due; return the batches of those that we were the first to begin."""
+        started: list[str] = []
+        for name, moment in due.schedules:
+            try:
+                schedule = ledger.schedule(name).schedule
+            except NotFound:
+                continue  # removed a moment ago
+            except InvalidJob as err:
+                self._complain(f"schedule {name}", err)
+                continue
+            run, following = schedule.run_at(moment_of(float(moment)), due.now)
+            if not ledger.fire(name, moment, following, run):
+                continue
+            if run is None:
+                log.warning("schedule.missed", schedule=name, due=moment_of(float(moment)).isoformat())
+            else:
+                log.info("schedule.fired", schedule=name, due=run.isoformat())
+                started.append(batch_name(name, run))
+        return started
+
+    def _submit(self, ledger: Ledger, batch: str) -> None:
+        """Submit some more of a run: a beat is due every second, however many rows there are."""
+        try:
+            run = ledger.take_run(batch, self._token, hold_s=self.hold_s)
+            begun = self._pieces.pop(batch, 0)
+            if run is None:
+                return  # done, or we were too slow and another ticker does it
+            for index in range(begun, begun + PIECES_A_ROUND):
+                piece = ledger.piece(run.rows, index)
+                if piece is None:
+                    ledger.end_run(batch, self._token)
+                    log.info("schedule.submitted", batch=batch, schedule=run.schedule)
+                    return
+                ledger.submit(run.batch, unpack(piece, batch))
+            self._pieces[batch] = begun + PIECES_A_ROUND
+        except (InvalidJob, JobConflict, NotFound) as err:  # not found: a batch that it should wait for
+            ledger.end_run(batch, self._token, str(err))
+            log.error("schedule.failed", batch=batch, code=err.code, error=str(err))  # noqa: TRY400 - no bug of ours
+
+    def _complain(self, what: str, err: InvalidJob) -> None:
+        """Say once what this host cannot read: another one may, and the rest of the round goes on."""
+        if what not in self._complaints:
+            self._complaints.add(what)
+            log.error("timetable.unreadable", what=what, error=str(err))

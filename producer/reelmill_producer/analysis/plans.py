@@ -1,0 +1,107 @@
+"""Plans: when each batch will be done by the forecast, and what will not be done by a given time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reelmill_common.contract import profile_of
+from reelmill_common.forecast import Course, Pace, Paces, paces_of
+from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.backlog import Load, Loads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What becomes of a batch.
+
+    Attributes:
+        remaining: Jobs that have not ended now.
+        finish_at: When the last of them is done, or None if that is not known.
+        left: Jobs that will not be done by the time that was asked for; all of them where nothing is known.
+        why: Why the finish is not known; empty otherwise.
+        window: Hours in which the batch may run; empty: always.
+    """
+
+    batch: str
+    priority: int
+    remaining: int
+    finish_at: datetime | None
+    left: int
+    why: str
+    window: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanePace:
+    """What a lane does.
+
+    Attributes:
+        workers: Live ones, those that rest until their window opens too.
+        pace: Measured; None where no clip has finished.
+    """
+
+    lane: str
+    workers: int
+    pace: Pace | None
+
+    @property
+    def clips_per_hour(self) -> float | None:
+        """What its workers do together, or None if that is not known."""
+        return self.workers * 3600 / self.pace.seconds if self.pace is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A plan of all batches that are not done.
+
+    Attributes:
+        now: Redis' clock, in UTC.
+        by: The time that was asked for, or None.
+    """
+
+    now: datetime
+    by: datetime | None
+    batches: Sequence[Forecast]
+    lanes: Sequence[LanePace]
+
+    @property
+    def left(self) -> int:
+        """Jobs that will not be done by then."""
+        return sum(forecast.left for forecast in self.batches)
+
+
+def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2) -> Plan:
+    """Plan what a farm has to do now. `depth` is its `REELMILL_DISPATCH_DEPTH`."""
+    return make_plan(ledger.loads(), paces_of(ledger), by, depth=depth)
+
+
+def make_plan(loads: Loads, paces: Paces, by: datetime | None = None, *, depth: int = 2) -> Plan:
+    """Plan some loads at some paces."""
+    lanes = sorted({lane for load in loads.batches for lane in load.left} | {hand.lane for hand in loads.hands})
+    live = {lane: sum(hand.live and hand.serves(lane) for hand in loads.hands) for lane in lanes}
+    measured = [LanePace(lane=lane, workers=live[lane], pace=paces.of_profile(profile_of(lane))) for lane in lanes]
+    course = Course(loads, paces, depth=depth)
+    course.play(by)
+    return Plan(
+        now=loads.now,
+        by=by,
+        batches=[_forecast(load, course, by) for load in loads.batches],
+        lanes=measured,
+    )
+
+
+def _forecast(load: Load, course: Course, by: datetime | None) -> Forecast:
+    why = course.unknown(load.batch)
+    left = 0 if by is None else course.left_by.get(load.batch, 0)
+    return Forecast(
+        batch=load.batch,
+        priority=load.priority,
+        remaining=sum(load.left.values()) + load.held,
+        finish_at=None if why else course.finished[load.batch],
+        # Of what nothing is known all is left, whatever was played.
+        left=left if by is None or course.is_measured(load.batch) else sum(load.left.values()) + load.held,
+        why=why,
+        window=load.window,
+    )

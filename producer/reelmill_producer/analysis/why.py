@@ -1,0 +1,351 @@
+"""Why a batch or a job stands where it stands: one cause, in one sentence, from what the ledger says at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from reelmill_common.calendar.windows import Windows
+from reelmill_common.forecast import Course, Position, Target, quick_paces_of
+from reelmill_common.jobs import BatchState, JobState
+from reelmill_common.ledger import BatchView, JobView, WorkerState, WorkerView
+from reelmill_producer.client import Reelmill
+from reelmill_producer.obstacles import lane_text, moment_text, store_trouble, wait_text
+
+
+class Cause(StrEnum):
+    """What keeps a target from going on, or how it goes on. The words are stable."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CANCELLING = "cancelling"
+    RUNNING = "running"
+    HELD = "held"
+    PAUSED = "paused"
+    WINDOW = "window"
+    START = "start"
+    AFTER = "after"
+    BATCH_CAP = "batch_cap"
+    OWNER_CAP = "owner_cap"
+    NO_WORKER = "no_worker"
+    STORE = "store"
+    DISPATCHED = "dispatched"
+    BEHIND = "behind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A cause, its sentence without the subject, and what the sentence was made of.
+
+    Attributes:
+        of_batch: The subject of the sentence is the batch, also if a job was asked for.
+        until: Unix seconds at which it ends by itself, where that is known.
+        since: Unix seconds at which it began, where that is known.
+        waits_for: The batch that it waits for.
+        behind: Clips of its own batch and of higher priorities that start before it; `above` has those by priority.
+        sharing: Other batches of its priority of which clips start before it, in turn with its own.
+        position: All clips that start before it on the workers that could take it, those of `behind` among them.
+        starts_at: Unix seconds at which a job will start, by the forecast.
+        finish_at: Unix seconds at which a batch will be done, by the forecast.
+    """
+
+    cause: Cause
+    text: str
+    of_batch: bool = False
+    until: float | None = None
+    since: float | None = None
+    worker: str = ""
+    stage: str = ""
+    code: str = ""
+    waits_for: str = ""
+    behind: int | None = None
+    above: dict[int, int] | None = None
+    sharing: int | None = None
+    position: int | None = None
+    starts_at: float | None = None
+    finish_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """All that a cause of waiting is looked for in: a job that waits, its batch, and the workers of its lane."""
+
+    farm: Reelmill
+    job: JobView
+    batch: BatchView
+
+    @property
+    def crew(self) -> list[WorkerView]:
+        """The workers of the lane."""
+        return [worker for worker in self.farm.workers() if self.job.lane in worker.lanes]
+
+    def position(self) -> tuple[Position | None, float | None]:
+        """Return what starts before the job, and when it starts, in Unix seconds; None for what is not known."""
+        job, ledger = self.job, self.farm.ledger
+        place = ledger.place(job)
+        course = Course(ledger.loads(), quick_paces_of(ledger), depth=self.farm.settings.dispatch_depth)
+        line = (job.batch, job.lane, job.priority, place.before)
+        course.play(target=Target(job.job_id, *line))
+        found = course.position
+        timed = found is not None and found.starts_at is not None and course.is_timed(job.batch)
+        return found, found.starts_at.timestamp() if found and found.starts_at and timed else None
+
+
+def why(farm: Reelmill, target: str) -> tuple[BatchView | JobView, Reason]:
+    """Return a batch or job, and why it is where it is. Costs a few round trips, whatever waits.
+
+    Raises:
+        NotFound: No such batch or job.
+    """
+    found = farm.status(target)
+    return found, of_job(farm, found) if isinstance(found, JobView) else of_batch(farm, found)
+
+
+def sentence(found: BatchView | JobView, reason: Reason) -> str:
+    """Return a reason as a whole sentence, without its full stop."""
+    if isinstance(found, BatchView):
+        return f"batch {found.name} {reason.text}"
+    if reason.of_batch:
+        return f"job {found.batch}/{found.row} waits: batch {found.batch} {reason.text}"
+    return f"job {found.batch}/{found.row} {reason.text}"
+
+
+def of_job(farm: Reelmill, job: JobView) -> Reason:
+    """Return why a job is where it is."""
+    if job.state.is_final:
+        return _ended(job)
+    if job.state is JobState.HELD:
+        return Reason(cause=Cause.HELD, text=f"is held; `reelmill resume {job.job_id}` lets it go on")
+    if job.state in (JobState.RUNNING, JobState.CANCEL_REQUESTED):
+        return _running(job, store_trouble([worker for worker in farm.workers() if worker.name == job.worker]))
+    return _waiting(Look(farm=farm, job=job, batch=farm.batch(job.batch)))
+
+
+def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
+    """Return why a batch is where it is: of what waits, the job that comes next counts."""
+    counts = batch.counts
+    if batch.state is BatchState.DONE:
+        return _outcome(batch)
+    waiting = farm.ledger.next_job(batch.name)
+    if waiting is None:
+        sent = farm.ledger.jobs(batch.name, states=[JobState.DISPATCHED], count=1)
+        waiting = sent[0] if sent else None
+    if waiting is not None:
+        look = Look(farm=farm, job=waiting, batch=batch)
+        if reason := _paused(look) or _waits(look):
+            return reason
+    if running := counts.get(JobState.RUNNING, 0):
+        return _in_hand(farm, batch, running)
+    if stopping := counts.get(JobState.CANCEL_REQUESTED, 0):
+        return Reason(cause=Cause.CANCELLING, text=f"is being cancelled: {stopping:,} clips have not stopped yet")
+    if waiting is not None:
+        return _waiting(Look(farm=farm, job=waiting, batch=batch))
+    held = counts.get(JobState.HELD, 0)
+    return Reason(
+        cause=Cause.HELD, text=f"has {held:,} held jobs left; `reelmill resume {batch.name} --held` lets them go on"
+    )
+
+
+def _ended(job: JobView) -> Reason:
+    if job.state is JobState.SUCCEEDED:
+        return Reason(cause=Cause.SUCCEEDED, text=f"has succeeded{_at(job.finished_at)}", since=job.finished_at)
+    if job.state is JobState.CANCELLED:
+        return Reason(cause=Cause.CANCELLED, text=f"was cancelled{_at(job.finished_at)}", since=job.finished_at)
+    error = job.error or {}
+    code = error.get("code", "")
+    text = f"failed{_at(job.finished_at)} because of {code}: {error.get('message', '')}"
+    if code == Cause.EXPIRED:
+        text = f"has expired: it {error.get('message', '')}"
+    cause = Cause.EXPIRED if code == Cause.EXPIRED else Cause.FAILED
+    return Reason(cause=cause, text=text, code=code, worker=job.worker, since=job.finished_at)
+
+
+def _in_hand(farm: Reelmill, batch: BatchView, running: int) -> Reason:
+    names = {job.worker for job in farm.ledger.jobs(batch.name, states=[JobState.RUNNING])}
+    if trouble := store_trouble([worker for worker in farm.workers() if worker.name in names]):
+        return Reason(cause=Cause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {trouble}")
+    finish_at = _finish(farm, batch)
+    text = f"runs: {running:,} clips are being rendered, {_left(batch)}{_done(finish_at, batch.window)}"
+    return Reason(cause=Cause.RUNNING, text=text, finish_at=finish_at)
+
+
+def _running(job: JobView, trouble: str) -> Reason:
+    stage = f" at {job.stage}" if job.stage else ""
+    if job.state is JobState.CANCEL_REQUESTED:
+        cause, text = Cause.CANCELLING, f"is being cancelled: {job.worker}{stage} has not stopped yet"
+    else:
+        cause, text = (
+            Cause.RUNNING,
+            f"runs on {job.worker}{stage}, attempt {job.attempts}{_at(job.started_at, 'since')}",
+        )
+    if trouble:
+        cause, text = Cause.STORE, f"{text}; that worker cannot store clips: {trouble}"
+    return Reason(cause=cause, text=text, worker=job.worker, stage=job.stage, since=job.started_at)
+
+
+def _outcome(batch: BatchView) -> Reason:
+    for state, cause in ((JobState.FAILED, Cause.FAILED), (JobState.CANCELLED, Cause.CANCELLED)):
+        if count := batch.counts.get(state, 0):
+            text = f"has ended{_at(batch.finished_at)}: of {batch.total:,} clips {count:,} {state.value}"
+            return Reason(cause=cause, text=text, since=batch.finished_at)
+    text = f"has succeeded{_at(batch.finished_at)}: {batch.total:,} clips"
+    return Reason(cause=Cause.SUCCEEDED, text=text, since=batch.finished_at)
+
+
+# -- why a job waits: each returns None if it is not that
+
+
+def _waiting(look: Look) -> Reason:
+    for cause in _CAUSES:
+        if reason := cause(look):
+            return reason
+    return _behind(look)
+
+
+def _paused(look: Look) -> Reason | None:
+    batch = look.batch
+    if batch.state is not BatchState.PAUSED:
+        return None
+    itself = f" by itself: {batch.why_paused}" if batch.why_paused else ""
+    left = batch.counts.get(JobState.RUNNING, 0)
+    also = f" ({left:,} clips still run)" if left else ""
+    text = f"is paused{itself}{also}; `reelmill resume {batch.name}` goes on"
+    return Reason(cause=Cause.PAUSED, text=text, of_batch=True)
+
+
+def _waits(look: Look) -> Reason | None:
+    if not look.batch.waits_for:
+        return None
+    wait = look.batch.waits_for[0]
+    if wait.kind == "window":
+        opens = Windows.parse(look.batch.window).opens_next(look.farm.ledger.now()) if look.batch.window else None
+        until = opens.timestamp() if opens is not None else None
+        text = f"waits for its window ({look.batch.window}), which opens{_at(until, window=look.batch.window)}"
+        return Reason(cause=Cause.WINDOW, text=text, of_batch=True, until=until)
+    cause, text = Cause(wait.kind), wait_text(wait, look.batch.window)
+    return Reason(cause=cause, text=text, of_batch=True, until=wait.until or None, waits_for=wait.batch)
+
+
+def _batch_cap(look: Look) -> Reason | None:
+    batch = look.batch
+    if look.job.state is JobState.DISPATCHED or not batch.max_in_flight or _in_flight(batch) < batch.max_in_flight:
+        return None
+    text = f"waits because its batch has {_in_flight(batch):,} clips in flight, as many as its max_in_flight lets it"
+    return _placed(look, Cause.BATCH_CAP, text)
+
+
+def _owner_cap(look: Look) -> Reason | None:
+    owner = look.farm.ledger.owner(look.batch.owner)
+    if look.job.state is JobState.DISPATCHED or not owner.max_in_flight or owner.in_flight < owner.max_in_flight:
+        return None
+    who = f"owner {owner.name}" if owner.name else "the owner without a name"
+    text = f"waits because {who} has {owner.in_flight:,} clips in flight, as many as its max_in_flight lets it"
+    return _placed(look, Cause.OWNER_CAP, text)
+
+
+def _no_worker(look: Look) -> Reason | None:
+    trouble = lane_text(look.job.lane, look.farm.workers())
+    if not trouble:
+        return None
+    return _placed(look, Cause.NO_WORKER, f"waits because {trouble}{_quarantined(look.crew)}")
+
+
+def _store(look: Look) -> Reason | None:
+    trouble = store_trouble([worker for worker in look.crew if worker.state is WorkerState.READY])
+    if not trouble:
+        return None
+    text = f"waits because no worker of lane {look.job.lane} can store clips: {trouble}"
+    return Reason(cause=Cause.STORE, text=text)
+
+
+def _dispatched(look: Look) -> Reason | None:
+    if look.job.state is not JobState.DISPATCHED:
+        return None
+    sent_s = look.farm.ledger.place(look.job).sent_s or 0.0
+    text = f"was sent to the queue of lane {look.job.lane} {sent_s:.0f} s ago, and "
+    reason = _placed(look, Cause.DISPATCHED, "")
+    first = f"{reason.position:,} clips that start before it" if reason.position else "the next worker takes it"
+    text += f"waits there behind {first}" if reason.position else first
+    since = look.farm.ledger.now().timestamp() - sent_s
+    return replace(reason, text=f"{text}{reason.text}", since=since)
+
+
+def _behind(look: Look) -> Reason:
+    reason = _placed(look, Cause.BEHIND, "")
+    behind, above, priority = reason.behind or 0, reason.above or {}, look.job.priority
+    parts = [f"{count:,} of priority {level}" for level, count in above.items()]
+    if own := behind - sum(above.values()):
+        parts.append(f"{own:,} of its own batch")
+    text = "is next, as soon as a worker is free"
+    if parts:
+        text = f"waits behind {behind:,} clips ({', '.join(parts)})"
+        if reason.sharing:
+            text += f", in turn with {reason.sharing:,} other batches of priority {priority}"
+    elif reason.sharing:
+        text = (
+            f"waits its turn: {(reason.position or 0):,} clips of {reason.sharing:,} other batches "
+            f"of priority {priority} go first"
+        )
+    elif reason.position:
+        text = f"waits behind {reason.position:,} less urgent clips, which were sent before"
+    return replace(reason, text=f"{text}{reason.text}")
+
+
+def _placed(look: Look, cause: Cause, text: str) -> Reason:
+    """Return a reason with what the forecast says of the job's start, at the end of its sentence too."""
+    found, starts_at = look.position()
+    if found is None:
+        return Reason(cause=cause, text=text)
+    when = "" if starts_at is None else f"; it starts{_at(starts_at, 'at about', look.batch.window)}"
+    return Reason(
+        cause=cause,
+        text=text + when,
+        behind=found.own + sum(found.above.values()),
+        above=dict(sorted(found.above.items(), reverse=True)),
+        sharing=len(found.beside),
+        position=found.total,
+        starts_at=starts_at,
+    )
+
+
+def _finish(farm: Reelmill, batch: BatchView) -> float | None:
+    course = Course(farm.ledger.loads(), quick_paces_of(farm.ledger), depth=farm.settings.dispatch_depth)
+    course.play()
+    finish = course.finish_of(batch.name)
+    return None if finish is None else finish.timestamp()
+
+
+def _done(finish_at: float | None, window: str) -> str:
+    return "" if finish_at is None else f"; they are done{_at(finish_at, 'at about', window)}"
+
+
+_CAUSES: Sequence[Callable[[Look], Reason | None]] = (
+    _paused,
+    _waits,
+    _batch_cap,
+    _owner_cap,
+    _no_worker,
+    _store,
+    _dispatched,
+)
+
+
+def _in_flight(batch: BatchView) -> int:
+    states = (JobState.DISPATCHED, JobState.RUNNING, JobState.CANCEL_REQUESTED)
+    return sum(batch.counts.get(state, 0) for state in states)
+
+
+def _left(batch: BatchView) -> str:
+    return f"{batch.remaining:,} of {batch.total:,} are left"
+
+
+def _quarantined(crew: Sequence[WorkerView]) -> str:
+    count = sum(worker.state is WorkerState.QUARANTINED for worker in crew)
+    return f" ({count:,} of {len(crew):,} quarantined)" if count else ""
+
+
+def _at(moment: float | None, word: str = "at", window: str = "") -> str:
+    return "" if moment is None else f" {word} {moment_text(moment, window)}"

@@ -1,0 +1,214 @@
+"""Doctor: looks at everything that a farm stands on, changes nothing, and says what to do about what it found."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+from dataclasses import replace
+from http import HTTPStatus
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from reelmill_common.errors import ReelmillError
+from reelmill_common.extras import install_command
+from reelmill_common.farm_mark import other_mark
+from reelmill_common.findings import Finding, Level, worst
+from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.server import PROMPT
+from reelmill_common.settings import Settings
+from reelmill_common.storage import open_store
+from reelmill_producer.doctor.env_file import env_file_findings
+from reelmill_producer.doctor.redis import redis_findings
+from reelmill_producer.embedded import state_file
+
+__all__ = ["Finding", "Level", "examine", "examine_card", "worst"]
+
+NO_SUCH_KEY = "reelmill/no-such-clip.mp4"
+LINK_TIMEOUT_S = 10.0
+GAPS_SHOWN = 5
+
+GROUP = "reelmill.checkups"
+"""Entry points of parts that examine themselves: the producer never imports the worker."""
+
+
+class Checkup(Protocol):
+    """A module that an entry point names."""
+
+    def examine(self, settings: Settings, *, deep: bool) -> list[Finding]:
+        """Look at this machine."""
+        ...
+
+    def examine_card(self, name: str) -> list[Finding]:
+        """Say how a GPU that need not be here would render."""
+        ...
+
+
+def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
+    """Look at everything, in the order in which it is needed. Takes seconds, unless a server does not answer.
+
+    Settings without a Redis URL mean the farm that runs on `settings.state_dir`, if one does.
+
+    Args:
+        settings: Of the farm.
+        deep: Also run each attention kernel and hash the model's files, which takes a minute for the real one.
+    """
+    record = state_file.running(settings.state_dir) if settings.embedded else None
+    if record is not None:
+        settings = state_file.attached_to(settings, record)
+    redis = redis_findings(settings)
+    return [
+        *env_file_findings(Path(".env")),
+        *redis,
+        *(gap_findings(settings) if redis[0].level is Level.OK else ()),
+        *store_findings(settings),
+        *(other_stores(settings) if redis[0].level is Level.OK else ()),
+        *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
+        flower_finding(),
+        disk_finding(settings),
+    ]
+
+
+def examine_card(name: str) -> list[Finding]:
+    """Say how a GPU that need not be here would render.
+
+    Raises:
+        NotFound: The card is not in the worker's table.
+    """
+    return [found for checkup in _checkups() for found in checkup.examine_card(name)]
+
+
+def _checkups() -> list[Checkup]:
+    return [cast("Checkup", entry.load()) for entry in entry_points(group=GROUP)]
+
+
+def gap_findings(settings: Settings) -> list[Finding]:
+    """Say which keys of the ledger are missing; nothing if none is, or if Redis does not answer."""
+    if settings.embedded:
+        return []
+    try:
+        with Ledger.connect(settings, patience=PROMPT) as ledger:
+            gaps = ledger.gaps()
+    except ReelmillError:  # told already
+        return []
+    if not gaps:
+        return []
+    more = f" and {len(gaps) - GAPS_SHOWN} more" if len(gaps) > GAPS_SHOWN else ""
+    return [
+        Finding(
+            name="ledger",
+            level=Level.WARN,
+            found=f"keys are missing, or were within a week: {', '.join(gaps[:GAPS_SHOWN])}{more}",
+            advice="submit the files again, then `reelmill retry` what failed as spec_missing, and `resume` what is "
+            "paused; see that Redis evicts nothing and nobody deletes keys",
+        )
+    ]
+
+
+def flower_finding() -> Finding:
+    """See whether the dashboard can be started here."""
+    if find_spec("flower") is None:
+        return Finding(name="flower", level=Level.OK, found=f"not installed; {install_command('flower')} brings it")
+    return Finding(name="flower", level=Level.OK, found="installed; `reelmill flower` asks for a password")
+
+
+def store_findings(settings: Settings) -> list[Finding]:
+    """Try the clip store out, and a link to it if it makes links that run out."""
+    found = store_finding(settings)
+    if found.level is not Level.OK or not settings.store_url.startswith("s3://"):
+        return [found]
+    store = open_store(settings)
+    found_link = link_finding(store.url(NO_SUCH_KEY), settings.s3_ca_bundle)
+    if found_link.level is Level.OK and store.links_note:
+        found_link = replace(found_link, level=Level.WARN, found=f"{found_link.found}, but {store.links_note}")
+    return [found, found_link]
+
+
+def other_stores(settings: Settings) -> list[Finding]:
+    """See whether the workers store their clips elsewhere than where they are looked for here."""
+    if settings.embedded:
+        return []
+    try:
+        with Ledger.connect(settings, patience=PROMPT) as ledger:
+            theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
+            mark = other_mark(ledger, open_store(settings))
+    except ReelmillError:
+        return []  # told by the findings of Redis and of the store
+    if mark is not None:
+        found, _, advice = mark.warning(settings.farm).partition(". ")
+        return [Finding(name="store.farm", level=Level.WARN, found=found, advice=advice)]
+    ours = _place(settings.store_url or settings.clips_folder.absolute().as_uri())
+    return [
+        Finding(
+            name="store.workers",
+            level=Level.WARN,
+            found=f"{worker} stores its clips in {store}, and here they are looked for in {ours}",
+            advice="set REELMILL_STORE_URL alike on all hosts",
+        )
+        for store, worker in sorted(theirs.items())
+        if store and store != ours
+    ]
+
+
+def _place(url: str) -> str:
+    """Return a store without the name of its server, which readers may know by another one."""
+    return url.partition(" at ")[0].rstrip("/")
+
+
+def link_finding(link: str, ca_bundle: str) -> Finding:
+    """See whether a presigned link is taken: one to nothing, which a server that accepts the signature answers 404."""
+    name, where = "store.presign", link.partition("?")[0]
+    try:
+        urlopen(link, timeout=LINK_TIMEOUT_S, context=_trusting(ca_bundle)).close()  # noqa: S310 - the store's own link
+        status = HTTPStatus.OK.value
+    except HTTPError as err:
+        with err:
+            status = err.code
+    except OSError as err:
+        advice = "links are made for REELMILL_S3_ENDPOINT: name the server there as readers reach it"
+        return Finding(name=name, level=Level.WARN, found=f"{where} does not answer: {err}", advice=advice)
+    if status == HTTPStatus.NOT_FOUND:
+        return Finding(name=name, level=Level.OK, found="the server takes presigned links")
+    advice = "check the clock, REELMILL_S3_REGION, and that the key may list the bucket; a proxy may change the Host"
+    return Finding(name=name, level=Level.WARN, found=f"a presigned link was answered with {status}", advice=advice)
+
+
+def _trusting(ca_bundle: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_bundle or None)
+
+
+def store_finding(settings: Settings) -> Finding:
+    """Try the clip store out. A folder that the farm would make at its first clip is not made here."""
+    folder = settings.clips_folder
+    if not settings.store_url and not folder.exists():
+        return Finding(
+            name="store", level=Level.OK, found=f"clips will go to the folder {folder}, which is not made yet"
+        )
+    try:
+        report = open_store(settings).check()
+    except ReelmillError as err:
+        return Finding.from_error("store", err)
+    mode = f", checksum mode {report.checksum_mode}" if report.checksum_mode else ""
+    once = "" if report.conditional_put else "; it takes no conditional put, so the ledger alone keeps clips single"
+    return Finding(name="store", level=Level.OK, found=f"{report.url} takes and gives back{mode}{once}")
+
+
+def disk_finding(settings: Settings) -> Finding:
+    """See whether the spool of finished clips fits on the disk of the state folder."""
+    folder = _nearest(settings.state_dir)
+    free_mb = shutil.disk_usage(folder).free / 1e6
+    short = free_mb < settings.spool_mb
+    return Finding(
+        name="disk",
+        level=Level.WARN if short else Level.OK,
+        found=f"{free_mb:.0f} MB free in {folder}; clips that wait for the store may take {settings.spool_mb} MB",
+        advice="free space, set REELMILL_STATE_DIR to a larger disk, or lower REELMILL_SPOOL_MB" if short else "",
+    )
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return folder if folder.is_dir() else _nearest(folder.parent)

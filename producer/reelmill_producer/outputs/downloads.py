@@ -1,0 +1,220 @@
+"""Downloads: a batch's clips as files that a person can tell apart, each whole and verified, or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from reelmill_common.archive import newest_archive, read_archive
+from reelmill_common.errors import InvalidJob, NotFound, ReelmillError, StoreError, StoreRefused
+from reelmill_common.jobs import JobState
+from reelmill_common.storage import ClipStore
+from reelmill_common.storage.keys import beside
+from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.results_file import results_of
+
+AT_ONCE = 8
+RESULTS = "results.jsonl"
+MOST_POSTER_BYTES = 20_000_000
+_BLOCK_BYTES = 1_048_576
+_RESERVED = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))]
+)
+"""Names that Windows keeps for devices, whatever follows the first dot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A clip that is to be downloaded.
+
+    Attributes:
+        fields: What `--only` may ask for, by name.
+    """
+
+    row: str
+    key: str
+    sha256: str
+    size_bytes: int
+    seed: int
+    fields: Mapping[str, str]
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file: its row, and its seed if the row does not end in it. No two rows share one."""
+        name = self.row if self.row.endswith(f"-s{self.seed}") else f"{self.row}.s{self.seed}"
+        return f"_{name}.mp4" if name.partition(".")[0] in _RESERVED else f"{name}.mp4"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """What became of one clip.
+
+    Attributes:
+        fetched: Whether it came from the store; False: its file was there and is right.
+        error: Why it is not there, or None.
+    """
+
+    wanted: Wanted
+    path: Path
+    fetched: bool = False
+    error: ReelmillError | None = None
+
+
+def wanted_clips(farm: Reelmill, batch: str, only: Sequence[str] = ()) -> Iterator[Wanted]:
+    """Yield a batch's clips in the order of submission; of a batch that was pruned as its archive has them.
+
+    Args:
+        farm: Where it is.
+        batch: Its name.
+        only: `PATTERN` for rows, or `NAME=PATTERN` for the seed, the prompt or metadata; all must fit.
+
+    Raises:
+        NotFound: No such batch, nor an archive of it.
+        InvalidJob: The archive is damaged.
+    """
+    for wanted in _live(farm, batch) if farm.has_batch(batch) else _archived(farm, batch):
+        if all(_fits(wanted, pattern) for pattern in only):
+            yield wanted
+
+
+def download(store: ClipStore, clips: Iterator[Wanted], folder: Path) -> Iterator[Downloaded]:
+    """Download clips and their posters into a folder; yield what became of each as it ends.
+
+    A file that is there with the right content is left alone, so a download that was cut off goes on where it was.
+
+    Raises:
+        StoreRefused: The folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise StoreRefused(f"cannot make the folder {folder} ({err.strerror}); choose another one") from err
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="download") as threads:
+        try:
+            running = {threads.submit(_one, store, wanted, folder) for wanted in islice(clips, 2 * AT_ONCE)}
+            while running:
+                ended, left = wait(running, return_when=FIRST_COMPLETED)
+                running = left | {threads.submit(_one, store, wanted, folder) for wanted in islice(clips, len(ended))}
+                yield from map(Future[Downloaded].result, ended)
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def fetch_clip(store: ClipStore, key: str, target: Path, *, sha256: str, size_bytes: int) -> bool:
+    """Bring one clip to a file, and return whether it had to come from the store.
+
+    Raises:
+        NotFound: The store no longer has it.
+        StoreError: It is not what was rendered, or the file cannot be written.
+    """
+    if _is_right(target, sha256, size_bytes):
+        return False
+    content = store.get(key, most_bytes=size_bytes)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise StoreError(f"{key} in the store is not the clip that was rendered (its SHA-256 differs); render it again")
+    write_whole(target, content)
+    return True
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        StoreRefused: The disk does not take it.
+    """
+    part = ""
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".reelmill-", suffix=".part", delete=False) as file:
+            part = file.name
+            file.write(content)
+        Path(part).chmod(0o666 & ~_umask())
+        Path(part).replace(target)
+    except OSError as err:
+        raise StoreRefused(f"cannot write {target} ({err.strerror}); choose another place") from err
+    finally:
+        with suppress(OSError):
+            Path(part).unlink(missing_ok=True) if part else None
+
+
+def write_results(farm: Reelmill, batch: str, folder: Path) -> Path:
+    """Write what became of each job, as `export` prints it, beside the clips; return the file."""
+    lines = [json.dumps(result, ensure_ascii=False) + "\n" for result in results_of(farm, batch)]
+    write_whole(folder / RESULTS, "".join(lines).encode())
+    return folder / RESULTS
+
+
+def _one(store: ClipStore, wanted: Wanted, folder: Path) -> Downloaded:
+    path = folder / wanted.file_name
+    try:
+        fetched = fetch_clip(store, wanted.key, path, sha256=wanted.sha256, size_bytes=wanted.size_bytes)
+        poster = path.with_suffix(".jpg")
+        if fetched or not poster.is_file():
+            with suppress(NotFound):  # the clip is what counts
+                write_whole(poster, store.get(beside(wanted.key, ".jpg"), most_bytes=MOST_POSTER_BYTES))
+    except ReelmillError as err:
+        return Downloaded(wanted=wanted, path=path, error=err)
+    return Downloaded(wanted=wanted, path=path, fetched=fetched)
+
+
+def _is_right(path: Path, sha256: str, size_bytes: int) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_size != size_bytes:
+            return False
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError:
+        return False  # the write says what is wrong
+    return digest.hexdigest() == sha256
+
+
+def _live(farm: Reelmill, batch: str) -> Iterator[Wanted]:
+    for job in farm.jobs(batch, states=[JobState.SUCCEEDED]):
+        if job.result is not None:
+            result = {"key": job.result.key, "sha256": job.result.sha256, "size_bytes": job.result.size_bytes}
+            yield _wanted(job.row, result, {"prompt": job.spec.prompt, "seed": job.spec.seed}, job.metadata)
+
+
+def _archived(farm: Reelmill, batch: str) -> Iterator[Wanted]:
+    key = newest_archive(farm.store, batch)
+    for record in read_archive(farm.store, key):
+        if record.get("kind") == "job" and record.get("result"):
+            try:
+                yield _wanted(record["row"], record["result"], record["spec"], record.get("metadata") or {})
+            except (LookupError, TypeError, ValueError) as err:
+                raise InvalidJob(f"{key} has a job that cannot be read ({err}); look for an older archive") from err
+
+
+def _wanted(row: str, result: Mapping[str, Any], spec: Mapping[str, Any], metadata: Mapping[str, str]) -> Wanted:
+    return Wanted(
+        row=row,
+        key=str(result["key"]),
+        sha256=str(result["sha256"]),
+        size_bytes=int(result["size_bytes"]),
+        seed=int(spec["seed"]),
+        fields={**metadata, "prompt": str(spec["prompt"]), "seed": str(spec["seed"]), "row": row},
+    )
+
+
+def _fits(wanted: Wanted, pattern: str) -> bool:
+    name, equals, value = pattern.partition("=")
+    if not equals:
+        return fnmatchcase(wanted.row, pattern)
+    return fnmatchcase(wanted.fields.get(name.strip(), "").casefold(), value.strip().casefold())
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

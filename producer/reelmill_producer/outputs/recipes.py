@@ -1,0 +1,172 @@
+"""Recipes: how a clip was made, read from its manifest or from the tags of its MP4, wherever these lie.
+
+Their form is published in docs/manifest.schema.json. Nothing in them is trusted: they may come from anybody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, cast
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from reelmill_common.errors import InvalidDocument, InvalidJob, NotFound, StoreUnavailable
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.ledger import JobView
+from reelmill_common.storage.keys import beside, is_key
+from reelmill_common.text.untrusted_json import MOST_BYTES as MOST_MANIFEST_BYTES
+from reelmill_common.text.untrusted_json import read_object
+from reelmill_common.worker_classes import bits_class, decisive
+from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.mp4_tags import read_tags
+from reelmill_producer.steering import is_job_id
+
+MOST_BYTES = 4_000_000
+"""As much of a file as is looked at: a manifest has 3 kB, the tags of an MP4 are in its first 20."""
+TIMEOUT_S = 30.0
+LINKS = ("http://", "https://")
+_MP4 = b"ftyp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a clip was made.
+
+    Attributes:
+        document: All of it, as it was found.
+        spec: What was asked for: enough to ask for it again.
+        latents_sha256: Hash of the latents; empty in a recipe that lacks it.
+    """
+
+    document: Mapping[str, Any]
+    spec: RenderSpec
+    latents_sha256: str
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of the model that rendered it; empty if the recipe has none."""
+        return str(self.document.get("model_hash", ""))
+
+    @property
+    def worker_class(self) -> Mapping[str, Any]:
+        """What decides the last bits beside spec and model: GPU, kernels and versions."""
+        return decisive(self.document)
+
+    @property
+    def bits_class(self) -> str:
+        """Name of that class, by which a job can ask for it; empty if no model was at work."""
+        return bits_class(self.document)
+
+    @property
+    def job_id(self) -> str:
+        """The job that it was made for; empty if the recipe has none."""
+        job = self.document.get("job")
+        return str(cast("Mapping[str, Any]", job).get("job_id", "")) if isinstance(job, dict) else ""
+
+
+def expanded(path: str) -> Path:
+    """Return a path with a `~` at its beginning replaced by that home, if there is one."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
+def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
+    """Return the recipe of what somebody names: a file, a URL, a key of the store, or a job.
+
+    Args:
+        target: Path or URL of an MP4 or of a manifest, `batch/row-….mp4`, or a job: `batch/row` or its id.
+        farm: Only for keys and jobs.
+
+    Raises:
+        NotFound: There is no such thing, or it holds no recipe.
+        InvalidJob: What it asked for cannot be rendered here.
+        StoreUnavailable: The URL does not answer.
+    """
+    if target.startswith(LINKS):
+        return read_recipe(_fetch(target), target)
+    if is_file(target):
+        try:
+            with expanded(target).open("rb") as handle:
+                return read_recipe(handle.read(MOST_BYTES), target)
+        except OSError as err:
+            raise NotFound(f"{target[:200]} cannot be read ({err.strerror})") from err
+    if farm is None or not (is_job_id(target) or is_key(target)):
+        raise NotFound(f"{target[:200]} is neither a file, a link, a key of the store, BATCH/ROW nor the id of a job")
+    key = farm.clip(farm.job(target)).key if is_job_id(target) else _key_of(target, farm)
+    try:
+        manifest = farm.store.get(beside(key, ".json"), most_bytes=MOST_MANIFEST_BYTES)
+    except NotFound as err:
+        raise NotFound(f"{target[:200]} is neither a file here nor the key of a clip in the store ({err})") from err
+    return read_recipe(manifest, key)
+
+
+def is_file(target: str) -> bool:
+    """Whether somebody names a file that is here. What can be no path is none."""
+    try:
+        return expanded(target).is_file()
+    except (OSError, ValueError):  # too long, or a NUL
+        return False
+
+
+def _key_of(target: str, farm: Reelmill) -> str:
+    """Return the key of the clip that `BATCH/ROW` has, else the target: that is one already."""
+    if target.endswith((".mp4", ".json")):
+        return target
+    try:
+        found = farm.status(target)
+    except NotFound as err:
+        raise NotFound(f"{target[:200]} is neither a file here, a key of the store nor a job: {err}") from err
+    if isinstance(found, JobView):
+        return farm.clip(found).key
+    raise InvalidJob(f"{target} is a batch; name one of its clips: `reelmill results {target} --json` lists them")
+
+
+def read_recipe(content: bytes, name: str) -> Recipe:
+    """Return the recipe in a manifest, or in the beginning of an MP4.
+
+    Raises:
+        NotFound: There is none in it.
+        InvalidJob: What it asked for cannot be rendered here.
+    """
+    text: str | bytes = content
+    if content[4:8] == _MP4:
+        text = read_tags(content).get("comment", "")
+    if not text:
+        raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
+    try:
+        found = read_object(text, "what it holds")
+    except InvalidDocument as err:
+        raise NotFound(f"{name[:200]} holds no recipe ({err}); only clips and manifests made here do") from err
+    if not isinstance(found.get("spec"), dict):
+        raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
+    try:
+        spec = RenderSpec.from_json(json.dumps(found["spec"]))
+    except InvalidJob as err:
+        raise InvalidJob(f"{name[:200]} asks for what cannot be rendered here: {err}") from err
+    return Recipe(document=found, spec=spec, latents_sha256=str(found.get("latents_sha256", "")))
+
+
+def _fetch(url: str) -> bytes:
+    try:
+        request = Request(url, headers={"Range": f"bytes=0-{MOST_BYTES - 1}"})  # noqa: S310 - http and https only
+        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
+            content: bytes = answer.read(MOST_BYTES)
+            return content
+    except HTTPError as err:
+        with err:
+            reason: object = f"HTTP {err.code} {err.reason}"
+        cause: Exception = err
+    except (OSError, ValueError, HTTPException) as err:
+        reason, cause = getattr(err, "reason", err), err
+    raise StoreUnavailable(f"{_shown(url)} cannot be fetched ({reason}); presigned links run out") from cause
+
+
+def _shown(url: str) -> str:
+    """A link without its query, which may be a signature."""
+    return url.partition("?")[0][:200]

@@ -1,0 +1,310 @@
+"""Prompt files: read once, in constant memory. Every row is checked before the first is submitted."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from reelmill_common.errors import InvalidJob, InvalidPromptFile
+from reelmill_common.job_fields.metadata import check_metadata
+from reelmill_common.jobs import RenderJob, RenderSpec, check_name, spec_from_mapping
+from reelmill_common.text.names import file_slug, hashed, row_name
+from reelmill_producer.prompts.columns import Reading, columns_of
+from reelmill_producer.prompts.foreign_syntax import look_at_prompt
+from reelmill_producer.prompts.lines import BadLine
+from reelmill_producer.prompts.policy_options import Head, PolicyWords
+from reelmill_producer.prompts.rows import FORMATS, TAB_SUFFIXES, WHOLE_SUFFIX, Format, Row, format_of, read_rows
+from reelmill_producer.prompts.spool import KeyedRow, RowSpool
+
+MAX_REPORTED = 100
+"""Bad lines that are kept and shown; beyond that they are counted."""
+
+Admit = Callable[[RenderSpec], None]
+"""A further check of a row, which raises `InvalidJob`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReport:
+    """What a check found.
+
+    Attributes:
+        rows: Different jobs in the file.
+        duplicates: Rows that repeat an earlier one to the letter; they are one job.
+        bad: The first `MAX_REPORTED` bad lines.
+        bad_count: All of them.
+    """
+
+    rows: int
+    duplicates: int
+    bad: tuple[BadLine, ...]
+    bad_count: int
+
+
+@dataclass(slots=True, kw_only=True)
+class PromptFile:
+    """A prompt file that is open. It is read once, by the check; what was good then is what is submitted.
+
+    Attributes:
+        name: As the person gave it; `-` for standard input.
+        form: Its format.
+        defaults: Fields of rows that do not say otherwise.
+        admit: A check beyond the spec's own.
+        reading: What was asked for and what is assumed of its columns; has notes for people once the file was checked.
+    """
+
+    name: str
+    form: Format
+    defaults: Mapping[str, object]
+    admit: Admit | None = None
+    reading: Reading = field(default_factory=Reading)
+    _stream: IO[bytes]
+    _good: RowSpool
+    _report: FileReport | None = None
+    _head: Head | None = None
+
+    @property
+    def batch_name(self) -> str:
+        """The batch that the file goes to unless told otherwise: its name without folder and suffix."""
+        return "stdin" if self.name == "-" else file_slug(self.source)
+
+    @property
+    def source(self) -> str:
+        """The file's name without folder and suffix, by which its batch is told from another file's."""
+        return "" if self.name == "-" else unicodedata.normalize("NFC", Path(self.name).stem)
+
+    @property
+    def head(self) -> Head | None:
+        """What the file says about its batch; None if it says nothing, or was not read yet."""
+        return self._head
+
+    def policy(self, asked: PolicyWords, batch: str, now: datetime) -> PolicyWords:
+        """Return what is asked for, and what the file's head says beside it.
+
+        Raises:
+            InvalidPromptFile: A batch of that name cannot have it.
+        """
+        if self._head is None:
+            return asked
+        words = asked.over(self._head.words)
+        try:
+            words.batch(batch, now, mark="")
+        except InvalidJob as err:
+            raise InvalidPromptFile(
+                f"{self.name}: line {self._head.line}: batch: {err}; nothing was submitted"
+            ) from err
+        return words
+
+    def check(self) -> FileReport:
+        """Read the whole file and check every row; nothing is submitted.
+
+        Raises:
+            InvalidPromptFile: Nothing can be read at all, or there is nothing to read.
+        """
+        if self._report is None:
+            self._report = self._read()
+        return self._report
+
+    def checked(self) -> FileReport:
+        """Check as `check` does, and accept no bad line.
+
+        Raises:
+            InvalidPromptFile: Lists every bad line, or the first `MAX_REPORTED`.
+        """
+        report = self.check()
+        if report.bad_count:
+            raise InvalidPromptFile(refusal(self, report))
+        return report
+
+    def jobs(self, batch: str) -> FileJobs:
+        """Return the good rows as jobs of a batch, each once, in file order."""
+        return FileJobs(file=self, batch=batch)
+
+    def rows(self) -> Iterator[tuple[str, RenderSpec]]:
+        """Yield key and spec of the good rows, each once."""
+        return ((row, spec) for row, spec, _, _ in self.named_rows())
+
+    def named_rows(self) -> Iterator[tuple[str, RenderSpec, Mapping[str, str], tuple[str, ...]]]:
+        """Yield key, spec and metadata of the good rows, and the keys that each may have instead."""
+        self.check()
+        for row, key in self._good:
+            yield key, row.spec, row.metadata, (row.names[1], row.names[0], row.key) if row.names else ()
+
+    def _read(self) -> FileReport:
+        rows = duplicates = bad_count = 0
+        bad: list[BadLine] = []
+        for item in _named(self.name, read_rows(self._stream, self.form, self.reading)):
+            if isinstance(item, Head):
+                self._head = item
+                continue
+            found = item if isinstance(item, BadLine) else self._admitted(item)
+            if isinstance(found, BadLine):
+                bad_count += 1
+                bad += [found] if len(bad) < MAX_REPORTED else []
+            elif found:
+                rows += 1
+            else:
+                duplicates += 1
+        if not rows and not bad_count:
+            raise InvalidPromptFile(f"{self.name} holds no prompts; write one a line, or a CSV with a prompt column")
+        return FileReport(rows=rows, duplicates=duplicates, bad=tuple(bad), bad_count=bad_count)
+
+    def _admitted(self, row: Row) -> BadLine | bool:
+        """Keep a good row; return whether it is new, or why it is bad."""
+        place = f"{row.place}: " if row.place else ""
+        try:
+            look_at_prompt(row.values.get("prompt"), row.line, self.reading.notes)
+            keyed = keyed_row({**self.defaults, **_given(row.values)}, row.metadata, row.names)
+            if self.admit is not None:
+                self.admit(keyed.spec)
+        except InvalidJob as err:
+            return BadLine(line=row.line, reason=f"{place}{err}")
+        earlier = self._good.add(keyed, row.line)
+        if earlier is None:
+            return True
+        line, other = earlier
+        if other == keyed.spec:
+            return False
+        return BadLine(
+            line=row.line,
+            reason=f"{place}id {keyed.key!r} stands in line {line} with different content; give each an id of its own",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileJobs:
+    """The jobs of a prompt file: can be read as often as one likes, and never is in memory as a whole."""
+
+    file: PromptFile
+    batch: str
+
+    def __iter__(self) -> Iterator[RenderJob]:
+        for row, spec, metadata, others in self.file.named_rows():
+            yield RenderJob(batch=self.batch, row=row, spec=spec, metadata=metadata, others=others)
+
+
+@contextmanager
+def open_prompt_file(
+    name: str,
+    stdin: IO[bytes],
+    *,
+    form: Format | None = None,
+    defaults: Mapping[str, object] | None = None,
+    admit: Admit | None = None,
+    columns: Mapping[str, str] | None = None,
+    seeds: str = "",
+) -> Generator[PromptFile]:
+    """Open a file by its path, or standard input by `-`.
+
+    Args:
+        name: As a person gives it.
+        stdin: Is read for `-`.
+        form: Of the file; by default its suffix says it.
+        defaults: Fields of rows that do not say otherwise.
+        admit: A check beyond the spec's own.
+        columns: What columns are, by their plain names, as `prompt_columns.asked_columns` reads them.
+        seeds: Of which each row is rendered with each, as `0..4`; empty: each row has its own.
+
+    Raises:
+        InvalidPromptFile: It cannot be opened, or its format is not known.
+    """
+    form = form or _format(name)
+    with _opened(name, stdin) as stream, closing(RowSpool()) as good:
+        suffix = Path(name).suffix.lower()
+        reading = Reading(columns=columns or {}, seeds=seeds, tabs=suffix in TAB_SUFFIXES, whole=suffix == WHOLE_SUFFIX)
+        yield PromptFile(
+            name=name, form=form, defaults=defaults or {}, admit=admit, reading=reading, _stream=stream, _good=good
+        )
+
+
+def row_of_mapping(values: Mapping[str, object]) -> KeyedRow:
+    """Return a row that the SDK was given as a mapping, with the columns of a prompt file.
+
+    Raises:
+        InvalidJob: A field cannot be rendered as asked, or is probably misspelt.
+    """
+    given, metadata = columns_of(list(values), {}, "").sorted(values)
+    if "seeds" in given:
+        raise InvalidJob("seeds makes several rows, and one was given; use seed, a row for each")
+    return keyed_row(given, metadata)
+
+
+def keyed_row(values: Mapping[str, object], metadata: Mapping[str, str], names: tuple[str, ...] = ()) -> KeyedRow:
+    """Return a row with its key. Without an `id` that is the spec's digest, and it has names.
+
+    Args:
+        values: By field, `id` among them.
+        metadata: What else is known of the row.
+        names: Those that it has in place of its `id`.
+
+    Raises:
+        InvalidJob: A field is unknown or cannot be rendered as asked.
+    """
+    given = dict(values)
+    key = given.pop("id", "")
+    spec = spec_from_mapping(given)
+    check_metadata(metadata)
+    if key in ("", None):
+        name = row_name(spec)
+        return KeyedRow(key=spec.digest, spec=spec, names=(name, hashed(name, spec.digest)), metadata=metadata)
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise InvalidJob(f"id={str(key)[:40]!r} is not text")
+    text = str(key).strip()
+    check_name("id", text)
+    for name in names:
+        check_name("id", name)
+    return KeyedRow(key=text, spec=spec, names=names, metadata=metadata)
+
+
+def refusal(file: PromptFile, report: FileReport) -> str:
+    """Return the message that lists a file's bad lines, and what was assumed of it."""
+    lines = [f"  line {item.line}: {item.reason}" for item in report.bad]
+    if report.bad_count > len(report.bad):
+        lines.append(f"  and {report.bad_count - len(report.bad):,} more")
+    count = f"{report.bad_count:,} bad line{'s' if report.bad_count > 1 else ''}"
+    head = f"{file.name} has {count} and {report.rows:,} good; nothing was submitted"
+    lines += [f"  ({note})" for note in file.reading.told()]
+    return "\n".join([head, *lines, "Correct them, or submit the good ones alone with --skip-invalid"])
+
+
+def _given(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Leave out what a row leaves empty, so that the defaults show."""
+    return {name: value for name, value in values.items() if value not in ("", None)}
+
+
+def _format(name: str) -> Format:
+    form = None if name == "-" else format_of(Path(name).suffix)
+    if form is None:
+        what = "standard input has no name to tell its format" if name == "-" else f"{name} does not tell its format"
+        raise InvalidPromptFile(f"{what}; say --format {' or '.join(FORMATS)}")
+    return form
+
+
+@contextmanager
+def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
+    if name == "-":
+        yield stdin
+        return
+    try:
+        stream = Path(name).open("rb")  # noqa: SIM115 - closed below; errors of the body are not ours to explain
+    except (OSError, ValueError) as err:
+        why = getattr(err, "strerror", None) or str(err)
+        raise InvalidPromptFile(
+            f"cannot read {name!r} ({why}); give a file of prompts (txt, csv, jsonl or yaml)"
+        ) from err
+    with stream:
+        yield stream
+
+
+def _named(name: str, rows: Iterator[Row | BadLine | Head]) -> Iterator[Row | BadLine | Head]:
+    """Pass rows on, and say which file an error is about."""
+    try:
+        yield from rows
+    except InvalidPromptFile as err:
+        raise InvalidPromptFile(f"{name}: {err}; nothing was submitted") from err
+    except OSError as err:
+        raise InvalidPromptFile(f"cannot read {name!r} ({err.strerror}); nothing was submitted") from err

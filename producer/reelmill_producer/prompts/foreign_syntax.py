@@ -1,0 +1,33 @@
+"""What other programs leave in prompts: formulas, errors of a spreadsheet, and syntax that means nothing here."""
+
+from __future__ import annotations
+
+import re
+
+from reelmill_common.errors import InvalidJob
+from reelmill_producer.prompts.notes import Notes
+
+_FORMULA = re.compile(r"=\s*[A-Z][A-Z0-9.]*\s*\(", re.IGNORECASE)
+_ERROR = re.compile(r"#(REF!|NAME\?|VALUE!|N/A|DIV/0!|NULL!|NUM!|SPILL!)")
+_SYNTAX = re.compile(
+    r"<(?:lora|lyco|hypernet|embedding):[^>]*>|\([^()]*:\d+(?:\.\d+)?\)|\{[^{}|]*\|[^{}]*\}|\bBREAK\b|--(?:ar|neg|seed)\b"
+)
+
+
+def look_at_prompt(prompt: object, line: int, notes: Notes) -> None:
+    """Refuse what a spreadsheet left in the place of a prompt, and note syntax of other programs.
+
+    Raises:
+        InvalidJob: It is a formula or an error.
+    """
+    if not isinstance(prompt, str):
+        return
+    text = prompt.strip()
+    if _FORMULA.match(text):
+        raise InvalidJob(f"prompt={text[:40]!r} is a formula of a spreadsheet; save the list with its values")
+    if _ERROR.fullmatch(text):
+        raise InvalidJob(f"prompt={text!r} is an error of a spreadsheet; correct its formula, and save the list again")
+    if found := _SYNTAX.search(text.replace("&lt;", "<").replace("&gt;", ">")):
+        notes.add(
+            "the prompt has syntax of other programs that is plain text here, such as " + found[0][:40], line=line
+        )

@@ -1,0 +1,163 @@
+"""JSON of prompts: an object a line, or one list of objects or texts, as data sets are saved."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import IO, cast
+
+from reelmill_common.errors import InvalidJob, InvalidPromptFile
+from reelmill_producer.prompts.columns import Columns, Reading
+from reelmill_producer.prompts.lines import BadLine, TextLine, read_lines
+from reelmill_producer.prompts.rows import Row
+
+MAX_WHOLE_BYTES = 67_108_864
+"""Of a file that is one list, which is in memory as a whole."""
+_SPACE = re.compile(r"\s*")
+_SHAPE = 'a JSON file is a list of texts or of objects such as {"prompt": "a fox"}, or one object a line'
+
+
+def json_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine]:
+    """Yield the rows of JSON lines, or of one list.
+
+    Args:
+        stream: UTF-8.
+        reading: What columns are, and whether the file's name says that it is one value. What begins with a list of
+            rows is one, too.
+
+    Raises:
+        InvalidPromptFile: It is one value, of another shape or too large.
+    """
+    lines = read_lines(stream, reading.notes)
+    if reading.whole:
+        yield from _values(_text(stream), reading)
+        return
+    for item in lines:
+        if isinstance(item, BadLine):
+            yield item
+        elif item.line == 1 and item.text.lstrip().startswith("[") and not _is_flat(item.text):
+            yield from _values(item.text + "\n" + _text(stream), reading)
+            return
+        elif item.text.strip():
+            yield _line_row(item, reading)
+
+
+def _is_flat(text: str) -> bool:
+    """Whether a line is a list by itself that holds no rows, which is a mistake of that line alone."""
+    return not re.match(r'\s*\[\s*(["{]|$)', text)
+
+
+def _text(stream: IO[bytes]) -> str:
+    data = stream.read(MAX_WHOLE_BYTES + 1)
+    if len(data) > MAX_WHOLE_BYTES:
+        raise InvalidPromptFile(f"one JSON list has more than {MAX_WHOLE_BYTES:,} bytes; write it as .jsonl")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as err:
+        raise InvalidPromptFile(f"byte {err.start + 1} is not UTF-8; save the file as UTF-8") from err
+
+
+def _values(text: str, reading: Reading) -> Iterator[Row | BadLine]:
+    """Yield the rows of a text that is one list, an object that holds one, or objects one after the other."""
+    start = _after_space(text, 0)
+    if text.startswith("{", start):
+        start = _start_of_list(text, start)
+    if text.startswith("["[: len(text)], start):
+        yield from _elements(text, start + 1, reading, end="]")
+    elif text.startswith("{", start):
+        yield from _elements(text, start, reading, end="")
+    elif text.strip():
+        raise InvalidPromptFile(f"line 1: {_SHAPE}, got {text.strip()[:40]!r}")
+
+
+def _start_of_list(text: str, start: int) -> int:
+    """Return where the only list of an object begins, as in `{"prompts": [...]}`; if that has none, where it begins."""
+    try:
+        value, end = _decoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return start
+    lists = [name for name, item in cast("_Pairs", value) if type(item) is list and item]
+    names = [name for name, _ in cast("_Pairs", value)]
+    if text[end:].strip() or len(lists) != 1 or "prompt" in names:
+        return start
+    found = re.search(re.escape(json.dumps(lists[0])) + r"\s*:\s*\[", text[start:])
+    return start if found is None else start + found.end() - 1
+
+
+def _elements(text: str, place: int, reading: Reading, *, end: str) -> Iterator[Row | BadLine]:
+    line, counted, number = 1, 0, 0
+    decoder = _decoder()
+    while True:
+        place = _after_space(text, place)
+        line, counted = line + text.count("\n", counted, place), place
+        if (end and text.startswith(end, place)) or (not end and place >= len(text)):
+            return
+        number += 1
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError) as err:
+            what = "nested too deeply" if isinstance(err, RecursionError) else f"not JSON ({str(err)[:120]})"
+            yield BadLine(line=line, reason=f"value {number:,}: {what}; correct it. What follows was not read")
+            return
+        yield _row(line, {"prompt": value} if isinstance(value, str) else value, reading)
+        place = _after_space(text, place)
+        if text.startswith(",", place) and end:
+            place += 1
+        elif end and not text.startswith(end, place):
+            yield BadLine(line=line, reason=f"value {number:,} is not followed by a comma; what follows was not read")
+            return
+
+
+def _after_space(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return place if found is None else found.end()
+
+
+def _line_row(item: TextLine, reading: Reading) -> Row | BadLine:
+    try:
+        value: object = _decoder().decode(item.text)
+    except RecursionError:
+        return BadLine(line=item.line, reason="the JSON is nested too deeply; a job is one flat object")
+    except ValueError as err:  # also of numbers with thousands of digits
+        return BadLine(line=item.line, reason=f"not JSON ({str(err)[:120]}); write one object a line")
+    return _row(item.line, value, reading)
+
+
+def _row(line: int, value: object, reading: Reading) -> Row | BadLine:
+    if isinstance(value, dict):
+        value = _Pairs(cast("dict[str, object]", value).items())
+    if not isinstance(value, _Pairs):
+        kind = type(value).__name__
+        return BadLine(line=line, reason=f'a row is an object such as {{"prompt": "a fox"}}, got {kind}')
+    if repeated := [name for name, count in Counter(name for name, _ in value).items() if count > 1]:
+        return BadLine(line=line, reason=f"{', '.join(sorted(repeated))} given twice; give each field once")
+    try:
+        values = {name: _plain(item) for name, item in value}
+        columns: Columns = reading.columns_of(list(values), "field")
+        given, metadata = columns.sorted(values)
+    except RecursionError:
+        return BadLine(line=line, reason="the JSON is nested too deeply; a job is one flat object")
+    except InvalidJob as err:
+        return BadLine(line=line, reason=str(err))
+    if "prompt" not in columns.fields.values() and values:
+        names = ", ".join(values)[:200]
+        return BadLine(
+            line=line, reason=f"prompt is empty: none of {names} is it; say which, as --column prompt=caption"
+        )
+    return Row(line=line, values=given, metadata=metadata)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object before its repeated keys are lost."""
+
+
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_Pairs)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, _Pairs):
+        return {name: _plain(item) for name, item in value}
+    return list(map(_plain, cast("list[object]", value))) if isinstance(value, list) else value

@@ -1,0 +1,177 @@
+"""A batch's policy in words: what the options of `submit` say, or the head of a YAML prompt file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from reelmill_common.calendar.time_text import moment
+from reelmill_common.errors import InvalidJob, InvalidPromptFile
+from reelmill_common.jobs import Batch
+from reelmill_common.ledger import PolicyChange
+from reelmill_producer.prompts.rows import unknown_names
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyWords:
+    """Policy as people write it; None or empty where nothing is said.
+
+    Attributes:
+        max_failures: `none` takes a budget away.
+        start_after: A moment as `nights.moments` reads it, or `none`.
+        expires: Likewise.
+        after: Names of batches, or `none`.
+        after_any: Likewise.
+    """
+
+    priority: int | None = None
+    window: str = ""
+    owner: str = ""
+    weight: int | None = None
+    max_in_flight: int | None = None
+    max_failures: str = ""
+    start_after: str = ""
+    expires: str = ""
+    after: Sequence[str] | None = None
+    after_any: Sequence[str] | None = None
+    worker_class: str = ""
+
+    def given(self) -> dict[str, Any]:
+        """Return what is said, by field."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value is not None and value not in ("", [], ())}
+
+    def __str__(self) -> str:
+        """Return what is said, by the names of the options."""
+        given = self.given()
+        words = {name: given[field] for name, field in WORDS.items() if field in given}
+        return ", ".join(f"{name} {' '.join(w) if isinstance(w, list) else w}" for name, w in words.items())
+
+    def over(self, other: PolicyWords) -> PolicyWords:
+        """Return these words, and another's where these say nothing."""
+        return replace(other, **self.given())
+
+    def change(self, now: datetime, *, mark: str = "--") -> PolicyChange:
+        """Return what changes of a batch that may be there already.
+
+        Args:
+            now: With its zone; moments count from it.
+            mark: Stands before a word's name in messages.
+
+        Raises:
+            InvalidJob: A moment cannot be read.
+        """
+        return PolicyChange(
+            priority=self.priority,
+            weight=self.weight,
+            max_in_flight=self.max_in_flight,
+            max_failures="" if self.max_failures == NONE else self.max_failures or None,
+            start_after=_moment(f"{mark}start-after", self.start_after, now),
+            expires_at=_moment(f"{mark}expires", self.expires, now),
+            after=_names(self.after),
+            after_any=_names(self.after_any),
+        )
+
+    def batch(self, name: str, now: datetime, *, mark: str = "--") -> Batch:
+        """Return a new batch of that policy.
+
+        Raises:
+            InvalidJob: A value cannot be read or is out of range.
+        """
+        change = self.change(now, mark=mark)
+        return Batch(name=name, window=self.window, owner=self.owner, worker_class=self.worker_class, **change.given())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The key `batch:` of a prompt file.
+
+    Attributes:
+        line: Where it begins.
+        words: What it says.
+    """
+
+    line: int
+    words: PolicyWords
+
+
+WORDS: Mapping[str, str] = {
+    "class" if item.name == "worker_class" else item.name.replace("_", "-"): item.name for item in fields(PolicyWords)
+}
+"""Fields by the names of `submit`'s options, which are the keys of a head."""
+
+_NUMBERS = {"priority": "0 to 9", "weight": "1 to 100", "max_in_flight": "0 to 100000"}
+_LISTS = ("after", "after_any")
+
+
+def head_of(line: int, entries: Mapping[str, tuple[int, object]], now: datetime) -> Head:
+    """Return the head that a file's keys and values are. Each is checked alone: how they fit is known with the options.
+
+    Args:
+        line: Where it begins.
+        entries: Line and value of each key: text, a list or a mapping of such, or None.
+        now: With its zone.
+
+    Raises:
+        InvalidPromptFile: A key is unknown, or a value is not what the option takes. It names the line.
+    """
+    values: dict[str, Any] = {}
+    for name, (at, given) in entries.items():
+        if unknown := unknown_names([name], list(WORDS)):
+            raise InvalidPromptFile(f"line {at}: batch: unknown key {unknown}")
+        try:
+            values[WORDS[name]] = word = _word(name, given)
+            PolicyWords(**{WORDS[name]: word}).batch(_NOBODY, now, mark="")
+        except InvalidJob as err:
+            raise InvalidPromptFile(f"line {at}: batch: {err}") from err
+    return Head(line=line, words=PolicyWords(**values))
+
+
+_NOBODY = "0" * 64
+"""A batch to check a policy by: a file may wait for any but itself, and nobody names one so."""
+
+
+def _word(name: str, given: object) -> Any:
+    """Return a value as its option would have it."""
+    field = WORDS[name]
+    if field in _LISTS:
+        return _listed(name, given)
+    if not isinstance(given, str) or not given.strip():
+        raise InvalidJob(f"{name} is {_kind(given)}; give one value, or leave the key out")
+    text = given.strip()
+    if field not in _NUMBERS:
+        return text
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+        raise InvalidJob(f"{name} {text[:40]!r} is not a whole number; use {_NUMBERS[field]}")
+    return int(text)
+
+
+def _listed(name: str, given: object) -> list[str]:
+    items: Sequence[object] = given if isinstance(given, list) else [given]
+    names = [item.strip() for item in items if isinstance(item, str) and item.strip()]
+    if not names or len(names) < len(items):
+        wrong = next((item for item in items if not isinstance(item, str) or not item.strip()), None)
+        what = _kind(wrong) if items else "an empty list"
+        raise InvalidJob(f"{name} holds {what}; give the name of a batch, a list of such, or {NONE}")
+    return names
+
+
+def _kind(given: object) -> str:
+    if given is None or isinstance(given, str):
+        return "nothing"
+    return "a list" if isinstance(given, list) else "a mapping"
+
+
+def _moment(option: str, text: str, now: datetime) -> float | None:
+    if not text:
+        return None
+    return 0.0 if text == NONE else moment(option, text, now)
+
+
+def _names(names: Sequence[str] | None) -> Sequence[str] | None:
+    return tuple(name for name in names if name != NONE) if names else None

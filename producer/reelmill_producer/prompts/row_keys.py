@@ -1,0 +1,45 @@
+"""Placing: which key a row without an id of its own has in a batch, in the file, and in what the batch has already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reelmill_common.errors import JobConflict
+from reelmill_common.jobs import RenderJob, RenderSpec
+from reelmill_common.ledger import Ledger
+from reelmill_common.text.names import hashed, row_name
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Jobs by the keys that they have in a batch that is there; can be gone through as often as they can."""
+
+    ledger: Ledger
+    jobs: Iterable[RenderJob]
+
+    def __iter__(self) -> Iterator[RenderJob]:
+        return self.ledger.placed(self.jobs)
+
+
+def unnamed_job(batch: str, spec: RenderSpec, metadata: Mapping[str, str] | None = None) -> RenderJob:
+    """Return a row without an id as a job: its name says what it shows, and the digest is what it once was known by."""
+    name = row_name(spec)
+    others = (hashed(name, spec.digest), spec.digest)
+    return RenderJob(batch=batch, row=name, spec=spec, metadata=metadata or {}, others=others)
+
+
+def told_apart(jobs: Sequence[RenderJob]) -> list[RenderJob]:
+    """Return jobs of one batch, each content once; of two that would have one name the second gets its other one.
+
+    Raises:
+        JobConflict: An id is given twice with different content.
+    """
+    ids = {job.row for job in jobs if not job.others}
+    found: dict[str, RenderJob] = {}
+    for job in jobs:
+        is_taken = job.others and (job.row in ids or found.get(job.row, job) != job)
+        placed = replace(job, row=job.others[0]) if is_taken else job
+        if found.setdefault(placed.row, placed) != placed:
+            raise JobConflict(f"row {job.row!r} is given twice with different content; nothing was submitted")
+    return list(found.values())

@@ -1,0 +1,115 @@
+"""Rows of a prompt file in its formats: what a line, a CSV record or a grid says about one job, not yet checked."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Literal, get_args
+
+from reelmill_common.text.names import MOST_CHARS, slug
+from reelmill_producer.prompts.columns import COLUMNS, Reading
+from reelmill_producer.prompts.decoding import as_utf8
+from reelmill_producer.prompts.lines import BadLine, read_lines
+
+if TYPE_CHECKING:
+    from reelmill_producer.prompts.policy_options import Head
+
+Format = Literal["txt", "csv", "jsonl", "yaml"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_SUFFIXES: Mapping[str, Format] = {
+    ".txt": "txt",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".json": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
+_NAME = re.compile(r"\w(?:[\w +#&()-]|\.(?!\.))*")
+TAB_SUFFIXES = (".tsv", ".tab")
+WHOLE_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row as it was written.
+
+    Attributes:
+        line: Where it begins, counted from 1.
+        values: By field; values are text, or whatever JSON holds.
+        metadata: What else it says.
+        place: What a person calls it beside its line, for example `job 3, row 2 of 8`; empty if its line is its own.
+        names: Keys that people can read, in place of an `id` that was made of its content: the one to take, and the
+            one to take where another row has that.
+    """
+
+    line: int
+    values: Mapping[str, object]
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    place: str = ""
+    names: tuple[str, ...] = ()
+
+
+def format_of(suffix: str) -> Format | None:
+    """Return the format that a file's suffix stands for, or None."""
+    return _SUFFIXES.get(suffix.lower())
+
+
+def read_rows(stream: IO[bytes], form: Format, reading: Reading) -> Iterator[Row | BadLine | Head]:
+    """Yield the rows of a stream in file order, bad lines among them; before them the head of a YAML file, if any.
+
+    Raises:
+        InvalidPromptFile: Nothing can be read at all: no text, a CSV header without prompts, or JSON or YAML of another
+            shape.
+    """
+    # These modules know this one; and YAML alone takes 30 ms.
+    text = as_utf8(stream, reading.notes)
+    if form == "yaml":
+        from reelmill_producer.prompts.yaml_reader import yaml_rows  # noqa: PLC0415 - see above
+
+        yield from yaml_rows(text, reading)
+        return
+    from reelmill_producer.prompts.grids import seeded  # noqa: PLC0415 - see above
+    from reelmill_producer.prompts.json_reader import json_rows  # noqa: PLC0415 - see above
+    from reelmill_producer.prompts.tables import csv_rows  # noqa: PLC0415 - see above
+
+    if form == "txt":
+        yield from seeded(_text_rows(text, reading), reading)
+        return
+    rows = csv_rows(text, reading) if form == "csv" else json_rows(text, reading)
+    yield from seeded((_with_usable_id(row, reading) for row in rows), reading)
+
+
+def _with_usable_id(row: Row | BadLine, reading: Reading) -> Row | BadLine:
+    """Write the id of another program's list as a key, if it is a name: no path, and nothing that is left out."""
+    given = "" if isinstance(row, BadLine) else str(row.values.get("id") or "").strip()
+    key = slug(given)
+    if isinstance(row, BadLine) or key in (given, "batch") or len(given) > MOST_CHARS or not _NAME.fullmatch(given):
+        return row
+    reading.notes.add("an id is written with a-z 0-9 . _ - alone, and kept as metadata as it is", line=row.line)
+    return replace(row, values={**row.values, "id": key}, metadata={"id": given, **row.metadata})
+
+
+def _text_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine]:
+    for item in read_lines(stream, reading.notes):
+        if isinstance(item, BadLine):
+            yield item
+        elif "\r" in item.text:
+            yield BadLine(line=item.line, reason=r"a carriage return stands inside the line; end lines with \n")
+        elif (text := item.text.strip()) and not text.startswith("#"):
+            yield Row(line=item.line, values={"prompt": text})
+
+
+def unknown_names(names: Sequence[str], known: Sequence[str] = COLUMNS) -> str:
+    """Return the unknown ones among the names and what could be meant, or an empty string."""
+    unknown = [name for name in names if name not in known]
+    if not unknown:
+        return ""
+    near = difflib.get_close_matches(unknown[0].lower(), known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ";"
+    return f"{', '.join(repr(name[:40]) for name in unknown[:5])}{hint} Known are {', '.join(known)}"

@@ -1,0 +1,100 @@
+"""The server's clock is set back or ahead: leases, messages and workers last as long as they would have."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.ledger_scene import LANE, WORKER, begin, claim, start_worker, submit
+from fixtures.valkey import wait_for
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import Ledger, Orders, WorkerState, dispatching
+from reelmill_common.settings import Settings
+from reelmill_producer.embedded.valkey import ValkeyServer
+
+HOUR = 3600
+CLOCK = Path(__file__).parents[1] / "faults" / "matrix" / "clock.c"
+
+
+@pytest.fixture
+def set_clock(
+    own_valkey: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[int], None]]:
+    """Return what stops the server in order and starts it with a clock that is off by so many seconds."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler, which makes the library that shifts the server's clock")
+    library = tmp_path / "clock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(CLOCK)], check=True)
+    servers = [own_valkey]
+
+    def set_to(seconds: int) -> None:
+        servers[-1].stop()
+        with monkeypatch.context() as patch:
+            patch.setenv("LD_PRELOAD", str(library))
+            patch.setenv("CLOCK_OFF_S", str(seconds))
+            servers.append(ValkeyServer.start(own_valkey.folder, port=own_valkey.port))
+
+    yield set_to
+    servers[-1].stop()
+
+
+@pytest.fixture
+def own(settings: Settings, own_valkey: ValkeyServer) -> Iterator[Ledger]:
+    """A ledger on a server of the test's own."""
+    with Ledger.connect(Settings(redis_url=own_valkey.url, farm=settings.farm)) as ledger:
+        yield ledger
+
+
+def test_a_dead_workers_lease_ends_though_the_clock_was_set_back_an_hour(
+    own: Ledger, set_clock: Callable[[int], None]
+) -> None:
+    start_worker(own)
+    (job,) = submit(own, "night", 1)
+    begin(own, lease_s=3)
+    own.reap()
+
+    set_clock(-HOUR)
+
+    wait_for(lambda: own.reap() or own.job(job).state is JobState.QUEUED, timeout_s=20, what="the lease's end")
+    told = [event.fields["seconds"] for event in own.events(after="0") if event.name == "ledger.clock_moved"]
+    assert len(told) == 1
+    assert -HOUR - 2 <= int(told[0]) <= -HOUR + 30
+
+
+@pytest.mark.parametrize("seconds", [-HOUR, HOUR])
+def test_a_live_holder_keeps_its_lease_whichever_way_the_clock_is_set(
+    own: Ledger, set_clock: Callable[[int], None], seconds: int
+) -> None:
+    start_worker(own)
+    submit(own, "night", 1)
+    claimed = begin(own, lease_s=60)
+    own.reap()
+
+    set_clock(seconds)
+    own.reap()
+
+    assert own.renew(claimed.job_id, claimed.token, lease_s=60) is Orders.CONTINUE
+    assert own.job(claimed.job_id).state is JobState.RUNNING
+    assert own.reap() == 0
+
+
+def test_dead_workers_and_lost_messages_are_noticed_after_the_clock_was_set_back(
+    own: Ledger, set_clock: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatching, "VANISHED_S", 2.0)
+    start_worker(own)
+    (job,) = submit(own, "night", 1)
+    own.pump(LANE)
+    own.reap()
+
+    set_clock(-HOUR)
+
+    wait_for(lambda: own.reap() or own.job(job).state is JobState.QUEUED, timeout_s=20, what="the message is missed")
+    wait_for(lambda: own.reap() or own.workers()[0].state is WorkerState.DEAD, timeout_s=30, what="the worker is lost")
+    own.beat(WORKER)
+    (item,) = own.pump(LANE)
+    assert claim(own, item).attempt == 1

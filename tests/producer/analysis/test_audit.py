@@ -1,0 +1,233 @@
+"""`reelmill audit`: what the ledger says of clips beside what is in the store, and what may be done about it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures.bench import NODE, Bench
+from fixtures.cli import Cli, Ran
+from fixtures.farm import specs
+from fixtures.valkey import wait_for
+from reelmill_common.archive import due, prune
+from reelmill_common.farm_mark import leave_mark
+from reelmill_common.jobs import Batch, JobState, RenderJob
+from reelmill_common.ledger import Claimed, JobView, Result
+from reelmill_common.storage.keys import job_stem
+from reelmill_producer.analysis.audit import Audit, Discrepancy, Kind
+from reelmill_worker.child.renderer import FixedDurationRenderer
+from reelmill_worker.delivery.clip_files import Parcel
+
+
+def deliver(bench: Bench, batch: str = "night") -> list[Result]:
+    """Render whatever of a batch waits, by the worker's own delivery, and return the clips of all its jobs."""
+
+    def one() -> bool:
+        bench.ledger.beat(NODE)
+        bench.ledger.pump("tiny", depth=10)
+        for job in bench.ledger.jobs(batch, states=[JobState.DISPATCHED]):
+            claimed = bench.ledger.claim(job.job_id, job.generation, NODE, lease_s=15)
+            assert isinstance(claimed, Claimed)
+            rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
+            bench.deliveries.hand_over(Parcel(lease=bench.leases.hold(claimed), rendering=rendering))
+        return not bench.ledger.batch(batch).remaining
+
+    wait_for(one, what="the clips")
+    return [job.result for job in bench.ledger.jobs(batch) if job.result is not None]
+
+
+def wipe(bench: Bench) -> None:
+    """Lose the farm's record, as FLUSHALL does."""
+    redis = bench.ledger._server._redis
+    redis.delete(*redis.scan_iter(f"{bench.ledger._keys.prefix}*"))
+    bench.ledger.register(NODE, "tiny", {})
+    bench.ledger.ready(NODE, {})
+
+
+def submit_corrected(bench: Bench) -> None:
+    """Submit the same rows with other words."""
+    rows = [replace(spec, prompt=f"{spec.prompt}, corrected") for spec in specs(3)]
+    jobs = [RenderJob(batch="night", row=f"{number:04d}", spec=spec) for number, spec in enumerate(rows)]
+    bench.ledger.submit(Batch(name="night"), jobs)
+
+
+def path_of(bench: Bench, key: str) -> Path:
+    return Path(bench.settings.store_url.removeprefix("file://")) / key
+
+
+def found(bench: Bench) -> list[tuple[str, str, bool]]:
+    audit = Audit(ledger=bench.ledger, store=bench.store)
+    return [(item.kind.value, item.row, item.removable) for item in audit.of_batch("night")]
+
+
+def kinds(ran: Ran) -> list[str]:
+    return [line["kind"] for line in ran.jsons]
+
+
+@pytest.fixture
+def night(bench: Bench) -> list[Result]:
+    bench.submit(3)
+    return deliver(bench)
+
+
+def test_a_store_that_has_what_the_ledger_says_is_in_order(cli: Cli, night: list[Result]) -> None:
+    ran = cli("audit", "night")
+
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err == "3 clips and 9 objects compared: all is as it should be\n"
+
+
+def test_what_is_missing_or_altered_is_told_and_rendered_again_if_asked_for(
+    cli: Cli, bench: Bench, night: list[Result]
+) -> None:
+    path_of(bench, night[0].key.replace(".mp4", ".jpg")).unlink()
+    path_of(bench, night[1].key).write_bytes(b"cut")
+    changed = path_of(bench, night[2].key)
+    changed.write_bytes(bytes(len(changed.read_bytes())))
+
+    told, read = cli("audit", "night"), cli("audit", "night", "--checksums", "--json")
+    queued = cli("audit", "--checksums", "--requeue", "--json")
+    again = deliver(bench)
+
+    assert told.status == 74
+    assert told.out.splitlines() == [
+        "missing night/0000: not in the store: jpg",
+        f"altered night/0001: 3 bytes, and {night[1].size_bytes} were published",
+    ]
+    assert "--requeue renders again what is lost" in told.err
+    assert kinds(read) == ["missing", "altered", "altered", "summary"]
+    assert (queued.status, queued.jsons[-1]["requeued"]) == (0, 3)
+    assert {result.key for result in again}.isdisjoint({result.key for result in night})
+    assert cli("audit", "night", "--checksums").err == "3 clips and 9 objects compared: all is as it should be\n"
+
+
+def test_a_bucket_that_was_emptied_is_told_for_every_batch(cli: Cli, bench: Bench, night: list[Result]) -> None:
+    for item in list(bench.store.list()):
+        bench.store.delete(item.key)
+
+    ran = cli("audit", "--json")
+
+    assert ran.status == 74
+    assert kinds(ran) == ["missing"] * 3 + ["summary"]
+    assert min(ran.jsons[0]["keys"]).endswith(".jpg")
+
+
+def test_what_an_earlier_life_of_the_record_left_is_told_and_removed_on_request(
+    cli: Cli, bench: Bench, night: list[Result]
+) -> None:
+    leave_mark(bench.ledger, bench.store, bench.settings.farm)
+    wipe(bench)
+    submit_corrected(bench)
+    second = deliver(bench)
+
+    told = cli("audit", "night")
+    refused = cli("audit", "night", "--remove-orphans")
+    removed = cli("audit", "night", "--take-over", "--remove-orphans")
+
+    assert told.status == 0
+    assert told.out.splitlines() == [
+        f"superseded night/000{row}: of an earlier submission of the row" for row in range(3)
+    ]
+    assert "--remove-orphans removes 3 of no use" in told.err
+    assert (refused.status, "--take-over" in refused.err) == (78, True)
+    assert removed.out.count("; removed") == 3
+    assert {item.key for item in bench.store.list("night/") if item.key.endswith(".mp4")} == {
+        result.key for result in second
+    }
+    assert cli("audit", "night").out == ""
+
+
+def test_the_only_clip_of_a_row_is_kept_though_it_is_of_an_earlier_life(bench: Bench, night: list[Result]) -> None:
+    wipe(bench)
+    submit_corrected(bench)
+    assert found(bench) == []  # all of them still run or wait
+    bench.ledger.cancel_batch("night")
+    bench.ledger.reap()
+    for job in bench.ledger.jobs("night"):
+        bench.ledger.cancel_job(job.job_id)
+
+    assert found(bench) == [("superseded", f"000{row}", False) for row in range(3)]
+
+
+def test_clips_that_an_archive_or_another_batch_points_to_are_nobodys_orphans(
+    bench: Bench, night: list[Result]
+) -> None:
+    (reused,) = bench.ledger.jobs("night", count=1)
+    other = RenderJob(batch="other", row="a", spec=reused.spec)
+    bench.ledger.submit(Batch(name="other"), [other])
+    assert bench.ledger.reuse({other.job_id: reused})
+    list(prune(bench.ledger, None, due(bench.ledger, 0, batch="night")))
+    submit_corrected(bench)
+    deliver(bench)
+
+    assert found(bench) == [("superseded", "0001", True), ("superseded", "0002", True)]
+
+    list(prune(bench.ledger, bench.store, due(bench.ledger, 0, batch="night")))
+    bench.submit(3)
+    third = deliver(bench)
+    assert found(bench) == [("superseded", "0001", True), ("superseded", "0002", True)]
+    assert len({result.key for result in third} & {result.key for result in night}) == 0
+
+
+def test_young_objects_without_a_manifest_are_left_to_whoever_makes_them(
+    cli: Cli, bench: Bench, night: list[Result]
+) -> None:
+    (job,) = bench.ledger.jobs("night", count=1)
+    key = f"{job_stem('night', job.row)}.a9.mp4"
+    bench.store.put(key, b"half", content_type="video/mp4")
+    young = found(bench)
+    os.utime(path_of(bench, key), (time.time() - 7200,) * 2)
+
+    assert young == [("leftover", "0000", False)]
+    assert found(bench) == [("leftover", "0000", True)]
+    cli("audit", "night", "--remove-orphans")
+    assert bench.store.head(key) is None
+
+
+def test_objects_of_no_job_are_told_and_never_removed(cli: Cli, bench: Bench, night: list[Result]) -> None:
+    bench.store.put("night/stranger-0badcafe.mp4", b"?", content_type="video/mp4")
+    bench.store.put("gone/fox-0badcafe.mp4", b"?", content_type="video/mp4")
+    bench.store.put("logs/night/fox.jsonl", b"?", content_type="application/json")
+
+    ran = cli("audit", "--remove-orphans", "--json")
+
+    assert [(line["kind"], line.get("keys")) for line in ran.jsons[:-1]] == [
+        ("unknown", ["gone/fox-0badcafe.mp4"]),
+        ("unknown", ["night/stranger-0badcafe.mp4"]),
+    ]
+    assert bench.store.head("night/stranger-0badcafe.mp4") is not None
+
+
+def test_a_hostile_manifest_keeps_its_objects_from_being_removed(bench: Bench, night: list[Result]) -> None:
+    (job,) = bench.ledger.jobs("night", count=1)
+    stem = job_stem("night", job.row)
+    for name, body in (("a7", b"[" * 100_000), ("a8", b"{}"), ("a9", b'{"job":{"job_id":"x"},"submitted_at":[]}')):
+        bench.store.put(f"{stem}.{name}.json", body, content_type="application/json")
+
+    assert found(bench) == [("leftover", "0000", False)] * 3
+
+
+def test_a_name_that_neither_side_knows_is_not_found(cli: Cli, night: list[Result]) -> None:
+    ran = cli("audit", "nihgt")
+
+    assert (ran.status, ran.out) == (66, "")
+    assert "no batch 'nihgt' in the ledger or in the store" in ran.err
+
+
+def test_a_job_that_has_another_clip_by_now_is_not_queued_again(bench: Bench, night: list[Result]) -> None:
+    job: JobView = bench.ledger.jobs("night")[0]
+
+    assert bench.ledger.redo_jobs([(job.job_id, "night/other.mp4")]) == 0
+    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
+    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 0
+
+
+def test_the_words_for_what_differs_are_stable() -> None:
+    item = Discrepancy(kind=Kind.LEFTOVER, batch="night", why="", keys=())
+
+    assert [kind.value for kind in Kind] == ["missing", "altered", "superseded", "leftover", "unknown"]
+    assert not item.removable

@@ -1,0 +1,153 @@
+"""`policy`, `owner`, and the policy that `submit` gives: shares and limits, changed while the farm runs."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import Cli
+from fixtures.hand import Hand
+from reelmill_common.calendar.time_text import moment
+from reelmill_common.errors import InvalidJob
+from reelmill_common.jobs import BatchState, JobState
+from reelmill_common.ledger import Ledger, OwnerView
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def prompts(folder: Path, name: str, count: int = 3) -> Path:
+    path = folder / f"{name}.txt"
+    path.write_text("".join(f"clip {number} of {name}\n" for number in range(count)))
+    return path
+
+
+def test_submit_gives_a_new_batch_its_policy(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    cli("submit", prompts(tmp_path, "first"))
+    options = ["--owner", "studio", "--weight", 3, "--max-in-flight", 2, "--max-failures", "5%", "--expires", "8h"]
+
+    ran = cli("submit", prompts(tmp_path, "night"), *map(str, options), "--after", "first", "--json")
+
+    assert ran.status == 0
+    view = ledger.batch("night")
+    assert (view.owner, view.weight, view.max_in_flight, view.max_failures) == ("studio", 3, 2, "5%")
+    assert abs(view.expires_at - time.time() - 8 * 3600) < 120
+    assert ran.json["state"] == "scheduled"
+    assert ran.json["waits_for"] == [{"kind": "after", "batch": "first", "until": 0.0, "stuck": False}]
+
+
+def test_submitting_again_changes_what_is_given_and_nothing_else(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    night = prompts(tmp_path, "night")
+    cli("submit", night, "--weight", "3", "--max-failures", "7")
+
+    assert cli("submit", night, "--weight", "5").status == 0
+
+    assert (ledger.batch("night").weight, ledger.batch("night").max_failures) == (5, "7")
+
+
+def test_submitting_again_for_another_owner_is_refused(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    cli("submit", prompts(tmp_path, "night"), "--owner", "ann")
+
+    ran = cli("submit", prompts(tmp_path, "night", 9), "--owner", "bob")
+
+    assert ran.status == 65
+    assert "has owner 'ann', not 'bob', which cannot be changed; submit under another batch name" in ran.err
+    assert ledger.batch("night").total == 3
+
+
+def test_a_submit_that_should_wait_for_nothing_known_adds_nothing(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    cli("submit", prompts(tmp_path, "there"))
+
+    new = cli("submit", prompts(tmp_path, "night"), "--after", "nihgt")
+    more = cli("submit", prompts(tmp_path, "there", 9), "--after", "nihgt")
+
+    assert (new.status, more.status) == (66, 66)
+    assert "should wait for 'nihgt', which is not there; submit that one first" in new.err
+    assert [(view.name, view.total) for view in ledger.batches()] == [("there", 3)]
+
+
+def test_policy_shows_and_changes_a_batch(cli: Cli, tmp_path: Path) -> None:
+    cli("submit", prompts(tmp_path, "night"))
+
+    ran = cli("policy", "night", "--weight", "4", "--priority", "8", "--start-after", "2200-01-01T00:00+00:00")
+
+    assert ran.status == 0
+    assert "priority: 8\nweight: 4\n" in ran.out
+    assert cli("policy", "night").out == ran.out
+    assert "start after: 2200-01-01 " in ran.out
+    assert "night: scheduled (3 queued); starts after 2200-01-01" in cli("status", "night").out
+
+
+def test_policy_takes_away_what_is_called_none(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    cli("submit", prompts(tmp_path, "first"))
+    cli("submit", prompts(tmp_path, "night"), "--start-after", "9h", "--max-failures", "3", "--after", "first")
+
+    cli("policy", "night", "--start-after", "none", "--max-failures", "none", "--after", "none")
+
+    view = ledger.batch("night")
+    assert (view.state, view.start_after, view.max_failures, view.after) == (BatchState.ACTIVE, 0.0, "", ())
+
+
+def test_a_circle_of_batches_is_refused(cli: Cli, tmp_path: Path) -> None:
+    cli("submit", prompts(tmp_path, "amber"))
+    cli("submit", prompts(tmp_path, "birch"), "--after", "amber")
+
+    ran = cli("policy", "amber", "--after", "birch")
+
+    assert ran.status == 65
+    assert "which waits for 'amber' itself; neither would start" in ran.err
+
+
+def test_status_says_why_a_batch_paused_itself(cli: Cli, tmp_path: Path, hand: Hand, ledger: Ledger) -> None:
+    cli("submit", prompts(tmp_path, "night"), "--max-failures", "1")
+    claimed = hand.claim()
+    ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+
+    ran = cli("status", "night")
+
+    assert "night: paused (2 queued, 1 failed); paused itself: 1 failed, and max_failures is 1" in ran.out
+    assert ledger.batch("night").counts[JobState.FAILED] == 1
+
+
+def test_owner_lists_shows_and_changes(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    cli("submit", prompts(tmp_path, "night"))
+
+    changed = cli("owner", "studio", "--weight", "2", "--max-in-flight", "4")
+
+    assert changed.out == "weight 2, max in flight 4, 0 in flight\n"
+    assert ledger.owner("studio") == OwnerView(name="studio", weight=2, max_in_flight=4, in_flight=0)
+    assert cli("owner", "studio").out == changed.out
+    assert [view["owner"] for view in cli("owner", "--json").json["owners"]] == ["", "studio"]
+    assert cli("owner").out.splitlines()[0].split() == ["OWNER", "WEIGHT", "MAX", "IN", "FLIGHT", "IN", "FLIGHT"]
+
+
+def test_an_owners_options_need_a_name(cli: Cli) -> None:
+    ran = cli("owner", "--weight", "2")
+
+    assert ran.status == 2
+    assert "need the NAME of an owner" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        pytest.param("90m", NOON + timedelta(minutes=90), id="a span"),
+        pytest.param("+2d", NOON + timedelta(days=2), id="a span with a sign"),
+        pytest.param("22:30", NOON.replace(hour=22, minute=30), id="a time of this day"),
+        pytest.param("07:00", NOON.replace(day=25, hour=7), id="a time that was today is tomorrow's"),
+        pytest.param("2026-12-24T07:00", datetime(2026, 12, 24, 7, tzinfo=UTC), id="no zone is ours"),
+        pytest.param("2026-12-24T07:00+01:00", datetime(2026, 12, 24, 6, tzinfo=UTC), id="a zone"),
+    ],
+)
+def test_a_moment_can_be_written_in_several_ways(text: str, meant: datetime) -> None:
+    assert moment("--expires", text, NOON) == meant.timestamp()
+
+
+@pytest.mark.parametrize(
+    "text", ["soon", "25:00", "12:60", "8", "-8h", "2026-13-01", "999999d9", "9999999999h", "07:00 "]
+)
+def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(InvalidJob, match="is no moment; use 07:00, 2026-12-24T07:00"):
+        moment("--expires", text, NOON)

@@ -1,0 +1,228 @@
+"""Embeddings that workers share, and what is prepared while a clip renders."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import redis
+import torch
+from structlog.testing import capture_logs
+
+from fixtures.bench import Bench
+from fixtures.s3 import free_port
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
+from reelmill_common.ledger.records import Upcoming
+from reelmill_common.settings import Settings
+from reelmill_worker.child.embedding_cache import RedisShelf, StoreShelf, open_shelf
+from reelmill_worker.child.prefetch import Ahead
+from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
+from reelmill_worker.pipeline.engine import Engine, load_text_encoder
+from reelmill_worker.pipeline.network.plan import cpu_plan
+from reelmill_worker.pipeline.resident import Resident
+from reelmill_worker.pipeline.text import Shelf, TextEncoder
+
+FOX = RenderSpec(prompt="a red fox", seed=5, profile="tiny", frames=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model: Path) -> ModelFolder:
+    return ModelFolder.open(tiny_model)
+
+
+@pytest.fixture(params=["redis", "store"])
+def shelf(request: pytest.FixtureRequest, settings: Settings) -> Shelf:
+    opened = open_shelf(dataclasses.replace(settings, embedding_cache=request.param))
+    assert isinstance(opened, RedisShelf | StoreShelf)
+    return opened
+
+
+def encoder(folder: ModelFolder, shelf: Shelf) -> TextEncoder:
+    return load_text_encoder(folder, cpu_plan(), shelf=shelf)
+
+
+def test_what_one_worker_encoded_another_finds(folder: ModelFolder, shelf: Shelf) -> None:
+    first, second = encoder(folder, shelf), encoder(folder, shelf)
+
+    made, found = first.encode("a red fox"), second.encode("a red fox")
+
+    assert torch.equal(made, found)
+    assert (first.made, second.made) == (1, 0)
+
+
+def test_another_encoder_shares_nothing(folder: ModelFolder, shelf: Shelf) -> None:
+    encoder(folder, shelf).encode("a red fox")
+    other = encoder(folder, shelf)
+    other.identity += " in other bits"
+
+    other.encode("a red fox")
+
+    assert other.made == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x80\x04\x95pickle", id="a pickle"),
+        pytest.param(b"\xff" * 8 + b"{}", id="a header of 2**64 bytes"),
+        pytest.param(b"\x02\x00\x00\x00\x00\x00\x00\x00{}", id="no tensors"),
+    ],
+)
+def test_a_spoilt_embedding_is_made_again(folder: ModelFolder, settings: Settings, content: bytes) -> None:
+    shelf = RedisShelf.of(dataclasses.replace(settings, embedding_cache="redis"))
+    spoilt = encoder(folder, shelf)
+    shelf.put(spoilt._name("a red fox"), content)
+
+    with capture_logs() as logs:
+        embedding = spoilt.encode("a red fox")
+
+    assert torch.equal(embedding, load_text_encoder(folder, cpu_plan()).encode("a red fox"))
+    assert [entry["event"] for entry in logs] == ["embedding.unreadable"]
+
+
+def test_an_embedding_of_another_shape_is_made_again(folder: ModelFolder, settings: Settings) -> None:
+    shelf = RedisShelf.of(settings)
+    first = encoder(folder, shelf)
+    first.encode("a red fox in the snow")
+    stolen = shelf.get(first._name("a red fox in the snow"))
+    assert stolen is not None
+    shelf.put(first._name("a red fox"), stolen)
+
+    again = encoder(folder, shelf)
+    again.encode("a red fox")
+
+    assert again.made == 1
+
+
+def test_the_shelf_in_redis_never_takes_more_than_its_room(settings: Settings) -> None:
+    shelf = RedisShelf.of(settings)
+    shelf.room_bytes = 1000
+
+    for index in range(5):
+        shelf.put(f"n{index}", b"x" * 300)
+        shelf.get("n0")  # used, so it stays
+    kept = [index for index in range(5) if shelf.get(f"n{index}")]
+    shelf.put("large", b"x" * 2000)
+
+    assert kept == [0, 3, 4]
+    assert shelf.get("large") is None
+    with redis.Redis.from_url(settings.redis_url) as client:
+        held = list(client.keys(f"{shelf.prefix}n*"))
+        assert sum(client.strlen(key) for key in held) <= 1000
+
+
+def test_a_shelf_that_does_not_answer_costs_an_encoding(folder: ModelFolder, settings: Settings) -> None:
+    gone = RedisShelf.of(dataclasses.replace(settings, redis_url=f"redis://:x@127.0.0.1:{free_port()}/0"))
+
+    with capture_logs() as logs:
+        alone = encoder(folder, gone)
+        alone.encode("a red fox")
+        alone.encode("a grey owl")
+
+    assert alone.made == 2
+    assert [entry["event"] for entry in logs] == ["embedding.shelf_failed"]
+
+
+def test_what_is_too_large_for_an_embedding_is_not_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reelmill_worker.child.embedding_cache.MOST_BYTES", 10)
+    shelf = open_shelf(dataclasses.replace(settings, embedding_cache="store"))
+    assert shelf is not None
+    shelf.put("n0", b"x" * 10)
+    shelf.put("n1", b"x" * 11)
+
+    with capture_logs() as logs:
+        read = [shelf.get("n0"), shelf.get("n1"), shelf.get("n2")]
+
+    assert read == [b"x" * 10, None, None]
+    assert [entry["event"] for entry in logs] == ["embedding.shelf_failed"]
+
+
+def test_eight_seeds_cost_one_encoding(tiny_model: Path) -> None:
+    engine = Engine.load(ModelFolder.open(tiny_model), cpu_plan())
+
+    for seed in range(8):
+        engine.render(dataclasses.replace(FOX, seed=seed), lambda _: None)
+
+    assert engine.text.made == 1
+
+
+def test_a_prepared_render_is_the_same_to_the_bit(tiny_model: Path) -> None:
+    plain, prepared = (Resident.load(tiny_model, plan=cpu_plan()) for _ in range(2))
+    other = dataclasses.replace(FOX, prompt="a grey owl", seed=6)
+
+    def on_stage(stage: str) -> None:
+        if stage == "denoise 2/3":
+            prepared.prepare(other)
+
+    prepared.render(FOX, on_stage)
+    ahead = prepared.render(other, lambda _: None)
+
+    assert ahead.latents_sha256 == plain.render(other, lambda _: None).latents_sha256
+    assert prepared.render(other, lambda _: None).latents_sha256 == ahead.latents_sha256
+
+
+def test_what_cannot_be_prepared_waits_for_its_turn(tiny_model: Path) -> None:
+    resident = Resident.load(tiny_model, plan=cpu_plan())
+
+    resident.prepare(dataclasses.replace(FOX, prompt="fox " * 600))
+
+    assert resident.render(FOX, lambda _: None).latents_sha256
+
+
+@pytest.mark.parametrize(
+    ("workers", "shared", "prepared"),
+    [
+        pytest.param(1, False, [0, 1], id="alone: what comes next"),
+        pytest.param(2, False, [], id="one of two, nothing shared: a guess is not worth it"),
+        pytest.param(0, False, [0, 1], id="not yet seen as ready"),
+    ],
+)
+def test_who_is_alone_prepares_what_comes_next(workers: int, shared: bool, prepared: list[int]) -> None:
+    assert shares("gpu0@a", workers=workers, shared=shared) == prepared
+
+
+def test_workers_that_share_prepare_different_jobs(bench: Bench) -> None:
+    names = [f"gpu{index}@host" for index in range(40)]
+
+    shares_of = {tuple(shares(name, workers=4, shared=True)) for name in names}
+
+    assert shares_of == {(0, 4), (1, 5), (2, 6), (3, 7)}
+
+
+def shares(worker: str, *, workers: int, shared: bool) -> list[int]:
+    done: list[RenderSpec] = []
+    specs = [dataclasses.replace(FOX, seed=seed) for seed in range(8)]
+    ahead = Ahead(
+        worker=worker,
+        shared=shared,
+        upcoming=lambda: Upcoming(workers=workers, specs=specs),
+        prepare=done.append,
+    )
+    ahead.once()
+    return [spec.seed for spec in done]
+
+
+def test_the_ledger_tells_what_comes_next_and_changes_nothing(bench: Bench) -> None:
+    for name, priority in (("calm", 2), ("urgent", 8)):
+        jobs = [RenderJob(batch=name, row=f"r{seed}", spec=dataclasses.replace(FOX, seed=seed)) for seed in range(2)]
+        bench.ledger.submit(Batch(name=name, priority=priority), jobs)
+        bench.ledger.pump("tiny")
+
+    found = bench.ledger.upcoming("tiny")
+
+    assert found.workers == 1
+    assert [spec.seed for spec in found.specs] == [0, 1, 0, 1]
+    assert bench.ledger.upcoming("fastwan-qad-fp8").specs == []
+    assert bench.ledger.upcoming("tiny") == found
+
+
+def test_the_next_job_is_asked_for_once_a_render_and_when_the_gpu_is_busy(bench: Bench) -> None:
+    asked: list[str] = []
+    desk = dataclasses.replace(bench.desk(), ahead=lambda: asked.append("now"))
+    ((job_id, generation),) = bench.submit()
+
+    desk.run(job_id, generation)
+
+    assert asked == ["now"]

@@ -1,0 +1,118 @@
+"""Cards: which GPUs there are, however they are counted, and which of them are served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fixtures.nvml import NvmlError
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.gpus import gpu_numbers
+from reelmill_producer.cli import app
+from reelmill_worker.host.gpus import Card, choose, cpu_list, find_cards
+
+
+def driver(*minors: int, broken: bool = False) -> Any:
+    """Answer like `pynvml` where the driver shows the cards of some device files."""
+
+    def start() -> None:
+        if broken:
+            raise NvmlError("Driver Not Loaded")
+
+    return SimpleNamespace(
+        NVMLError=NvmlError,
+        nvmlInit=start,
+        nvmlDeviceGetCount=lambda: len(minors),
+        nvmlDeviceGetHandleByIndex=lambda place: minors[place],
+        nvmlDeviceGetUUID=lambda minor: f"GPU-{minor}",
+        nvmlDeviceGetMinorNumber=lambda minor: minor,
+        nvmlDeviceGetPciInfo=lambda minor: SimpleNamespace(busId=f"00000000:{minor:02X}:00.0"),
+    )
+
+
+def files(folder: Path, *names: str) -> Path:
+    for name in (*names, "nvidiactl", "nvidia-uvm"):
+        (folder / name).touch()
+    return folder
+
+
+CARDS = find_cards(nvml=driver(0, 1, 3))
+
+
+def test_a_container_with_the_fourth_card_serves_it_by_its_uuid(tmp_path: Path) -> None:
+    (card,) = find_cards(files(tmp_path, "nvidia3"), driver(3))
+
+    assert card == Card(device="GPU-3", label="3", place=0, bus="0000:03:00.0")
+
+
+def test_without_a_driver_to_ask_cuda_counts_the_files_from_0(tmp_path: Path) -> None:
+    cards = find_cards(files(tmp_path, "nvidia3", "nvidia10"), driver(broken=True))
+
+    assert [(card.device, card.label) for card in cards] == [("0", "3"), ("1", "10")]
+
+
+def test_every_gpu_is_served_unless_somebody_says_which() -> None:
+    assert choose(CARDS, "", None) == CARDS
+    assert choose(CARDS, "", "") == []
+
+
+def test_devices_are_named_as_nvidia_smi_counts_or_by_uuid() -> None:
+    assert [card.label for card in choose(CARDS, "2,GPU-0", None)] == ["3", "0"]
+
+
+def test_what_the_environment_names_is_passed_on_as_it_stands() -> None:
+    cards = choose(CARDS, "", "GPU-3,1, MIG-1a2b3c4d-5e6f")
+
+    assert [(card.device, card.label) for card in cards] == [
+        *(("GPU-3", "3"), ("1", "1")),
+        ("MIG-1a2b3c4d-5e6f", "mig-1a2b3c4d"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "advice"),
+    [
+        ("3", r"there is no GPU '3' here; there are 0, 1, 2, or use cpu"),
+        ("0,0", "not a list of different GPUs; use for example 0,1"),
+        (",", "not a list of different GPUs"),
+        ("gpu0", "there is no GPU 'gpu0' here"),
+    ],
+)
+def test_a_device_that_is_not_there_is_named(wanted: str, advice: str) -> None:
+    with pytest.raises(InvalidSettings, match=advice):
+        choose(CARDS, wanted, None)
+
+
+def test_a_list_of_cpus_is_read_as_the_kernel_writes_it() -> None:
+    assert cpu_list("0-2,8,10-11\n") == {0, 1, 2, 8, 10, 11}
+    assert cpu_list("\n") == frozenset()
+
+
+def test_wsl2_has_no_device_files_and_its_cards_are_asked_of_the_driver(tmp_path: Path) -> None:
+    def unsupported(_card: int) -> int:
+        raise NvmlError("Not Supported")
+
+    wsl = driver(0, 1)
+    wsl.nvmlDeviceGetMinorNumber = unsupported
+    (tmp_path / "dxg").touch()
+
+    assert [(card.device, card.label) for card in find_cards(tmp_path, wsl)] == [("GPU-0", "0"), ("GPU-1", "1")]
+    assert gpu_numbers(tmp_path, wsl) == ["0", "1"]
+    assert gpu_numbers(tmp_path, driver(broken=True)) == []
+
+
+def test_without_dxg_or_device_files_there_is_no_gpu(tmp_path: Path) -> None:
+    assert gpu_numbers(tmp_path, driver(0)) == []
+
+
+def test_the_real_profile_without_a_gpu_is_refused_at_start() -> None:
+    environment = {"REELMILL_REDIS_URL": "redis://127.0.0.1:1/0", "REELMILL_PROFILE": "fastwan-qad-fp8"}
+
+    ran = CliRunner().invoke(app, ["worker", "--devices", "cpu"], env=environment)
+
+    assert ran.exit_code == InvalidSettings.exit_status
+    assert "fastwan-qad-fp8 needs an NVIDIA GPU" in " ".join(ran.stderr.split())

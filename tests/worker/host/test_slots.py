@@ -1,0 +1,161 @@
+"""Posts: names that nobody else has, on this host and on the farm, and CPUs near the card."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from reelmill_common.errors import InvalidSettings
+from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.settings import Settings
+from reelmill_worker.host import slots
+from reelmill_worker.host.gpus import Card
+from reelmill_worker.host.slots import Post, Taker, machine_of, near_their_cards, taker
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger.connect(settings) as ledger:
+        yield ledger
+
+
+def card(number: int, *, bus: str = "") -> Card:
+    return Card(device=f"GPU-{number}", label=str(number), place=number, bus=bus)
+
+
+def reserve(
+    folder: Path, stack: ExitStack, cards: Sequence[Card] = (), *, take: Taker = lambda _node: True
+) -> list[Post]:
+    return slots.reserve(folder, cards=cards, name="", host="mill", stack=stack, take=take, machine="1a2b3c4d")
+
+
+def test_cpu_workers_of_one_host_get_different_names(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        names = [reserve(tmp_path, stack)[0].node for _ in range(3)]
+
+        assert names == ["cpu0@mill", "cpu1@mill", "cpu2@mill"]
+
+
+def test_a_name_is_free_again_when_its_command_has_ended(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        reserve(tmp_path, stack, [card(0)])
+
+    with ExitStack() as stack:
+        found = reserve(tmp_path, stack, [card(0), card(1)])
+
+        assert [(post.device, post.node) for post in found] == [("GPU-0", "gpu0@mill"), ("GPU-1", "gpu1@mill")]
+
+
+def test_a_gpu_is_not_served_twice(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        reserve(tmp_path, stack, [card(0)])
+
+        with pytest.raises(InvalidSettings, match=r"gpu0@mill runs on this host already; stop it"):
+            reserve(tmp_path, stack, [card(0)])
+
+
+def test_a_name_that_another_machine_has_gets_a_suffix(tmp_path: Path, ledger: Ledger, settings: Settings) -> None:
+    ledger.register("gpu0@mill", "tiny", {"pid": 1, "machine": "ffffffff"})
+
+    with ExitStack() as stack:
+        found = reserve(tmp_path, stack, [card(0), card(1)], take=taker(settings, "1a2b3c4d"))
+
+    assert [post.node for post in found] == ["gpu0@mill-1a2b3c4d", "gpu1@mill-1a2b3c4d"]
+
+
+def test_two_machines_of_one_name_that_start_together_get_different_ones(
+    tmp_path: Path, ledger: Ledger, settings: Settings
+) -> None:
+    with ExitStack() as stack:
+        first = reserve(tmp_path / "a", stack, take=taker(settings, "aaaaaaaa"))
+        second = reserve(tmp_path / "b", stack, take=taker(settings, "bbbbbbbb"))
+
+    assert first[0].node != second[0].node
+    assert ledger.workers() == []
+
+
+def test_a_worker_that_starts_again_keeps_its_name(tmp_path: Path, ledger: Ledger, settings: Settings) -> None:
+    machine = machine_of(tmp_path)
+    ledger.register("cpu0@mill", "tiny", {"pid": 1, "machine": machine})
+
+    with ExitStack() as stack:
+        found = reserve(tmp_path, stack, take=taker(settings, machine_of(tmp_path)))
+
+    assert found[0].node == "cpu0@mill"
+
+
+def test_the_name_of_a_worker_that_is_long_silent_may_be_taken(
+    tmp_path: Path, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.register("cpu0@mill", "tiny", {"pid": 1, "machine": "ffffffff"})
+    monkeypatch.setattr("reelmill_common.ledger.base.LIVE_S", 0.0)
+
+    with ExitStack() as stack:
+        found = reserve(tmp_path, stack, take=taker(settings, "1a2b3c4d"))
+
+    assert found[0].node == "cpu0@mill"
+
+
+def test_machines_differ_by_boot_and_by_state_folder(tmp_path: Path) -> None:
+    for name in ("boot1", "boot2"):
+        (tmp_path / name).write_text(name)
+    here, there = tmp_path / "here", tmp_path / "there"
+
+    found = {machine_of(folder, tmp_path / boot) for folder in (here, there) for boot in ("boot1", "boot2")}
+
+    assert len(found) == 4
+    assert machine_of(here, tmp_path / "boot1") in found
+
+
+def sysfs(folder: Path, nodes: dict[int, str], cards: dict[str, int]) -> Path:
+    for node, cpus in nodes.items():
+        (folder / f"devices/system/node/node{node}").mkdir(parents=True)
+        (folder / f"devices/system/node/node{node}/cpulist").write_text(f"{cpus}\n")
+    for bus, node in cards.items():
+        (folder / "bus/pci/devices" / bus).mkdir(parents=True)
+        (folder / "bus/pci/devices" / bus / "numa_node").write_text(f"{node}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("nodes", "node", "near"),
+    [
+        pytest.param({0: "0-1", 1: "2-3"}, 1, {2, 3}, id="the second of two nodes"),
+        pytest.param({0: "0-3"}, 0, set[int](), id="one node"),
+        pytest.param({0: "0-1", 1: "2-3"}, -1, set[int](), id="a node that the firmware does not say"),
+    ],
+)
+def test_a_worker_runs_near_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: dict[int, str], node: int, near: set[int]
+) -> None:
+    bus = "0000:1b:00.0"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3, 4})
+    post = Post(device="GPU-0", node="gpu0@mill", bus=bus)
+
+    (placed,) = near_their_cards([post], sysfs(tmp_path, nodes, {bus: node}))
+
+    assert placed.cpus == near
+
+
+def test_cpus_that_the_command_may_not_use_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 4})
+    post = Post(device="GPU-0", node="gpu0@mill", bus="0000:1b:00.0")
+
+    (placed,) = near_their_cards([post], sysfs(tmp_path, {0: "0-1", 1: "2-3,6"}, {"0000:1b:00.0": 1}))
+
+    assert placed.cpus == {3}
+
+
+def test_starting_a_worker_by_hand_forgives_it(settings: Settings) -> None:
+    with Ledger.connect(settings) as ledger:
+        ledger.register("cpu0@test", "tiny", {})
+        ledger.quarantine("cpu0@test", "its model was incomplete")
+
+        slots.forgive(settings, [Post(device="", node="cpu0@test"), Post(device="", node="never@seen")])
+        ledger.register("cpu0@test", "tiny", {})
+
+        assert ledger.workers()[0].state is WorkerState.STARTING

@@ -1,0 +1,170 @@
+"""The commands `reelmill model …`: make, download, quantise and look at models. Imports torch only inside a command."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from reelmill_common.errors import InvalidModel, InvalidSettings
+from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.profiles import PROFILES
+from reelmill_common.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Make, download and prepare models.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Profile = Annotated[
+    str, typer.Option(help=f"Model profile, one of {', '.join(PROFILES)}.", autocompletion=lambda: list(PROFILES))
+]
+Model = Annotated[
+    Path | None, typer.Argument(help="Folder of a model in the diffusers layout. Default: where a worker looks for it.")
+]
+
+
+@app.command("tiny", epilog="Try: reelmill model tiny")
+def tiny(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A new folder. Default: where a worker of the tiny profile looks.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 7,
+) -> None:
+    """Make the tiny model: the real classes with random weights, a few MB, for machines without a GPU.
+
+    Prints the folder.
+    """
+    from reelmill_worker.pipeline.prepare.tiny_model import make_tiny  # noqa: PLC0415 - torch
+
+    target = folder or _worker_folder("tiny")
+    make_tiny(target, seed=seed)
+    typer.echo(str(target))
+
+
+@app.command("pull", epilog="Try: reelmill model pull")
+def pull(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A new folder, or that of a download that was cut off. Default: where a worker looks."),
+    ] = None,
+    profile: Profile = DEFAULT_PROFILE,
+    repo: Annotated[str, typer.Option(help="Another repository, as owner/name.")] = "",
+    revision: Annotated[str, typer.Option(help="Commit to take; a branch is taken at its newest commit.")] = "main",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Download a model: about 29 GB for the real one. Only JSON and safetensors files, checked by size and hash.
+
+    Another repository is judged by its small files first: what cannot be rendered is refused before the download.
+
+    Run the same command again to go on with a download that was cut off. Prints the commit; exits 75 when the hub does
+    not answer.
+    """
+    repository = repo or _repository(profile)
+    from reelmill_worker.pipeline.prepare.pull import pull as download  # noqa: PLC0415 - torch
+
+    pulled = download(
+        repository,
+        folder or _worker_folder(profile),
+        revision=revision,
+        warn=lambda text: typer.echo(f"warning: {text}", err=True),
+    )
+    _print(
+        {
+            "folder": str(pulled.folder),
+            "repo": pulled.repo,
+            "revision": pulled.revision,
+            "size_bytes": pulled.size_bytes,
+            "model_hash": pulled.model_hash,
+        },
+        plain="revision",
+        as_json=as_json,
+    )
+
+
+@app.command("quantize", epilog="Try: reelmill model quantize")
+def quantize(
+    model: Model = None,
+    profile: Profile = DEFAULT_PROFILE,
+    scales: Annotated[
+        Literal["tensor", "row"],
+        typer.Option(help="One scale a weight tensor, as FP8 QAT trained them; or one a row, for weights it did not."),
+    ] = "tensor",
+    lora: Annotated[
+        list[str] | None, typer.Option(help="LoRA file to merge first, as FILE or FILE=STRENGTH. May be repeated.")
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="A new model folder to write; needed with --lora.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Turn a model's transformer into e4m3 weights with scales, once: a quarter of the size, loaded ever after.
+
+    An artifact of an older kind is made anew. The transformer in floats may be removed afterwards. With --lora, a
+    changed model is written to another folder, with a hash of its own; serve it with REELMILL_MODEL_DIR. Prints the
+    artifact's hash.
+    """
+    if lora and into is None:
+        raise typer.BadParameter("--lora changes the model; name a new folder with --into")
+    changes = [_lora(text) for text in lora or []]
+    from reelmill_worker.pipeline.prepare.lora import Lora  # noqa: PLC0415 - torch
+    from reelmill_worker.pipeline.prepare.quantizing import quantize as make_artifact  # noqa: PLC0415 - torch
+
+    artifact = make_artifact(
+        model or _worker_folder(profile),
+        granularity=scales,
+        loras=[Lora.open(path, strength=strength) for path, strength in changes],
+        into=into,
+    )
+    _print(
+        {
+            "folder": str(artifact.folder),
+            "sha256": artifact.sha256,
+            "size_bytes": artifact.size_bytes,
+            "quantised": artifact.quantised,
+        },
+        plain="sha256",
+        as_json=as_json,
+    )
+
+
+@app.command("check", epilog="Try: reelmill model check --profile tiny")
+def check(model: Model = None, profile: Profile = DEFAULT_PROFILE, *, as_json: Json = False) -> None:
+    """Check a model without loading it: layout, configs, and every tensor's name, shape and dtype. Prints its hash."""
+    from reelmill_worker.pipeline.checkpoint.weights import ModelFolder  # noqa: PLC0415 - torch
+
+    opened = ModelFolder.open(model or _worker_folder(profile))
+    _print({"folder": str(opened.root), "model_hash": opened.model_hash}, plain="model_hash", as_json=as_json)
+
+
+def _lora(text: str) -> tuple[Path, float]:
+    file, equals, strength = text.rpartition("=")
+    if not equals:
+        return Path(text), 1.0
+    try:
+        return Path(file), float(strength)
+    except ValueError:
+        raise typer.BadParameter(f"--lora {text}: {strength!r} is no number; write FILE or FILE=0.8") from None
+
+
+def _worker_folder(profile: str) -> Path:
+    _check_profile(profile)
+    return Settings.from_env(os.environ).model_folder(profile)
+
+
+def _check_profile(profile: str) -> None:
+    if profile not in PROFILES:
+        raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+
+
+def _repository(profile: str) -> str:
+    _check_profile(profile)
+    repository = PROFILES[profile].repo
+    if repository is None:
+        raise InvalidModel(f"profile {profile} is not downloaded but made: reelmill model tiny FOLDER")
+    return repository
+
+
+def _print(values: dict[str, Any], *, plain: str, as_json: bool) -> None:
+    typer.echo(json.dumps(values) if as_json else str(values[plain]))

@@ -1,0 +1,200 @@
+"""A render on its way to the store: frames first, then files in the spool."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reelmill_common.jobs import Stage
+from reelmill_common.ledger import Claimed, Result, Spent
+from reelmill_common.ledger.records import NOTHING
+from reelmill_common.recipe import make_recipe
+from reelmill_common.settings import Settings
+from reelmill_common.storage import StoredObject
+from reelmill_worker.attempt.lease import Lease
+from reelmill_worker.delivery import stills
+from reelmill_worker.delivery import video as media
+from reelmill_worker.delivery.encoders import encoder_of
+from reelmill_worker.pipeline.checkpoint.manifest import file_sha256
+
+if TYPE_CHECKING:
+    from reelmill_worker.pipeline.network.plan import Plan
+
+
+class Rendering(Protocol):
+    """A finished render, before it is a file."""
+
+    @property
+    def planes(self) -> NDArray[np.uint8]:
+        """YUV 4:2:0, (frames, height * 3 / 2, width), BT.709, limited range: see `pipeline.yuv`."""
+        ...
+
+    @property
+    def latents_sha256(self) -> str:
+        """Hash of the final latents."""
+        ...
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by stage."""
+        ...
+
+    @property
+    def plan(self) -> Plan | None:
+        """How a model rendered it: after a fallback not the renderer's usual plan."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A clip as files in the spool.
+
+    Attributes:
+        folder: Holds them, and nothing else.
+        size_bytes: Disk that they take.
+        sha256: Hash of the MP4.
+        video_bytes: Size of the MP4.
+        recipe: What is in its tags and will be in its manifest.
+        seconds: Seconds by stage so far.
+    """
+
+    folder: Path
+    size_bytes: int
+    sha256: str
+    video_bytes: int
+    recipe: Mapping[str, Any]
+    latents_sha256: str
+    has_preview: bool
+    seconds: Mapping[str, float]
+
+    @property
+    def video(self) -> Path:
+        """The MP4."""
+        return self.folder / "clip.mp4"
+
+    @property
+    def poster(self) -> Path:
+        """A frame from the middle as JPEG."""
+        return self.folder / "poster.jpg"
+
+    @property
+    def preview(self) -> Path | None:
+        """The moving preview, if the settings ask for one."""
+        return self.folder / "preview.webp" if self.has_preview else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Uploaded:
+    """A clip that the store has taken, object by object.
+
+    Attributes:
+        look_at: When (monotonic) to look next whether the store shows all of it; 0: at once.
+        give_up_at: When (monotonic) to believe that it does not.
+    """
+
+    result: Result
+    objects: Sequence[StoredObject]
+    give_up_at: float
+    look_at: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Parcel:
+    """A render on its way to the store: frames until it is packed, files from then on.
+
+    Attributes:
+        spent: Returns what its render took of the GPU, once the card has told.
+        keys: Objects that are, or may be, in the store because of it: a put whose answer was lost counts.
+        uploaded: What the ledger is to be told, once every object of it shows in the store.
+    """
+
+    lease: Lease
+    rendering: Rendering | None
+    packed: Packed | None = None
+    spent: Callable[[], Spent] = lambda: NOTHING
+    keys: set[str] = field(default_factory=set[str])
+    uploaded: Uploaded | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Disk that it takes."""
+        return self.packed.size_bytes if self.packed else 0
+
+    def forget_files(self) -> None:
+        """Give up frames and files alike."""
+        self.rendering = None
+        if self.packed is not None:
+            shutil.rmtree(self.packed.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packer:
+    """Writes renders as files.
+
+    Attributes:
+        renderer: What the renderer says of itself; goes into every recipe.
+        spool: Folder of this process for files on their way.
+    """
+
+    settings: Settings
+    renderer: Mapping[str, Any]
+    worker: str
+    spool: Path
+
+    def pack(self, claimed: Claimed, rendering: Rendering) -> Packed:
+        """Write MP4, poster and, if it is wanted, preview.
+
+        Raises:
+            InvalidSettings: The encoder is unknown here, or refuses its options.
+            RenderFailed: The encoder or the disk failed.
+        """
+        started = time.monotonic()
+        folder = self.spool / f"{claimed.job_id}.{claimed.token}"
+        folder.mkdir(parents=True, exist_ok=True)
+        video = folder / "clip.mp4"
+        recipe = self._recipe(claimed, rendering)
+        planes, fps = rendering.planes, claimed.spec.fps
+        write_video(planes, video, fps=fps, recipe=recipe, settings=self.settings)
+        stills.write_poster(planes[len(planes) // 2], folder / "poster.jpg")  # many clips open on a fade
+        has_preview = self.settings.preview == "webp"
+        if has_preview:
+            stills.write_preview(planes, folder / "preview.webp", fps=fps)
+        return Packed(
+            folder=folder,
+            size_bytes=sum(file.stat().st_size for file in folder.iterdir()),
+            sha256=file_sha256(video),
+            video_bytes=video.stat().st_size,
+            recipe=recipe,
+            latents_sha256=rendering.latents_sha256,
+            has_preview=has_preview,
+            seconds={**rendering.seconds, str(Stage.MUX): round(time.monotonic() - started, 4)},
+        )
+
+    def _recipe(self, claimed: Claimed, rendering: Rendering) -> dict[str, Any]:
+        whose = {name: getattr(claimed, name) for name in ("job_id", "batch", "row")}
+        # With the word of the claim two files are equal only if one attempt wrote both.
+        attempt = {"attempt": claimed.attempt, "claim": claimed.word}
+        job = {**whose, **attempt, "farm": self.settings.farm, "worker": self.worker}
+        plan = {"plan": rendering.plan.describe()} if rendering.plan else {}
+        encoder = {"encoder": encoder_of(self.settings).describe()}
+        renderer = {**self.renderer, **plan, **encoder, "latents_sha256": rendering.latents_sha256}
+        return make_recipe(claimed.spec, job=job, renderer=renderer)
+
+
+def write_video(
+    planes: NDArray[np.uint8], path: Path, *, fps: int, recipe: Mapping[str, Any], settings: Settings
+) -> None:
+    """Write planes as an MP4 as the settings say.
+
+    Raises:
+        InvalidSettings: The encoder is unknown here, or refuses its options.
+        RenderFailed: The encoder or the disk failed.
+    """
+    media.write_clip(planes, path, fps=fps, recipe=recipe, encoder=encoder_of(settings))
