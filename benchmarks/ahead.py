@@ -24,7 +24,7 @@ from reelmill_common.text.tokens import TokenCounter
 from reelmill_worker.pipeline.checkpoint import layout
 from reelmill_worker.pipeline.checkpoint.skeleton import full_config
 from reelmill_worker.pipeline.engine import Engine, FrameDecoder
-from reelmill_worker.pipeline.network.plan import Plan, detect
+from reelmill_worker.pipeline.network.plan import RenderPlan, detect
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import WanTransformer
 from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
@@ -53,7 +53,7 @@ def main() -> None:
         compare(engine)
 
 
-def build(plan: Plan) -> Engine:
+def build(plan: RenderPlan) -> Engine:
     with tempfile.TemporaryDirectory() as temp:
         make_tiny(Path(temp) / "tiny")
         tokens = TokenCounter.open(Path(temp) / "tiny" / layout.TOKENIZER_FILE)

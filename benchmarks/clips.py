@@ -13,7 +13,7 @@ import torch
 from gpu_clock import row, section
 
 from reelmill_common.jobs import RenderSpec
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 from reelmill_worker.pipeline.resident import Resident
 
 PROMPT = (
@@ -23,7 +23,7 @@ PROMPT = (
 )
 
 
-def clips(plan: Plan, figures: dict[str, float]) -> None:
+def clips(plan: RenderPlan, figures: dict[str, float]) -> None:
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp) / "model"
         with section("a model folder at full size"):
@@ -41,7 +41,7 @@ def clips(plan: Plan, figures: dict[str, float]) -> None:
             peer(folder, figures)
 
 
-def whole_clips(folder: Path, plan: Plan, figures: dict[str, float]) -> None:
+def whole_clips(folder: Path, plan: RenderPlan, figures: dict[str, float]) -> None:
     torch.cuda.reset_peak_memory_stats()
     started = time.monotonic()
     resident = Resident.load(folder, plan=plan, compile_cache=folder.with_name("compile-cache"))
@@ -67,7 +67,7 @@ def whole_clips(folder: Path, plan: Plan, figures: dict[str, float]) -> None:
     row("  peak of tensors with it", f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
 
 
-def memory(folder: Path, plan: Plan) -> None:
+def memory(folder: Path, plan: RenderPlan) -> None:
     torch.cuda.reset_peak_memory_stats()
     resident = Resident.load(folder, plan=plan, compile_cache=folder.with_name("compile-cache"))
     for take in range(2):

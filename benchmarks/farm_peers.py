@@ -25,7 +25,7 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
 from reelmill_common.storage.keys import clip_keys
-from reelmill_worker.delivery.clip_files import Packed, Packer
+from reelmill_worker.delivery.clip_files import ClipFiles, ClipWriter
 from reelmill_worker.host.supervisor import encoder_threads
 from reelmill_worker.pipeline.network.plan import detect
 from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
@@ -57,7 +57,7 @@ class Script:
     """The serial script: all that a worker does to a clip, by the worker's own functions, one after the other."""
 
     resident: Resident
-    packer: Packer
+    packer: ClipWriter
     store: ClipStore
 
     @classmethod
@@ -66,7 +66,7 @@ class Script:
         resident = Resident.load(model, plan=detect(), compile_cache=state / "compile-cache")
         resident.canary()
         spool = run / "serial-spool"
-        packer = Packer(
+        packer = ClipWriter(
             settings=Settings(video_threads=encoder_threads(1)), renderer=resident.describe(), worker=BATCH, spool=spool
         )
         return cls(resident=resident, packer=packer, store=FolderStore(run / "serial-store"))
@@ -82,7 +82,7 @@ class Script:
         shutil.rmtree(packed.folder)
         return {**packed.seconds, "upload": round(time.monotonic() - started, 4)}
 
-    def _put(self, packed: Packed, row: str, gpu_s: float) -> None:
+    def _put(self, packed: ClipFiles, row: str, gpu_s: float) -> None:
         keys = clip_keys(BATCH, row)
         self.store.put(keys.video, packed.video, content_type="video/mp4")
         self.store.put(keys.poster, packed.poster, content_type="image/jpeg")

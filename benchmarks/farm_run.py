@@ -120,7 +120,7 @@ def _render(ledger: Ledger, settings: Settings, batch: str, shape: Shape, takes:
     _figures(settings, stored=len(takes))
 
 
-def _submit(ledger: Ledger, settings: Settings, batch: str, shape: Shape, takes: range) -> counters.Figures:
+def _submit(ledger: Ledger, settings: Settings, batch: str, shape: Shape, takes: range) -> counters.CounterValues:
     """Submit a batch; return the worker's counts once its first render has begun.
 
     The gap before that one is in them: the wait for work is not the farm's.
@@ -137,15 +137,15 @@ def _finish(ledger: Ledger, batch: str, clips: int) -> None:
     wait(lambda: not ledger.batch(batch).remaining, f"batch {batch}", limit_s=READY_S + clips * CLIP_S, every_s=POLL_S)
 
 
-def _figures(settings: Settings, *, stored: int) -> counters.Figures:
+def _figures(settings: Settings, *, stored: int) -> counters.CounterValues:
     """Return the worker's counts once they are written: at most half a second late."""
     wait(lambda: _read(settings).clips.get("stored", 0) >= stored, "the worker's figures", every_s=POLL_S)
     return _read(settings)
 
 
-def _read(settings: Settings) -> counters.Figures:
+def _read(settings: Settings) -> counters.CounterValues:
     paths = list((settings.state_dir / "run").glob("*.figures"))
-    return counters.read(paths[0]) if paths else counters.Figures()
+    return counters.read(paths[0]) if paths else counters.CounterValues()
 
 
 def check(settings: Settings, views: Sequence[JobView], clips: int) -> None:
@@ -164,7 +164,7 @@ def check(settings: Settings, views: Sequence[JobView], clips: int) -> None:
         raise SystemExit(f"{len(videos)} videos for {clips} clips, {len(wanted)} in the ledger; wrong: {wrong[:5]}")
 
 
-def _gaps(before: counters.Figures, after: counters.Figures) -> dict[str, float]:
+def _gaps(before: counters.CounterValues, after: counters.CounterValues) -> dict[str, float]:
     """Return seconds without a render by cause, after the first one had begun."""
     earlier = {cause: spread.total_s for cause, spread in before.gaps.items()}
     gaps = {cause: spread.total_s - earlier.get(cause, 0.0) for cause, spread in after.gaps.items()}

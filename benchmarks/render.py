@@ -24,7 +24,7 @@ from reelmill_worker.kernels.operands import attention_operands
 from reelmill_worker.kernels.quantize import quantize_rows
 from reelmill_worker.pipeline.network.attention import INNER, attention, multiply
 from reelmill_worker.pipeline.network.linears import RowFp8Linear
-from reelmill_worker.pipeline.network.plan import Plan, detect
+from reelmill_worker.pipeline.network.plan import RenderPlan, detect
 from reelmill_worker.pipeline.network.rope import rope_tables
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import WanTransformer
@@ -52,7 +52,7 @@ def main() -> None:
         clips(plan, figures)
 
 
-def parts(plan: Plan, figures: dict[str, float], *, quick: bool) -> None:
+def parts(plan: RenderPlan, figures: dict[str, float], *, quick: bool) -> None:
     with section("the floor of one step, from its own kernels"):
         figures |= floor(plan)
     inputs = make_inputs()
@@ -75,7 +75,7 @@ def make_inputs():
     return latents, embedding.cuda()
 
 
-def floor(plan: Plan) -> dict[str, float]:
+def floor(plan: RenderPlan) -> dict[str, float]:
     """Time the kernels that nothing can leave out, each alone and as the chain of 30 layers that a step is.
 
     `sum` is 30 times each alone, `chain` the 30 layers in a row: a card that works for half a second draws its full
@@ -144,7 +144,7 @@ def three_steps(velocity, latents):
     raise AssertionError
 
 
-def ours(plan: Plan, tensors, inputs, figures, *, quick: bool) -> None:
+def ours(plan: RenderPlan, tensors, inputs, figures, *, quick: bool) -> None:
     wanted = reference(inputs)
     exact = {"attention": "sdpa-cudnn", "weight_scales": "none"}
     variants = {
@@ -232,7 +232,7 @@ def digest(x) -> str:
     return hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
 
 
-def decoder(plan: Plan, figures) -> None:
+def decoder(plan: RenderPlan, figures) -> None:
     tensors = full_size.tiny_decoder()
     latents = torch.randn(LATENTS, device="cuda")
     whole = TinyDecoder.load(tensors, plan=replace(plan, compile=False, decode_chunk=21))

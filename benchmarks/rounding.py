@@ -18,7 +18,7 @@ from render import cosine, make_inputs, reference, relative, three_steps
 
 from reelmill_worker.kernels.quantize import quantize_rows_reference
 from reelmill_worker.pipeline.network.linears import load_linear, quantize_weight
-from reelmill_worker.pipeline.network.plan import Plan, detect
+from reelmill_worker.pipeline.network.plan import RenderPlan, detect
 from reelmill_worker.pipeline.network.transformer import WanTransformer
 
 SHAPES = {"attention": (1536, 1536), "feed-forward, up": (8960, 1536), "feed-forward, down": (1536, 8960)}
@@ -90,7 +90,7 @@ def percents(pairs) -> list[str]:
     return [f"{100 * relative(got, want):.2f} %" for got, want in pairs]
 
 
-def steps(plan: Plan) -> None:
+def steps(plan: RenderPlan) -> None:
     tensors = {name: tensor.cpu() for name, tensor in full_size.transformer().state_dict().items()}
     inputs = make_inputs()
     latents, embedding = inputs
@@ -134,7 +134,7 @@ def steps(plan: Plan) -> None:
             row(name, *(f"{ms:.1f} ms" for ms in taken))
 
 
-def outputs(plans: dict[str, Plan], tensors) -> None:
+def outputs(plans: dict[str, RenderPlan], tensors) -> None:
     generator = torch.Generator("cuda").manual_seed(1)
     for name in LINEARS:
         k = tensors[f"{name}.weight"].shape[1]

@@ -22,7 +22,7 @@ _METADATA = frozenset({IPv4Address("168.63.129.16")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doorman:
+class EgressPolicy:
     """Decides on addresses.
 
     Attributes:
@@ -35,7 +35,7 @@ class Doorman:
     plain_http: bool = False
 
     @classmethod
-    def parse(cls, allowed: str, *, plain_http: bool = False) -> Doorman:
+    def parse(cls, allowed: str, *, plain_http: bool = False) -> EgressPolicy:
         """Read a list of hosts, addresses and networks, parted by commas.
 
         Raises:

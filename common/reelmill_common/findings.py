@@ -9,7 +9,7 @@ from enum import StrEnum
 from reelmill_common.errors import ReelmillError
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How bad it is: `warn` works today, `fail` does not."""
 
     OK = "ok"
@@ -28,7 +28,7 @@ class Finding:
     """
 
     name: str
-    level: Level
+    level: Severity
     found: str
     advice: str = ""
 
@@ -36,9 +36,9 @@ class Finding:
     def from_error(cls, name: str, err: ReelmillError) -> Finding:
         """Return the finding that an error is. Our messages end in what to do, after a semicolon."""
         found, _, advice = str(err).rpartition("; ")
-        return cls(name=name, level=Level.FAIL, found=found or advice, advice=advice if found else "")
+        return cls(name=name, level=Severity.FAIL, found=found or advice, advice=advice if found else "")
 
 
-def worst(findings: Iterable[Finding]) -> Level:
+def worst(findings: Iterable[Finding]) -> Severity:
     """Return the worst level, `ok` if there is nothing."""
-    return max((finding.level for finding in findings), key=list(Level).index, default=Level.OK)
+    return max((finding.level for finding in findings), key=list(Severity).index, default=Severity.OK)

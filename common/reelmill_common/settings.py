@@ -12,7 +12,7 @@ from reelmill_common.calendar.windows import Windows
 from reelmill_common.config.login_urls import LoginUrl
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.config.setting_names import PREFIX, unknown_variable
-from reelmill_common.egress import Doorman
+from reelmill_common.egress import EgressPolicy
 from reelmill_common.errors import InvalidJob, InvalidSettings
 from reelmill_common.jobs import check_name
 from reelmill_common.profiles import PROFILES
@@ -294,7 +294,7 @@ def _labels(text: str) -> str:
 
 
 def _allowed(text: str) -> str:
-    Doorman.parse(text)
+    EgressPolicy.parse(text)
     return text
 
 

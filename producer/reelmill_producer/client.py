@@ -25,7 +25,7 @@ from reelmill_producer.embedded import state_file
 from reelmill_producer.prompts.files import row_of_mapping
 from reelmill_producer.prompts.row_keys import Placed, told_apart, unnamed_job
 from reelmill_producer.reuse import Finder, ReuseMode
-from reelmill_producer.steering import ROUND_S, Steering
+from reelmill_producer.steering import ROUND_S, Controller
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-class Reelmill(Steering):
+class Reelmill(Controller):
     """A farm. Use as a context manager, or `close` it; safe to use from several threads.
 
         with Reelmill.from_env() as farm:

@@ -34,7 +34,7 @@ class CancelReport:
     unconfirmed: int
 
 
-class Steering:
+class Controller:
     """The steering part of `Reelmill`. A target is the name of a batch, or a job: `BATCH/ROW` or its id.
 
     `pause` and `resume` take a worker too, by its name.

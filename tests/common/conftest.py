@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from reelmill_common.notify.webhook_store import Mailroom
+from reelmill_common.notify.webhook_store import WebhookStore
 from reelmill_common.settings import Settings
 
 
 @pytest.fixture
-def mailroom(settings: Settings) -> Iterator[Mailroom]:
-    with Mailroom.connect(settings) as mailroom:
+def mailroom(settings: Settings) -> Iterator[WebhookStore]:
+    with WebhookStore.connect(settings) as mailroom:
         yield mailroom

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-from reelmill_common.notify.webhook_store import LogEntry, Mailroom
-from reelmill_common.notify.webhooks import Kind, Webhook
+from reelmill_common.notify.webhook_store import LogEntry, WebhookStore
+from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 
 
-def add(mailroom: Mailroom, url: str, *events: str, kind: Kind = Kind.STANDARD) -> Webhook:
+def add(mailroom: WebhookStore, url: str, *events: str, kind: ReceiverKind = ReceiverKind.STANDARD) -> Webhook:
     """Add a receiver."""
     webhook = Webhook.new(url, kind=kind, events=events)
     mailroom.add(webhook)
@@ -21,6 +21,6 @@ def happen(ledger: Ledger, *batches: str) -> None:
         ledger.submit(Batch(name=batch), [RenderJob(batch=batch, row="0", spec=RenderSpec(prompt="fox"))])
 
 
-def last(mailroom: Mailroom) -> LogEntry:
+def last(mailroom: WebhookStore) -> LogEntry:
     """Return what became of the last attempt."""
     return mailroom.log(count=1)[0]

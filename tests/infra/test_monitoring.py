@@ -23,7 +23,7 @@ from reelmill_common.metrics.exporter import registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.settings import Settings
 from reelmill_worker.host.gpu_sensors import GpuSensors
-from reelmill_worker.ipc.counters import Tally
+from reelmill_worker.ipc.counters import Counters
 from reelmill_worker.parent.metrics import WorkerCollector
 
 pytestmark = pytest.mark.timeout(600)  # Prometheus may have to be fetched first
@@ -117,7 +117,7 @@ def test_every_query_of_the_dashboard_is_one_that_prometheus_can_read(
 def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
     """What farm and workers export, by name with the labels of each, from their real collectors."""
     figures = tmp_path / "figures"
-    tally = Tally(figures)
+    tally = Counters(figures)
     tally.passed_gate(1.0)
     tally.took({"denoise": 1.0})
     tally.ended("failed", "bad_output")

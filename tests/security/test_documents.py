@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import redis
-from common.test_untrusted_json import HOSTILE, values
+from common.text.test_untrusted_json import HOSTILE, values
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
@@ -26,8 +26,8 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.views import label, read_result
 from reelmill_common.notify.formatting import mail, slack
-from reelmill_common.notify.notification import Notice
-from reelmill_common.notify.webhooks import Kind, Webhook
+from reelmill_common.notify.notification import Notification
+from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 from reelmill_common.recipe import is_leftover, make_manifest, make_recipe
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
@@ -127,14 +127,14 @@ def test_any_archive_is_told_or_refused(tmp_path_factory: pytest.TempPathFactory
 
 
 @effort(max_examples=200, deadline=None)
-@given(content=strangers | bent(json.loads(Webhook.new("https://a.example/b", kind=Kind.STANDARD).encode())))
+@given(content=strangers | bent(json.loads(Webhook.new("https://a.example/b", kind=ReceiverKind.STANDARD).encode())))
 def test_whatever_lies_in_the_ledger_is_read_or_refused(content: bytes) -> None:
     text = content.decode("utf-8", "replace")
     for read in (read_result, Webhook.decode, RenderSpec.from_json):
         with suppress(InvalidDocument, InvalidJob):
             read(text)
     assert label("night", text, prompts="cut").startswith("night")
-    notice = Notice(id="msg_1", type="batch.finished", body=text)
+    notice = Notification(id="msg_1", type="batch.finished", body=text)
     assert json.loads(slack(notice))["text"]
     assert mail(notice, "farm@example.org", "ops@example.org")["Subject"]
 

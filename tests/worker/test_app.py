@@ -40,7 +40,10 @@ def test_the_parent_loads_neither_torch_nor_a_muxer(settings: Settings) -> None:
 
 
 def test_help_loads_neither_torch_nor_celery(settings: Settings) -> None:
-    code = "import sys, reelmill_worker.commands.worker; print([name for name in ('torch', 'celery') if name in sys.modules])"
+    code = (
+        "import sys, reelmill_worker.commands.worker; "
+        "print([name for name in ('torch', 'celery') if name in sys.modules])"
+    )
 
     done = python(code, settings)
 

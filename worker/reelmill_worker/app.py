@@ -24,7 +24,7 @@ from reelmill_worker.parent.consumer_step import consumption_step
 from reelmill_worker.parent.message_filter import Inbox
 
 if TYPE_CHECKING:
-    from reelmill_worker.child.job_runner import Desk
+    from reelmill_worker.child.job_runner import JobRunner
 
 DRAIN_S = 120.0
 """Longest that an ending child waits for its deliveries; what is not stored by then is given back to the ledger."""
@@ -42,7 +42,7 @@ app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, lane))
 app.steps["consumer"].add(Inbox)
 app.steps["consumer"].add(broker_wait_step(settings))
-_desks: list[Desk] = []  # empty in the parent, and in a child that the gate refused
+_desks: list[JobRunner] = []  # empty in the parent, and in a child that the gate refused
 
 
 @signals.setup_logging.connect

@@ -18,10 +18,10 @@ from itertools import count
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import class_of, profile_of
 from reelmill_common.forecast.crew import UNMEASURED_S, Worker, clip_seconds, profile_seconds, workers_of
-from reelmill_common.forecast.order import Batch, Choice, Order
+from reelmill_common.forecast.order import Choice, Order, PlannedBatch
 from reelmill_common.forecast.paces import Paces
 from reelmill_common.forecast.starts import Position, Start, Target, Task, Watch
-from reelmill_common.ledger.backlog import Flying, Level, Loads
+from reelmill_common.ledger.backlog import Backlog, Flying, Level
 
 HORIZON = timedelta(days=60)
 """How far ahead is looked."""
@@ -47,7 +47,7 @@ class Course:
         depth: Jobs kept dispatched for each worker.
     """
 
-    def __init__(self, loads: Loads, paces: Paces, *, depth: int = 2) -> None:
+    def __init__(self, loads: Backlog, paces: Paces, *, depth: int = 2) -> None:
         self.loads, self._paces = loads, paces
         self.finished: dict[str, datetime] = {}
         self.left_by: dict[str, int] = {}
@@ -207,7 +207,7 @@ class Course:
         self._after(left_s, _FINISH, lambda: self._finish(task, busy))
 
     def _open_windows(self) -> None:
-        texts: dict[str, tuple[list[Batch], list[Worker]]] = defaultdict(lambda: ([], []))
+        texts: dict[str, tuple[list[PlannedBatch], list[Worker]]] = defaultdict(lambda: ([], []))
         for batch in self._batches.values():
             if batch.load.window:
                 texts[batch.load.window][0].append(batch)
@@ -224,7 +224,7 @@ class Course:
 
     # -- what happens --------------------------------------------------------------------------------------------
 
-    def _turn(self, windows: Windows, batches: list[Batch], workers: list[Worker], moment: datetime) -> None:
+    def _turn(self, windows: Windows, batches: list[PlannedBatch], workers: list[Worker], moment: datetime) -> None:
         is_open, change = windows.open_at(moment), windows.next_change(moment)
         closes_s = (change - self.loads.now).total_seconds() if is_open and change is not None else math.inf
         for batch in batches:
@@ -239,11 +239,11 @@ class Course:
         if change is not None:
             self._at(change, _TURN, lambda: self._turn(windows, batches, workers, change))
 
-    def _start(self, batch: Batch) -> None:
+    def _start(self, batch: PlannedBatch) -> None:
         batch.early = False
         self._order.reindex(batch.load.batch)
 
-    def _expire(self, batch: Batch) -> None:
+    def _expire(self, batch: PlannedBatch) -> None:
         batch.expired = True
         self._take_back(batch.load.batch)
         self.expired[batch.load.batch] = sum(batch.waiting.values()) + batch.load.held

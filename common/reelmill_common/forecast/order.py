@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from reelmill_common.contract import class_of, profile_of
-from reelmill_common.ledger.backlog import Level, Load, Loads, OwnerLoad
+from reelmill_common.ledger.backlog import Backlog, BatchBacklog, Level, OwnerLoad
 
 Share = tuple[str, int, str]
 """Lane, priority, owner."""
@@ -64,7 +64,7 @@ class Owner:
 
 
 @dataclass(slots=True, kw_only=True)
-class Batch:
+class PlannedBatch:
     """A batch on its way.
 
     Attributes:
@@ -75,7 +75,7 @@ class Batch:
         unmet: Batches that it still waits for.
     """
 
-    load: Load
+    load: BatchBacklog
     waiting: dict[Level, int]
     taken: dict[Level, int] = field(default_factory=lambda: defaultdict[Level, int](int))
     flying: int = 0
@@ -113,7 +113,7 @@ class Order:
         depth: Jobs kept dispatched for each worker.
     """
 
-    def __init__(self, loads: Loads, *, depth: int) -> None:
+    def __init__(self, loads: Backlog, *, depth: int) -> None:
         self._depth = depth
         self._ready: dict[Level, Turns] = defaultdict(Turns)
         self._shares: dict[Share, Turns] = defaultdict(Turns)
@@ -134,7 +134,7 @@ class Order:
         for name in self.batches:
             self.reindex(name)
 
-    def _enter(self, load: Load) -> None:
+    def _enter(self, load: BatchBacklog) -> None:
         owner = self._owners.setdefault(load.owner, _owner(OwnerLoad()))
         owner.flying += len(load.flying)
         for flying in load.flying:
@@ -262,7 +262,7 @@ class Order:
         for (lane, priority), count in batch.waiting.items():
             self._place_batch(batch, lane, priority, fit=fit and count > 0)
 
-    def _place_batch(self, batch: Batch, lane: str, priority: int, *, fit: bool) -> None:
+    def _place_batch(self, batch: PlannedBatch, lane: str, priority: int, *, fit: bool) -> None:
         name, owner_name = batch.load.batch, batch.load.owner
         share, owner = self._shares[lane, priority, owner_name], self._owners[owner_name]
         if fit and name not in share:
@@ -308,11 +308,11 @@ def _owner(load: OwnerLoad) -> Owner:
     )
 
 
-def _batch(load: Load, loads: Loads) -> Batch:
+def _batch(load: BatchBacklog, loads: Backlog) -> PlannedBatch:
     waiting: Mapping[Level, int] = {(line.lane, line.priority): line.count for line in load.waiting}
     if not load.waiting and not load.flying:
         waiting = {(lane, load.priority): count for lane, count in load.left.items()}
-    return Batch(
+    return PlannedBatch(
         load=load,
         waiting=dict(waiting),
         flying=len(load.flying),

@@ -1,6 +1,6 @@
 """The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions."""
 
-from reelmill_common.ledger.board import Board
+from reelmill_common.ledger.board import FarmSnapshot
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
@@ -13,7 +13,7 @@ from reelmill_common.ledger.records import (
     Memory,
     Orders,
     OwnerView,
-    Place,
+    QueuePlace,
     Refused,
     Result,
     Spent,
@@ -22,23 +22,23 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
-from reelmill_common.ledger.stats import Census
+from reelmill_common.ledger.stats import QueueStats
 
 __all__ = [
     "Account",
     "BatchView",
-    "Board",
-    "Census",
     "Claimed",
     "Dispatch",
     "Event",
+    "FarmSnapshot",
     "JobView",
     "Ledger",
     "Memory",
     "Orders",
     "OwnerView",
-    "Place",
     "PolicyChange",
+    "QueuePlace",
+    "QueueStats",
     "Refused",
     "Result",
     "Spent",

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reelmill_common.ledger import views
-from reelmill_common.ledger.base import Side
+from reelmill_common.ledger.base import LedgerPart
 from reelmill_common.ledger.records import Account
 
 DAY_S = 86_400
 
 
-class Accounts(Side):
+class Accounts(LedgerPart):
     """Reading accounts. They are written by the functions that end attempts; a batch's is in its `BatchView`."""
 
     def accounts(self, *, since: float = 0.0) -> dict[str, Account]:

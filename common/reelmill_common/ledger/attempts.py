@@ -8,7 +8,7 @@ from reelmill_common.errors import InvalidJob
 from reelmill_common.job_fields.metadata import from_json
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import base, views
-from reelmill_common.ledger.base import Side, kept
+from reelmill_common.ledger.base import LedgerPart, kept
 from reelmill_common.ledger.records import NOTHING, Claimed, Orders, Refused, Result, Spent
 from reelmill_common.ledger.retry_rules import RULES_JSON
 
@@ -16,7 +16,7 @@ WITHDRAWN_S = 3600
 """Seconds that an attempt has for taking a clip out of the store, however long it is frozen meanwhile."""
 
 
-class Attempts(Side):
+class Attempts(LedgerPart):
     """The worker's side of a job."""
 
     def claim(self, job_id: str, generation: int, worker: str, *, lease_s: float, word: str = "") -> Claimed | Refused:

@@ -50,7 +50,7 @@ class Flying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class BatchBacklog:
     """What of a batch is left to do.
 
     Attributes:
@@ -92,7 +92,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hand:
+class WorkerCapacity:
     """A worker, as far as a forecast counts on it.
 
     Attributes:
@@ -139,7 +139,7 @@ class OwnerLoad:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loads:
+class Backlog:
     """What is left to do, oldest batch first, who is there to do it, and whose turn it is.
 
     Attributes:
@@ -151,8 +151,8 @@ class Loads:
     """
 
     now: datetime
-    batches: Sequence[Load]
-    hands: Sequence[Hand]
+    batches: Sequence[BatchBacklog]
+    hands: Sequence[WorkerCapacity]
     owners: Mapping[str, OwnerLoad] = field(default_factory=dict[str, OwnerLoad])
     turns: Mapping[Level, Mapping[str, float]] = field(default_factory=dict[Level, Mapping[str, float]])
     clocks: Mapping[Level, float] = field(default_factory=dict[Level, float])
@@ -160,10 +160,10 @@ class Loads:
     paces: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-def loads(answer: Sequence[Any]) -> Loads:
+def loads(answer: Sequence[Any]) -> Backlog:
     """Build the loads from `loads.lua`'s answer."""
     now, batches, workers, owners, turns, clocks, classes = answer
-    return Loads(
+    return Backlog(
         now=moment_of(now),
         batches=[_load(*batch) for batch in batches],
         hands=[_hand(*worker) for worker in workers],
@@ -183,8 +183,8 @@ def loads(answer: Sequence[Any]) -> Loads:
     )
 
 
-def _hand(name: str, lanes: str, state: str, silent_ms: int, window: str) -> Hand:
-    return Hand(
+def _hand(name: str, lanes: str, state: str, silent_ms: int, window: str) -> WorkerCapacity:
+    return WorkerCapacity(
         name=name,
         lane=profile_of(lanes),
         live=state in _WORKS and silent_ms < LIVE_S * 1000,
@@ -214,11 +214,11 @@ def _level(text: str) -> Level:
     return name, int(priority)
 
 
-def _load(batch: str, fields: Sequence[str], *parts: Any) -> Load:
+def _load(batch: str, fields: Sequence[str], *parts: Any) -> BatchBacklog:
     left, lines, flying, spec, used = parts
     priority, weight, cap, paused, shut, window, start, unmet, _, _, _, held, *more = fields
     owner, closes, expires, after_any, failed, cancelled, gpu_ms, clips = more
-    return Load(
+    return BatchBacklog(
         batch=batch,
         priority=int(priority),
         weight=int(weight),

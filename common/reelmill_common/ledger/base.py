@@ -19,7 +19,7 @@ TOUCH_MOST = 50
 """Jobs touched by one call of reap, cancel and retry: about 3 ms of the server's time."""
 
 
-class Side:
+class LedgerPart:
     """A group of the ledger's methods. `Ledger` is all of them."""
 
     def __init__(self, redis: Redis, *, farm: str = "main", max_attempts: int = 3) -> None:

@@ -23,7 +23,7 @@ _ENDED = tuple(state for state in JobState if state.is_final)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InHand:
+class RunningJob:
     """A job that somebody works on.
 
     Attributes:
@@ -59,7 +59,7 @@ class OpenBatch(Counted):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class FarmSnapshot:
     """What a farm does now.
 
     Attributes:
@@ -74,7 +74,7 @@ class Board:
     """
 
     workers: Sequence[WorkerView]
-    in_hand: Sequence[InHand]
+    in_hand: Sequence[RunningJob]
     batches: Sequence[OpenBatch]
     ended_batches: int
     ended: Mapping[JobState, int]
@@ -118,7 +118,7 @@ class Sample:
         return self.stored.get(batch, 0) * 3600 / span_s if span_s > 0 else 0.0
 
 
-def board(server: Server, keys: Keys, *, live_s: float) -> Board:
+def board(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
     """Read the board, in pages that hold up the server for a few milliseconds each."""
     workers = server.run("workers")
     clock, events, batches, leased = server.read(
@@ -133,7 +133,7 @@ def board(server: Server, keys: Keys, *, live_s: float) -> Board:
     whole = [_batch(row, sample) for row in _pages(server, "board_batches", batches, *views.LETTERS.values())]
     hand = [_in_hand(row) for row in _pages(server, "board_hand", leased)]
     still_open = [batch for batch in whole if batch.remaining]
-    return Board(
+    return FarmSnapshot(
         workers=sorted((views.worker_view(answer, live_s=live_s) for answer in workers), key=lambda found: found.name),
         in_hand=sorted(hand, key=lambda job: (job.worker, -job.since_s)),
         batches=sorted(still_open, key=lambda batch: -batch.priority),
@@ -163,9 +163,9 @@ def _batch(row: Sequence[Any], sample: Sample) -> OpenBatch:
     )
 
 
-def _in_hand(row: Sequence[Any]) -> InHand:
+def _in_hand(row: Sequence[Any]) -> RunningJob:
     job_id, batch, name, lane, stage, worker, since_ms, attempt, letter = row
-    return InHand(
+    return RunningJob(
         job_id=job_id,
         batch=batch,
         row=name,

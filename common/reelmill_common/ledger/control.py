@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import queries, views
-from reelmill_common.ledger.base import TOUCH_MOST, Side
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
 
 
-class Steering(Side):
+class ControlCalls(LedgerPart):
     """What people ask of batches and jobs."""
 
     def cancel_job(self, job_id: str) -> JobState:

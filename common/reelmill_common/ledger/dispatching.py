@@ -8,7 +8,7 @@ from typing import Any
 
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import base, views
-from reelmill_common.ledger.base import TOUCH_MOST, Side
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.retry_rules import RULES_JSON
 from reelmill_common.settings import FlowerPrompts
@@ -34,7 +34,7 @@ _PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
 
 
-class Dispatching(Side):
+class Dispatching(LedgerPart):
     """What anybody may do at any time: pump and reap."""
 
     def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:

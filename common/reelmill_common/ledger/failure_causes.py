@@ -13,7 +13,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class FailureCause:
     """Jobs that failed for one reason.
 
     Attributes:
@@ -29,7 +29,7 @@ class Cause:
     advice: str = ""
 
 
-def causes(batch: str, errors: Sequence[Mapping[str, str]]) -> list[Cause]:
+def causes(batch: str, errors: Sequence[Mapping[str, str]]) -> list[FailureCause]:
     """Group the errors of a batch's failed jobs by code, the most frequent first; the message is the first one's."""
     messages = {error.get("code", UNKNOWN): error.get("message", "") for error in reversed(errors)}
     return [
@@ -38,8 +38,8 @@ def causes(batch: str, errors: Sequence[Mapping[str, str]]) -> list[Cause]:
     ]
 
 
-def _cause(batch: str, code: str, count: int, message: str) -> Cause:
+def _cause(batch: str, code: str, count: int, message: str) -> FailureCause:
     why = fails_again(code)
     advice = f"not worth another try as it is: {why}; submit it anew, changed" if why else ""
     retry = "" if why else f"reelmill retry {batch} --code {code}"
-    return Cause(code=code, count=count, message=message, retry=retry, advice=advice)
+    return FailureCause(code=code, count=count, message=message, retry=retry, advice=advice)

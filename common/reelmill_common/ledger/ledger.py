@@ -11,8 +11,8 @@ from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import base, queries, views
 from reelmill_common.ledger.accounts import Accounts
 from reelmill_common.ledger.attempts import Attempts
-from reelmill_common.ledger.board import Board, board
-from reelmill_common.ledger.control import Steering
+from reelmill_common.ledger.board import FarmSnapshot, board
+from reelmill_common.ledger.control import ControlCalls
 from reelmill_common.ledger.dispatching import Dispatching
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.policy import Policies
@@ -21,17 +21,17 @@ from reelmill_common.ledger.records import (
     Event,
     JobView,
     Memory,
-    Place,
+    QueuePlace,
     Submitted,
     WorkerView,
 )
 from reelmill_common.ledger.retention import Retention
 from reelmill_common.ledger.reuse import Reuse
 from reelmill_common.ledger.server import PATIENT, Patience, connect
-from reelmill_common.ledger.stats import Census, census
+from reelmill_common.ledger.stats import QueueStats, census
 from reelmill_common.ledger.submission import conflicts, placed, submit
 from reelmill_common.ledger.timetable import Timetable
-from reelmill_common.ledger.workers import Staff
+from reelmill_common.ledger.workers import WorkerRegistry
 from reelmill_common.settings import Settings
 
 PAGE = 1000
@@ -40,7 +40,7 @@ FOLLOW_BLOCK_S = 5.0
 """Seconds that `follow` waits in one round trip."""
 
 
-class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retention, Accounts, Reuse):
+class Ledger(ControlCalls, Policies, Dispatching, Attempts, WorkerRegistry, Timetable, Retention, Accounts, Reuse):
     """One farm's record. Cheap to build; holds a connection pool, safe to use from several threads.
 
     All times are on Redis' clock. Methods raise `LedgerUnavailable` when Redis does not answer and `LedgerRefused`
@@ -135,10 +135,10 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         job_id = self._server.run("next", batch)
         return next(iter(self.find([job_id])), None) if job_id else None
 
-    def place(self, job: JobView) -> Place:
+    def place(self, job: JobView) -> QueuePlace:
         """Say where a job that waits or is dispatched stands in its own batch."""
         before, sent_ms = self._server.run("place", job.batch, job.lane, job.priority, job.job_id)
-        return Place(before=before, sent_s=None if sent_ms < 0 else sent_ms / 1000)
+        return QueuePlace(before=before, sent_s=None if sent_ms < 0 else sent_ms / 1000)
 
     def find(self, job_ids: Sequence[str]) -> list[JobView]:
         """Return those of some jobs that there are."""
@@ -186,7 +186,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
             key=lambda worker: worker.name,
         )
 
-    def census(self) -> Census:
+    def census(self) -> QueueStats:
         """Count what waits, runs and has ended, in one call: for metrics, which name no batch and no job."""
         return census(self._server.run("census"))
 
@@ -195,7 +195,7 @@ class Ledger(Steering, Policies, Dispatching, Attempts, Staff, Timetable, Retent
         (info,) = self._server.read([("INFO", "memory")])
         return Memory(used_bytes=int(info["used_memory"]), limit_bytes=int(info.get("maxmemory", 0)))
 
-    def board(self) -> Board:
+    def board(self) -> FarmSnapshot:
         """Return what runs now, for a live view: four round trips, whatever the size of the farm."""
         return board(self._server, self._keys, live_s=base.LIVE_S)
 

@@ -10,7 +10,7 @@ from typing import Any
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import views
-from reelmill_common.ledger.base import TOUCH_MOST, Side
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
 from reelmill_common.ledger.records import BatchView, OwnerView
 
 _SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
@@ -38,7 +38,7 @@ class PolicyChange:
         return {name: value for name, value in values.items() if value is not None}
 
 
-class Policies(Side):
+class Policies(LedgerPart):
     """Policy of batches and owners, and the sweep that does what is due by it."""
 
     def set_policy(self, view: BatchView, change: PolicyChange) -> None:

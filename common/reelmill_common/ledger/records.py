@@ -221,7 +221,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class QueuePlace:
     """Where a job stands in its own batch.
 
     Attributes:

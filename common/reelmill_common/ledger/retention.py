@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from reelmill_common.ledger.base import Side
+from reelmill_common.ledger.base import LedgerPart
 from reelmill_common.ledger.records import BatchView
 
 PRUNE_MOST = 100
@@ -19,7 +19,7 @@ class Pruned(StrEnum):
     AWAITED = "awaited"
 
 
-class Retention(Side):
+class Retention(LedgerPart):
     """Forgetting batches that have ended, and workers that are gone."""
 
     def prune_batch(self, view: BatchView) -> Pruned:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class RetryRule:
     """What a failure of one class means for its job and for the worker.
 
     Attributes:
@@ -29,26 +29,34 @@ class Rule:
 OTHERWISE = ""
 """Stands for every class that is not in the table."""
 
-RULES: Mapping[str, Rule] = {
-    "worker_lost": Rule(retries=3, suspects=True, why="the process or the host died; a job that did it does it again"),
-    "stalled": Rule(retries=2, suspects=True, why="no progress in a stage, so the process was killed"),
-    "delivery_lost": Rule(retries=5, counts=False, why="rendered well and died beside another job's render"),
-    "out_of_memory": Rule(retries=1, suspects=True, why="once more in a clean process; more tries find no more memory"),
-    "bad_output": Rule(retries=1, suspects=True, why="black or frozen frames are mostly the prompt's or the card's"),
-    "timed_out": Rule(retries=1, suspects=True, why="each try costs the whole time limit"),
-    "render_failed": Rule(retries=2, suspects=True, why="the encoder or the disk of this host; another may do"),
-    "worker_bug": Rule(retries=2, suspects=True, why="an error that nobody foresaw: a driver, a kernel, our bug"),
-    "store_error": Rule(retries=10, counts=False, why="the store's trouble is no fault of the clip"),
-    "store_unavailable": Rule(retries=10, counts=False, why="as store_error"),
-    "store_refused": Rule(retries=10, counts=False, why="as store_error"),
-    "ledger_unavailable": Rule(retries=10, counts=False, why="Redis' trouble is no fault of the clip"),
-    "ledger_refused": Rule(retries=10, counts=False, why="as ledger_unavailable"),
-    "ledger_read_only": Rule(retries=10, counts=False, why="as ledger_unavailable"),
-    "invalid_job": Rule(retries=0, why="the same words are as wrong the next time"),
-    "prompt_too_long": Rule(retries=0, why="as invalid_job"),
-    "clip_exists": Rule(retries=2, counts=False, why="clips are never overwritten; the next attempt has other keys"),
-    "poison": Rule(retries=0, why="it killed the processes of two workers; a third is not risked"),
-    OTHERWISE: Rule(retries=1000, why="only max_attempts bounds it"),
+RULES: Mapping[str, RetryRule] = {
+    "worker_lost": RetryRule(
+        retries=3, suspects=True, why="the process or the host died; a job that did it does it again"
+    ),
+    "stalled": RetryRule(retries=2, suspects=True, why="no progress in a stage, so the process was killed"),
+    "delivery_lost": RetryRule(retries=5, counts=False, why="rendered well and died beside another job's render"),
+    "out_of_memory": RetryRule(
+        retries=1, suspects=True, why="once more in a clean process; more tries find no more memory"
+    ),
+    "bad_output": RetryRule(
+        retries=1, suspects=True, why="black or frozen frames are mostly the prompt's or the card's"
+    ),
+    "timed_out": RetryRule(retries=1, suspects=True, why="each try costs the whole time limit"),
+    "render_failed": RetryRule(retries=2, suspects=True, why="the encoder or the disk of this host; another may do"),
+    "worker_bug": RetryRule(retries=2, suspects=True, why="an error that nobody foresaw: a driver, a kernel, our bug"),
+    "store_error": RetryRule(retries=10, counts=False, why="the store's trouble is no fault of the clip"),
+    "store_unavailable": RetryRule(retries=10, counts=False, why="as store_error"),
+    "store_refused": RetryRule(retries=10, counts=False, why="as store_error"),
+    "ledger_unavailable": RetryRule(retries=10, counts=False, why="Redis' trouble is no fault of the clip"),
+    "ledger_refused": RetryRule(retries=10, counts=False, why="as ledger_unavailable"),
+    "ledger_read_only": RetryRule(retries=10, counts=False, why="as ledger_unavailable"),
+    "invalid_job": RetryRule(retries=0, why="the same words are as wrong the next time"),
+    "prompt_too_long": RetryRule(retries=0, why="as invalid_job"),
+    "clip_exists": RetryRule(
+        retries=2, counts=False, why="clips are never overwritten; the next attempt has other keys"
+    ),
+    "poison": RetryRule(retries=0, why="it killed the processes of two workers; a third is not risked"),
+    OTHERWISE: RetryRule(retries=1000, why="only max_attempts bounds it"),
 }
 """By error code. `max_attempts` stays the cap over all classes that count."""
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import queries, views
-from reelmill_common.ledger.base import Side
+from reelmill_common.ledger.base import LedgerPart
 from reelmill_common.ledger.records import JobView, Result
 
 PART_CHARS, MARK_CHARS = 3, 16
 """Hexadecimal digits of the first part of a spec's mark, and of the mark, as `lua/lib/made.lua` cuts it."""
 
 
-class Reuse(Side):
+class Reuse(LedgerPart):
     """The index of what was made. `finish` writes it where the worker's settings say so; it forgets pruned jobs."""
 
     def made(self, specs: Sequence[RenderSpec]) -> dict[str, JobView]:

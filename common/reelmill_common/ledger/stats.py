@@ -21,7 +21,7 @@ LINE_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.SCHEDULED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class StatsRow:
     """The jobs of one lane, priority and kind of batch that have not ended.
 
     Attributes:
@@ -39,7 +39,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
+class QueueStats:
     """All jobs and batches of a farm at one moment.
 
     Attributes:
@@ -47,23 +47,23 @@ class Census:
         batches: Batches by state.
     """
 
-    lines: Sequence[Line]
+    lines: Sequence[StatsRow]
     ended: Mapping[JobState, int]
     batches: Mapping[BatchState, int]
 
 
-def census(answer: Any) -> Census:
+def census(answer: Any) -> QueueStats:
     """Build a census from `census.lua`'s answer."""
     rows, ended, batches = answer
-    return Census(
+    return QueueStats(
         lines=[_line(*row) for row in rows],
         ended=dict(zip(ENDED_STATES, ended, strict=True)),
         batches=dict(zip(BATCH_STATES, batches, strict=True)),
     )
 
 
-def _line(lane: str, priority: int, kind: int, wait_ms: int, *counts: int) -> Line:
-    return Line(
+def _line(lane: str, priority: int, kind: int, wait_ms: int, *counts: int) -> StatsRow:
+    return StatsRow(
         lane=lane,
         priority=priority,
         batch_state=LINE_STATES[kind],

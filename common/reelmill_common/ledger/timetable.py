@@ -15,8 +15,8 @@ from reelmill_common.calendar.timestamps import milliseconds, moment_of
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.errors import InvalidDocument, InvalidJob, JobConflict, LedgerUnavailable, NotFound
 from reelmill_common.jobs import Batch
-from reelmill_common.ledger.backlog import Loads, loads
-from reelmill_common.ledger.base import Side, kept
+from reelmill_common.ledger.backlog import Backlog, loads
+from reelmill_common.ledger.base import LedgerPart, kept
 from reelmill_common.ledger.records import WorkerState
 from reelmill_common.schedules import Schedule, ScheduledRow, ScheduleView, batch_name, pack, run_batch
 from reelmill_common.text.suggestions import did_you_mean
@@ -52,7 +52,7 @@ class Run:
     rows: str
 
 
-class Timetable(Side):
+class Timetable(LedgerPart):
     """Windows and schedules. All times are on Redis' clock."""
 
     def now(self) -> datetime:
@@ -71,7 +71,7 @@ class Timetable(Side):
 
     # -- windows -------------------------------------------------------------------------------------------------
 
-    def loads(self) -> Loads:
+    def loads(self) -> Backlog:
         """Return what is left to do, and who is there to do it."""
         return loads(self._server.run("loads"))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.ledger import base, views
-from reelmill_common.ledger.base import Side, kept
+from reelmill_common.ledger.base import LedgerPart, kept
 from reelmill_common.ledger.records import WorkerView
 from reelmill_common.ledger.retry_rules import RULES_JSON
 
@@ -20,7 +20,7 @@ NAME_S = 60.0
 """Seconds that a name is kept for a machine whose worker has not registered yet."""
 
 
-class Staff(Side):
+class WorkerRegistry(LedgerPart):
     """What workers say about themselves, and what is said about them."""
 
     def register(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable
 from reelmill_common.forecast import Course, Outlook
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Census, Ledger, WorkerState, WorkerView
-from reelmill_common.ledger.stats import Line
+from reelmill_common.ledger import Ledger, QueueStats, WorkerState, WorkerView
+from reelmill_common.ledger.stats import StatsRow
 from reelmill_common.metrics.exporter import gauge
 from reelmill_common.profiles import PROFILES
 
@@ -103,7 +103,7 @@ class FarmCollector:
         ]
 
 
-def _jobs(census: Census) -> Iterator[Metric]:
+def _jobs(census: QueueStats) -> Iterator[Metric]:
     where = ("lane", "priority", "batch_state")
     yield gauge(
         "reelmill_jobs",
@@ -143,7 +143,7 @@ def _pace(rate: float | None, remaining_s: float | None) -> Iterator[Metric]:
     yield gauge("reelmill_remaining_seconds", text, (), [((), math.nan if remaining_s is None else remaining_s)])
 
 
-def _where(line: Line) -> tuple[str, str, str]:
+def _where(line: StatsRow) -> tuple[str, str, str]:
     return line.lane, str(line.priority), line.batch_state
 
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
-from reelmill_common.egress import Doorman
+from reelmill_common.egress import EgressPolicy
 from reelmill_common.errors import NotDelivered
 from reelmill_common.notify import formatting, smtp
 from reelmill_common.notify.http_client import post
-from reelmill_common.notify.notification import Notice
+from reelmill_common.notify.notification import Notification
 from reelmill_common.notify.signing import signature
 from reelmill_common.notify.webhook_store import Attempt
-from reelmill_common.notify.webhooks import Kind, Webhook
+from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 
@@ -22,16 +22,16 @@ PAUSES_S = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 28_800.0, 28_800.0)
 """Between attempts: 9 in about 24 hours, as the Standard Webhooks specification suggests."""
 JITTER = 0.2
 """Share by which a pause is longer or shorter, so that what failed together does not come back together."""
-_WORDINGS: Mapping[Kind, Callable[[Notice], bytes]] = {
-    Kind.SLACK: formatting.slack,
-    Kind.DISCORD: formatting.discord,
-    Kind.TEAMS: formatting.teams,
+_WORDINGS: Mapping[ReceiverKind, Callable[[Notification], bytes]] = {
+    ReceiverKind.SLACK: formatting.slack,
+    ReceiverKind.DISCORD: formatting.discord,
+    ReceiverKind.TEAMS: formatting.teams,
 }
 GONE = 410
 """The specification: the receiver wants nothing more, disable it."""
 
 
-def attempt(webhook: Webhook, notice: Notice, before: int, settings: Settings) -> Attempt:
+def attempt(webhook: Webhook, notice: Notification, before: int, settings: Settings) -> Attempt:
     """Send a notice once; `before` is the number of attempts that failed. Never raises for what a receiver does."""
     started = time.monotonic()
     try:
@@ -51,9 +51,9 @@ def attempt(webhook: Webhook, notice: Notice, before: int, settings: Settings) -
     return Attempt(outcome="retry", status=status, detail=detail, took_s=took_s, wait_s=wait_s, gone=gone)
 
 
-def _send(webhook: Webhook, notice: Notice, settings: Settings) -> tuple[str, str, float]:
+def _send(webhook: Webhook, notice: Notification, settings: Settings) -> tuple[str, str, float]:
     """Return status, detail, and the seconds that the receiver asked us to wait."""
-    if webhook.kind is Kind.EMAIL:
+    if webhook.kind is ReceiverKind.EMAIL:
         if not settings.smtp_from:
             raise NotDelivered("no sender is set; set REELMILL_SMTP_URL and REELMILL_SMTP_FROM on every worker")
         mail = formatting.mail(notice, settings.smtp_from, webhook.target)
@@ -69,6 +69,6 @@ def _send(webhook: Webhook, notice: Notice, settings: Settings) -> tuple[str, st
             "webhook-timestamp": str(now),
             "webhook-signature": signature(webhook.live_secrets, notice.id, now, body),
         }
-    doorman = Doorman.parse(settings.notify_allow, plain_http=settings.notify_scheme == "http")
+    doorman = EgressPolicy.parse(settings.notify_allow, plain_http=settings.notify_scheme == "http")
     answer = post(webhook.target, headers, body, doorman)
     return str(answer.status), answer.body, answer.retry_after_s

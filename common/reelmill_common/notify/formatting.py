@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any
 
-from reelmill_common.notify.notification import Notice
+from reelmill_common.notify.notification import Notification
 
 MOST_DISCORD_CHARS = 2000
 _LINES = {
@@ -44,7 +44,7 @@ _SHOWN_APART = {
 }
 
 
-def headline(notice: Notice) -> str:
+def headline(notice: Notification) -> str:
     """Return a notice in one line."""
     data = notice.data
     if notice.type == "batch.finished" and data.get("outcome"):
@@ -55,7 +55,7 @@ def headline(notice: Notice) -> str:
     return f"[{data.get('farm', '')}] {line}"
 
 
-def lines(notice: Notice) -> list[str]:
+def lines(notice: Notification) -> list[str]:
     """Return what else a notice says, a line each."""
     data = notice.data
     found: list[str] = []
@@ -69,13 +69,13 @@ def lines(notice: Notice) -> list[str]:
     return found
 
 
-def slack(notice: Notice) -> bytes:
+def slack(notice: Notification) -> bytes:
     """Return a notice as the JSON of a Slack incoming webhook; Mattermost and others read it too."""
     title, *rest = (_escaped(line) for line in (headline(notice), *lines(notice)))
     return json.dumps({"text": "\n".join([f"*{title}*", *rest])}, ensure_ascii=False).encode()
 
 
-def discord(notice: Notice) -> bytes:
+def discord(notice: Notification) -> bytes:
     """Return a notice as the JSON of a Discord webhook: no mention, and no link or line of untrusted text."""
     title, *rest = (_markdown(line) for line in (headline(notice), *lines(notice)))
     text = "\n".join([f"**{title}**", *rest])
@@ -83,7 +83,7 @@ def discord(notice: Notice) -> bytes:
     return json.dumps({"content": content, "allowed_mentions": {"parse": []}}, ensure_ascii=False).encode()
 
 
-def teams(notice: Notice) -> bytes:
+def teams(notice: Notification) -> bytes:
     """Return a notice as the JSON of a webhook of Microsoft Teams' workflows: an adaptive card of plain text runs."""
     title, *rest = (headline(notice), *lines(notice))
     runs = [
@@ -100,7 +100,7 @@ def teams(notice: Notice) -> bytes:
     return json.dumps({"type": "message", "attachments": [attachment]}, ensure_ascii=False).encode()
 
 
-def mail(notice: Notice, sender: str, to: str) -> EmailMessage:
+def mail(notice: Notification, sender: str, to: str) -> EmailMessage:
     """Return a notice as a mail. Its `Message-ID` is the same at each attempt."""
     message = EmailMessage()
     message["From"] = sender

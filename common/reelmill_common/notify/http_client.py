@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from reelmill_common.egress import Doorman
+from reelmill_common.egress import EgressPolicy
 from reelmill_common.errors import NotDelivered
 
 CONNECT_S = 5.0
@@ -37,7 +37,7 @@ class Answer:
     retry_after_s: float
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, doorman: Doorman) -> Answer:
+def post(url: str, headers: Mapping[str, str], body: bytes, doorman: EgressPolicy) -> Answer:
     """Send a body and return the answer, whatever its status.
 
     Raises:

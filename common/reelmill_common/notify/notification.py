@@ -20,7 +20,7 @@ FAILURES_READ = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notification:
     """One message.
 
     Attributes:
@@ -42,7 +42,7 @@ class Notice:
         return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
-def notice(ledger: Ledger, farm: str, event: Event) -> Notice:
+def notice(ledger: Ledger, farm: str, event: Event) -> Notification:
     """Make the notice of an event. Of a finished batch it says what became of its jobs."""
     data: dict[str, Any] = {
         "farm": farm,
@@ -60,11 +60,11 @@ def notice(ledger: Ledger, farm: str, event: Event) -> Notice:
     return made(f"msg_{farm}_{event.event_id}", event.name, seconds, data)
 
 
-def made(message: str, kind: str, seconds: float, data: Mapping[str, Any]) -> Notice:
+def made(message: str, kind: str, seconds: float, data: Mapping[str, Any]) -> Notification:
     """Write a notice; `seconds` is Unix time."""
     stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body = json.dumps({"type": kind, "timestamp": stamp, "data": data}, ensure_ascii=False, separators=(",", ":"))
-    return Notice(id=message, type=kind, body=body)
+    return Notification(id=message, type=kind, body=body)
 
 
 def _of_batch(ledger: Ledger, name: str) -> dict[str, Any]:

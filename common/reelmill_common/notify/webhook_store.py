@@ -9,10 +9,10 @@ from typing import Self
 import structlog
 
 from reelmill_common.errors import InvalidDocument, NotFound
-from reelmill_common.ledger.base import Side, kept
+from reelmill_common.ledger.base import LedgerPart, kept
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import PATIENT, Patience, connect
-from reelmill_common.notify.notification import Notice
+from reelmill_common.notify.notification import Notification
 from reelmill_common.notify.webhooks import Webhook
 from reelmill_common.settings import Settings
 
@@ -45,11 +45,11 @@ class WebhookView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
+class WebhookMessage:
     """Messages that are due for one webhook, each with the attempts made before."""
 
     webhook: Webhook
-    due: Sequence[tuple[Notice, int]]
+    due: Sequence[tuple[Notification, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +86,11 @@ class LogEntry:
     took_s: float
 
 
-class Mailroom(Side):
+class WebhookStore(LedgerPart):
     """Raises `LedgerUnavailable` and `LedgerRefused` as `Ledger` does."""
 
     @classmethod
-    def connect(cls, settings: Settings, *, patience: Patience = PATIENT) -> Mailroom:
+    def connect(cls, settings: Settings, *, patience: Patience = PATIENT) -> WebhookStore:
         """Connect as `Ledger.connect` does."""
         return cls(connect(settings, Keys(settings.farm).prefix, patience=patience), farm=settings.farm)
 
@@ -179,18 +179,18 @@ class Mailroom(Side):
         """Let another one send."""
         self._server.run("notify_leave", token)
 
-    def post(self, token: str, before: str, after: str, messages: Iterable[tuple[str, Notice]]) -> bool:
+    def post(self, token: str, before: str, after: str, messages: Iterable[tuple[str, Notification]]) -> bool:
         """Enter messages for webhooks and step over their events; False if another one sends by now."""
         rows = [text for name, item in messages for text in (name, item.id, item.type, item.body)]
         return bool(self._server.run("notify_post", token, before, after, WAITING_MOST, *rows))
 
-    def due(self, *, most: int) -> list[Post]:
+    def due(self, *, most: int) -> list[WebhookMessage]:
         """Return what is to be sent now, up to `most` messages for each webhook."""
         return [
-            Post(
+            WebhookMessage(
                 webhook=webhook,
                 due=[
-                    (Notice(id=rest[at], type=rest[at + 1], body=rest[at + 2]), int(rest[at + 3]))
+                    (Notification(id=rest[at], type=rest[at + 1], body=rest[at + 2]), int(rest[at + 3]))
                     for at in range(0, len(rest), 4)
                 ],
             )

@@ -47,7 +47,7 @@ _OURS = re.compile(
 _MAILBOX = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
-class Kind(Enum):
+class ReceiverKind(Enum):
     """What a webhook's receiver understands."""
 
     STANDARD = "standard"
@@ -58,13 +58,13 @@ class Kind(Enum):
 
 
 _HOSTS = {
-    "hooks.slack.com": Kind.SLACK,
-    "hooks.slack-gov.com": Kind.SLACK,
-    "discord.com": Kind.DISCORD,
-    "discordapp.com": Kind.DISCORD,
-    "webhook.office.com": Kind.TEAMS,
-    "logic.azure.com": Kind.TEAMS,
-    "api.powerplatform.com": Kind.TEAMS,
+    "hooks.slack.com": ReceiverKind.SLACK,
+    "hooks.slack-gov.com": ReceiverKind.SLACK,
+    "discord.com": ReceiverKind.DISCORD,
+    "discordapp.com": ReceiverKind.DISCORD,
+    "webhook.office.com": ReceiverKind.TEAMS,
+    "logic.azure.com": ReceiverKind.TEAMS,
+    "api.powerplatform.com": ReceiverKind.TEAMS,
 }
 """Whose webhooks these are, by the end of the host's name."""
 
@@ -82,7 +82,7 @@ class Webhook:
     """
 
     id: str
-    kind: Kind
+    kind: ReceiverKind
     target: str = field(repr=False)
     events: tuple[str, ...] = DEFAULT_EVENTS
     secret: str = field(default="", repr=False)
@@ -95,7 +95,7 @@ class Webhook:
         cls,
         target: str,
         *,
-        kind: Kind | None = None,
+        kind: ReceiverKind | None = None,
         events: tuple[str, ...] = (),
         secret: str = "",
         headers: tuple[str, ...] = (),
@@ -109,11 +109,11 @@ class Webhook:
         """
         kind = kind or kind_of(target)
         _check_target(target, kind)
-        if headers and kind is Kind.EMAIL:
+        if headers and kind is ReceiverKind.EMAIL:
             raise InvalidSettings("a mail has no headers of HTTP; leave --header out")
-        if secret and kind is not Kind.STANDARD:
+        if secret and kind is not ReceiverKind.STANDARD:
             raise InvalidSettings(f"a webhook of the kind {kind.value} is not signed; leave the secret out")
-        signed = (checked_secret(secret) if secret else new_secret()) if kind is Kind.STANDARD else ""
+        signed = (checked_secret(secret) if secret else new_secret()) if kind is ReceiverKind.STANDARD else ""
         name = f"wh_{secrets.token_hex(4)}"
         return cls(
             id=name,
@@ -151,7 +151,7 @@ class Webhook:
         Raises:
             InvalidSettings: It is of a kind that is not signed.
         """
-        if self.kind is not Kind.STANDARD:
+        if self.kind is not ReceiverKind.STANDARD:
             raise InvalidSettings(f"{self.id} is of the kind {self.kind.value}, which is not signed: nothing to rotate")
         return replace(self, secret=new_secret(), before=self.secret, before_until=time.time() + OVERLAP_S)
 
@@ -165,7 +165,7 @@ class Webhook:
     def masked(self, text: str) -> str:
         """Return what a receiver said, without what it may have repeated of the secrets that were sent to it."""
         values = [part for _, value in self.headers for part in (value, value.rpartition(" ")[2])]
-        parts = urlsplit(self.target) if self.kind is not Kind.EMAIL else urlsplit("")
+        parts = urlsplit(self.target) if self.kind is not ReceiverKind.EMAIL else urlsplit("")
         secrets_of_it = [*values, self.secret, self.before, parts.path.strip("/"), parts.query]
         for secret in sorted(secrets_of_it, key=len, reverse=True):  # one may be a part of another
             if len(secret) >= SHORTEST_HIDDEN:
@@ -175,25 +175,27 @@ class Webhook:
     @property
     def place(self) -> str:
         """The target as it may be shown and logged: of a URL only the host, since the path may be a secret."""
-        if self.kind is Kind.EMAIL:
+        if self.kind is ReceiverKind.EMAIL:
             return self.target
         parts = urlsplit(self.target)
         shown = f"{parts.scheme}://{parts.netloc}"
         return shown if parts.path in {"", "/"} and not parts.query else f"{shown}/…"
 
 
-def kind_of(target: str) -> Kind:
+def kind_of(target: str) -> ReceiverKind:
     """Return what a receiver understands, as far as its address tells; `standard` where it does not."""
     try:
         parts = urlsplit(target)
         host = (parts.hostname or "").lower().rstrip(".")
     except ValueError:
-        return Kind.STANDARD
+        return ReceiverKind.STANDARD
     if "://" not in target and "@" in target:
-        return Kind.EMAIL
-    found = next((kind for end, kind in _HOSTS.items() if host == end or host.endswith(f".{end}")), Kind.STANDARD)
+        return ReceiverKind.EMAIL
+    found = next(
+        (kind for end, kind in _HOSTS.items() if host == end or host.endswith(f".{end}")), ReceiverKind.STANDARD
+    )
     # https://discord.com/developers/docs/resources/webhook#execute-slackcompatible-webhook
-    return Kind.SLACK if found is Kind.DISCORD and parts.path.rstrip("/").endswith("/slack") else found
+    return ReceiverKind.SLACK if found is ReceiverKind.DISCORD and parts.path.rstrip("/").endswith("/slack") else found
 
 
 def checked_headers(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -218,8 +220,8 @@ def checked_headers(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def _check_target(target: str, kind: Kind) -> None:
-    if kind is Kind.EMAIL:
+def _check_target(target: str, kind: ReceiverKind) -> None:
+    if kind is ReceiverKind.EMAIL:
         if not _MAILBOX.fullmatch(target):
             # Not shown: it may be a URL of Slack's, which is a secret.
             raise InvalidSettings("the target is no mail address; use one such as ops@example.org")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger.failure_causes import Cause, causes
+from reelmill_common.ledger.failure_causes import FailureCause, causes
 from reelmill_common.ledger.records import BatchView, JobView, Result, outcome_of
 from reelmill_common.prices import Prices, gpu_seconds
 from reelmill_common.storage.keys import beside
@@ -89,7 +89,7 @@ class Report:
     currency: str
     stages: Mapping[str, float]
     workers: Mapping[str, int]
-    failures: Sequence[Cause]
+    failures: Sequence[FailureCause]
     entries: Sequence[Entry]
     made_at: float
     profiles: Sequence[str] = ()

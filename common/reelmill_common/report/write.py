@@ -13,7 +13,7 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.prices import Prices
 from reelmill_common.report.facts import Report, gather
 from reelmill_common.report.page import page, relative
-from reelmill_common.services.periodic import Chore
+from reelmill_common.services.periodic import PeriodicTask
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 
@@ -48,7 +48,7 @@ def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tu
 
 
 @dataclass(slots=True, kw_only=True)
-class Maker(Chore):
+class Maker(PeriodicTask):
     """Makes the reports which are due.
 
     A report that cannot be made, since the store is down, is tried again by whoever comes next.

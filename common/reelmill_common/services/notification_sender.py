@@ -19,7 +19,7 @@ from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import connect
 from reelmill_common.notify.delivery import attempt
 from reelmill_common.notify.notification import notice
-from reelmill_common.notify.webhook_store import Mailroom, Post
+from reelmill_common.notify.webhook_store import WebhookMessage, WebhookStore
 from reelmill_common.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class Sender:
     settings: Settings
     hold_s: float = HOLD_S
     _holder: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _mailroom: Mailroom | None = None
+    _mailroom: WebhookStore | None = None
     _ledger: Ledger | None = None
     _token: str = ""
     _trouble: str = ""
@@ -87,7 +87,7 @@ class Sender:
             self._send(mailroom, due)
         return True
 
-    def _collect(self, mailroom: Mailroom, ledger: Ledger, cursor: str) -> None:
+    def _collect(self, mailroom: WebhookStore, ledger: Ledger, cursor: str) -> None:
         """Turn new events into messages."""
         webhooks = [view.webhook for view in mailroom.webhooks() if not view.disabled]
         if mailroom.trimmed(cursor):
@@ -108,7 +108,7 @@ class Sender:
                 return
             events = ledger.events(after=cursor, count=EVENTS_AT_ONCE)
 
-    def _send(self, mailroom: Mailroom, posts: list[Post]) -> None:
+    def _send(self, mailroom: WebhookStore, posts: list[WebhookMessage]) -> None:
         """Send to several receivers at once, holding the lease for as long as that takes."""
         with ThreadPoolExecutor(RECEIVERS_AT_ONCE, thread_name_prefix="notify") as pool:
             running: set[Future[None]] = {pool.submit(self._serve, mailroom, item, self._token) for item in posts}
@@ -118,7 +118,7 @@ class Sender:
                     future.result()
                 mailroom.lease(self._holder, hold_s=self.hold_s)
 
-    def _serve(self, mailroom: Mailroom, item: Post, token: str) -> None:
+    def _serve(self, mailroom: WebhookStore, item: WebhookMessage, token: str) -> None:
         """Send one receiver its messages, in order, until one fails."""
         webhook = item.webhook
         for message, before in item.due:
@@ -140,10 +140,10 @@ class Sender:
             if not mailroom.ended(token, webhook.id, message.id, ended) or ended.outcome != "sent":
                 return
 
-    def _connected(self) -> tuple[Mailroom, Ledger]:
+    def _connected(self) -> tuple[WebhookStore, Ledger]:
         if self._mailroom is None or self._ledger is None:
             client = connect(self.settings, Keys(self.settings.farm).prefix)
-            self._mailroom = Mailroom(client, farm=self.settings.farm)
+            self._mailroom = WebhookStore(client, farm=self.settings.farm)
             self._ledger = Ledger(client, farm=self.settings.farm)
         return self._mailroom, self._ledger
 

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class Chore(ABC):
+class PeriodicTask(ABC):
     """Looks now and then whether there is something to do. Never holds up anything else.
 
     Attributes:

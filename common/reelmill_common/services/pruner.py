@@ -9,7 +9,7 @@ import structlog
 from reelmill_common.archive import due, prune
 from reelmill_common.errors import ReelmillError
 from reelmill_common.ledger import Ledger
-from reelmill_common.services.periodic import Chore
+from reelmill_common.services.periodic import PeriodicTask
 from reelmill_common.storage import ClipStore
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ TURN_S = 3600.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Pruner(Chore):
+class Pruner(PeriodicTask):
     """Prunes by itself; what it cannot archive it keeps."""
 
     NAME = "pruner"

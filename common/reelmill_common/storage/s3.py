@@ -17,9 +17,9 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage.body import Digest, digest, opened
 from reelmill_common.storage.keys import check_key, check_prefix, file_name, is_key
 from reelmill_common.storage.s3_access import Access
-from reelmill_common.storage.s3_errors import CONFLICTS, Place, code_of, explain, explained, is_about_credentials
+from reelmill_common.storage.s3_errors import CONFLICTS, S3Location, code_of, explain, explained, is_about_credentials
 from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
-from reelmill_common.storage.s3_probe import Findings, Mode, encryption, try_out
+from reelmill_common.storage.s3_probe import Capabilities, Mode, encryption, try_out
 from reelmill_common.storage.store import Readable, StoredObject, StoreReport, check_size
 from reelmill_common.storage.visibility import until_shown
 
@@ -51,7 +51,7 @@ class S3Store:
     def __init__(
         self, bucket: str, prefix: str, settings: Settings, *, page_size: int = 1000, attempts: int = ATTEMPTS
     ) -> None:
-        place = Place(
+        place = S3Location(
             endpoint=settings.s3_endpoint,
             region=settings.s3_region,
             bucket=bucket,
@@ -64,10 +64,10 @@ class S3Store:
         self._page_size = page_size
         self._attempts = attempts
         self._lock = threading.RLock()
-        self._findings: Findings | None = None
+        self._findings: Capabilities | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> S3Location:
         """Server and bucket, as messages name them."""
         return self._access.place
 
@@ -185,17 +185,17 @@ class S3Store:
             found = self._findings = self._try_out()
         return StoreReport(url=str(self.place), conditional_put=found.conditional_put, checksum_mode=found.mode)
 
-    def _found(self) -> Findings:
+    def _found(self) -> Capabilities:
         with self._lock:  # several threads may come here first: one trial is enough
             if self._findings is None:
                 self._findings = self._try_out()
             return self._findings
 
-    def _try_out(self) -> Findings:
+    def _try_out(self) -> Capabilities:
         chosen = self._settings.s3_checksum
         modes: tuple[Mode, ...] = ("when_supported", "when_required") if chosen == "auto" else (chosen,)
 
-        def trial(_client: S3Client) -> Findings:
+        def trial(_client: S3Client) -> Capabilities:
             return try_out(
                 lambda mode: self._access.client(mode, TRIAL_ATTEMPTS), self.place, modes, encryption(self._settings)
             )

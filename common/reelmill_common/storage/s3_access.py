@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from reelmill_common.errors import StoreRefused
 from reelmill_common.settings import Addressing, Settings
-from reelmill_common.storage.s3_errors import Place, explained
+from reelmill_common.storage.s3_errors import S3Location, explained
 from reelmill_common.storage.s3_probe import Mode
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Access:
         place: Server and bucket as messages name them; exact once a client was made.
     """
 
-    def __init__(self, settings: Settings, place: Place) -> None:
+    def __init__(self, settings: Settings, place: S3Location) -> None:
         self.place = place
         self._settings = settings
         self._lock = threading.RLock()
@@ -145,7 +145,7 @@ class Access:
         except ValueError as err:
             name = f"REELMILL_S3_ENDPOINT={settings.s3_endpoint!r}" if settings.s3_endpoint else "AWS_ENDPOINT_URL"
             raise StoreRefused(f"{name} is not a usable URL; {err}") from err
-        self.place = Place(
+        self.place = S3Location(
             endpoint=endpoint, region=client.meta.region_name, bucket=self.place.bucket, prefix=self.place.prefix
         )
         return client

@@ -89,7 +89,7 @@ _NO_CREDENTIALS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class S3Location:
     """Where a store lives, as messages name it.
 
     Attributes:
@@ -112,7 +112,7 @@ class Place:
 
 
 @contextmanager
-def explained(place: Place, doing: str) -> Generator[None]:
+def explained(place: S3Location, doing: str) -> Generator[None]:
     """Turn whatever boto3 raises inside into a `StoreError` of the right kind, or `NotFound`."""
     try:
         yield
@@ -120,7 +120,7 @@ def explained(place: Place, doing: str) -> Generator[None]:
         raise explain(err, place, doing) from err
 
 
-def explain(err: ClientError | BotoCoreError, place: Place, doing: str) -> ReelmillError:
+def explain(err: ClientError | BotoCoreError, place: S3Location, doing: str) -> ReelmillError:
     """Return our error for one of boto3's. No message holds a key, a secret or a signature."""
     if isinstance(err, ClientError):
         return _answered(err, place, doing)
@@ -164,7 +164,7 @@ def is_about_credentials(err: BaseException | None) -> bool:
     return isinstance(err, _NO_CREDENTIALS)
 
 
-def _answered(err: ClientError, place: Place, doing: str) -> ReelmillError:
+def _answered(err: ClientError, place: S3Location, doing: str) -> ReelmillError:
     code, status = code_of(err), status_of(err)
     message = _words(err)
     if code in ABSENT:
@@ -194,7 +194,7 @@ def _words(err: ClientError) -> str:
     return printable(_LONG_WORD.sub("…", said)[:200])  # an untrusted server may forge lines
 
 
-def _untrusted(err: SSLError, place: Place) -> StoreError:
+def _untrusted(err: SSLError, place: S3Location) -> StoreError:
     reason = str(err)
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return StoreRefused(

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from reelmill_common.errors import StoreUnavailable
 from reelmill_common.storage.s3_errors import CONFLICTS, code_of
-from reelmill_common.storage.s3_probe import Findings
+from reelmill_common.storage.s3_probe import Capabilities
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -37,7 +37,7 @@ class PartUpload:
     client: S3Client
     bucket: str
     name: str
-    findings: Findings
+    findings: Capabilities
     part_bytes: int = PART_BYTES
 
     def send(self, stream: IO[bytes], extras: dict[str, Any], *, only_if_absent: bool) -> bool:

@@ -21,7 +21,7 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage.s3_errors import (
     ABSENT,
     CONFLICTS,
-    Place,
+    S3Location,
     code_of,
     explain,
     explained,
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class Capabilities:
     """What the trial found.
 
     Attributes:
@@ -65,8 +65,8 @@ def encryption(settings: Settings) -> dict[str, Any]:
 
 
 def try_out(
-    client_for: Callable[[Mode], S3Client], place: Place, modes: Sequence[Mode], extras: Mapping[str, Any]
-) -> Findings:
+    client_for: Callable[[Mode], S3Client], place: S3Location, modes: Sequence[Mode], extras: Mapping[str, Any]
+) -> Capabilities:
     """Store, read and remove a small object in each mode until one works; `extras` go with every put.
 
     Raises:
@@ -82,7 +82,7 @@ def try_out(
                 conditional = _is_conditional(client, place, key, extras)
                 with explained(place, "removing a trial object"):
                     client.delete_object(Bucket=place.bucket, Key=key)
-                return Findings(mode=mode, conditional_put=conditional, etag_is_md5=etag_is_md5)
+                return Capabilities(mode=mode, conditional_put=conditional, etag_is_md5=etag_is_md5)
         except (ClientError, BotoCoreError) as err:
             client.close()  # see `S3Store._send`
             if mode == modes[-1] or is_unreachable(err):
@@ -121,7 +121,7 @@ def _read(client: S3Client, bucket: str, key: str) -> GetObjectOutputTypeDef | N
         raise
 
 
-def _is_conditional(client: S3Client, place: Place, key: str, extras: Mapping[str, Any]) -> bool:
+def _is_conditional(client: S3Client, place: S3Location, key: str, extras: Mapping[str, Any]) -> bool:
     try:
         client.put_object(Bucket=place.bucket, Key=key, Body=b"second", IfNoneMatch="*", **extras)
     except ClientError as err:

@@ -33,7 +33,7 @@ _ALWAYS = (".mp4", ".jpg", ".json")
 """Of each clip; a preview is there only if the worker's settings asked for it."""
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What is wrong. The words are stable."""
 
     MISSING = "missing"
@@ -43,7 +43,7 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-LOST = (Kind.MISSING, Kind.ALTERED)
+LOST = (FaultKind.MISSING, FaultKind.ALTERED)
 """The clip of a succeeded job is not what the ledger says."""
 
 
@@ -60,7 +60,7 @@ class Discrepancy:
         removable: They are surely of no use: the job has ended, and its clip, if it has one, is another and is there.
     """
 
-    kind: Kind
+    kind: FaultKind
     batch: str
     why: str
     keys: tuple[str, ...]
@@ -135,7 +135,7 @@ class Audit:
     ) -> Iterator[Discrepancy]:
         there, missing = self._missing(job, objects)
 
-        def lost(kind: Kind, why: str, keys: Iterable[str], size_bytes: int = 0) -> Discrepancy:
+        def lost(kind: FaultKind, why: str, keys: Iterable[str], size_bytes: int = 0) -> Discrepancy:
             return Discrepancy(
                 kind=kind,
                 batch=job.batch,
@@ -153,7 +153,7 @@ class Audit:
                 return
         if missing:
             what = ", ".join(key.rpartition(".")[2] for key in missing)
-            yield lost(Kind.MISSING, f"not in the store: {what}", missing)
+            yield lost(FaultKind.MISSING, f"not in the store: {what}", missing)
             return
         size = there[result.key].size_bytes
         why = f"{size} bytes, and {result.size_bytes} were published" if size != result.size_bytes else ""
@@ -161,7 +161,7 @@ class Audit:
             body = self.store.get(result.key)
             why = "" if hashlib.sha256(body).hexdigest() == result.sha256 else "other bytes than those published"
         if why:
-            yield lost(Kind.ALTERED, why, [result.key], size)
+            yield lost(FaultKind.ALTERED, why, [result.key], size)
 
     def _missing(
         self, job: JobView, objects: Mapping[str, StoredObject]
@@ -196,7 +196,7 @@ class Audit:
                     if (group := groups.pop(stem, None)) is not None:
                         yield from self._of_job(job, group, objects, sure=readable)
         for group in groups.values():
-            yield _nobodys(Kind.UNKNOWN, batch, group, "of no job in the ledger or in an archive")
+            yield _nobodys(FaultKind.UNKNOWN, batch, group, "of no job in the ledger or in an archive")
 
     def _of_job(
         self, job: JobView, group: list[StoredObject], objects: Mapping[str, StoredObject], *, sure: bool
@@ -205,7 +205,7 @@ class Audit:
             return  # an attempt that goes on
         written, submitted = self._submitted_s(group, job), job.submitted_at or 0.0
         has_clip = job.result is not None and not any(self._lost(job, job.result, objects))
-        kind, removable = Kind.LEFTOVER, has_clip
+        kind, removable = FaultKind.LEFTOVER, has_clip
         if written is None:
             old = all(self._age_s(item) >= YOUNG_S for item in group)
             why = "without a manifest, so of an attempt that did not end" + ("" if old else "; young, so left alone")
@@ -214,9 +214,9 @@ class Audit:
             why = "of an attempt that was not accepted"
             removable = has_clip or job.result is None
         elif written > submitted:
-            kind, why, removable = Kind.UNKNOWN, "of a later submission than this ledger has", False
+            kind, why, removable = FaultKind.UNKNOWN, "of a later submission than this ledger has", False
         else:
-            kind = Kind.SUPERSEDED
+            kind = FaultKind.SUPERSEDED
             why = "of an earlier submission of the row" + ("" if has_clip else ", which has no clip but this")
         yield _nobodys(kind, job.batch, group, why, removable=sure and removable, job=job)
 
@@ -293,7 +293,7 @@ def _prefixes(stem: str) -> Iterator[str]:
 
 
 def _nobodys(
-    kind: Kind,
+    kind: FaultKind,
     batch: str,
     group: list[StoredObject],
     why: str,

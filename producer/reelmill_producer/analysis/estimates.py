@@ -12,7 +12,7 @@ from reelmill_common.contract import lane_name
 from reelmill_common.forecast import Course, Pace, Shape, paces_of, shape_of
 from reelmill_common.jobs import Batch, RenderJob
 from reelmill_common.ledger import Ledger
-from reelmill_common.ledger.backlog import Load, Loads, Waiting
+from reelmill_common.ledger.backlog import Backlog, BatchBacklog, Waiting
 
 _ASK_AT_ONCE = 2000
 
@@ -97,7 +97,7 @@ def estimate(
     )
 
 
-def _with(loads: Loads, policy: Batch, new: Mapping[Shape, int], seconds: float) -> Loads:
+def _with(loads: Backlog, policy: Batch, new: Mapping[Shape, int], seconds: float) -> Backlog:
     """Add what a submit would add. A batch that is there gets the jobs at the end of its lines."""
     there = next((load for load in loads.batches if load.batch == policy.name), None)
     load = there or _empty(loads, policy)
@@ -114,10 +114,10 @@ def _with(loads: Loads, policy: Batch, new: Mapping[Shape, int], seconds: float)
     return replace(loads, batches=[*(other for other in loads.batches if other is not there), grown])
 
 
-def _empty(loads: Loads, policy: Batch) -> Load:
+def _empty(loads: Backlog, policy: Batch) -> BatchBacklog:
     known = {load.batch for load in loads.batches}
     after = (*policy.after, *policy.after_any)
-    return Load(
+    return BatchBacklog(
         batch=policy.name,
         priority=policy.priority,
         weight=policy.weight,

@@ -32,7 +32,7 @@ _OWN = ("event", "timestamp", "job_id", "batch", "row", "attempt", "level")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class HistoryLine:
     """One thing that happened.
 
     Attributes:
@@ -58,7 +58,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class History:
     """What happened, as far as it is known.
 
     Attributes:
@@ -67,12 +67,12 @@ class Story:
         foreign: Keys of objects that lie where logs do and hold something else, which was passed over.
     """
 
-    lines: Sequence[Line]
+    lines: Sequence[HistoryLine]
     left_out: int = 0
     foreign: Sequence[str] = ()
 
 
-def story(ledger: Ledger, target: str) -> list[Line]:
+def story(ledger: Ledger, target: str) -> list[HistoryLine]:
     """Return the events about a job, a batch or a worker that the ledger still has.
 
     Raises:
@@ -92,7 +92,7 @@ def story(ledger: Ledger, target: str) -> list[Line]:
     return list(_lines(ledger, (event for event in _events(ledger, view.created_at) if event.batch == target)))
 
 
-def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Line]) -> Story:
+def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[HistoryLine]) -> History:
     """Add what the attempts of a story logged, where that was kept.
 
     Raises:
@@ -104,10 +104,10 @@ def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Lin
         logs = list(lookers.map(lambda key: _read(store, key, workers), keys[:MOST_LOGS]))
     ordered = sorted([*lines, *(line for log in logs for line in log.lines)], key=lambda line: line.at)
     foreign = [key for log in logs for key in log.foreign]
-    return Story(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS), foreign=foreign)
+    return History(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS), foreign=foreign)
 
 
-def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> Story:
+def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> History:
     """Return what is left of a batch that the ledger has no longer: its newest events, and its logs in the store.
 
     Raises:
@@ -151,14 +151,14 @@ def _of_worker(events: Iterable[Event], worker: str) -> Iterator[Event]:
             yield event
 
 
-def _lines(ledger: Ledger, events: Iterable[Event]) -> Iterator[Line]:
+def _lines(ledger: Ledger, events: Iterable[Event]) -> Iterator[HistoryLine]:
     found = list(events)
     rows = _rows(ledger, [event.job_id for event in found])
     attempts: dict[str, int] = {}
     for event in found:
         if event.name == "job.claimed":
             attempts[event.job_id] = int(event.fields.get("attempt", 0))
-        yield Line(
+        yield HistoryLine(
             at=int(event.event_id.partition("-")[0]) / 1000,
             source="ledger",
             name=event.name,
@@ -176,7 +176,7 @@ def _rows(ledger: Ledger, job_ids: Iterable[str]) -> dict[str, str]:
     return {job.job_id: job.row for job in jobs}
 
 
-def _log_keys(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Line]) -> Iterator[str]:
+def _log_keys(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[HistoryLine]) -> Iterator[str]:
     if "@" in target:
         for line in lines:
             if line.name == "job.claimed" and line.row:
@@ -190,29 +190,29 @@ def _log_keys(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[Lin
     yield from (item.key for item in store.list(prefix))
 
 
-def _read(store: ClipStore, key: str, workers: Mapping[tuple[str, int], str]) -> Story:
+def _read(store: ClipStore, key: str, workers: Mapping[tuple[str, int], str]) -> History:
     """Return what an attempt's log says. Whoever may write to the store may have put it there."""
     of_attempt = _attempt_of(key)
     if of_attempt is None:
-        return Story(lines=[], foreign=[key])
+        return History(lines=[], foreign=[key])
     worker = workers.get((of_attempt.job_id, of_attempt.attempt), "")
-    lines: list[Line] = []
+    lines: list[HistoryLine] = []
     foreign: list[str] = []
     try:
         content = store.get(key, most_bytes=MOST_LOG_BYTES)
     except NotFound:
         content = b""
     except ObjectTooLarge:
-        return Story(lines=[], foreign=[key])
+        return History(lines=[], foreign=[key])
     for text in filter(None, content.split(b"\n")):
         try:
             lines.append(_logged(read_object(text, key), replace(of_attempt, worker=worker)))
         except InvalidDocument:
             foreign = [key]
-    return Story(lines=lines, foreign=foreign)
+    return History(lines=lines, foreign=foreign)
 
 
-def _attempt_of(key: str) -> Line | None:
+def _attempt_of(key: str) -> HistoryLine | None:
     """Return an empty line of the attempt that a log's key names; None for the key of something else."""
     found = _LOG.fullmatch(key)
     if found is None:
@@ -222,11 +222,13 @@ def _attempt_of(key: str) -> Line | None:
         ours = log_key(batch, row, attempt=attempt) == key
     except InvalidJob:
         ours = False
-    blank = Line(at=0.0, source="worker", name="", batch=batch, row=row, job_id=job_id(batch, row), attempt=attempt)
+    blank = HistoryLine(
+        at=0.0, source="worker", name="", batch=batch, row=row, job_id=job_id(batch, row), attempt=attempt
+    )
     return blank if ours else None
 
 
-def _logged(record: Mapping[str, Any], of_attempt: Line) -> Line:
+def _logged(record: Mapping[str, Any], of_attempt: HistoryLine) -> HistoryLine:
     level = record.get("level")
     return replace(
         of_attempt,

@@ -9,7 +9,7 @@ from datetime import datetime
 from reelmill_common.contract import profile_of
 from reelmill_common.forecast import Course, Pace, Paces, paces_of
 from reelmill_common.ledger import Ledger
-from reelmill_common.ledger.backlog import Load, Loads
+from reelmill_common.ledger.backlog import Backlog, BatchBacklog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class LanePace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class FarmForecast:
     """A plan of all batches that are not done.
 
     Attributes:
@@ -72,19 +72,19 @@ class Plan:
         return sum(forecast.left for forecast in self.batches)
 
 
-def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2) -> Plan:
+def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
     """Plan what a farm has to do now. `depth` is its `REELMILL_DISPATCH_DEPTH`."""
     return make_plan(ledger.loads(), paces_of(ledger), by, depth=depth)
 
 
-def make_plan(loads: Loads, paces: Paces, by: datetime | None = None, *, depth: int = 2) -> Plan:
+def make_plan(loads: Backlog, paces: Paces, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
     """Plan some loads at some paces."""
     lanes = sorted({lane for load in loads.batches for lane in load.left} | {hand.lane for hand in loads.hands})
     live = {lane: sum(hand.live and hand.serves(lane) for hand in loads.hands) for lane in lanes}
     measured = [LanePace(lane=lane, workers=live[lane], pace=paces.of_profile(profile_of(lane))) for lane in lanes]
     course = Course(loads, paces, depth=depth)
     course.play(by)
-    return Plan(
+    return FarmForecast(
         now=loads.now,
         by=by,
         batches=[_forecast(load, course, by) for load in loads.batches],
@@ -92,7 +92,7 @@ def make_plan(loads: Loads, paces: Paces, by: datetime | None = None, *, depth: 
     )
 
 
-def _forecast(load: Load, course: Course, by: datetime | None) -> Forecast:
+def _forecast(load: BatchBacklog, course: Course, by: datetime | None) -> Forecast:
     why = course.unknown(load.batch)
     left = 0 if by is None else course.left_by.get(load.batch, 0)
     return Forecast(

@@ -14,7 +14,7 @@ from reelmill_producer.client import Reelmill
 from reelmill_producer.obstacles import lane_text, moment_text, store_trouble, wait_text
 
 
-class Cause(StrEnum):
+class WaitCause(StrEnum):
     """What keeps a target from going on, or how it goes on. The words are stable."""
 
     SUCCEEDED = "succeeded"
@@ -52,7 +52,7 @@ class Reason:
         finish_at: Unix seconds at which a batch will be done, by the forecast.
     """
 
-    cause: Cause
+    cause: WaitCause
     text: str
     of_batch: bool = False
     until: float | None = None
@@ -118,7 +118,7 @@ def of_job(farm: Reelmill, job: JobView) -> Reason:
     if job.state.is_final:
         return _ended(job)
     if job.state is JobState.HELD:
-        return Reason(cause=Cause.HELD, text=f"is held; `reelmill resume {job.job_id}` lets it go on")
+        return Reason(cause=WaitCause.HELD, text=f"is held; `reelmill resume {job.job_id}` lets it go on")
     if job.state in (JobState.RUNNING, JobState.CANCEL_REQUESTED):
         return _running(job, store_trouble([worker for worker in farm.workers() if worker.name == job.worker]))
     return _waiting(Look(farm=farm, job=job, batch=farm.batch(job.batch)))
@@ -140,59 +140,59 @@ def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
     if running := counts.get(JobState.RUNNING, 0):
         return _in_hand(farm, batch, running)
     if stopping := counts.get(JobState.CANCEL_REQUESTED, 0):
-        return Reason(cause=Cause.CANCELLING, text=f"is being cancelled: {stopping:,} clips have not stopped yet")
+        return Reason(cause=WaitCause.CANCELLING, text=f"is being cancelled: {stopping:,} clips have not stopped yet")
     if waiting is not None:
         return _waiting(Look(farm=farm, job=waiting, batch=batch))
     held = counts.get(JobState.HELD, 0)
     return Reason(
-        cause=Cause.HELD, text=f"has {held:,} held jobs left; `reelmill resume {batch.name} --held` lets them go on"
+        cause=WaitCause.HELD, text=f"has {held:,} held jobs left; `reelmill resume {batch.name} --held` lets them go on"
     )
 
 
 def _ended(job: JobView) -> Reason:
     if job.state is JobState.SUCCEEDED:
-        return Reason(cause=Cause.SUCCEEDED, text=f"has succeeded{_at(job.finished_at)}", since=job.finished_at)
+        return Reason(cause=WaitCause.SUCCEEDED, text=f"has succeeded{_at(job.finished_at)}", since=job.finished_at)
     if job.state is JobState.CANCELLED:
-        return Reason(cause=Cause.CANCELLED, text=f"was cancelled{_at(job.finished_at)}", since=job.finished_at)
+        return Reason(cause=WaitCause.CANCELLED, text=f"was cancelled{_at(job.finished_at)}", since=job.finished_at)
     error = job.error or {}
     code = error.get("code", "")
     text = f"failed{_at(job.finished_at)} because of {code}: {error.get('message', '')}"
-    if code == Cause.EXPIRED:
+    if code == WaitCause.EXPIRED:
         text = f"has expired: it {error.get('message', '')}"
-    cause = Cause.EXPIRED if code == Cause.EXPIRED else Cause.FAILED
+    cause = WaitCause.EXPIRED if code == WaitCause.EXPIRED else WaitCause.FAILED
     return Reason(cause=cause, text=text, code=code, worker=job.worker, since=job.finished_at)
 
 
 def _in_hand(farm: Reelmill, batch: BatchView, running: int) -> Reason:
     names = {job.worker for job in farm.ledger.jobs(batch.name, states=[JobState.RUNNING])}
     if trouble := store_trouble([worker for worker in farm.workers() if worker.name in names]):
-        return Reason(cause=Cause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {trouble}")
+        return Reason(cause=WaitCause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {trouble}")
     finish_at = _finish(farm, batch)
     text = f"runs: {running:,} clips are being rendered, {_left(batch)}{_done(finish_at, batch.window)}"
-    return Reason(cause=Cause.RUNNING, text=text, finish_at=finish_at)
+    return Reason(cause=WaitCause.RUNNING, text=text, finish_at=finish_at)
 
 
 def _running(job: JobView, trouble: str) -> Reason:
     stage = f" at {job.stage}" if job.stage else ""
     if job.state is JobState.CANCEL_REQUESTED:
-        cause, text = Cause.CANCELLING, f"is being cancelled: {job.worker}{stage} has not stopped yet"
+        cause, text = WaitCause.CANCELLING, f"is being cancelled: {job.worker}{stage} has not stopped yet"
     else:
         cause, text = (
-            Cause.RUNNING,
+            WaitCause.RUNNING,
             f"runs on {job.worker}{stage}, attempt {job.attempts}{_at(job.started_at, 'since')}",
         )
     if trouble:
-        cause, text = Cause.STORE, f"{text}; that worker cannot store clips: {trouble}"
+        cause, text = WaitCause.STORE, f"{text}; that worker cannot store clips: {trouble}"
     return Reason(cause=cause, text=text, worker=job.worker, stage=job.stage, since=job.started_at)
 
 
 def _outcome(batch: BatchView) -> Reason:
-    for state, cause in ((JobState.FAILED, Cause.FAILED), (JobState.CANCELLED, Cause.CANCELLED)):
+    for state, cause in ((JobState.FAILED, WaitCause.FAILED), (JobState.CANCELLED, WaitCause.CANCELLED)):
         if count := batch.counts.get(state, 0):
             text = f"has ended{_at(batch.finished_at)}: of {batch.total:,} clips {count:,} {state.value}"
             return Reason(cause=cause, text=text, since=batch.finished_at)
     text = f"has succeeded{_at(batch.finished_at)}: {batch.total:,} clips"
-    return Reason(cause=Cause.SUCCEEDED, text=text, since=batch.finished_at)
+    return Reason(cause=WaitCause.SUCCEEDED, text=text, since=batch.finished_at)
 
 
 # -- why a job waits: each returns None if it is not that
@@ -213,7 +213,7 @@ def _paused(look: Look) -> Reason | None:
     left = batch.counts.get(JobState.RUNNING, 0)
     also = f" ({left:,} clips still run)" if left else ""
     text = f"is paused{itself}{also}; `reelmill resume {batch.name}` goes on"
-    return Reason(cause=Cause.PAUSED, text=text, of_batch=True)
+    return Reason(cause=WaitCause.PAUSED, text=text, of_batch=True)
 
 
 def _waits(look: Look) -> Reason | None:
@@ -224,8 +224,8 @@ def _waits(look: Look) -> Reason | None:
         opens = Windows.parse(look.batch.window).opens_next(look.farm.ledger.now()) if look.batch.window else None
         until = opens.timestamp() if opens is not None else None
         text = f"waits for its window ({look.batch.window}), which opens{_at(until, window=look.batch.window)}"
-        return Reason(cause=Cause.WINDOW, text=text, of_batch=True, until=until)
-    cause, text = Cause(wait.kind), wait_text(wait, look.batch.window)
+        return Reason(cause=WaitCause.WINDOW, text=text, of_batch=True, until=until)
+    cause, text = WaitCause(wait.kind), wait_text(wait, look.batch.window)
     return Reason(cause=cause, text=text, of_batch=True, until=wait.until or None, waits_for=wait.batch)
 
 
@@ -234,7 +234,7 @@ def _batch_cap(look: Look) -> Reason | None:
     if look.job.state is JobState.DISPATCHED or not batch.max_in_flight or _in_flight(batch) < batch.max_in_flight:
         return None
     text = f"waits because its batch has {_in_flight(batch):,} clips in flight, as many as its max_in_flight lets it"
-    return _placed(look, Cause.BATCH_CAP, text)
+    return _placed(look, WaitCause.BATCH_CAP, text)
 
 
 def _owner_cap(look: Look) -> Reason | None:
@@ -243,14 +243,14 @@ def _owner_cap(look: Look) -> Reason | None:
         return None
     who = f"owner {owner.name}" if owner.name else "the owner without a name"
     text = f"waits because {who} has {owner.in_flight:,} clips in flight, as many as its max_in_flight lets it"
-    return _placed(look, Cause.OWNER_CAP, text)
+    return _placed(look, WaitCause.OWNER_CAP, text)
 
 
 def _no_worker(look: Look) -> Reason | None:
     trouble = lane_text(look.job.lane, look.farm.workers())
     if not trouble:
         return None
-    return _placed(look, Cause.NO_WORKER, f"waits because {trouble}{_quarantined(look.crew)}")
+    return _placed(look, WaitCause.NO_WORKER, f"waits because {trouble}{_quarantined(look.crew)}")
 
 
 def _store(look: Look) -> Reason | None:
@@ -258,7 +258,7 @@ def _store(look: Look) -> Reason | None:
     if not trouble:
         return None
     text = f"waits because no worker of lane {look.job.lane} can store clips: {trouble}"
-    return Reason(cause=Cause.STORE, text=text)
+    return Reason(cause=WaitCause.STORE, text=text)
 
 
 def _dispatched(look: Look) -> Reason | None:
@@ -266,7 +266,7 @@ def _dispatched(look: Look) -> Reason | None:
         return None
     sent_s = look.farm.ledger.place(look.job).sent_s or 0.0
     text = f"was sent to the queue of lane {look.job.lane} {sent_s:.0f} s ago, and "
-    reason = _placed(look, Cause.DISPATCHED, "")
+    reason = _placed(look, WaitCause.DISPATCHED, "")
     first = f"{reason.position:,} clips that start before it" if reason.position else "the next worker takes it"
     text += f"waits there behind {first}" if reason.position else first
     since = look.farm.ledger.now().timestamp() - sent_s
@@ -274,7 +274,7 @@ def _dispatched(look: Look) -> Reason | None:
 
 
 def _behind(look: Look) -> Reason:
-    reason = _placed(look, Cause.BEHIND, "")
+    reason = _placed(look, WaitCause.BEHIND, "")
     behind, above, priority = reason.behind or 0, reason.above or {}, look.job.priority
     parts = [f"{count:,} of priority {level}" for level, count in above.items()]
     if own := behind - sum(above.values()):
@@ -294,7 +294,7 @@ def _behind(look: Look) -> Reason:
     return replace(reason, text=f"{text}{reason.text}")
 
 
-def _placed(look: Look, cause: Cause, text: str) -> Reason:
+def _placed(look: Look, cause: WaitCause, text: str) -> Reason:
     """Return a reason with what the forecast says of the job's start, at the end of its sentence too."""
     found, starts_at = look.position()
     if found is None:

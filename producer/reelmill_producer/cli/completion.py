@@ -77,9 +77,9 @@ def webhooks(incomplete: str) -> list[str]:
     """Offer the webhooks' ids."""
 
     def ask(settings: Settings) -> Iterator[str]:
-        from reelmill_common.notify.webhook_store import Mailroom  # noqa: PLC0415 - of a few commands
+        from reelmill_common.notify.webhook_store import WebhookStore  # noqa: PLC0415 - of a few commands
 
-        with Mailroom.connect(settings) as mailroom:
+        with WebhookStore.connect(settings) as mailroom:
             yield from (view.webhook.id for view in mailroom.webhooks())
 
     return _in_time(incomplete, ask)

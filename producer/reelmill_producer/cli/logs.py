@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reelmill_common.errors import NotFound, StoreError
 from reelmill_common.text.terminal_text import printable
-from reelmill_producer.analysis.history import Line, Story, forgotten, story, with_logs
+from reelmill_producer.analysis.history import History, HistoryLine, forgotten, story, with_logs
 from reelmill_producer.cli.errors import say, tell
 from reelmill_producer.cli.options import Json, Teller
 from reelmill_producer.cli.output import print_json
@@ -48,7 +48,7 @@ def logs(
         tell(f"logs of {told.left_out:,} more attempts were left out; `reelmill logs JOB` tells of one job")
 
 
-def _told(farm: Reelmill, target: str) -> Story:
+def _told(farm: Reelmill, target: str) -> History:
     target = farm.id_of(target)
     try:
         lines = story(farm.ledger, target)
@@ -64,10 +64,10 @@ def _told(farm: Reelmill, target: str) -> Story:
         return with_logs(farm.ledger, farm.store, target, lines)
     except StoreError as err:
         tell(f"what the workers logged cannot be read: {err}")
-        return Story(lines=lines)
+        return History(lines=lines)
 
 
-def _show(line: Line) -> None:
+def _show(line: HistoryLine) -> None:
     when = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     whose = f"{line.batch}/{line.row}" if line.row else line.job_id or line.batch or line.worker
     attempt = f" #{line.attempt}" if line.attempt else ""

@@ -26,7 +26,7 @@ from reelmill_producer.cli.options import (
 )
 from reelmill_producer.cli.output import batch_record, print_json, table
 from reelmill_producer.cli.session import reading
-from reelmill_producer.prompts.policy_options import NONE, PolicyWords
+from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
 
 
 def policy(  # noqa: PLR0913 - one parameter an option
@@ -46,7 +46,7 @@ def policy(  # noqa: PLR0913 - one parameter an option
 
     Acts on the next clip that starts. `none` takes a budget, a moment or what it waits for away.
     """
-    change = PolicyWords(
+    change = PolicyOptions(
         priority=priority,
         weight=weight,
         max_in_flight=max_in_flight,

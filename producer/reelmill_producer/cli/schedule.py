@@ -15,7 +15,7 @@ from reelmill_common.calendar.cron import Cron
 from reelmill_common.calendar.windows import Windows, zone_of
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.schedules import MOMENTS, CatchUp, Schedule, ScheduledRow, ScheduleView, moment_words, policy_of
-from reelmill_producer.analysis.plans import Forecast, LanePace, Plan, plan_of
+from reelmill_producer.analysis.plans import FarmForecast, Forecast, LanePace, plan_of
 from reelmill_producer.cli.errors import tell
 from reelmill_producer.cli.options import (
     BatchName,
@@ -40,7 +40,7 @@ from reelmill_producer.cli.output import batch_record, print_json, table
 from reelmill_producer.cli.session import read_settings, reading, session
 from reelmill_producer.cli.submit import checked, opened_prompts, warn_if_idle
 from reelmill_producer.prompts.files import PromptFile
-from reelmill_producer.prompts.policy_options import NONE, PolicyWords
+from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
 
 _KEYS = ("start-after", "expires")
 """As a head names `MOMENTS`."""
@@ -99,7 +99,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     """
     settings = read_settings(profile)
     cron_read = Cron.parse(cron, tz)
-    asked = PolicyWords(
+    asked = PolicyOptions(
         priority=priority,
         weight=weight,
         max_in_flight=max_in_flight,
@@ -189,7 +189,7 @@ def run(name: ScheduleName, *, json: Json = False) -> None:
         typer.echo(batch)
 
 
-def _policy(prompts: PromptFile, asked: PolicyWords, new: Schedule) -> Mapping[str, Any]:
+def _policy(prompts: PromptFile, asked: PolicyOptions, new: Schedule) -> Mapping[str, Any]:
     """Return the policy of a schedule's batches: the options', and what the file's head says beside them.
 
     Raises:
@@ -276,7 +276,7 @@ def schedule_record(view: ScheduleView) -> dict[str, Any]:
     }
 
 
-def plan_record(made: Plan) -> dict[str, Any]:
+def plan_record(made: FarmForecast) -> dict[str, Any]:
     """Return a plan as plain data."""
     return {
         "now": made.now.timestamp(),

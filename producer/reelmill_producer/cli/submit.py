@@ -51,7 +51,7 @@ from reelmill_producer.prompts.batch_names import name_of_batch
 from reelmill_producer.prompts.columns import asked_columns
 from reelmill_producer.prompts.files import FileReport, PromptFile, open_prompt_file, refusal
 from reelmill_producer.prompts.grids import seeds_of
-from reelmill_producer.prompts.policy_options import PolicyWords
+from reelmill_producer.prompts.policy_options import PolicyOptions
 from reelmill_producer.prompts.rows import FORMATS, Format
 from reelmill_producer.reuse import ReuseMode, reuse_mode
 
@@ -96,7 +96,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     _check_usage(results, rate, wait=wait, dry_run=dry_run)
     mode = reuse_mode(reuse)
     settings = read_settings(profile)
-    asked = PolicyWords(
+    asked = PolicyOptions(
         priority=priority, window=window, owner=owner, weight=weight, max_in_flight=max_in_flight,
         max_failures=max_failures, start_after=start_after, expires=expires, after=after, after_any=after_any,
         worker_class=worker_class,
@@ -147,7 +147,7 @@ def opened_prompts(
     )
 
 
-def _tell_head(prompts: PromptFile, words: PolicyWords) -> None:
+def _tell_head(prompts: PromptFile, words: PolicyOptions) -> None:
     if prompts.head is not None:
         tell(f"its policy, with what the file says under batch: {words}")
 

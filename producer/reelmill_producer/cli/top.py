@@ -14,7 +14,7 @@ from rich.text import Text
 
 from reelmill_common.errors import LedgerReadOnly, LedgerUnavailable
 from reelmill_common.forecast import Outlook
-from reelmill_common.ledger import Board
+from reelmill_common.ledger import FarmSnapshot
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
@@ -53,7 +53,7 @@ def _print(drawn: RenderableType) -> None:
     typer.echo(captured.get(), nl=False)
 
 
-def _live(take: Callable[[], Board], left_s: LeftS, interval: float) -> None:
+def _live(take: Callable[[], FarmSnapshot], left_s: LeftS, interval: float) -> None:
     console = Console()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         try:
@@ -64,14 +64,14 @@ def _live(take: Callable[[], Board], left_s: LeftS, interval: float) -> None:
             return
 
 
-def _page_or_trouble(take: Callable[[], Board], left_s: LeftS, lines: int) -> RenderableType:
+def _page_or_trouble(take: Callable[[], FarmSnapshot], left_s: LeftS, lines: int) -> RenderableType:
     try:
         return page(take(), lines=lines, left_s=left_s)
     except (LedgerUnavailable, LedgerReadOnly) as err:
         return Text(f"{printable(str(err))}; waiting for it", style="red")
 
 
-def board_record(board: Board, left_s: LeftS) -> dict[str, Any]:
+def board_record(board: FarmSnapshot, left_s: LeftS) -> dict[str, Any]:
     """Return a board as plain data."""
     return {
         "clips_per_h": round(board.clips_per_h, 1),

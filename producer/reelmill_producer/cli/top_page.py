@@ -12,8 +12,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Board, WorkerState, WorkerView
-from reelmill_common.ledger.board import InHand, OpenBatch
+from reelmill_common.ledger import FarmSnapshot, WorkerState, WorkerView
+from reelmill_common.ledger.board import OpenBatch, RunningJob
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.columns import GAP, Cell, Row, cut, lay_out
 
@@ -43,7 +43,7 @@ class Page:
         left_s: What is known of when batches are done.
     """
 
-    board: Board
+    board: FarmSnapshot
     lines: int
     left_s: LeftS
 
@@ -82,7 +82,7 @@ def _unknown(batch: str) -> float | None:
     return None
 
 
-def page(board: Board, *, lines: int, left_s: LeftS = _unknown) -> Page:
+def page(board: FarmSnapshot, *, lines: int, left_s: LeftS = _unknown) -> Page:
     """Return a board's page."""
     return Page(board=board, lines=lines, left_s=left_s)
 
@@ -102,7 +102,7 @@ def _section(
         yield Text(cut(f"… {total - shown} more: {counts}", width).rstrip(), style="dim")
 
 
-def _totals(board: Board, width: int) -> list[Text]:
+def _totals(board: FarmSnapshot, width: int) -> list[Text]:
     over = f" over {_span(board.sample_s)}" if board.clips_per_h else ""
     ended = [f"{count:,} {state.value}" for state, count in board.ended.items() if count]
     words = [
@@ -129,11 +129,11 @@ def _wrapped(words: Iterable[str], width: int) -> Iterator[str]:
         yield line
 
 
-def _hands(board: Board) -> Mapping[str, Sequence[InHand]]:
+def _hands(board: FarmSnapshot) -> Mapping[str, Sequence[RunningJob]]:
     return {worker: list(jobs) for worker, jobs in groupby(board.in_hand, key=lambda job: job.worker)}
 
 
-def _by_importance(board: Board) -> list[WorkerView]:
+def _by_importance(board: FarmSnapshot) -> list[WorkerView]:
     """Return workers: those that somebody must look at, those at work, the others."""
 
     def rank(worker: WorkerView) -> int:
@@ -146,7 +146,7 @@ def _by_importance(board: Board) -> list[WorkerView]:
     return sorted(board.workers, key=rank)  # within a rank by name, as they are
 
 
-def _worker_row(worker: WorkerView, jobs: Sequence[InHand]) -> Row:
+def _worker_row(worker: WorkerView, jobs: Sequence[RunningJob]) -> Row:
     state = Cell(worker.state.value, _COLOURS.get(worker.state, ""))
     first = (Cell(printable(worker.name)), state, Cell(printable(worker.lane)))
     if not jobs:

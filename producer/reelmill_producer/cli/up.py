@@ -127,7 +127,7 @@ def doctor(
         for finding in findings:
             advice = f"\n        {finding.advice}" if finding.advice else ""
             typer.echo(f"{finding.level.value:<5} {finding.name}: {finding.found}{advice}")
-    if doctors.worst(findings) is doctors.Level.FAIL:
+    if doctors.worst(findings) is doctors.Severity.FAIL:
         raise typer.Exit(InvalidSettings.exit_status)
 
 

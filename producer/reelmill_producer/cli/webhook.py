@@ -16,9 +16,9 @@ import typer
 from reelmill_common.errors import InvalidSettings, NotDelivered
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.notify.delivery import attempt
-from reelmill_common.notify.notification import Notice, made
-from reelmill_common.notify.webhook_store import Attempt, LogEntry, Mailroom, WebhookView
-from reelmill_common.notify.webhooks import DEFAULT_EVENTS, Kind, Webhook
+from reelmill_common.notify.notification import Notification, made
+from reelmill_common.notify.webhook_store import Attempt, LogEntry, WebhookStore, WebhookView
+from reelmill_common.notify.webhooks import DEFAULT_EVENTS, ReceiverKind, Webhook
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.errors import tell
@@ -39,7 +39,8 @@ def add(
     target: Annotated[str, typer.Argument(help="A URL, or a mail address.")],
     *,
     kind: Annotated[
-        Kind | None, typer.Option(help="What the receiver understands. Default: as its host says, else standard.")
+        ReceiverKind | None,
+        typer.Option(help="What the receiver understands. Default: as its host says, else standard."),
     ] = None,
     event: Annotated[
         list[str] | None,
@@ -215,11 +216,11 @@ def serve() -> None:
 
 
 @contextmanager
-def _mailroom() -> Generator[tuple[Mailroom, Settings]]:
+def _mailroom() -> Generator[tuple[WebhookStore, Settings]]:
     settings = Settings.from_env(os.environ)
     if settings.embedded:
         settings = state_file.attached(settings)
-    with Mailroom.connect(settings, patience=PROMPT) as mailroom:
+    with WebhookStore.connect(settings, patience=PROMPT) as mailroom:
         yield mailroom, settings
 
 
@@ -241,7 +242,7 @@ def _header_lines(text: str) -> list[str]:
     return [line for line in _read_file("--header @", text[1:]).splitlines() if line.strip()]
 
 
-def _trial(settings: Settings) -> Notice:
+def _trial(settings: Settings) -> Notification:
     now = time.time()
     return made(f"msg_{settings.farm}_test_{int(now * 1000)}", "webhook.test", now, {"farm": settings.farm})
 

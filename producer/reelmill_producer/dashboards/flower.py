@@ -20,7 +20,7 @@ from reelmill_common.extras import install_command
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
-from reelmill_producer.dashboards.flower_columns import COLUMNS, SHOWN, Glance, format_task
+from reelmill_producer.dashboards.flower_columns import COLUMNS, SHOWN, LedgerColumns, format_task
 from reelmill_producer.embedded import state_file
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         from flower.views.tasks import TASK_COLUMNS  # noqa: PLC0415 - the same
         from tornado.options import options  # noqa: PLC0415 - the same
 
-        from reelmill_producer.dashboards.flower_auth import Strangers, close_door  # noqa: PLC0415 - imports tornado
+        from reelmill_producer.dashboards.flower_auth import LoginRequired, close_door  # noqa: PLC0415 - imports tornado
         from reelmill_producer.dashboards.flower_style import serve_style  # noqa: PLC0415 - the same
     except ImportError as err:
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run {install_command('flower')}") from err
@@ -99,7 +99,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
     _make_private(Path(options.db).parent)
     extract_settings()
     TASK_COLUMNS.update(COLUMNS)
-    options.format_task = Glance(ledger=ledger).after(options.format_task)
+    options.format_task = LedgerColumns(ledger=ledger).after(options.format_task)
     from reelmill_common.broker import make_app  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
 
     dashboard = Flower(capp=make_app(settings), options=options, **pages)
@@ -107,7 +107,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
     logins = tuple(options.basic_auth or ())
     badge = f"door:{secrets.token_hex(16)}" if logins else ""
     options.basic_auth = [badge] if logins else options.basic_auth
-    door = Strangers(logins=logins, signs_in=bool(options.auth), prefix=prefix, badge=badge)
+    door = LoginRequired(logins=logins, signs_in=bool(options.auth), prefix=prefix, badge=badge)
     serve_style(dashboard.default_router, [name.strip() for name in options.tasks_columns.split(",")], prefix)
     close_door(dashboard.default_router, door)
     return dashboard

@@ -31,13 +31,13 @@ prefix.
 FIGURES = "/metrics"
 
 
-def close_door(router: RuleRouter, strangers: Strangers) -> None:
+def close_door(router: RuleRouter, strangers: LoginRequired) -> None:
     """Answer 401 to every request of a stranger, whatever its path and method, before any page sees it."""
     router.rules[:0] = [Rule(strangers, Refusal), Rule(PathMatches(f"{HEALTH}$"), Healthcheck)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strangers(Matcher):
+class LoginRequired(Matcher):
     """Matches requests that may not come in.
 
     Attributes:

@@ -53,7 +53,7 @@ def format_task(task: Task) -> Task:
 
 
 @dataclass(slots=True, kw_only=True)
-class Glance:
+class LedgerColumns:
     """What the ledger knows of the renders on a page and of who does them."""
 
     ledger: Ledger

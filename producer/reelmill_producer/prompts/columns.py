@@ -77,7 +77,7 @@ class Columns:
 
 
 @dataclass(slots=True, kw_only=True)
-class Reading:
+class ColumnReading:
     """How a file is read: what a person asked for, and what was assumed beside.
 
     Attributes:

@@ -14,10 +14,10 @@ from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.job_fields.metadata import check_metadata
 from reelmill_common.jobs import RenderJob, RenderSpec, check_name, spec_from_mapping
 from reelmill_common.text.names import file_slug, hashed, row_name
-from reelmill_producer.prompts.columns import Reading, columns_of
+from reelmill_producer.prompts.columns import ColumnReading, columns_of
 from reelmill_producer.prompts.foreign_syntax import look_at_prompt
 from reelmill_producer.prompts.lines import BadLine
-from reelmill_producer.prompts.policy_options import Head, PolicyWords
+from reelmill_producer.prompts.policy_options import FileHeader, PolicyOptions
 from reelmill_producer.prompts.rows import FORMATS, TAB_SUFFIXES, WHOLE_SUFFIX, Format, Row, format_of, read_rows
 from reelmill_producer.prompts.spool import KeyedRow, RowSpool
 
@@ -61,11 +61,11 @@ class PromptFile:
     form: Format
     defaults: Mapping[str, object]
     admit: Admit | None = None
-    reading: Reading = field(default_factory=Reading)
+    reading: ColumnReading = field(default_factory=ColumnReading)
     _stream: IO[bytes]
     _good: RowSpool
     _report: FileReport | None = None
-    _head: Head | None = None
+    _head: FileHeader | None = None
 
     @property
     def batch_name(self) -> str:
@@ -78,11 +78,11 @@ class PromptFile:
         return "" if self.name == "-" else unicodedata.normalize("NFC", Path(self.name).stem)
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> FileHeader | None:
         """What the file says about its batch; None if it says nothing, or was not read yet."""
         return self._head
 
-    def policy(self, asked: PolicyWords, batch: str, now: datetime) -> PolicyWords:
+    def policy(self, asked: PolicyOptions, batch: str, now: datetime) -> PolicyOptions:
         """Return what is asked for, and what the file's head says beside it.
 
         Raises:
@@ -138,7 +138,7 @@ class PromptFile:
         rows = duplicates = bad_count = 0
         bad: list[BadLine] = []
         for item in _named(self.name, read_rows(self._stream, self.form, self.reading)):
-            if isinstance(item, Head):
+            if isinstance(item, FileHeader):
                 self._head = item
                 continue
             found = item if isinstance(item, BadLine) else self._admitted(item)
@@ -215,7 +215,9 @@ def open_prompt_file(
     form = form or _format(name)
     with _opened(name, stdin) as stream, closing(RowSpool()) as good:
         suffix = Path(name).suffix.lower()
-        reading = Reading(columns=columns or {}, seeds=seeds, tabs=suffix in TAB_SUFFIXES, whole=suffix == WHOLE_SUFFIX)
+        reading = ColumnReading(
+            columns=columns or {}, seeds=seeds, tabs=suffix in TAB_SUFFIXES, whole=suffix == WHOLE_SUFFIX
+        )
         yield PromptFile(
             name=name, form=form, defaults=defaults or {}, admit=admit, reading=reading, _stream=stream, _good=good
         )
@@ -300,7 +302,7 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
         yield stream
 
 
-def _named(name: str, rows: Iterator[Row | BadLine | Head]) -> Iterator[Row | BadLine | Head]:
+def _named(name: str, rows: Iterator[Row | BadLine | FileHeader]) -> Iterator[Row | BadLine | FileHeader]:
     """Pass rows on, and say which file an error is about."""
     try:
         yield from rows

@@ -15,7 +15,7 @@ from reelmill_common.errors import InvalidJob
 from reelmill_common.job_fields.foreign_fields import check_foreign_fields
 from reelmill_common.jobs import MAX_SEED, RenderSpec
 from reelmill_common.text.names import hashed, joined, words
-from reelmill_producer.prompts.columns import COLUMNS, Reading
+from reelmill_producer.prompts.columns import COLUMNS, ColumnReading
 from reelmill_producer.prompts.lines import BadLine
 from reelmill_producer.prompts.rows import Row, unknown_names
 
@@ -72,7 +72,7 @@ def expanded(
     job: Mapping[str, object] | BadLine,
     defaults: Mapping[str, object],
     allowance: Allowance,
-    reading: Reading,
+    reading: ColumnReading,
 ) -> Iterator[Row | BadLine]:
     """Yield the rows of one job, the seeds changing fastest, or why it has none.
 
@@ -101,7 +101,7 @@ def expanded(
         yield _row(Row(line=line, values=plain, metadata=metadata, place=where), combination)
 
 
-def seeded(rows: Iterator[Row | BadLine], reading: Reading) -> Iterator[Row | BadLine]:
+def seeded(rows: Iterator[Row | BadLine], reading: ColumnReading) -> Iterator[Row | BadLine]:
     """Yield rows, and in the place of one with several seeds a row for each of them."""
     allowance = Allowance()
     for row in rows:
@@ -111,7 +111,7 @@ def seeded(rows: Iterator[Row | BadLine], reading: Reading) -> Iterator[Row | Ba
             yield from _by_seed(row, reading, allowance)
 
 
-def _by_seed(row: Row, reading: Reading, allowance: Allowance) -> Iterator[Row | BadLine]:
+def _by_seed(row: Row, reading: ColumnReading, allowance: Allowance) -> Iterator[Row | BadLine]:
     own = dict(row.values)
     seeds = own.pop("seeds", None)
     if "seed" in own and seeds is not None:
@@ -137,7 +137,7 @@ def _several(value: object) -> Sequence[object]:
     return [str(value).strip().strip("[]()")]
 
 
-def _sorted(job: Mapping[str, object], reading: Reading) -> tuple[dict[str, object], dict[str, str]]:
+def _sorted(job: Mapping[str, object], reading: ColumnReading) -> tuple[dict[str, object], dict[str, str]]:
     """Return a job by our fields, and its metadata."""
     structure = {name: value for name, value in job.items() if name in _STRUCTURE}
     rest = {name: value for name, value in job.items() if name not in _STRUCTURE}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import IO, cast
 
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
-from reelmill_producer.prompts.columns import Columns, Reading
+from reelmill_producer.prompts.columns import ColumnReading, Columns
 from reelmill_producer.prompts.lines import BadLine, TextLine, read_lines
 from reelmill_producer.prompts.rows import Row
 
@@ -19,7 +19,7 @@ _SPACE = re.compile(r"\s*")
 _SHAPE = 'a JSON file is a list of texts or of objects such as {"prompt": "a fox"}, or one object a line'
 
 
-def json_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine]:
+def json_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLine]:
     """Yield the rows of JSON lines, or of one list.
 
     Args:
@@ -59,7 +59,7 @@ def _text(stream: IO[bytes]) -> str:
         raise InvalidPromptFile(f"byte {err.start + 1} is not UTF-8; save the file as UTF-8") from err
 
 
-def _values(text: str, reading: Reading) -> Iterator[Row | BadLine]:
+def _values(text: str, reading: ColumnReading) -> Iterator[Row | BadLine]:
     """Yield the rows of a text that is one list, an object that holds one, or objects one after the other."""
     start = _after_space(text, 0)
     if text.startswith("{", start):
@@ -86,7 +86,7 @@ def _start_of_list(text: str, start: int) -> int:
     return start if found is None else start + found.end() - 1
 
 
-def _elements(text: str, place: int, reading: Reading, *, end: str) -> Iterator[Row | BadLine]:
+def _elements(text: str, place: int, reading: ColumnReading, *, end: str) -> Iterator[Row | BadLine]:
     line, counted, number = 1, 0, 0
     decoder = _decoder()
     while True:
@@ -115,7 +115,7 @@ def _after_space(text: str, place: int) -> int:
     return place if found is None else found.end()
 
 
-def _line_row(item: TextLine, reading: Reading) -> Row | BadLine:
+def _line_row(item: TextLine, reading: ColumnReading) -> Row | BadLine:
     try:
         value: object = _decoder().decode(item.text)
     except RecursionError:
@@ -125,7 +125,7 @@ def _line_row(item: TextLine, reading: Reading) -> Row | BadLine:
     return _row(item.line, value, reading)
 
 
-def _row(line: int, value: object, reading: Reading) -> Row | BadLine:
+def _row(line: int, value: object, reading: ColumnReading) -> Row | BadLine:
     if isinstance(value, dict):
         value = _Pairs(cast("dict[str, object]", value).items())
     if not isinstance(value, _Pairs):

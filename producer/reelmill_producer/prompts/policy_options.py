@@ -18,7 +18,7 @@ NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyWords:
+class PolicyOptions:
     """Policy as people write it; None or empty where nothing is said.
 
     Attributes:
@@ -52,7 +52,7 @@ class PolicyWords:
         words = {name: given[field] for name, field in WORDS.items() if field in given}
         return ", ".join(f"{name} {' '.join(w) if isinstance(w, list) else w}" for name, w in words.items())
 
-    def over(self, other: PolicyWords) -> PolicyWords:
+    def over(self, other: PolicyOptions) -> PolicyOptions:
         """Return these words, and another's where these say nothing."""
         return replace(other, **self.given())
 
@@ -88,7 +88,7 @@ class PolicyWords:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class FileHeader:
     """The key `batch:` of a prompt file.
 
     Attributes:
@@ -97,11 +97,11 @@ class Head:
     """
 
     line: int
-    words: PolicyWords
+    words: PolicyOptions
 
 
 WORDS: Mapping[str, str] = {
-    "class" if item.name == "worker_class" else item.name.replace("_", "-"): item.name for item in fields(PolicyWords)
+    "class" if item.name == "worker_class" else item.name.replace("_", "-"): item.name for item in fields(PolicyOptions)
 }
 """Fields by the names of `submit`'s options, which are the keys of a head."""
 
@@ -109,7 +109,7 @@ _NUMBERS = {"priority": "0 to 9", "weight": "1 to 100", "max_in_flight": "0 to 1
 _LISTS = ("after", "after_any")
 
 
-def head_of(line: int, entries: Mapping[str, tuple[int, object]], now: datetime) -> Head:
+def head_of(line: int, entries: Mapping[str, tuple[int, object]], now: datetime) -> FileHeader:
     """Return the head that a file's keys and values are. Each is checked alone: how they fit is known with the options.
 
     Args:
@@ -126,10 +126,10 @@ def head_of(line: int, entries: Mapping[str, tuple[int, object]], now: datetime)
             raise InvalidPromptFile(f"line {at}: batch: unknown key {unknown}")
         try:
             values[WORDS[name]] = word = _word(name, given)
-            PolicyWords(**{WORDS[name]: word}).batch(_NOBODY, now, mark="")
+            PolicyOptions(**{WORDS[name]: word}).batch(_NOBODY, now, mark="")
         except InvalidJob as err:
             raise InvalidPromptFile(f"line {at}: batch: {err}") from err
-    return Head(line=line, words=PolicyWords(**values))
+    return FileHeader(line=line, words=PolicyOptions(**values))
 
 
 _NOBODY = "0" * 64

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Literal, get_args
 
 from reelmill_common.text.names import MOST_CHARS, slug
-from reelmill_producer.prompts.columns import COLUMNS, Reading
+from reelmill_producer.prompts.columns import COLUMNS, ColumnReading
 from reelmill_producer.prompts.decoding import as_utf8
 from reelmill_producer.prompts.lines import BadLine, read_lines
 
 if TYPE_CHECKING:
-    from reelmill_producer.prompts.policy_options import Head
+    from reelmill_producer.prompts.policy_options import FileHeader
 
 Format = Literal["txt", "csv", "jsonl", "yaml"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -60,7 +60,7 @@ def format_of(suffix: str) -> Format | None:
     return _SUFFIXES.get(suffix.lower())
 
 
-def read_rows(stream: IO[bytes], form: Format, reading: Reading) -> Iterator[Row | BadLine | Head]:
+def read_rows(stream: IO[bytes], form: Format, reading: ColumnReading) -> Iterator[Row | BadLine | FileHeader]:
     """Yield the rows of a stream in file order, bad lines among them; before them the head of a YAML file, if any.
 
     Raises:
@@ -85,7 +85,7 @@ def read_rows(stream: IO[bytes], form: Format, reading: Reading) -> Iterator[Row
     yield from seeded((_with_usable_id(row, reading) for row in rows), reading)
 
 
-def _with_usable_id(row: Row | BadLine, reading: Reading) -> Row | BadLine:
+def _with_usable_id(row: Row | BadLine, reading: ColumnReading) -> Row | BadLine:
     """Write the id of another program's list as a key, if it is a name: no path, and nothing that is left out."""
     given = "" if isinstance(row, BadLine) else str(row.values.get("id") or "").strip()
     key = slug(given)
@@ -95,7 +95,7 @@ def _with_usable_id(row: Row | BadLine, reading: Reading) -> Row | BadLine:
     return replace(row, values={**row.values, "id": key}, metadata={"id": given, **row.metadata})
 
 
-def _text_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine]:
+def _text_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLine]:
     for item in read_lines(stream, reading.notes):
         if isinstance(item, BadLine):
             yield item

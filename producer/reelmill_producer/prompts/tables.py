@@ -10,7 +10,7 @@ from itertools import chain
 from typing import IO
 
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
-from reelmill_producer.prompts.columns import ALIASES, FIELDS, IGNORE, Columns, Reading, is_unnamed, plain
+from reelmill_producer.prompts.columns import ALIASES, FIELDS, IGNORE, ColumnReading, Columns, is_unnamed, plain
 from reelmill_producer.prompts.lines import BadLine, read_lines
 from reelmill_producer.prompts.rows import Row
 
@@ -31,7 +31,7 @@ class _Lines:
     """
 
     stream: IO[bytes]
-    reading: Reading
+    reading: ColumnReading
     bad: list[BadLine] = field(default_factory=list[BadLine])
     number: int = 0
     text: str = ""
@@ -57,7 +57,7 @@ class _Header:
     delimiter: str
 
 
-def csv_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine]:
+def csv_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLine]:
     """Yield the rows of a table; its first line that is not empty names the columns.
 
     Raises:
@@ -95,7 +95,7 @@ def csv_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine]:
             yield _csv_row(start, header, cells, reading, lines.text)
 
 
-def _begin(source: Iterator[str], reading: Reading) -> tuple[str, str]:
+def _begin(source: Iterator[str], reading: ColumnReading) -> tuple[str, str]:
     """Return the first line that is not empty, which is the header, and the sign that parts its columns."""
     first = next((line for line in source if line.strip()), "")
     if found := _SEP.fullmatch(first.strip("\r\n ")):
@@ -147,7 +147,7 @@ def _csv_reason(err: csv.Error, *, last: int, start: int) -> str:
     )
 
 
-def _header(cells: Sequence[str], reading: Reading, delimiter: str) -> _Header:
+def _header(cells: Sequence[str], reading: ColumnReading, delimiter: str) -> _Header:
     names = [cell.strip().strip("\ufeff") for cell in cells]
     plains = [plain(name) for name in names if not is_unnamed(name)]
     if repeated := sorted({name for name in plains if plains.count(name) > 1}):
@@ -172,7 +172,7 @@ def _no_prompt(names: Sequence[str]) -> str:
     return f"the header {shown} has no prompt column; say which it is, as --column prompt={names[0] or 'caption'}"
 
 
-def _csv_row(line: int, header: _Header, cells: Sequence[str], reading: Reading, text: str) -> Row | BadLine:
+def _csv_row(line: int, header: _Header, cells: Sequence[str], reading: ColumnReading, text: str) -> Row | BadLine:
     names = header.names
     if len(names) == 1 and len(cells) > 1 and '"' not in text:
         reading.notes.add("the only column takes whole lines, whatever signs they hold")

@@ -14,10 +14,10 @@ from typing import IO, Any
 import yaml
 
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
-from reelmill_producer.prompts.columns import Reading
+from reelmill_producer.prompts.columns import ColumnReading
 from reelmill_producer.prompts.grids import DEFAULTS, JOB_FIELDS, Allowance, expanded
 from reelmill_producer.prompts.lines import BadLine
-from reelmill_producer.prompts.policy_options import Head, head_of
+from reelmill_producer.prompts.policy_options import FileHeader, head_of
 from reelmill_producer.prompts.rows import Row, unknown_names
 
 MAX_BYTES = 8_388_608
@@ -33,7 +33,7 @@ _TOP = ("batch", "defaults", "jobs")
 _SHAPE = "a prompt file is a list of jobs, or a mapping with jobs: and, before it, batch: and defaults:"
 
 
-def yaml_rows(stream: IO[bytes], reading: Reading) -> Iterator[Row | BadLine | Head]:
+def yaml_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLine | FileHeader]:
     """Yield the rows of a YAML stream, grids expanded; at most one job is in memory. Its head is yielded too.
 
     Raises:
@@ -107,9 +107,9 @@ class _Jobs:
     """The jobs of a file, read one after the other."""
 
     events: _Events
-    reading: Reading
+    reading: ColumnReading
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
-    head: Head | None = None
+    head: FileHeader | None = None
     number: int = 0
 
     @property
@@ -176,7 +176,7 @@ class _Jobs:
         if "jobs" not in seen:
             raise InvalidPromptFile(f"line {self.events.line}: there is no jobs: in it; {_SHAPE}")
 
-    def _head(self, line: int, start: Any) -> Head:
+    def _head(self, line: int, start: Any) -> FileHeader:
         if not isinstance(start, yaml.MappingStartEvent):
             raise InvalidPromptFile(
                 f"line {self.events.line}: batch is a mapping such as {{priority: 7}}, got {_kind(start)}"

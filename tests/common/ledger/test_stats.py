@@ -5,7 +5,7 @@ from collections import Counter
 from common.ledger_scene import LANE, claim, make_jobs, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, BatchState, JobState
-from reelmill_common.ledger import Census, Ledger
+from reelmill_common.ledger import Ledger, QueueStats
 
 OTHER_LANE = "fastwan-qad-fp8"
 
@@ -69,7 +69,7 @@ def test_the_oldest_wait_is_that_of_the_job_submitted_first(ledger: Ledger) -> N
     assert without.oldest_wait_s <= (ledger.now() - before_the_new).total_seconds() + 0.01
 
 
-def live(census: Census) -> Counter[tuple[str, int, BatchState, JobState]]:
+def live(census: QueueStats) -> Counter[tuple[str, int, BatchState, JobState]]:
     found: Counter[tuple[str, int, BatchState, JobState]] = Counter()
     for line in census.lines:
         for state, count in line.counts.items():

@@ -14,8 +14,8 @@ from common.notify_scene import add, happen, last
 from fixtures.proxy import make_authority
 from fixtures.s3 import free_port
 from reelmill_common.ledger import Ledger
-from reelmill_common.notify.webhook_store import Mailroom
-from reelmill_common.notify.webhooks import Kind
+from reelmill_common.notify.webhook_store import WebhookStore
+from reelmill_common.notify.webhooks import ReceiverKind
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.settings import Settings
 
@@ -42,12 +42,12 @@ def _login(_server: object, _session: object, _envelope: object, _mechanism: str
     return AuthResult(success=(data.login, data.password) == (b"mill", b"hush:1"))  # type: ignore[attr-defined]
 
 
-def tell(server: Controller, mailroom: Mailroom, ledger: Ledger, settings: Settings, url: str) -> None:
+def tell(server: Controller, mailroom: WebhookStore, ledger: Ledger, settings: Settings, url: str) -> None:
     """Let a sender tell by mail, over a server that runs as long, that a batch was submitted."""
     server.start()
     try:
         sender = Sender(settings=dataclasses.replace(settings, smtp_url=url, smtp_from="mill@example.org"))
-        add(mailroom, "ops@example.org", "batch.*", kind=Kind.EMAIL)
+        add(mailroom, "ops@example.org", "batch.*", kind=ReceiverKind.EMAIL)
         happen(ledger, "night")
         sender.round()
         sender._leave()
@@ -56,7 +56,7 @@ def tell(server: Controller, mailroom: Mailroom, ledger: Ledger, settings: Setti
 
 
 def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, mail_authority: ssl.SSLContext
+    mailroom: WebhookStore, ledger: Ledger, settings: Settings, mail_authority: ssl.SSLContext
 ) -> None:
     mailbox, port = Mailbox(), free_port()
     server = Controller(
@@ -79,7 +79,7 @@ def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
 
 @pytest.mark.parametrize(("scheme", "why"), [("smtp", "STARTTLS"), ("smtps", "SSL")])
 def test_no_mail_and_no_password_go_to_a_server_without_tls_unless_that_is_asked_for(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, scheme: str, why: str
+    mailroom: WebhookStore, ledger: Ledger, settings: Settings, scheme: str, why: str
 ) -> None:
     mailbox, port = Mailbox(), free_port()
     server = Controller(mailbox, "127.0.0.1", port, ready_timeout=60)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from reelmill_common.egress import Doorman
+from reelmill_common.egress import EgressPolicy
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.notify import formatting
-from reelmill_common.notify.notification import Notice, made
+from reelmill_common.notify.notification import Notification, made
 from reelmill_common.notify.signing import new_secret, signature
-from reelmill_common.notify.webhooks import Kind, Webhook
+from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 
 URL = "https://example.org/hooks/secret-path"
 
@@ -38,7 +38,7 @@ def test_what_we_sign_the_specifications_own_package_verifies(body: str, message
 def test_both_live_secrets_verify_after_a_rotation_and_only_the_new_one_a_day_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    old = Webhook.new(URL, kind=Kind.STANDARD)
+    old = Webhook.new(URL, kind=ReceiverKind.STANDARD)
     new = Webhook.decode(old.rotated().encode())
     later = datetime.now(UTC) + timedelta(hours=25)
 
@@ -87,18 +87,18 @@ def test_both_live_secrets_verify_after_a_rotation_and_only_the_new_one_a_day_la
     ],
 )
 def test_an_address_off_the_public_internet_is_refused(address: str) -> None:
-    assert not Doorman().allows("example.org", address)
+    assert not EgressPolicy().allows("example.org", address)
 
 
 @pytest.mark.parametrize(
     "address", ["93.184.215.14", "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
 )
 def test_an_address_on_the_public_internet_may_be_reached(address: str) -> None:
-    assert Doorman().allows("example.org", address)
+    assert EgressPolicy().allows("example.org", address)
 
 
 def test_the_owner_of_the_farm_can_allow_hosts_and_networks() -> None:
-    doorman = Doorman.parse("hooks.lan, 10.1.0.0/16,fd00::5")
+    doorman = EgressPolicy.parse("hooks.lan, 10.1.0.0/16,fd00::5")
 
     assert doorman.allows("Hooks.LAN", "192.168.0.9")
     assert doorman.allows("other.lan", "10.1.2.3")
@@ -111,16 +111,18 @@ def test_the_owner_of_the_farm_can_allow_hosts_and_networks() -> None:
 @pytest.mark.parametrize(
     ("target", "kind", "why"),
     [
-        pytest.param("ftp://example.org/", Kind.STANDARD, "no URL", id="scheme"),
-        pytest.param("https:///path", Kind.STANDARD, "no URL", id="no host"),
-        pytest.param("https://example.org:99999/", Kind.STANDARD, "no URL", id="port"),
-        pytest.param("https://example.org/\r\nX-Evil: 1", Kind.SLACK, "no URL", id="header injection"),
-        pytest.param("https://user:hush@example.org/", Kind.STANDARD, "user or password", id="credentials"),
-        pytest.param("ops", Kind.EMAIL, "no mail address", id="no mailbox"),
-        pytest.param("a@b.example\nBcc: c@d.example", Kind.EMAIL, "no mail address", id="mail header injection"),
+        pytest.param("ftp://example.org/", ReceiverKind.STANDARD, "no URL", id="scheme"),
+        pytest.param("https:///path", ReceiverKind.STANDARD, "no URL", id="no host"),
+        pytest.param("https://example.org:99999/", ReceiverKind.STANDARD, "no URL", id="port"),
+        pytest.param("https://example.org/\r\nX-Evil: 1", ReceiverKind.SLACK, "no URL", id="header injection"),
+        pytest.param("https://user:hush@example.org/", ReceiverKind.STANDARD, "user or password", id="credentials"),
+        pytest.param("ops", ReceiverKind.EMAIL, "no mail address", id="no mailbox"),
+        pytest.param(
+            "a@b.example\nBcc: c@d.example", ReceiverKind.EMAIL, "no mail address", id="mail header injection"
+        ),
     ],
 )
-def test_a_bad_target_is_refused_and_its_secrets_are_not_repeated(target: str, kind: Kind, why: str) -> None:
+def test_a_bad_target_is_refused_and_its_secrets_are_not_repeated(target: str, kind: ReceiverKind, why: str) -> None:
     with pytest.raises(InvalidSettings, match=why) as caught:
         Webhook.new(target, kind=kind)
 
@@ -130,11 +132,11 @@ def test_a_bad_target_is_refused_and_its_secrets_are_not_repeated(target: str, k
 @pytest.mark.parametrize("pattern", ["batch", "batch.", "bach.*", "b*.x", "batch.finished;", ""])
 def test_a_pattern_that_names_no_event_is_refused_with_those_that_do(pattern: str) -> None:
     with pytest.raises(InvalidSettings, match=r"names no event; use .*batch\.\*"):
-        Webhook.new(URL, kind=Kind.STANDARD, events=(pattern,))
+        Webhook.new(URL, kind=ReceiverKind.STANDARD, events=(pattern,))
 
 
 def test_patterns_choose_what_is_told() -> None:
-    webhook = Webhook.new(URL, kind=Kind.STANDARD, events=("job.failed", "night.*"))
+    webhook = Webhook.new(URL, kind=ReceiverKind.STANDARD, events=("job.failed", "night.*"))
 
     told = [
         name for name in ("job.failed", "job.staged", "schedule.missed", "batch.window_shut") if webhook.wants(name)
@@ -147,16 +149,16 @@ def test_a_short_secret_is_refused_without_being_shown() -> None:
     short = "whsec_" + base64.b64encode(b"hush" * 5).decode()
 
     with pytest.raises(InvalidSettings, match="24 to 64 bytes") as caught:
-        Webhook.new(URL, kind=Kind.STANDARD, secret=short)
+        Webhook.new(URL, kind=ReceiverKind.STANDARD, secret=short)
 
     assert short not in str(caught.value)
 
 
 def test_what_is_shown_of_a_url_hides_its_path() -> None:
-    assert Webhook.new(URL + "?key=hush", kind=Kind.SLACK).place == "https://example.org/…"
+    assert Webhook.new(URL + "?key=hush", kind=ReceiverKind.SLACK).place == "https://example.org/…"
 
 
-def finished(**changes: object) -> Notice:
+def finished(**changes: object) -> Notification:
     data = {
         "farm": "main",
         "batch": "night",
@@ -193,22 +195,27 @@ def test_no_text_of_an_event_begins_a_header_of_a_mail() -> None:
 @pytest.mark.parametrize(
     ("target", "kind"),
     [
-        ("https://hooks.slack.com/services/T/B/x", Kind.SLACK),
-        ("https://discord.com/api/webhooks/1/x", Kind.DISCORD),
-        ("https://ptb.discord.com/api/webhooks/1/x?wait=true", Kind.DISCORD),
-        ("https://discordapp.com/api/webhooks/1/x/slack", Kind.SLACK),
-        ("https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=x", Kind.TEAMS),
-        ("https://ab.webhook.office.com/webhookb2/x", Kind.TEAMS),
-        ("ops@example.org", Kind.EMAIL),
-        ("https://notdiscord.com/api/webhooks/1/x", Kind.STANDARD),
-        ("https://discord.com.evil.example/api", Kind.STANDARD),
-        ("https://n8n.example.org/webhook/x", Kind.STANDARD),
+        ("https://hooks.slack.com/services/T/B/x", ReceiverKind.SLACK),
+        ("https://discord.com/api/webhooks/1/x", ReceiverKind.DISCORD),
+        ("https://ptb.discord.com/api/webhooks/1/x?wait=true", ReceiverKind.DISCORD),
+        ("https://discordapp.com/api/webhooks/1/x/slack", ReceiverKind.SLACK),
+        (
+            "https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=x",
+            ReceiverKind.TEAMS,
+        ),
+        ("https://ab.webhook.office.com/webhookb2/x", ReceiverKind.TEAMS),
+        ("ops@example.org", ReceiverKind.EMAIL),
+        ("https://notdiscord.com/api/webhooks/1/x", ReceiverKind.STANDARD),
+        ("https://discord.com.evil.example/api", ReceiverKind.STANDARD),
+        ("https://n8n.example.org/webhook/x", ReceiverKind.STANDARD),
     ],
 )
-def test_a_receivers_address_tells_what_it_understands_unless_somebody_says_otherwise(target: str, kind: Kind) -> None:
+def test_a_receivers_address_tells_what_it_understands_unless_somebody_says_otherwise(
+    target: str, kind: ReceiverKind
+) -> None:
     assert Webhook.new(target).kind is kind
-    if kind is not Kind.EMAIL:
-        assert Webhook.new(target, kind=Kind.STANDARD).kind is Kind.STANDARD
+    if kind is not ReceiverKind.EMAIL:
+        assert Webhook.new(target, kind=ReceiverKind.STANDARD).kind is ReceiverKind.STANDARD
 
 
 def test_a_message_to_discord_mentions_nobody_and_fits() -> None:

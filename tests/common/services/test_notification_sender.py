@@ -25,7 +25,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.notify import delivery, http_client
-from reelmill_common.notify.webhook_store import Mailroom
+from reelmill_common.notify.webhook_store import WebhookStore
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.settings import Settings
 
@@ -58,7 +58,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_event_arrives_signed_as_the_specification_wants_it(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
 ) -> None:
     happen(ledger, "before")
     webhook = add(mailroom, taker.url, "batch.*")
@@ -84,7 +84,7 @@ def test_an_event_arrives_signed_as_the_specification_wants_it(
 
 
 def test_a_finished_batch_says_what_failed_why_and_how_to_try_again(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
 ) -> None:
     add(mailroom, taker.url, "batch.finished")
     rows = [RenderJob(batch="night", row=str(row), spec=RenderSpec(prompt="fox", profile="tiny")) for row in range(4)]
@@ -110,7 +110,7 @@ def test_a_finished_batch_says_what_failed_why_and_how_to_try_again(
 
 @pytest.mark.usefixtures("quick")
 def test_a_receiver_that_fails_first_gets_the_same_message_again(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
     add(mailroom, taker.url, "batch.*")
     happen(ledger, "night")
@@ -129,7 +129,7 @@ def test_a_receiver_that_fails_first_gets_the_same_message_again(
 
 
 def test_after_a_failure_the_next_attempt_waits_and_so_do_the_others_of_that_receiver(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
     add(mailroom, taker.url, "batch.*")
     happen(ledger, "one", "two", "three")
@@ -146,7 +146,7 @@ def test_after_a_failure_the_next_attempt_waits_and_so_do_the_others_of_that_rec
 
 @pytest.mark.usefixtures("quick")
 def test_a_message_that_was_given_up_can_be_sent_again(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
     add(mailroom, taker.url, "batch.*")
     happen(ledger, "night")
@@ -165,7 +165,7 @@ def test_a_message_that_was_given_up_can_be_sent_again(
 
 
 def test_a_receiver_that_is_gone_is_disabled_and_others_are_told(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
     gone = add(mailroom, taker.url, "batch.*")
     taker.status = 410
@@ -183,7 +183,7 @@ def test_a_receiver_that_is_gone_is_disabled_and_others_are_told(
 
 
 def test_one_that_failed_for_days_is_disabled(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_common.notify.webhook_store.DEAD_AFTER_S", 0.0)
     add(mailroom, taker.url, "batch.*")
@@ -200,7 +200,7 @@ def test_one_that_failed_for_days_is_disabled(
 
 
 def test_a_receivers_wish_to_be_asked_later_is_heeded(
-    mailroom: Mailroom, taker: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    mailroom: WebhookStore, taker: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taker.status, taker.headers = 429, {"retry-after": "1200"}
     from reelmill_common.notify.notification import made  # noqa: PLC0415
@@ -210,7 +210,7 @@ def test_a_receivers_wish_to_be_asked_later_is_heeded(
     assert (ended.outcome, ended.wait_s) == ("retry", 1200)
 
 
-def test_a_redirect_is_not_followed(mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver) -> None:
+def test_a_redirect_is_not_followed(mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver) -> None:
     with receiver() as other:
         taker.status, taker.headers = 302, {"location": other.url}
         add(mailroom, taker.url, "batch.*")
@@ -222,7 +222,7 @@ def test_a_redirect_is_not_followed(mailroom: Mailroom, ledger: Ledger, sender: 
 
 
 def test_a_name_that_turns_to_a_private_address_is_refused_at_the_connection(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    mailroom: WebhookStore, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers, asked, real = ["127.0.0.1", "127.0.0.2"], [], socket.getaddrinfo
 
@@ -250,7 +250,7 @@ def test_a_name_that_turns_to_a_private_address_is_refused_at_the_connection(
 
 
 def test_plain_http_is_refused_unless_it_is_allowed(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, taker: Receiver
+    mailroom: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
 ) -> None:
     sender = Sender(settings=dataclasses.replace(settings, notify_scheme="https"))
     add(mailroom, taker.url, "batch.*")
@@ -264,7 +264,7 @@ def test_plain_http_is_refused_unless_it_is_allowed(
 
 
 def test_over_tls_the_certificate_must_be_that_of_the_name(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority, real, names = make_authority(tmp_path / "ours"), socket.getaddrinfo, []
     authority.server.sni_callback = lambda _socket, name, _context: names.append(name)
@@ -330,14 +330,15 @@ def test_a_receiver_that_never_ends_is_left_in_time(answer: bytes, monkeypatch: 
 
 
 def test_a_sender_that_is_killed_in_the_middle_loses_nothing_and_repeats_under_the_same_id(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, taker: Receiver
+    mailroom: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
 ) -> None:
     add(mailroom, taker.url, "batch.submitted")
     happen(ledger, *(f"batch-{number}" for number in range(12)))
     held = threading.Event()
     taker.before_answer = lambda: len(taker.received) == 5 and held.wait(60)
     code = (
-        "import os; from reelmill_common.settings import Settings; from reelmill_common.services.notification_sender import Sender; "
+        "import os; from reelmill_common.settings import Settings; "
+        "from reelmill_common.services.notification_sender import Sender; "
         "Sender(settings=Settings.from_env({k: v for k, v in os.environ.items() if k.startswith('REELMILL_')}), "
         "hold_s=1.0).run()"
     )
@@ -361,7 +362,7 @@ def test_a_sender_that_is_killed_in_the_middle_loses_nothing_and_repeats_under_t
 
 
 def test_only_one_of_two_senders_sends_and_a_late_one_writes_nothing(
-    mailroom: Mailroom, ledger: Ledger, settings: Settings, taker: Receiver
+    mailroom: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
 ) -> None:
     webhook = add(mailroom, taker.url, "batch.*")
     happen(ledger, "night")
@@ -380,7 +381,7 @@ def test_only_one_of_two_senders_sends_and_a_late_one_writes_nothing(
 
 
 def test_what_waits_for_a_dead_receiver_is_bounded(
-    mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_common.notify.webhook_store.WAITING_MOST", 3)
     taker.status = 500
@@ -393,7 +394,9 @@ def test_what_waits_for_a_dead_receiver_is_bounded(
     assert (view.waiting, view.dropped) == (3, 5)
 
 
-def test_nothing_that_is_secret_is_logged(mailroom: Mailroom, ledger: Ledger, sender: Sender, taker: Receiver) -> None:
+def test_nothing_that_is_secret_is_logged(
+    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
+) -> None:
     webhook = add(mailroom, taker.url, "batch.*")
     happen(ledger, "night")
 

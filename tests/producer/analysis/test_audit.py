@@ -18,9 +18,9 @@ from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import Claimed, JobView, Result
 from reelmill_common.storage.keys import job_stem
-from reelmill_producer.analysis.audit import Audit, Discrepancy, Kind
+from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind
 from reelmill_worker.child.renderer import FixedDurationRenderer
-from reelmill_worker.delivery.clip_files import Parcel
+from reelmill_worker.delivery.clip_files import PendingClip
 
 
 def deliver(bench: Bench, batch: str = "night") -> list[Result]:
@@ -33,7 +33,7 @@ def deliver(bench: Bench, batch: str = "night") -> list[Result]:
             claimed = bench.ledger.claim(job.job_id, job.generation, NODE, lease_s=15)
             assert isinstance(claimed, Claimed)
             rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-            bench.deliveries.hand_over(Parcel(lease=bench.leases.hold(claimed), rendering=rendering))
+            bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
         return not bench.ledger.batch(batch).remaining
 
     wait_for(one, what="the clips")
@@ -227,7 +227,7 @@ def test_a_job_that_has_another_clip_by_now_is_not_queued_again(bench: Bench, ni
 
 
 def test_the_words_for_what_differs_are_stable() -> None:
-    item = Discrepancy(kind=Kind.LEFTOVER, batch="night", why="", keys=())
+    item = Discrepancy(kind=FaultKind.LEFTOVER, batch="night", why="", keys=())
 
-    assert [kind.value for kind in Kind] == ["missing", "altered", "superseded", "leftover", "unknown"]
+    assert [kind.value for kind in FaultKind] == ["missing", "altered", "superseded", "leftover", "unknown"]
     assert not item.removable

@@ -10,7 +10,7 @@ import pytest
 from reelmill_common.forecast import Paces
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import JobView, Result
-from reelmill_common.ledger.backlog import Hand, Load, Loads, OwnerLoad
+from reelmill_common.ledger.backlog import Backlog, BatchBacklog, OwnerLoad, WorkerCapacity
 from reelmill_producer.analysis.plans import make_plan
 
 NOW = datetime(2026, 7, 1, 20, tzinfo=UTC)
@@ -42,14 +42,14 @@ def finished(seconds: float, worker: str = "") -> JobView:
     )
 
 
-def load(batch: str, clips: int, **changes: Any) -> Load:
+def load(batch: str, clips: int, **changes: Any) -> BatchBacklog:
     values = {"priority": 5, "weight": 1, "cap": 0, "paused": False, "shut": False, "window": "", "start": None}
-    return Load(**{"batch": batch, "after": (), "held": 0, "left": {"tiny": clips}, **values, **changes})
+    return BatchBacklog(**{"batch": batch, "after": (), "held": 0, "left": {"tiny": clips}, **values, **changes})
 
 
-def plan(*loads: Load, workers: int = 1, window: str = "", by: datetime | None = None, **more: Any) -> Any:
-    hands = [Hand(lane="tiny", live=True, window=window)] * workers
-    return make_plan(Loads(now=NOW, batches=loads, hands=hands, **more), paces(), by)
+def plan(*loads: BatchBacklog, workers: int = 1, window: str = "", by: datetime | None = None, **more: Any) -> Any:
+    hands = [WorkerCapacity(lane="tiny", live=True, window=window)] * workers
+    return make_plan(Backlog(now=NOW, batches=loads, hands=hands, **more), paces(), by)
 
 
 def hours(made: Any) -> dict[str, float | None]:
@@ -95,9 +95,9 @@ def test_an_owners_cap_and_weight_count() -> None:
 
 
 def test_a_class_has_only_its_workers_and_the_others_what_these_leave() -> None:
-    fast = Hand(lane="tiny", live=True, window="", classes=["tiny@h100"], name="fast")
-    slow = Hand(lane="tiny", live=True, window="", name="slow")
-    loads = Loads(now=NOW, batches=[load("a", 100, left={"tiny@h100": 100}), load("b", 200)], hands=[fast, slow])
+    fast = WorkerCapacity(lane="tiny", live=True, window="", classes=["tiny@h100"], name="fast")
+    slow = WorkerCapacity(lane="tiny", live=True, window="", name="slow")
+    loads = Backlog(now=NOW, batches=[load("a", 100, left={"tiny@h100": 100}), load("b", 200)], hands=[fast, slow])
 
     assert hours(make_plan(loads, paces())) == {"a": 1.0, "b": 1.5}
 
@@ -106,9 +106,9 @@ def test_a_worker_that_is_as_fast_as_two_makes_twice_as_much() -> None:
     measured = Paces()
     for worker, seconds in (("fast", 18.0), ("slow", 36.0)):
         measured.add(finished(seconds, worker))
-    hands = [Hand(lane="tiny", live=True, window="", name=name) for name in ("fast", "slow")]
+    hands = [WorkerCapacity(lane="tiny", live=True, window="", name=name) for name in ("fast", "slow")]
 
-    assert hours(make_plan(Loads(now=NOW, batches=[load("a", 300)], hands=hands), measured)) == {"a": 1.0}
+    assert hours(make_plan(Backlog(now=NOW, batches=[load("a", 300)], hands=hands), measured)) == {"a": 1.0}
 
 
 def test_what_expires_before_it_starts_is_counted_and_holds_up_who_waits_for_it() -> None:
@@ -180,7 +180,9 @@ def test_what_is_not_known_has_a_reason(changes: dict[str, Any], why: str) -> No
 
 def test_a_lane_without_a_finished_clip_has_no_pace() -> None:
     made = make_plan(
-        Loads(now=NOW, batches=[load("a", 5)], hands=[Hand(lane="tiny", live=True, window="")]), Paces(), None
+        Backlog(now=NOW, batches=[load("a", 5)], hands=[WorkerCapacity(lane="tiny", live=True, window="")]),
+        Paces(),
+        None,
     )
 
     assert "so its pace is not known" in made.batches[0].why

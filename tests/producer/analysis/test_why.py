@@ -14,7 +14,7 @@ from reelmill_common.calendar.windows import DAYS
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_producer.analysis.why import Cause, Reason, sentence, why
+from reelmill_producer.analysis.why import Reason, WaitCause, sentence, why
 from reelmill_producer.client import Reelmill
 
 
@@ -41,7 +41,7 @@ def ask(settings: Settings) -> Callable[[str], Reason]:
 def test_without_a_worker_nobody_takes_it(ledger: Ledger, ask: Callable[[str], Reason]) -> None:
     ids = submit(ledger, "night")
 
-    assert ask("night").cause is ask(ids[1]).cause is Cause.NO_WORKER
+    assert ask("night").cause is ask(ids[1]).cause is WaitCause.NO_WORKER
     assert "reelmill worker" in ask(ids[1]).text
 
 
@@ -53,7 +53,7 @@ def test_quarantined_workers_are_counted_with_their_reason(
 
     reason = ask(ids[0])
 
-    assert reason.cause is Cause.NO_WORKER
+    assert reason.cause is WaitCause.NO_WORKER
     assert "the canary is black" in reason.text
     assert "1 of 1 quarantined" in reason.text
 
@@ -67,7 +67,7 @@ def test_clips_of_higher_priority_and_of_the_own_batch_go_first(
 
     reason = ask(ids[2])
 
-    assert (reason.cause, reason.behind, reason.above, reason.sharing) == (Cause.BEHIND, 7, {9: 5}, 1)
+    assert (reason.cause, reason.behind, reason.above, reason.sharing) == (WaitCause.BEHIND, 7, {9: 5}, 1)
     assert reason.text == (
         "waits behind 7 clips (5 of priority 9, 2 of its own batch), in turn with 1 other batches of priority 3"
     )
@@ -156,7 +156,7 @@ def test_a_batch_that_paused_itself_says_why(ledger: Ledger, hand: Hand, ask: Ca
     ids = submit(ledger, "night", 3, max_failures="1")
     hand.fail(hand.claim())
 
-    assert ask("night").cause is ask(ids[1]).cause is Cause.PAUSED
+    assert ask("night").cause is ask(ids[1]).cause is WaitCause.PAUSED
     assert "max_failures is 1" in ask("night").text
 
 
@@ -164,7 +164,7 @@ def test_a_held_job_is_held(ledger: Ledger, ask: Callable[[str], Reason]) -> Non
     ids = submit(ledger, "night", 1)
     ledger.pause_job(ids[0])
 
-    assert ask("night").cause is ask(ids[0]).cause is Cause.HELD
+    assert ask("night").cause is ask(ids[0]).cause is WaitCause.HELD
 
 
 def test_a_shut_window_says_when_it_opens(ledger: Ledger, ask: Callable[[str], Reason]) -> None:
@@ -173,7 +173,7 @@ def test_a_shut_window_says_when_it_opens(ledger: Ledger, ask: Callable[[str], R
 
     reason = ask(ids[0])
 
-    assert reason.cause is Cause.WINDOW
+    assert reason.cause is WaitCause.WINDOW
     assert time.time() < (reason.until or 0) < time.time() + 8 * 86_400
 
 
@@ -181,21 +181,21 @@ def test_a_later_start_is_given(ledger: Ledger, ask: Callable[[str], Reason]) ->
     start = float(int(time.time())) + 3600
     submit(ledger, "night", start_after=start)
 
-    assert (ask("night").cause, ask("night").until) == (Cause.START, start)
+    assert (ask("night").cause, ask("night").until) == (WaitCause.START, start)
 
 
 def test_the_batch_that_is_waited_for_is_named(ledger: Ledger, ask: Callable[[str], Reason]) -> None:
     submit(ledger, "first")
     ids = submit(ledger, "second", after=("first",))
 
-    assert (ask(ids[0]).cause, ask(ids[0]).waits_for) == (Cause.AFTER, "first")
+    assert (ask(ids[0]).cause, ask(ids[0]).waits_for) == (WaitCause.AFTER, "first")
 
 
 def test_a_batch_at_its_cap_says_so(ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]) -> None:
     ids = submit(ledger, "night", 3, max_in_flight=1)
     hand.claim()
 
-    assert ask(ids[2]).cause is Cause.BATCH_CAP
+    assert ask(ids[2]).cause is WaitCause.BATCH_CAP
 
 
 def test_an_owner_at_its_cap_says_so(ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]) -> None:
@@ -203,7 +203,7 @@ def test_an_owner_at_its_cap_says_so(ledger: Ledger, hand: Hand, ask: Callable[[
     ledger.set_owner("ada", max_in_flight=1)
     hand.claim()
 
-    assert ask(ids[2]).cause is Cause.OWNER_CAP
+    assert ask(ids[2]).cause is WaitCause.OWNER_CAP
     assert "owner ada" in ask(ids[2]).text
 
 
@@ -213,7 +213,7 @@ def test_a_dispatched_job_is_in_the_queue(ledger: Ledger, hand: Hand, ask: Calla
 
     reason = ask(ids[0])
 
-    assert reason.cause is Cause.DISPATCHED
+    assert reason.cause is WaitCause.DISPATCHED
     assert abs((reason.since or 0) - time.time()) < 60
 
 
@@ -225,8 +225,8 @@ def test_a_running_job_says_where_and_at_what_stage(ledger: Ledger, hand: Hand, 
     reason = ask(claimed.job_id)
     ledger.cancel_job(claimed.job_id)
 
-    assert (reason.cause, reason.worker, reason.stage) == (Cause.RUNNING, hand.name, "denoise 2/3")
-    assert ask(claimed.job_id).cause is ask("night").cause is Cause.CANCELLING
+    assert (reason.cause, reason.worker, reason.stage) == (WaitCause.RUNNING, hand.name, "denoise 2/3")
+    assert ask(claimed.job_id).cause is ask("night").cause is WaitCause.CANCELLING
 
 
 def test_how_it_ended_is_said(ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]) -> None:
@@ -235,15 +235,15 @@ def test_how_it_ended_is_said(ledger: Ledger, hand: Hand, ask: Callable[[str], R
     hand.finish(hand.claim())
     ledger.cancel_job(ids[2])
 
-    assert [ask(job_id).cause for job_id in ids] == [Cause.FAILED, Cause.SUCCEEDED, Cause.CANCELLED]
-    assert (ask(ids[0]).code, ask("night").cause) == ("bad_output", Cause.FAILED)
+    assert [ask(job_id).cause for job_id in ids] == [WaitCause.FAILED, WaitCause.SUCCEEDED, WaitCause.CANCELLED]
+    assert (ask(ids[0]).code, ask("night").cause) == ("bad_output", WaitCause.FAILED)
 
 
 def test_what_did_not_start_in_time_has_expired(ledger: Ledger, ask: Callable[[str], Reason]) -> None:
     ids = submit(ledger, "night", 1, expires_at=time.time() - 60)
     ledger.sweep()
 
-    assert ask(ids[0]).cause is Cause.EXPIRED
+    assert ask(ids[0]).cause is WaitCause.EXPIRED
 
 
 def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import redis
 import typer.main
-from producer.test_cli_help import commands
-from producer.test_prompt_fuzz import content
+from producer.cli.test_help import commands
+from producer.prompts.test_fuzz import content
 from structlog.testing import capture_logs
 
 from common.ledger_audit import audit, snapshot

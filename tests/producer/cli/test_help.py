@@ -20,7 +20,7 @@ from reelmill_common.settings import Settings
 from reelmill_producer.cli import app, panels
 from reelmill_producer.cli.errors import EPILOG, INTERRUPTED
 
-DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+DOCS = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
 
 
 def commands(group: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -17,7 +17,7 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
-from reelmill_producer.doctor.checks import Finding, Level, examine, link_finding, worst
+from reelmill_producer.doctor.checks import Finding, Severity, examine, link_finding, worst
 from reelmill_producer.doctor.redis import RedisFacts, judge_redis
 from reelmill_producer.embedded.valkey import ValkeyServer
 
@@ -43,7 +43,7 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
     findings = examine(dataclasses.replace(settings, renderer="fixed:1"))
 
     told = [finding for finding in findings if finding.name != "gpu"]  # which the test machine may have or not
-    assert worst(told) is Level.OK, findings
+    assert worst(told) is Severity.OK, findings
     assert all(not finding.advice for finding in told)
     assert [finding.name for finding in findings] == [
         *("redis", "redis.aof", "redis.eviction", "redis.memory", "redis.round_trip", "clock"),
@@ -59,7 +59,7 @@ def test_workers_that_store_elsewhere_are_told(settings: Settings, ledger: Ledge
 
     told = by_name(examine(dataclasses.replace(settings, renderer="fixed:1")))["store.workers"]
 
-    assert told.level is Level.WARN
+    assert told.level is Severity.WARN
     assert (
         told.found == f"gpu0@there stores its clips in s3://clips, and here they are looked for in {settings.store_url}"
     )
@@ -73,9 +73,9 @@ def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey:
 
     found = by_name(examine(dataclasses.replace(settings, redis_url=own_valkey.url)))
 
-    assert found["redis.aof"].level is Level.WARN
+    assert found["redis.aof"].level is Severity.WARN
     assert found["redis.aof"].advice == "set appendonly yes and appendfsync everysec"
-    assert found["redis.eviction"].level is Level.FAIL
+    assert found["redis.eviction"].level is Severity.FAIL
     assert "allkeys-lru" in found["redis.eviction"].found
     assert "of maxmemory" in found["redis.memory"].found
 
@@ -89,7 +89,7 @@ def test_a_key_of_the_ledger_that_is_missing_is_named(settings: Settings, ledger
 
     found = by_name(examine(settings))["ledger"]
 
-    assert found.level is Level.WARN
+    assert found.level is Severity.WARN
     assert f"{kind} {job.job_id}" in found.found
     assert "submit the files again" in found.advice
 
@@ -97,18 +97,20 @@ def test_a_key_of_the_ledger_that_is_missing_is_named(settings: Settings, ledger
 @pytest.mark.parametrize(
     ("fact", "name", "level", "words"),
     [
-        pytest.param({"aof_error": True}, "redis.aof", Level.FAIL, "free space", id="disk of Redis full"),
-        pytest.param({"confirms": False}, "redis.aof", Level.WARN, "7.2", id="a disk that nobody can ask about"),
-        pytest.param({"policy": "volatile-lru"}, "redis.eviction", Level.WARN, "noeviction", id="no limit yet"),
-        pytest.param({"maxmemory_bytes": 1_200_000}, "redis.memory", Level.WARN, "raise maxmemory", id="nearly full"),
-        pytest.param({"maxmemory_bytes": 9_000_000}, "redis.memory", Level.OK, "", id="room left"),
-        pytest.param({"round_trip_ms": 80.0}, "redis.round_trip", Level.WARN, "near the workers", id="far away"),
-        pytest.param({"clock_s": -1.9}, "clock", Level.OK, "", id="clocks agree"),
-        pytest.param({"clock_s": -30.0}, "clock", Level.WARN, "NTP", id="clocks apart"),
-        pytest.param({"clock_s": 3600.0}, "clock", Level.FAIL, "NTP", id="clock an hour off"),
+        pytest.param({"aof_error": True}, "redis.aof", Severity.FAIL, "free space", id="disk of Redis full"),
+        pytest.param({"confirms": False}, "redis.aof", Severity.WARN, "7.2", id="a disk that nobody can ask about"),
+        pytest.param({"policy": "volatile-lru"}, "redis.eviction", Severity.WARN, "noeviction", id="no limit yet"),
+        pytest.param(
+            {"maxmemory_bytes": 1_200_000}, "redis.memory", Severity.WARN, "raise maxmemory", id="nearly full"
+        ),
+        pytest.param({"maxmemory_bytes": 9_000_000}, "redis.memory", Severity.OK, "", id="room left"),
+        pytest.param({"round_trip_ms": 80.0}, "redis.round_trip", Severity.WARN, "near the workers", id="far away"),
+        pytest.param({"clock_s": -1.9}, "clock", Severity.OK, "", id="clocks agree"),
+        pytest.param({"clock_s": -30.0}, "clock", Severity.WARN, "NTP", id="clocks apart"),
+        pytest.param({"clock_s": 3600.0}, "clock", Severity.FAIL, "NTP", id="clock an hour off"),
     ],
 )
-def test_what_redis_tells_is_judged(fact: dict[str, object], name: str, level: Level, words: str) -> None:
+def test_what_redis_tells_is_judged(fact: dict[str, object], name: str, level: Severity, words: str) -> None:
     found = by_name(judge_redis(dataclasses.replace(HEALTHY, **fact)))
 
     assert found[name].level is level
@@ -119,10 +121,10 @@ def test_what_redis_tells_is_judged(fact: dict[str, object], name: str, level: L
 def test_a_redis_that_does_not_answer_is_told_and_the_rest_is_looked_at(settings: Settings) -> None:
     found = by_name(examine(dataclasses.replace(settings, redis_url=f"redis://:hunter2@127.0.0.1:{free_port()}/0")))
 
-    assert found["redis"].level is Level.FAIL
+    assert found["redis"].level is Severity.FAIL
     assert "does not answer" in found["redis"].found
     assert "hunter2" not in str(found)
-    assert found["store"].level is Level.OK
+    assert found["store"].level is Severity.OK
 
 
 def test_a_wrong_password_is_told(settings: Settings) -> None:
@@ -130,7 +132,7 @@ def test_a_wrong_password_is_told(settings: Settings) -> None:
 
     found = by_name(examine(dataclasses.replace(settings, redis_url=wrong)))
 
-    assert found["redis"].level is Level.FAIL
+    assert found["redis"].level is Severity.FAIL
     assert "refuses the password" in found["redis"].found + found["redis"].advice
 
 
@@ -141,9 +143,9 @@ def test_a_store_that_takes_clips_is_told_with_what_it_honours(
 
     found = by_name(examine(nanio_server.settings(settings)))
 
-    assert found["store"].level is Level.OK
+    assert found["store"].level is Severity.OK
     assert nanio_server.endpoint in found["store"].found
-    assert found["store.presign"].level is Level.OK, found["store.presign"]
+    assert found["store.presign"].level is Severity.OK, found["store.presign"]
     assert "no conditional put" in found["store"].found
 
 
@@ -154,7 +156,7 @@ def test_a_missing_bucket_is_told_with_what_to_do(
 
     found = by_name(examine(nanio_server.settings(settings, bucket="no-such-bucket")))
 
-    assert found["store"].level is Level.FAIL
+    assert found["store"].level is Severity.FAIL
     assert found["store"].found == f"bucket 'no-such-bucket' is missing at {nanio_server.endpoint}"
     assert found["store"].advice == "create it or correct REELMILL_STORE_URL"
 
@@ -162,14 +164,14 @@ def test_a_missing_bucket_is_told_with_what_to_do(
 def test_a_store_url_without_a_bucket_is_told(settings: Settings) -> None:
     found = by_name(examine(dataclasses.replace(settings, store_url="s3:///clips")))
 
-    assert found["store"].level is Level.FAIL
+    assert found["store"].level is Severity.FAIL
     assert "use s3://bucket/prefix" in found["store"].advice
 
 
 def test_a_model_that_is_not_there_is_told_with_the_command_that_fetches_it(settings: Settings) -> None:
     found = by_name(examine(dataclasses.replace(settings, profile="fastwan-qad-fp8")))
 
-    assert found["model"].level is Level.FAIL
+    assert found["model"].level is Severity.FAIL
     assert str(settings.state_dir / "models/fastwan-qad-fp8") in found["model"].found
     assert "`reelmill model pull`" in found["model"].advice
 
@@ -181,7 +183,7 @@ def test_a_model_of_which_a_part_is_missing_is_told_by_file(settings: Settings, 
 
     found = by_name(examine(dataclasses.replace(settings, model_dir=str(tmp_path / "model"))))
 
-    assert found["model"].level is Level.FAIL
+    assert found["model"].level is Severity.FAIL
     assert found["model"].found.endswith("tokenizer/tokenizer.json missing")
 
 
@@ -191,14 +193,14 @@ def test_a_gpu_encoder_without_a_gpu_is_told(settings: Settings) -> None:
 
     found = by_name(examine(dataclasses.replace(settings, video_codec="h264_nvenc")))
 
-    assert found["gpu"].level is Level.FAIL
+    assert found["gpu"].level is Severity.FAIL
     assert found["gpu"].advice == "use libx264"
 
 
 def test_a_disk_too_small_for_the_spool_is_told(settings: Settings) -> None:
     found = by_name(examine(dataclasses.replace(settings, spool_mb=1_000_000_000)))
 
-    assert found["disk"].level is Level.WARN
+    assert found["disk"].level is Severity.WARN
     assert "REELMILL_SPOOL_MB" in found["disk"].advice
 
 
@@ -207,7 +209,7 @@ def test_a_machine_on_which_nothing_was_set_up_is_left_as_it_is(tmp_path: Path) 
         found for found in examine(Settings(state_dir=tmp_path / "state", profile="tiny")) if found.name != "gpu"
     ]
 
-    assert worst(findings) is Level.OK, findings
+    assert worst(findings) is Severity.OK, findings
     assert "`reelmill up` starts one" in by_name(findings)["redis"].found
     assert list(tmp_path.iterdir()) == []
 
@@ -242,7 +244,7 @@ def test_a_link_that_is_refused_is_told(
     refused = link_finding(good.replace("X-Amz-Signature=", "X-Amz-Signature=0"), "")
     silent = link_finding(f"http://127.0.0.1:{free_port()}/clips/fox.mp4?X-Amz-Signature=secret", "")
 
-    assert refused.level is Level.WARN
+    assert refused.level is Severity.WARN
     assert "answered with 403" in refused.found
-    assert silent.level is Level.WARN
+    assert silent.level is Severity.WARN
     assert "secret" not in str(silent)

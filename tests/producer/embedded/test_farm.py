@@ -27,7 +27,7 @@ from reelmill_producer.embedded.farm import has_run
 from reelmill_producer.embedded.processes import start_of
 from reelmill_producer.embedded.state_file import FarmRecord
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "prompts.csv"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "prompts.csv"
 
 pytestmark = pytest.mark.services
 

@@ -15,7 +15,7 @@ from reelmill_producer.prompts import yaml_reader
 from reelmill_producer.prompts.files import open_prompt_file
 from reelmill_producer.prompts.grids import MAX_ROWS
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "grid.yaml"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "grid.yaml"
 
 
 def rows(content: str | bytes) -> list[tuple[str, RenderSpec]]:

@@ -25,7 +25,7 @@ from reelmill_common.storage.keys import log_key
 from reelmill_worker import logs
 from reelmill_worker.attempt.attempt_logs import HIDDEN, MOST_BYTES, MOST_LINES, AttemptLogs
 from reelmill_worker.child.gate import Gate
-from reelmill_worker.child.job_runner import Desk
+from reelmill_worker.child.job_runner import JobRunner
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
 
 log = structlog.get_logger("reelmill_worker.scene")
@@ -191,7 +191,7 @@ def test_a_child_that_passed_the_gate_keeps_logs(settings: Settings, make_bench:
     bench = make_bench()
     broken = replace(settings, renderer="fixed:0:broken")
     desk = Gate(settings=broken, worker=NODE, lane="tiny", app=make_app(broken), parent_pid=4711).enter()
-    assert isinstance(desk, Desk)
+    assert isinstance(desk, JobRunner)
     ((job_id, generation),) = bench.submit()
 
     desk.run(job_id, generation)

@@ -16,7 +16,7 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger.records import Upcoming
 from reelmill_common.settings import Settings
 from reelmill_worker.child.embedding_cache import RedisShelf, StoreShelf, open_shelf
-from reelmill_worker.child.prefetch import Ahead
+from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.engine import Engine, load_text_encoder
 from reelmill_worker.pipeline.network.plan import cpu_plan
@@ -194,7 +194,7 @@ def test_workers_that_share_prepare_different_jobs(bench: Bench) -> None:
 def shares(worker: str, *, workers: int, shared: bool) -> list[int]:
     done: list[RenderSpec] = []
     specs = [dataclasses.replace(FOX, seed=seed) for seed in range(8)]
-    ahead = Ahead(
+    ahead = Prefetcher(
         worker=worker,
         shared=shared,
         upcoming=lambda: Upcoming(workers=workers, specs=specs),

@@ -17,20 +17,20 @@ from reelmill_common.broker import make_app
 from reelmill_common.errors import BadOutput
 from reelmill_common.settings import Settings
 from reelmill_worker.child.gate import Gate
-from reelmill_worker.child.job_runner import Desk
+from reelmill_worker.child.job_runner import JobRunner
 from reelmill_worker.child.renderer import FixedDurationRenderer
-from reelmill_worker.ipc.child_status import Notice, notice_path, read
+from reelmill_worker.ipc.child_status import ChildStatus, notice_path, read
 
 NODE = "cpu0@test"
 PARENT = 4711
 
 
 @pytest.fixture
-def enter(settings: Settings) -> Iterator[Callable[..., Desk | None]]:
+def enter(settings: Settings) -> Iterator[Callable[..., JobRunner | None]]:
     """Return a way through the gate with some settings changed; desks are closed with the test."""
-    desks: list[Desk] = []
+    desks: list[JobRunner] = []
 
-    def enter(**changes: object) -> Desk | None:
+    def enter(**changes: object) -> JobRunner | None:
         changed = dataclasses.replace(settings, **({"renderer": "fixed:0.01"} | changes))  # type: ignore[arg-type]
         desk = Gate(settings=changed, worker=NODE, lane="tiny", app=make_app(changed), parent_pid=PARENT).enter()
         if desk is not None:
@@ -42,12 +42,12 @@ def enter(settings: Settings) -> Iterator[Callable[..., Desk | None]]:
         desk.close(5)
 
 
-def notice(settings: Settings) -> Notice | None:
+def notice(settings: Settings) -> ChildStatus | None:
     return read(notice_path(settings.state_dir, NODE, PARENT), pid=os.getpid())
 
 
 def test_a_child_that_passes_gets_its_desk_and_tells_what_it_is(
-    enter: Callable[..., Desk | None], settings: Settings
+    enter: Callable[..., JobRunner | None], settings: Settings
 ) -> None:
     desk = enter()
 
@@ -68,7 +68,7 @@ def test_a_child_that_passes_gets_its_desk_and_tells_what_it_is(
     ],
 )
 def test_a_child_that_fails_a_check_is_unfit_and_says_why(
-    enter: Callable[..., Desk | None], settings: Settings, changes: dict[str, str], reason: str
+    enter: Callable[..., JobRunner | None], settings: Settings, changes: dict[str, str], reason: str
 ) -> None:
     with capture_logs() as logs:
         desk = enter(**changes)
@@ -82,7 +82,7 @@ def test_a_child_that_fails_a_check_is_unfit_and_says_why(
 
 
 def test_a_dead_canary_makes_the_worker_unfit(
-    enter: Callable[..., Desk | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    enter: Callable[..., JobRunner | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(_self: FixedDurationRenderer) -> None:
         raise BadOutput("the canary is black")
@@ -96,7 +96,7 @@ def test_a_dead_canary_makes_the_worker_unfit(
 
 
 def test_a_bug_in_the_gate_makes_the_worker_unfit_too(
-    enter: Callable[..., Desk | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    enter: Callable[..., JobRunner | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_self: FixedDurationRenderer) -> None:
         raise ZeroDivisionError("division by zero")
@@ -109,7 +109,9 @@ def test_a_bug_in_the_gate_makes_the_worker_unfit_too(
     assert said.reason == "worker_bug: ZeroDivisionError: division by zero"
 
 
-def test_what_a_dead_child_left_in_the_spool_is_cleared(enter: Callable[..., Desk | None], settings: Settings) -> None:
+def test_what_a_dead_child_left_in_the_spool_is_cleared(
+    enter: Callable[..., JobRunner | None], settings: Settings
+) -> None:
     left = settings.state_dir / "spool" / NODE / "some-job.1" / "clip.mp4"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half a clip")
@@ -131,10 +133,10 @@ def test_a_notice_is_heard_of_its_own_process_only(tmp_path: Path, settings: Set
 
 
 def test_a_child_that_cannot_write_its_notice_waits_until_it_can(
-    enter: Callable[..., Desk | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    enter: Callable[..., JobRunner | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_worker.child.gate.PATIENCE_S", 0.05)
-    entered: list[Desk | None] = []
+    entered: list[JobRunner | None] = []
     run = settings.state_dir / "run"
     run.parent.mkdir(parents=True, exist_ok=True)
     run.write_text("in the way, as a full disk is")
@@ -154,12 +156,12 @@ def test_a_child_that_cannot_write_its_notice_waits_until_it_can(
 
 
 def test_a_store_that_does_not_answer_at_start_is_waited_for(
-    enter: Callable[..., Desk | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    enter: Callable[..., JobRunner | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setattr("reelmill_worker.child.gate.PATIENCE_S", 0.05)
-    entered: list[Desk | None] = []
+    entered: list[JobRunner | None] = []
 
     with capture_logs() as logs:
         thread = threading.Thread(

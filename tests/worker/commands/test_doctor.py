@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reelmill_common.errors import NotFound
-from reelmill_common.findings import Finding, Level
+from reelmill_common.findings import Finding, Severity
 from reelmill_common.settings import Settings
 from reelmill_worker.commands.doctor import examine, examine_card, judge_card
 
@@ -33,7 +33,7 @@ from reelmill_worker.commands.doctor import examine, examine_card, judge_card
 def test_a_card_that_is_not_here_is_told_its_plan(card: str, words: tuple[str, ...]) -> None:
     _, plan = examine_card(card)
 
-    assert plan.level is Level.OK
+    assert plan.level is Severity.OK
     assert all(word in plan.found for word in words), plan.found
 
 
@@ -47,7 +47,7 @@ def test_every_choice_that_is_not_the_best_says_why() -> None:
 def test_a_card_without_bfloat16_cannot_render() -> None:
     _, plan = examine_card("T4")
 
-    assert plan.level is Level.FAIL
+    assert plan.level is Severity.FAIL
     assert "compute capability 8.0 or newer" in plan.advice
 
 
@@ -60,7 +60,7 @@ def test_a_line_of_the_driver_becomes_a_finding() -> None:
     found = judge_card("0, NVIDIA GeForce RTX 4090, 580.95, 8.9, 24564 MiB")
 
     assert found.name == "gpu0"
-    assert found.level is Level.OK
+    assert found.level is Severity.OK
     assert "sm89, 26 GB, driver 580.95: linears fp8, weights by tensor" in found.found
 
 
@@ -76,8 +76,8 @@ def test_a_deep_look_finds_a_file_that_changed(settings: Settings, tiny_model: P
     weights.write_bytes(content)
     damaged = by_name(examine(settings, deep=True))
 
-    assert whole["model.hash"].level is Level.OK, whole["model.hash"]
-    assert damaged["model.hash"].level is Level.FAIL
+    assert whole["model.hash"].level is Severity.OK, whole["model.hash"]
+    assert damaged["model.hash"].level is Severity.FAIL
     assert str(weights) in damaged["model.hash"].found
 
 

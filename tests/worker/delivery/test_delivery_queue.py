@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from common.test_untrusted_json import HOSTILE
+from common.text.test_untrusted_json import HOSTILE
 
 from fixtures.bench import NODE, Bench
 from fixtures.link import link_to
@@ -18,12 +18,12 @@ from reelmill_common.archive import due, prune
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed, Result
 from reelmill_worker.child.renderer import FixedDurationRenderer
-from reelmill_worker.delivery.clip_files import Parcel
+from reelmill_worker.delivery.clip_files import PendingClip
 
 
-def parcel(bench: Bench, claimed: Claimed) -> Parcel:
+def parcel(bench: Bench, claimed: Claimed) -> PendingClip:
     rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-    return Parcel(lease=bench.leases.hold(claimed), rendering=rendering)
+    return PendingClip(lease=bench.leases.hold(claimed), rendering=rendering)
 
 
 def claims(bench: Bench, count: int) -> list[Claimed]:
@@ -244,7 +244,7 @@ def test_a_clip_of_another_farm_is_not_taken_for_a_leftover(bench: Bench, make_b
 def test_what_a_lost_attempt_stored_is_removed(bench: Bench) -> None:
     lost = bench.claim()
     packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
-    dead = Parcel(lease=bench.leases.hold(lost), rendering=None, packed=packed)
+    dead = PendingClip(lease=bench.leases.hold(lost), rendering=None, packed=packed)
     left = bench.courier._upload(dead, packed)  # and dies before its finish
     bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
 
@@ -271,7 +271,7 @@ def test_threads_outlive_what_nobody_foresaw(bench: Bench) -> None:
     (ends_ms,) = bench.ledger._server.read([("ZSCORE", f"{bench.ledger._keys.prefix}leases", sound.job_id)])
     assert float(ends_ms) / 1000 > bench.ledger.now().timestamp()
     rendering = FixedDurationRenderer(seconds=0).render(sound.spec, lambda _stage: None)
-    bench.deliveries.hand_over(Parcel(lease=lease, rendering=rendering))
+    bench.deliveries.hand_over(PendingClip(lease=lease, rendering=rendering))
 
     assert wait_for(lambda: bench.ends(sound.job_id), what="the clip").state is JobState.SUCCEEDED
 

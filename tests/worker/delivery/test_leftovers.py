@@ -16,7 +16,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, JobView, Orders
 from reelmill_worker.child.renderer import FixedDurationRenderer
-from reelmill_worker.delivery.clip_files import Parcel
+from reelmill_worker.delivery.clip_files import PendingClip
 
 ROW = "0000"
 
@@ -61,12 +61,12 @@ def claim(bench: Bench, lease_s: float = 600) -> Claimed:
     return claimed
 
 
-def rendered(bench: Bench, claimed: Claimed) -> Parcel:
+def rendered(bench: Bench, claimed: Claimed) -> PendingClip:
     rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-    return Parcel(lease=bench.leases.hold(claimed), rendering=rendering)
+    return PendingClip(lease=bench.leases.hold(claimed), rendering=rendering)
 
 
-def stopped(bench: Bench, parcel: Parcel, last_put: str) -> None:
+def stopped(bench: Bench, parcel: PendingClip, last_put: str) -> None:
     """Bring an attempt just beyond its put of a kind of object, as one that then dies."""
     put = bench.store.put
 

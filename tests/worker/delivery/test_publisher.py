@@ -15,7 +15,7 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery import publisher
-from reelmill_worker.delivery.clip_files import Parcel
+from reelmill_worker.delivery.clip_files import PendingClip
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def bench(make_bench: Callable[..., Bench], nanio_server: S3Server, front: S3Fro
 
 def hand_over(bench: Bench, claimed: Claimed) -> None:
     rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-    bench.deliveries.hand_over(Parcel(lease=bench.leases.hold(claimed), rendering=rendering))
+    bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
 
 
 def claims(bench: Bench, count: int) -> list[Claimed]:

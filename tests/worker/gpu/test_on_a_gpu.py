@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from fixtures.codes import qat_codes
 from reelmill_worker.pipeline.network import attention
 from reelmill_worker.pipeline.network.linears import quantize_tensor
-from reelmill_worker.pipeline.network.plan import Plan, choose_plan, detect, this_gpu
+from reelmill_worker.pipeline.network.plan import RenderPlan, choose_plan, detect, this_gpu
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import WanTransformer
 
@@ -50,7 +50,7 @@ def test_a_gpu_makes_the_weight_codes_of_fp8_qat_too(weights: dict[str, Tensor],
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> RenderPlan:
     return replace(detect(), compile=False)
 
 
@@ -74,7 +74,7 @@ def exact(weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]) -> Tensor:
         return model(inputs[0], torch.tensor([757.0], device="cuda"), inputs[1], return_dict=False)[0]
 
 
-def run(plan: Plan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]) -> Tensor:
+def run(plan: RenderPlan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]) -> Tensor:
     transformer = WanTransformer.load(CONFIG, weights, plan=plan)
     return transformer.velocity(inputs[0], 757.0, transformer.prepare_text(inputs[1]))
 
@@ -98,7 +98,7 @@ COMPILER_WARNS = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarnin
     ],
 )
 def test_every_precision_stays_close_to_diffusers_in_float32(
-    plan: Plan,
+    plan: RenderPlan,
     weights: dict[str, Tensor],
     inputs: tuple[Tensor, Tensor],
     exact: Tensor,
@@ -113,14 +113,14 @@ def test_every_precision_stays_close_to_diffusers_in_float32(
 @COMPILER_WARNS
 @pytest.mark.parametrize("compiled", [False, True])
 def test_the_same_job_gives_the_same_bits(
-    plan: Plan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor], compiled: bool
+    plan: RenderPlan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor], compiled: bool
 ) -> None:
     once, again = (run(replace(plan, compile=compiled), weights, inputs) for _ in range(2))
 
     assert torch.equal(once, again)
 
 
-def test_the_plan_chosen_here_has_a_kernel_that_passed_its_test(plan: Plan) -> None:
+def test_the_plan_chosen_here_has_a_kernel_that_passed_its_test(plan: RenderPlan) -> None:
     verdict = attention.probe(plan.attention, device="cuda")
 
     assert verdict.fit
@@ -147,7 +147,7 @@ def test_each_kernel_that_runs_here_is_right_on_operands_of_ours(kernel: str) ->
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_a_step_reads_nothing_back_from_the_gpu(
-    plan: Plan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]
+    plan: RenderPlan, weights: dict[str, Tensor], inputs: tuple[Tensor, Tensor]
 ) -> None:
     transformer = WanTransformer.load(CONFIG, weights, plan=plan)
     text = transformer.prepare_text(inputs[1])
@@ -164,7 +164,7 @@ def test_a_step_reads_nothing_back_from_the_gpu(
 
 @COMPILER_WARNS
 @pytest.mark.parametrize("compiled", [False, True])
-def test_chunks_of_the_decoder_give_the_bits_of_all_frames_at_once(plan: Plan, compiled: bool) -> None:
+def test_chunks_of_the_decoder_give_the_bits_of_all_frames_at_once(plan: RenderPlan, compiled: bool) -> None:
     tensors, latents = decoder_weights(), torch.randn((1, 16, 21, 60, 104)).cuda()
     whole = TinyDecoder.load(tensors, plan=replace(plan, decode_chunk=21)).decode(latents)
 

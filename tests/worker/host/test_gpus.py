@@ -13,7 +13,7 @@ from fixtures.nvml import NvmlError
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.gpus import gpu_numbers
 from reelmill_producer.cli import app
-from reelmill_worker.host.gpus import Card, choose, cpu_list, find_cards
+from reelmill_worker.host.gpus import Gpu, choose, cpu_list, find_cards
 
 
 def driver(*minors: int, broken: bool = False) -> Any:
@@ -46,7 +46,7 @@ CARDS = find_cards(nvml=driver(0, 1, 3))
 def test_a_container_with_the_fourth_card_serves_it_by_its_uuid(tmp_path: Path) -> None:
     (card,) = find_cards(files(tmp_path, "nvidia3"), driver(3))
 
-    assert card == Card(device="GPU-3", label="3", place=0, bus="0000:03:00.0")
+    assert card == Gpu(device="GPU-3", label="3", place=0, bus="0000:03:00.0")
 
 
 def test_without_a_driver_to_ask_cuda_counts_the_files_from_0(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from reelmill_common.errors import InvalidSettings
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_worker.host import slots
-from reelmill_worker.host.gpus import Card
-from reelmill_worker.host.slots import Post, Taker, machine_of, near_their_cards, taker
+from reelmill_worker.host.gpus import Gpu
+from reelmill_worker.host.slots import Taker, WorkerSlot, machine_of, near_their_cards, taker
 
 
 @pytest.fixture
@@ -23,13 +23,13 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
 
 
-def card(number: int, *, bus: str = "") -> Card:
-    return Card(device=f"GPU-{number}", label=str(number), place=number, bus=bus)
+def card(number: int, *, bus: str = "") -> Gpu:
+    return Gpu(device=f"GPU-{number}", label=str(number), place=number, bus=bus)
 
 
 def reserve(
-    folder: Path, stack: ExitStack, cards: Sequence[Card] = (), *, take: Taker = lambda _node: True
-) -> list[Post]:
+    folder: Path, stack: ExitStack, cards: Sequence[Gpu] = (), *, take: Taker = lambda _node: True
+) -> list[WorkerSlot]:
     return slots.reserve(folder, cards=cards, name="", host="mill", stack=stack, take=take, machine="1a2b3c4d")
 
 
@@ -134,7 +134,7 @@ def test_a_worker_runs_near_its_card(
 ) -> None:
     bus = "0000:1b:00.0"
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3, 4})
-    post = Post(device="GPU-0", node="gpu0@mill", bus=bus)
+    post = WorkerSlot(device="GPU-0", node="gpu0@mill", bus=bus)
 
     (placed,) = near_their_cards([post], sysfs(tmp_path, nodes, {bus: node}))
 
@@ -143,7 +143,7 @@ def test_a_worker_runs_near_its_card(
 
 def test_cpus_that_the_command_may_not_use_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 4})
-    post = Post(device="GPU-0", node="gpu0@mill", bus="0000:1b:00.0")
+    post = WorkerSlot(device="GPU-0", node="gpu0@mill", bus="0000:1b:00.0")
 
     (placed,) = near_their_cards([post], sysfs(tmp_path, {0: "0-1", 1: "2-3,6"}, {"0000:1b:00.0": 1}))
 
@@ -155,7 +155,7 @@ def test_starting_a_worker_by_hand_forgives_it(settings: Settings) -> None:
         ledger.register("cpu0@test", "tiny", {})
         ledger.quarantine("cpu0@test", "its model was incomplete")
 
-        slots.forgive(settings, [Post(device="", node="cpu0@test"), Post(device="", node="never@seen")])
+        slots.forgive(settings, [WorkerSlot(device="", node="cpu0@test"), WorkerSlot(device="", node="never@seen")])
         ledger.register("cpu0@test", "tiny", {})
 
         assert ledger.workers()[0].state is WorkerState.STARTING

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from fixtures.valkey import wait_for
-from reelmill_worker.host.supervisor import Parent, Post, thread_limits
+from reelmill_worker.host.supervisor import Parent, WorkerSlot, thread_limits
 
 
 def parent(code: str) -> Parent:
     return Parent(
-        post=Post(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment=dict(os.environ)
+        post=WorkerSlot(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment=dict(os.environ)
     )
 
 
@@ -56,9 +56,9 @@ def test_a_parent_that_ends_as_unfit_is_not_started_again() -> None:
 
 SUPERVISED = """
 import sys
-from reelmill_worker.host.supervisor import Parent, Post, Supervisor
+from reelmill_worker.host.supervisor import Parent, WorkerSlot, Supervisor
 code = sys.argv[1]
-parent = Parent(post=Post(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment={})
+parent = Parent(post=WorkerSlot(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment={})
 sys.exit(Supervisor(parents=[parent]).run())
 """
 OBEDIENT = (

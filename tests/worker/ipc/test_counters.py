@@ -12,14 +12,14 @@ from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
-from reelmill_worker.ipc.counters import BOUNDS_S, Figures, Load, Spread, Tally, read
+from reelmill_worker.ipc.counters import BOUNDS_S, Counters, CounterValues, Histogram, LoadTime, read
 
 
-def counted(bench: Bench) -> Figures:
+def counted(bench: Bench) -> CounterValues:
     return bench.leases.tally._figures
 
 
-def gaps(tally: Tally) -> dict[str, float]:
+def gaps(tally: Counters) -> dict[str, float]:
     return {cause: spread.total_s for cause, spread in tally._figures.gaps.items()}
 
 
@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     ],
 )
 def test_an_observation_falls_into_the_first_bucket_that_holds_it(seconds: float, bucket: int) -> None:
-    spread = Spread()
+    spread = Histogram()
 
     spread.add(seconds)
 
@@ -52,7 +52,7 @@ def test_an_observation_falls_into_the_first_bucket_that_holds_it(seconds: float
 def test_a_gap_before_the_job_was_dispatched_is_lack_of_work_and_the_rest_is_the_queue(
     clock: Callable[[float], None],
 ) -> None:
-    tally = Tally()
+    tally = Counters()
     tally.render_ended()
 
     clock(60.0)
@@ -62,7 +62,7 @@ def test_a_gap_before_the_job_was_dispatched_is_lack_of_work_and_the_rest_is_the
 
 
 def test_a_job_that_was_waiting_all_the_time_leaves_no_lack_of_work(clock: Callable[[float], None]) -> None:
-    tally = Tally()
+    tally = Counters()
     tally.render_ended()
 
     clock(0.02)
@@ -72,7 +72,7 @@ def test_a_job_that_was_waiting_all_the_time_leaves_no_lack_of_work(clock: Calla
 
 
 def test_a_wait_for_room_is_told_apart_from_the_rest_of_its_gap(clock: Callable[[float], None]) -> None:
-    tally = Tally()
+    tally = Counters()
     tally.render_ended()
     tally.waited("delivery_full", 4.0)
     tally.waited("store_down", 45.0)
@@ -84,7 +84,7 @@ def test_a_wait_for_room_is_told_apart_from_the_rest_of_its_gap(clock: Callable[
 
 
 def test_the_load_of_the_model_is_a_gap_of_its_own(clock: Callable[[float], None]) -> None:
-    tally = Tally()
+    tally = Counters()
 
     tally.passed_gate(12.5)
     clock(1.0)
@@ -95,24 +95,24 @@ def test_the_load_of_the_model_is_a_gap_of_its_own(clock: Callable[[float], None
 
 def test_the_next_child_goes_on_from_what_the_last_one_counted(tmp_path: Path) -> None:
     path = tmp_path / "cpu0@host.1.figures"
-    first = Tally(path)
-    first.start(lambda: Load(deliveries=2, spool_bytes=7, store_up=False))
+    first = Counters(path)
+    first.start(lambda: LoadTime(deliveries=2, spool_bytes=7, store_up=False))
     first.passed_gate(3.0)
     first.took({"denoise": 1.0})
     first.ended("failed", "bad_output")
     first.stop()
 
-    second = Tally(path)
+    second = Counters(path)
     at_first = read(path)
-    second.start(Load)
+    second.start(LoadTime)
     second.passed_gate(2.0)
     second.took({"denoise": 2.0})
     second.ended("stored")
     second.stop()
 
     found = read(path)
-    assert at_first.load == Load(deliveries=2, spool_bytes=7, store_up=False)
-    assert (found.starts, found.startup_s, found.load) == (2, 2.0, Load())
+    assert at_first.load == LoadTime(deliveries=2, spool_bytes=7, store_up=False)
+    assert (found.starts, found.startup_s, found.load) == (2, 2.0, LoadTime())
     assert (sum(found.stages["denoise"].counts), found.stages["denoise"].total_s) == (2, 3.0)
     assert found.clips == {"failed": 1, "stored": 1}
     assert found.failures == {"bad_output": 1}
@@ -120,7 +120,7 @@ def test_the_next_child_goes_on_from_what_the_last_one_counted(tmp_path: Path) -
 
 def test_counts_that_cannot_be_written_are_kept_and_no_render_is_harmed(tmp_path: Path) -> None:
     path = tmp_path / "run" / "cpu0@host.1.figures"
-    tally = Tally(path)
+    tally = Counters(path)
 
     tally.ended("stored")
     tally._write()
@@ -176,4 +176,4 @@ def test_an_upload_that_the_store_failed_is_counted_and_what_waits_is_told(bench
     assert load.deliveries == 1
     assert len(errors) == 1
     assert errors.keys() <= {"store_unavailable", "store_refused"}
-    wait_for(lambda: bench.deliveries.load() == Load(), what="nothing under way")
+    wait_for(lambda: bench.deliveries.load() == LoadTime(), what="nothing under way")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reelmill_worker.ipc.progress import Pace, Progress, read
+from reelmill_worker.ipc.progress import Progress, StagePace, read
 
 SHAPE = (832, 480, 81)
 
@@ -26,11 +26,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pace(tmp_path: Path, clock: Clock) -> Pace:
-    return Pace(path=tmp_path / "run" / "cpu0@test.7.progress", clock=clock)
+def pace(tmp_path: Path, clock: Clock) -> StagePace:
+    return StagePace(path=tmp_path / "run" / "cpu0@test.7.progress", clock=clock)
 
 
-def render(pace: Pace, clock: Clock, seconds: float) -> None:
+def render(pace: StagePace, clock: Clock, seconds: float) -> None:
     pace.enter(SHAPE, "denoise 1/3")
     clock.now += seconds
     pace.enter(SHAPE, "decode")
@@ -38,7 +38,7 @@ def render(pace: Pace, clock: Clock, seconds: float) -> None:
     pace.leave(done=True)
 
 
-def written(pace: Pace) -> Progress:
+def written(pace: StagePace) -> Progress:
     assert pace.path is not None
     progress = read(pace.path, pid=os.getpid())
     assert progress is not None
@@ -54,7 +54,7 @@ def written(pace: Pace) -> Progress:
     ],
 )
 def test_a_stage_is_stuck_after_the_floor_and_ten_times_its_mean(
-    pace: Pace, clock: Clock, after_s: float, *, stuck: bool
+    pace: StagePace, clock: Clock, after_s: float, *, stuck: bool
 ) -> None:
     render(pace, clock, 5.0)
 
@@ -63,7 +63,7 @@ def test_a_stage_is_stuck_after_the_floor_and_ten_times_its_mean(
     assert written(pace).is_stuck(clock.now + after_s, floor_s=30) is stuck
 
 
-def test_a_first_stage_may_take_as_long_as_it_takes_since_it_may_compile(pace: Pace, clock: Clock) -> None:
+def test_a_first_stage_may_take_as_long_as_it_takes_since_it_may_compile(pace: StagePace, clock: Clock) -> None:
     render(pace, clock, 5.0)
 
     pace.enter((832, 480, 5), "denoise 1/3")
@@ -71,14 +71,14 @@ def test_a_first_stage_may_take_as_long_as_it_takes_since_it_may_compile(pace: P
     assert not written(pace).is_stuck(clock.now + 10_000, floor_s=30)
 
 
-def test_nothing_is_stuck_between_renders(pace: Pace, clock: Clock) -> None:
+def test_nothing_is_stuck_between_renders(pace: StagePace, clock: Clock) -> None:
     render(pace, clock, 5.0)
 
     assert not written(pace).is_stuck(clock.now + 10_000, floor_s=30)
 
 
 def test_a_full_disk_ends_no_render(clock: Clock) -> None:
-    pace = Pace(path=Path("/dev/full"), clock=clock)
+    pace = StagePace(path=Path("/dev/full"), clock=clock)
 
     render(pace, clock, 5.0)
 
@@ -87,14 +87,14 @@ def test_a_full_disk_ends_no_render(clock: Clock) -> None:
 
 def test_a_folder_that_cannot_be_made_ends_no_render(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "run").write_text("in the way")
-    pace = Pace(path=tmp_path / "run" / "cpu0@test.7.progress", clock=clock)
+    pace = StagePace(path=tmp_path / "run" / "cpu0@test.7.progress", clock=clock)
 
     render(pace, clock, 5.0)
 
     assert pace._file is None
 
 
-def test_half_a_word_is_not_read_and_a_shorter_one_leaves_nothing_of_a_longer(pace: Pace, clock: Clock) -> None:
+def test_half_a_word_is_not_read_and_a_shorter_one_leaves_nothing_of_a_longer(pace: StagePace, clock: Clock) -> None:
     render(pace, clock, 5.0)
     assert pace.path is not None
     whole = pace.path.read_bytes()
@@ -108,7 +108,7 @@ def test_half_a_word_is_not_read_and_a_shorter_one_leaves_nothing_of_a_longer(pa
     assert len(whole) == len(pace.path.read_bytes())
 
 
-def test_a_dead_childs_progress_is_not_read(pace: Pace, clock: Clock) -> None:
+def test_a_dead_childs_progress_is_not_read(pace: StagePace, clock: Clock) -> None:
     render(pace, clock, 5.0)
 
     assert pace.path is not None

@@ -23,7 +23,7 @@ from reelmill_common.ledger import Claimed, Ledger, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 from reelmill_worker.host.slots import machine_of
-from reelmill_worker.ipc.child_status import Notice, Verdict, notice_path, post
+from reelmill_worker.ipc.child_status import ChildStatus, Verdict, notice_path, post
 from reelmill_worker.ipc.progress import Progress, encode, progress_path
 from reelmill_worker.parent import housekeeping
 from reelmill_worker.parent.fetch_watchdog import FetchWatch
@@ -40,7 +40,7 @@ class Child:
         self.pid: int | None = 1000
 
     def says(self, verdict: Verdict, **facts: object) -> None:
-        post(self.path, Notice(pid=self.pid or 0, verdict=verdict, **facts))  # type: ignore[arg-type]
+        post(self.path, ChildStatus(pid=self.pid or 0, verdict=verdict, **facts))  # type: ignore[arg-type]
 
 
 @pytest.fixture

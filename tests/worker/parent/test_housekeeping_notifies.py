@@ -12,8 +12,8 @@ from fixtures.valkey import wait_for
 from reelmill_common.broker import make_app
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-from reelmill_common.notify.webhook_store import Mailroom
-from reelmill_common.notify.webhooks import Kind, Webhook
+from reelmill_common.notify.webhook_store import WebhookStore
+from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 from reelmill_common.settings import Settings
 from reelmill_worker.ipc.child_status import notice_path
 from reelmill_worker.parent.housekeeping import Housekeeping
@@ -37,9 +37,9 @@ def test_a_receiver_that_is_slow_holds_up_no_round_of_the_parent(settings: Setti
     )
     answering = threading.Event()
 
-    with receiver() as taker, Ledger.connect(settings) as ledger, Mailroom.connect(settings) as mailroom:
+    with receiver() as taker, Ledger.connect(settings) as ledger, WebhookStore.connect(settings) as mailroom:
         taker.before_answer = lambda: answering.wait(60)
-        mailroom.add(Webhook.new(taker.url, kind=Kind.STANDARD, events=("batch.submitted",)))
+        mailroom.add(Webhook.new(taker.url, kind=ReceiverKind.STANDARD, events=("batch.submitted",)))
         ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=RenderSpec(prompt="fox"))])
         house.start()
         try:

@@ -22,7 +22,7 @@ from reelmill_common.ledger import WorkerState
 from reelmill_common.metrics.exporter import Endpoint, registry
 from reelmill_common.settings import Settings
 from reelmill_worker.host.gpu_sensors import GpuSensors
-from reelmill_worker.ipc.counters import Load, Tally
+from reelmill_worker.ipc.counters import Counters, LoadTime
 from reelmill_worker.parent.metrics import Exporter, WorkerCollector, _gpu
 
 INFO = {
@@ -70,8 +70,8 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
-    tally = Tally(scene.path)
-    tally.start(lambda: Load(deliveries=2, spool_bytes=4096, store_up=False))
+    tally = Counters(scene.path)
+    tally.start(lambda: LoadTime(deliveries=2, spool_bytes=4096, store_up=False))
     tally.passed_gate(12.5)
     tally.took({"denoise": 0.75, "decode": 0.3})
     tally.took({"denoise": 1.25})

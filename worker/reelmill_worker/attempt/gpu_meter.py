@@ -19,7 +19,7 @@ ANSWER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class MeterReading:
     """What a meter showed at its end, once the card has answered."""
 
     seconds: float
@@ -49,11 +49,11 @@ class Meter:
         self._before = ask()
         self._started = time.monotonic()
 
-    def stop(self, *, gpu_s: float | None = None) -> Reading:
+    def stop(self, *, gpu_s: float | None = None) -> MeterReading:
         """End the measurement; returns at once.
 
         Args:
             gpu_s: Seconds of the GPU, if they are known better than as all that have passed.
         """
         seconds = time.monotonic() - self._started if gpu_s is None else gpu_s
-        return Reading(seconds=seconds, before=self._before, after=self._ask())
+        return MeterReading(seconds=seconds, before=self._before, after=self._ask())

@@ -13,7 +13,7 @@ import structlog
 from reelmill_common.errors import AttemptLost, JobCancelled, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.ledger import Claimed, Ledger, Orders
 from reelmill_worker.attempt.attempt_logs import AttemptLogs
-from reelmill_worker.ipc.counters import Tally
+from reelmill_worker.ipc.counters import Counters
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Leases:
 
     ledger: Ledger
     lease_s: float
-    tally: Tally = field(default_factory=Tally)
+    tally: Counters = field(default_factory=Counters)
     logs: AttemptLogs = field(default_factory=AttemptLogs)
     _held: dict[tuple[str, str], Lease] = field(default_factory=dict[tuple[str, str], Lease])
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -34,17 +34,17 @@ from reelmill_common.storage import ClipStore, StoreReport, open_store
 from reelmill_common.worker_classes import classes_of, lanes_of
 from reelmill_worker.attempt.attempt_logs import AttemptLogs
 from reelmill_worker.attempt.lease import Leases
-from reelmill_worker.child.job_runner import Desk, Refill
-from reelmill_worker.child.prefetch import Ahead
+from reelmill_worker.child.job_runner import DispatchThread, JobRunner
+from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.child.renderer import Renderer, TestCard, open_renderer
-from reelmill_worker.delivery.clip_files import Packer, write_video
-from reelmill_worker.delivery.delivery_queue import Deliveries
-from reelmill_worker.delivery.publisher import Courier
+from reelmill_worker.delivery.clip_files import ClipWriter, write_video
+from reelmill_worker.delivery.delivery_queue import DeliveryQueue
+from reelmill_worker.delivery.publisher import ClipPublisher
 from reelmill_worker.host.gpu_sensors import GpuSensors
 from reelmill_worker.host.load_limit import model_bytes, turn_to_load
-from reelmill_worker.ipc.child_status import Notice, Verdict, notice_path, post
-from reelmill_worker.ipc.counters import Tally, figures_path
-from reelmill_worker.ipc.progress import Pace, progress_path
+from reelmill_worker.ipc.child_status import ChildStatus, Verdict, notice_path, post
+from reelmill_worker.ipc.counters import Counters, figures_path
+from reelmill_worker.ipc.progress import StagePace, progress_path
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class Gate:
     app: Celery
     parent_pid: int
 
-    def enter(self) -> Desk | None:
+    def enter(self) -> JobRunner | None:
         """Pass every check and return the desk, or post why not and return None.
 
         Never raises: Celery swallows what a `worker_process_init` handler raises and would then feed jobs to a
@@ -104,7 +104,7 @@ class Gate:
         self._post("ready", "", info)
 
     def _post(self, verdict: Verdict, reason: str, info: dict[str, Any], *, quiet: bool = False) -> bool:
-        notice = Notice(pid=os.getpid(), verdict=verdict, reason=reason, info=info)
+        notice = ChildStatus(pid=os.getpid(), verdict=verdict, reason=reason, info=info)
         try:
             post(notice_path(self.settings.state_dir, self.worker, self.parent_pid), notice)
         except OSError as err:
@@ -113,7 +113,7 @@ class Gate:
             return False
         return True
 
-    def _pass(self) -> tuple[Desk, dict[str, Any]]:
+    def _pass(self) -> tuple[JobRunner, dict[str, Any]]:
         settings = self.settings
         with self._turn_to_load():
             renderer = open_renderer(settings, self.lane)
@@ -167,24 +167,26 @@ class Gate:
                 complained = str(err)
                 time.sleep(PATIENCE_S)
 
-    def _desk(self, renderer: Renderer, store: ClipStore, ledger: Ledger, spool: Path, info: dict[str, Any]) -> Desk:
+    def _desk(
+        self, renderer: Renderer, store: ClipStore, ledger: Ledger, spool: Path, info: dict[str, Any]
+    ) -> JobRunner:
         settings = self.settings
-        tally = Tally(figures_path(settings.state_dir, self.worker, self.parent_pid))
+        tally = Counters(figures_path(settings.state_dir, self.worker, self.parent_pid))
         leases = Leases(ledger=ledger, lease_s=settings.lease_s, tally=tally, logs=AttemptLogs.of(settings, store))
-        refill = Refill(pump=lambda: broker.pump(ledger, self.app, settings, self.lane))
-        courier = Courier(
+        refill = DispatchThread(pump=lambda: broker.pump(ledger, self.app, settings, self.lane))
+        courier = ClipPublisher(
             store=store,
             leases=leases,
-            packer=Packer(settings=settings, renderer=renderer.describe(), worker=self.worker, spool=spool),
+            packer=ClipWriter(settings=settings, renderer=renderer.describe(), worker=self.worker, spool=spool),
             on_end=refill.ask,
         )
-        deliveries = Deliveries(
+        deliveries = DeliveryQueue(
             courier=courier,
             limit=settings.max_deliveries,
             spool_bytes=settings.spool_mb * 1_000_000,
             on_trouble=lambda text: self.mention(info | ({"trouble": text} if text else {})),
         )
-        ahead = Ahead(
+        ahead = Prefetcher(
             worker=self.worker,
             shared=settings.embedding_cache != "off",
             upcoming=lambda: ledger.upcoming(*lanes_of(self.lane, info["classes"])),
@@ -194,7 +196,7 @@ class Gate:
             part.start()
         tally.start(deliveries.load)
         leases.logs.start()
-        return Desk(
+        return JobRunner(
             worker=self.worker,
             lease_s=settings.lease_s,
             ledger=ledger,
@@ -205,7 +207,7 @@ class Gate:
             ahead=ahead.ask,
             last_words=end_process,
             joules=GpuSensors(info.get("gpu_uuid", "")).joules,
-            pace=Pace(path=progress_path(settings.state_dir, self.worker, self.parent_pid)),
+            pace=StagePace(path=progress_path(settings.state_dir, self.worker, self.parent_pid)),
         )
 
 

@@ -22,10 +22,10 @@ from reelmill_worker.attempt.failure import end_attempt
 from reelmill_worker.attempt.gpu_meter import Meter
 from reelmill_worker.attempt.lease import Lease, Leases
 from reelmill_worker.child.renderer import Renderer
-from reelmill_worker.delivery.clip_files import Parcel, Rendering
-from reelmill_worker.delivery.delivery_queue import Deliveries
+from reelmill_worker.delivery.clip_files import PendingClip, Rendering
+from reelmill_worker.delivery.delivery_queue import DeliveryQueue
 from reelmill_worker.ipc.counters import Cause
-from reelmill_worker.ipc.progress import Pace
+from reelmill_worker.ipc.progress import StagePace
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ an unclaimed job for lost and sends it to somebody else."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Desk:
+class JobRunner:
     """What a rendering process works with, from the start-up gate to its end.
 
     Attributes:
@@ -53,12 +53,12 @@ class Desk:
     ledger: Ledger
     renderer: Renderer
     leases: Leases
-    deliveries: Deliveries
+    deliveries: DeliveryQueue
     refill: Callable[[], None]
     ahead: Callable[[], None]
     last_words: Callable[[str], None]
     joules: Callable[[], float | None] = lambda: None
-    pace: Pace = field(default_factory=Pace)
+    pace: StagePace = field(default_factory=StagePace)
     _counter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="joules"))
 
     def run(self, job_id: str, generation: int) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Desk:
             self._try_canary()
         else:
             reading = meter.stop(gpu_s=gpu_seconds(rendering.seconds))
-            self.deliveries.hand_over(Parcel(lease=lease, rendering=rendering, spent=reading.spent))
+            self.deliveries.hand_over(PendingClip(lease=lease, rendering=rendering, spent=reading.spent))
             outcome = "rendered"
         return {"outcome": outcome, "attempt": claimed.attempt, "seconds": round(time.monotonic() - started, 3)}
 
@@ -170,7 +170,7 @@ class Desk:
 
 
 @dataclass(slots=True, kw_only=True)
-class Refill:
+class DispatchThread:
     """Pumps beside the render, never in front of it: a thread that wakes when a claim has made room in the broker."""
 
     pump: Callable[[], object]

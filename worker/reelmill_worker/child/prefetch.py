@@ -19,7 +19,7 @@ MOST = 2
 
 
 @dataclass(slots=True, kw_only=True)
-class Ahead:
+class Prefetcher:
     """A thread that prepares what the ledger has dispatched, once in each render. Nothing is claimed by it.
 
     Which of the dispatched jobs this worker will get is not known. Where embeddings are shared, each worker prepares

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 
 from reelmill_common.errors import ReelmillError
 from reelmill_common.extras import WORKER_MODULES, install_command, missing_of_worker
-from reelmill_common.findings import Finding, Level
+from reelmill_common.findings import Finding, Severity
 from reelmill_common.gpus import gpu_numbers, profile_here
 from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
 from reelmill_worker.pipeline.checkpoint.manifest import outdated
-from reelmill_worker.pipeline.network.plan import GpuFacts, Plan, choose_plan, gpu_facts
+from reelmill_worker.pipeline.network.plan import GpuFacts, RenderPlan, choose_plan, gpu_facts
 
 _MODEL_FILES = (
     "model_index.json",
@@ -32,13 +32,17 @@ def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """See whether this machine can render."""
     missing = missing_of_worker()
     if missing == list(WORKER_MODULES):
-        return [Finding(name="worker", level=Level.OK, found="not installed: this machine submits and does not render")]
+        return [
+            Finding(name="worker", level=Severity.OK, found="not installed: this machine submits and does not render")
+        ]
     if missing:
         advice = f"run {install_command('worker')}"
         return [
-            Finding(name="worker", level=Level.FAIL, found=f"cannot render without {', '.join(missing)}", advice=advice)
+            Finding(
+                name="worker", level=Severity.FAIL, found=f"cannot render without {', '.join(missing)}", advice=advice
+            )
         ]
-    installed = Finding(name="worker", level=Level.OK, found=f"{', '.join(WORKER_MODULES)} are installed")
+    installed = Finding(name="worker", level=Severity.OK, found=f"{', '.join(WORKER_MODULES)} are installed")
     quick = [installed, _gpu(settings), *_driver(), _model(settings)]
     return [*quick, *_kernels(), *_model_hash(settings)] if deep else quick
 
@@ -50,7 +54,7 @@ def examine_card(name: str) -> list[Finding]:
         NotFound: The card is not in the table.
     """
     gpu = gpu_facts(name)
-    card = Finding(name="gpu", level=Level.OK, found=f"{gpu.name}: {gpu.arch}, {gpu.memory_gb:g} GB")
+    card = Finding(name="gpu", level=Severity.OK, found=f"{gpu.name}: {gpu.arch}, {gpu.memory_gb:g} GB")
     return [card, _planned(gpu)]
 
 
@@ -59,10 +63,10 @@ def _planned(gpu: GpuFacts) -> Finding:
         plan = choose_plan(gpu)
     except ReelmillError as err:
         return Finding.from_error("plan", err)
-    return Finding(name="plan", level=Level.OK, found=describe(plan), advice="; ".join(plan.reasons))
+    return Finding(name="plan", level=Severity.OK, found=describe(plan), advice="; ".join(plan.reasons))
 
 
-def describe(plan: Plan) -> str:
+def describe(plan: RenderPlan) -> str:
     """Return the choices of a plan in one line, for people."""
     activations = "tensor" if plan.linears == "fp8" and plan.fp8 == "tensor" else "token"
     parts = {
@@ -82,20 +86,20 @@ def _gpu(settings: Settings) -> Finding:
     if not cards and settings.video_codec.endswith("_nvenc"):
         return Finding(
             name="gpu",
-            level=Level.FAIL,
+            level=Severity.FAIL,
             found=f"REELMILL_VIDEO_CODEC={settings.video_codec} needs an NVIDIA GPU, and there is none here",
             advice="use libx264",
         )
     if not cards:
-        return Finding(name="gpu", level=Level.OK, found="no NVIDIA GPU: this machine can render the tiny profile")
+        return Finding(name="gpu", level=Severity.OK, found="no NVIDIA GPU: this machine can render the tiny profile")
     if find_spec("sageattention") is None:
         return Finding(
             name="gpu",
-            level=Level.WARN,
+            level=Severity.WARN,
             found=f"{cards} NVIDIA GPU(s), without sageattention: attention runs on PyTorch's own, which is slower",
             advice=f"run {install_command('gpu')}",
         )
-    return Finding(name="gpu", level=Level.OK, found=f"{cards} NVIDIA GPU(s), with sageattention")
+    return Finding(name="gpu", level=Severity.OK, found=f"{cards} NVIDIA GPU(s), with sageattention")
 
 
 def _driver() -> list[Finding]:
@@ -106,12 +110,12 @@ def _driver() -> list[Finding]:
         answer = subprocess.run(_DRIVER_QUERY, capture_output=True, text=True, timeout=_QUERY_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as err:
         advice = "install NVIDIA's driver with nvidia-smi; in a container, run it with --gpus"
-        return [Finding(name="driver", level=Level.WARN, found=f"nvidia-smi did not answer: {err}", advice=advice)]
+        return [Finding(name="driver", level=Severity.WARN, found=f"nvidia-smi did not answer: {err}", advice=advice)]
     if answer.returncode:
         said = (answer.stdout + answer.stderr).strip().splitlines()
         advice = "load the driver again or restart the host; `dmesg | grep -i xid` says more"
         found = f"nvidia-smi failed: {said[-1] if said else 'it said nothing'}"
-        return [Finding(name="driver", level=Level.FAIL, found=found, advice=advice)]
+        return [Finding(name="driver", level=Severity.FAIL, found=found, advice=advice)]
     return [judge_card(line) for line in answer.stdout.splitlines() if line.strip()]
 
 
@@ -125,25 +129,25 @@ def judge_card(line: str) -> Finding:
     except ReelmillError as err:
         return Finding.from_error(f"gpu{index}", err)
     found = f"{name}, {gpu.arch}, {gpu.memory_gb:.0f} GB, driver {driver}: {describe(plan)}"
-    return Finding(name=f"gpu{index}", level=Level.OK, found=found)
+    return Finding(name=f"gpu{index}", level=Severity.OK, found=found)
 
 
 def _model(settings: Settings) -> Finding:
     profile = profile_here(settings)
     folder = settings.model_folder(profile)
     if settings.renderer != "model":
-        return Finding(name="model", level=Level.OK, found=f"none is needed: REELMILL_RENDERER={settings.renderer}")
+        return Finding(name="model", level=Severity.OK, found=f"none is needed: REELMILL_RENDERER={settings.renderer}")
     missing = [pattern for pattern in _MODEL_FILES if not any(folder.glob(pattern))]
     if not missing and (old := outdated(folder)):
-        return Finding(name="model", level=Level.FAIL, found="an artifact of an older kind", advice=old)
+        return Finding(name="model", level=Severity.FAIL, found="an artifact of an older kind", advice=old)
     if not missing:
-        return Finding(name="model", level=Level.OK, found=f"{profile} is in {folder}")
+        return Finding(name="model", level=Severity.OK, found=f"{profile} is in {folder}")
     if profile == TINY and not settings.model_dir and len(missing) == len(_MODEL_FILES):
-        return Finding(name="model", level=Level.OK, found=f"{profile} will be made in {folder}")
+        return Finding(name="model", level=Severity.OK, found=f"{profile} will be made in {folder}")
     pull = "`reelmill model tiny DIR`" if PROFILES[profile].repo is None else "`reelmill model pull`"
     return Finding(
         name="model",
-        level=Level.FAIL,
+        level=Severity.FAIL,
         found=f"no complete model of {profile} in {folder}: {', '.join(missing)} missing",
         advice=f"run {pull}, or set REELMILL_MODEL_DIR to its folder",
     )
@@ -156,14 +160,14 @@ def _kernels() -> list[Finding]:
 
     gpu = this_gpu()
     if gpu is None:
-        return [Finding(name="kernels", level=Level.OK, found="PyTorch's own, in float32 on the CPU")]
+        return [Finding(name="kernels", level=Severity.OK, found="PyTorch's own, in float32 on the CPU")]
     kernels = kernel_candidates(gpu)
     verdicts = {kernel: probe(kernel, device="cuda") for kernel in kernels}
     verdicts |= {f"{kernel}.projected": probe_projected(kernel, device="cuda") for kernel in kernels if kernel in INNER}
     return [
         Finding(
             name=f"kernel.{name}",
-            level=Level.OK if verdict.fit else Level.WARN,
+            level=Severity.OK if verdict.fit else Severity.WARN,
             found=f"cosine {verdict.cosine:.5f} to float32" if verdict.fit else verdict.error,
             advice="" if verdict.fit else "a worker passes it over; build SageAttention 2.2 for this GPU and torch",
         )
@@ -185,4 +189,4 @@ def _model_hash(settings: Settings) -> list[Finding]:
     except ReelmillError as err:
         return [Finding.from_error("model.hash", err)]
     found = f"every tensor is there; {files} files have the recorded hash; model {model.model_hash[:16]}"
-    return [Finding(name="model.hash", level=Level.OK, found=found)]
+    return [Finding(name="model.hash", level=Severity.OK, found=found)]

@@ -20,7 +20,7 @@ from reelmill_common.settings import Settings
 from reelmill_worker.commands.model import app as model_app
 
 if TYPE_CHECKING:
-    from reelmill_worker.host.gpus import Card
+    from reelmill_worker.host.gpus import Gpu
 
 app = typer.Typer(no_args_is_help=True, help="Commands of a host that renders.")
 app.add_typer(model_app, name="model", cls=HelpfulGroup, epilog="Try: reelmill model pull")
@@ -116,7 +116,7 @@ def _own(settings: Settings, number: int, workers: int) -> Settings:
     )
 
 
-def _cards(text: str) -> list[Card]:
+def _cards(text: str) -> list[Gpu]:
     from reelmill_worker.host.gpus import choose, find_cards  # noqa: PLC0415 - as above
 
     return [] if text == CPU else choose(find_cards(), text, os.environ.get("CUDA_VISIBLE_DEVICES"))

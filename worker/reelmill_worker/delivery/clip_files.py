@@ -25,7 +25,7 @@ from reelmill_worker.delivery.encoders import encoder_of
 from reelmill_worker.pipeline.checkpoint.manifest import file_sha256
 
 if TYPE_CHECKING:
-    from reelmill_worker.pipeline.network.plan import Plan
+    from reelmill_worker.pipeline.network.plan import RenderPlan
 
 
 class Rendering(Protocol):
@@ -47,13 +47,13 @@ class Rendering(Protocol):
         ...
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> RenderPlan | None:
         """How a model rendered it: after a fallback not the renderer's usual plan."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
+class ClipFiles:
     """A clip as files in the spool.
 
     Attributes:
@@ -106,7 +106,7 @@ class Uploaded:
 
 
 @dataclass(slots=True, kw_only=True)
-class Parcel:
+class PendingClip:
     """A render on its way to the store: frames until it is packed, files from then on.
 
     Attributes:
@@ -117,7 +117,7 @@ class Parcel:
 
     lease: Lease
     rendering: Rendering | None
-    packed: Packed | None = None
+    packed: ClipFiles | None = None
     spent: Callable[[], Spent] = lambda: NOTHING
     keys: set[str] = field(default_factory=set[str])
     uploaded: Uploaded | None = None
@@ -135,7 +135,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packer:
+class ClipWriter:
     """Writes renders as files.
 
     Attributes:
@@ -148,7 +148,7 @@ class Packer:
     worker: str
     spool: Path
 
-    def pack(self, claimed: Claimed, rendering: Rendering) -> Packed:
+    def pack(self, claimed: Claimed, rendering: Rendering) -> ClipFiles:
         """Write MP4, poster and, if it is wanted, preview.
 
         Raises:
@@ -166,7 +166,7 @@ class Packer:
         has_preview = self.settings.preview == "webp"
         if has_preview:
             stills.write_preview(planes, folder / "preview.webp", fps=fps)
-        return Packed(
+        return ClipFiles(
             folder=folder,
             size_bytes=sum(file.stat().st_size for file in folder.iterdir()),
             sha256=file_sha256(video),

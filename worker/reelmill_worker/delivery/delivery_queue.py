@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from reelmill_common.errors import StoreRefused, StoreUnavailable
-from reelmill_worker.delivery.clip_files import Parcel
-from reelmill_worker.delivery.publisher import Courier
-from reelmill_worker.ipc.counters import Load
+from reelmill_worker.delivery.clip_files import PendingClip
+from reelmill_worker.delivery.publisher import ClipPublisher
+from reelmill_worker.ipc.counters import LoadTime
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ LONGEST_RETRY_S = 15.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Deliveries:
+class DeliveryQueue:
     """Threads that bring clips to the store; the renderer hands over and goes on.
 
     At most `limit` clips are under way. While the store is down, finished clips are parked on disk instead, up to
@@ -37,13 +37,13 @@ class Deliveries:
         on_trouble: Told the store's trouble when it begins or changes, and `""` when it is over.
     """
 
-    courier: Courier
+    courier: ClipPublisher
     limit: int
     spool_bytes: int
     on_trouble: Callable[[str], None] = lambda _text: None
-    _fresh: deque[Parcel] = field(default_factory=deque[Parcel])
-    _parked: deque[Parcel] = field(default_factory=deque[Parcel])
-    _unseen: list[Parcel] = field(default_factory=list[Parcel])
+    _fresh: deque[PendingClip] = field(default_factory=deque[PendingClip])
+    _parked: deque[PendingClip] = field(default_factory=deque[PendingClip])
+    _unseen: list[PendingClip] = field(default_factory=list[PendingClip])
     _under_way: int = 0
     _trouble: StoreUnavailable | StoreRefused | None = None
     _retry_s: float = FIRST_RETRY_S
@@ -59,7 +59,7 @@ class Deliveries:
             thread.start()
             self._threads.append(thread)
 
-    def hand_over(self, parcel: Parcel) -> None:
+    def hand_over(self, parcel: PendingClip) -> None:
         """Take a finished render; returns at once. Ask for room before the render is begun."""
         with self._changed:
             self._fresh.append(parcel)
@@ -70,10 +70,12 @@ class Deliveries:
         with self._changed:
             return self._changed.wait_for(self._has_room, timeout=timeout_s)
 
-    def load(self) -> Load:
+    def load(self) -> LoadTime:
         """Return what is under way."""
         with self._changed:
-            return Load(deliveries=self._in_flight(), spool_bytes=self._spooled_bytes(), store_up=self._trouble is None)
+            return LoadTime(
+                deliveries=self._in_flight(), spool_bytes=self._spooled_bytes(), store_up=self._trouble is None
+            )
 
     def close(self, timeout_s: float) -> int:
         """Finish what is under way, give up what cannot be stored in time, and return how many that were."""
@@ -124,7 +126,7 @@ class Deliveries:
                 self.courier.abandon(parcel)
                 self._end(stored=False)
 
-    def _next(self) -> Parcel | None:
+    def _next(self) -> PendingClip | None:
         with self._changed:
             while True:
                 if self._closing and not self._in_flight():
@@ -142,7 +144,7 @@ class Deliveries:
                     return self._parked.popleft()
                 self._changed.wait(self._pause_s())
 
-    def _due(self) -> Parcel | None:
+    def _due(self) -> PendingClip | None:
         """Return a clip at which it is time to look again whether the store shows it."""
         now = time.monotonic()
         return next((item for item in self._unseen if item.uploaded and item.uploaded.look_at <= now), None)
@@ -153,7 +155,7 @@ class Deliveries:
         moments += [self._retry_at] if self._parked else []
         return max(0.01, min(moments) - time.monotonic()) if moments else None
 
-    def _set_aside(self, parcel: Parcel) -> None:
+    def _set_aside(self, parcel: PendingClip) -> None:
         with self._changed:
             self._unseen.append(parcel)
             self._under_way -= 1
@@ -172,7 +174,7 @@ class Deliveries:
         if stored and before is not None:
             self._tell(None)
 
-    def _park(self, parcel: Parcel, trouble: StoreUnavailable | StoreRefused | None) -> None:
+    def _park(self, parcel: PendingClip, trouble: StoreUnavailable | StoreRefused | None) -> None:
         with self._changed:
             before = self._trouble
             self._parked.append(parcel)

@@ -27,7 +27,7 @@ from reelmill_common.storage.keys import ClipKeys, clip_keys
 from reelmill_common.storage.visibility import VISIBLE_S
 from reelmill_worker.attempt.failure import end_attempt
 from reelmill_worker.attempt.lease import Lease, Leases
-from reelmill_worker.delivery.clip_files import Packed, Packer, Parcel, Uploaded
+from reelmill_worker.delivery.clip_files import ClipFiles, ClipWriter, PendingClip, Uploaded
 from reelmill_worker.delivery.leftovers import Found, Leftovers
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ LOOK_S = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
-class Courier:
+class ClipPublisher:
     """Takes parcels to the store, one call per leg, so that a leg can wait for a store that is down.
 
     Attributes:
@@ -46,10 +46,10 @@ class Courier:
 
     store: ClipStore
     leases: Leases
-    packer: Packer
+    packer: ClipWriter
     on_end: Callable[[], None]
 
-    def pack(self, parcel: Parcel) -> bool:
+    def pack(self, parcel: PendingClip) -> bool:
         """Write the clip's files to the spool, if that is not done; False when the attempt ended instead."""
         rendering = parcel.rendering
         if rendering is None:
@@ -61,7 +61,7 @@ class Courier:
             leg.went_well = True
         return leg.went_well
 
-    def ship(self, parcel: Parcel) -> bool:
+    def ship(self, parcel: PendingClip) -> bool:
         """Upload the clip and have the ledger accept it; False when the attempt ended instead.
 
         False also when the store does not show all of it yet: then `parcel.uploaded` says when to ship it again.
@@ -102,7 +102,7 @@ class Courier:
         """What other attempts left in the store."""
         return Leftovers(store=self.store, ledger=self.leases.ledger)
 
-    def give_up(self, parcel: Parcel) -> None:
+    def give_up(self, parcel: PendingClip) -> None:
         """Give a job back that cannot be stored before this process ends; somebody else renders it again."""
         claimed = parcel.lease.claimed
         self.leases.drop(parcel.lease)
@@ -113,14 +113,14 @@ class Courier:
         log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.attempt)
         self.leases.logs.end(claimed, failed=False)
 
-    def abandon(self, parcel: Parcel) -> None:
+    def abandon(self, parcel: PendingClip) -> None:
         """Let go of a clip of which nothing more can be told: its lease runs out, and somebody renders it again."""
         self.leases.drop(parcel.lease)
         parcel.forget_files()
         self.leases.tally.ended("lost")
 
     @contextmanager
-    def _ending(self, parcel: Parcel) -> Generator[_Leg]:
+    def _ending(self, parcel: PendingClip) -> Generator[_Leg]:
         """End the attempt on any error but a store that may yet take the clip."""
         claimed, leg = parcel.lease.claimed, _Leg()
         with bound_contextvars(job_id=claimed.job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.attempt):
@@ -137,7 +137,7 @@ class Courier:
                     end_attempt(self.leases, parcel.lease, err, retryable=True, spent=parcel.spent())
                 self.on_end()
 
-    def _upload(self, parcel: Parcel, packed: Packed) -> Result:
+    def _upload(self, parcel: PendingClip, packed: ClipFiles) -> Result:
         started = time.monotonic()
         keys = _keys(parcel.lease.claimed)
         self.leases.confirm(parcel.lease, within_s=self.leases.lease_s)  # nobody else has the job, as far as we know
@@ -173,7 +173,7 @@ class Courier:
         parcel.uploaded = Uploaded(result=result, objects=stored, give_up_at=time.monotonic() + VISIBLE_S)
         return result
 
-    def _is_shown(self, parcel: Parcel) -> bool:
+    def _is_shown(self, parcel: PendingClip) -> bool:
         """Whether the store shows all that it took of a clip: a store may answer 200 and keep nothing, or show it late.
 
         Raises:
@@ -194,7 +194,7 @@ class Courier:
         )
 
     def _put(
-        self, parcel: Parcel, key: str, source: Path | bytes, content_type: str, *, replace: bool = False
+        self, parcel: PendingClip, key: str, source: Path | bytes, content_type: str, *, replace: bool = False
     ) -> StoredObject:
         parcel.keys.add(key)
         try:
@@ -203,7 +203,7 @@ class Courier:
             parcel.keys.discard(key)  # what is there is somebody else's
             raise
 
-    def _finish(self, parcel: Parcel, result: Result) -> None:
+    def _finish(self, parcel: PendingClip, result: Result) -> None:
         claimed, ledger = parcel.lease.claimed, self.leases.ledger
         self.leftovers.clear(claimed)
         index = self.packer.settings.reuse_index == "on"
@@ -217,7 +217,7 @@ class Courier:
         self.leases.logs.end(claimed, failed=False)
         self.on_end()
 
-    def _adopt_equal(self, parcel: Parcel, packed: Packed) -> bool:
+    def _adopt_equal(self, parcel: PendingClip, packed: ClipFiles) -> bool:
         """Publish the clip that lies under this attempt's keys, if it is what the attempt would have put there."""
         self.leases.confirm(parcel.lease)
         found = self.leftovers.equal(parcel.lease.claimed, packed.recipe)

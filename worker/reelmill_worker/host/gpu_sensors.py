@@ -27,7 +27,7 @@ THROTTLES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class SensorReading:
     """One figure of a card.
 
     Attributes:
@@ -58,7 +58,7 @@ class GpuSensors:
         self._card: Any = None
         self._absent = not uuid
 
-    def read(self) -> Iterator[Reading]:
+    def read(self) -> Iterator[SensorReading]:
         """Yield what the card tells; a figure that this model lacks is left out."""
         if self._absent or not self._open():
             return
@@ -71,7 +71,7 @@ class GpuSensors:
             return None
         return next((reading.value for reading in self._ask(_energy)), None)
 
-    def _ask(self, measure: Callable[[Any, Any], Iterator[Reading]]) -> list[Reading]:
+    def _ask(self, measure: Callable[[Any, Any], Iterator[SensorReading]]) -> list[SensorReading]:
         try:
             return list(measure(self._nvml, self._card))
         except self._nvml.NVMLError as err:
@@ -98,34 +98,38 @@ class GpuSensors:
         self._absent = True
 
 
-def _memory(nvml: Any, card: Any) -> Iterator[Reading]:
+def _memory(nvml: Any, card: Any) -> Iterator[SensorReading]:
     memory = nvml.nvmlDeviceGetMemoryInfo(card)
-    yield Reading(name="memory_used_bytes", help="GPU memory in use, by all processes.", value=memory.used)
-    yield Reading(name="memory_bytes", help="GPU memory.", value=memory.total)
+    yield SensorReading(name="memory_used_bytes", help="GPU memory in use, by all processes.", value=memory.used)
+    yield SensorReading(name="memory_bytes", help="GPU memory.", value=memory.total)
 
 
-def _use(nvml: Any, card: Any) -> Iterator[Reading]:
+def _use(nvml: Any, card: Any) -> Iterator[SensorReading]:
     percent = nvml.nvmlDeviceGetUtilizationRates(card).gpu
-    yield Reading(name="busy_ratio", help="Share of the last second in which a kernel ran.", value=percent / 100)
+    yield SensorReading(name="busy_ratio", help="Share of the last second in which a kernel ran.", value=percent / 100)
 
 
-def _power(nvml: Any, card: Any) -> Iterator[Reading]:
+def _power(nvml: Any, card: Any) -> Iterator[SensorReading]:
     milliwatts = nvml.nvmlDeviceGetPowerUsage(card)
-    yield Reading(name="power_watts", help="Power drawn by the whole board.", value=milliwatts / 1000)
+    yield SensorReading(name="power_watts", help="Power drawn by the whole board.", value=milliwatts / 1000)
 
 
-def _energy(nvml: Any, card: Any) -> Iterator[Reading]:
+def _energy(nvml: Any, card: Any) -> Iterator[SensorReading]:
     millijoules = nvml.nvmlDeviceGetTotalEnergyConsumption(card)
-    yield Reading(name="energy_joules", help="Energy since the driver came up.", value=millijoules / 1000, grows=True)
+    yield SensorReading(
+        name="energy_joules", help="Energy since the driver came up.", value=millijoules / 1000, grows=True
+    )
 
 
-def _temperature(nvml: Any, card: Any) -> Iterator[Reading]:
+def _temperature(nvml: Any, card: Any) -> Iterator[SensorReading]:
     celsius = nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU)
-    yield Reading(name="temperature_celsius", help="Temperature of the GPU.", value=celsius)
+    yield SensorReading(name="temperature_celsius", help="Temperature of the GPU.", value=celsius)
 
 
-def _throttles(nvml: Any, card: Any) -> Iterator[Reading]:
+def _throttles(nvml: Any, card: Any) -> Iterator[SensorReading]:
     bits = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(card)
     for reason, name in THROTTLES.items():
         on = bool(bits & getattr(nvml, name))
-        yield Reading(name="throttled", help="Whether the clock is held down, by reason.", value=on, reason=reason)
+        yield SensorReading(
+            name="throttled", help="Whether the clock is held down, by reason.", value=on, reason=reason
+        )

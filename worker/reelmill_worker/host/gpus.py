@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class Gpu:
     """One GPU.
 
     Attributes:
@@ -38,7 +38,7 @@ class Card:
     bus: str = ""
 
 
-def find_cards(dev: Path = Path("/dev"), nvml: Any = None) -> list[Card]:
+def find_cards(dev: Path = Path("/dev"), nvml: Any = None) -> list[Gpu]:
     """Return the GPUs that this host or container has, in nvidia-smi's order.
 
     Args:
@@ -50,10 +50,10 @@ def find_cards(dev: Path = Path("/dev"), nvml: Any = None) -> list[Card]:
         return asked
     # CUDA counts what it sees from 0, whatever the files are called.
     numbers = gpu_numbers(dev)
-    return [Card(device=str(place), label=number, place=place) for place, number in enumerate(numbers)]
+    return [Gpu(device=str(place), label=number, place=place) for place, number in enumerate(numbers)]
 
 
-def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> list[Card]:
+def choose(cards: Sequence[Gpu], wanted: str, visible: str | None) -> list[Gpu]:
     """Return the cards to serve.
 
     Args:
@@ -67,7 +67,7 @@ def choose(cards: Sequence[Card], wanted: str, visible: str | None) -> list[Card
     if not wanted:
         return list(cards) if visible is None else [_visible(cards, item, place) for place, item in _items(visible)]
     known = {name: card for card in cards for name in (str(card.place), card.device)}
-    found: list[Card] = []
+    found: list[Gpu] = []
     for _, item in _items(wanted):
         if item not in known:
             there = ", ".join(str(card.place) for card in cards) or "none"
@@ -106,14 +106,14 @@ def _items(text: str) -> list[tuple[int, str]]:
     return list(enumerate(item.strip() for item in text.split(",") if item.strip()))
 
 
-def _visible(cards: Sequence[Card], item: str, place: int) -> Card:
+def _visible(cards: Sequence[Gpu], item: str, place: int) -> Gpu:
     """A device that the environment names is passed on as it stands; only CUDA knows what its numbers mean."""
     known = next((card for card in cards if card.device == item), None)
     label = known.label if known is not None else re.sub(r"[^a-z0-9-]+", "", item.lower())[:12]
-    return Card(device=item, label=label, place=place, bus=known.bus if known is not None else "")
+    return Gpu(device=item, label=label, place=place, bus=known.bus if known is not None else "")
 
 
-def _ask(nvml: Any) -> list[Card] | None:
+def _ask(nvml: Any) -> list[Gpu] | None:
     """Ask the driver; None where there is none to ask, or it does not answer."""
     try:
         nvml = nvml or import_module("pynvml")  # of the extra `gpu`
@@ -124,7 +124,7 @@ def _ask(nvml: Any) -> list[Card] | None:
         nvml.nvmlInit()
         handles = [nvml.nvmlDeviceGetHandleByIndex(place) for place in range(nvml.nvmlDeviceGetCount())]
         return [
-            Card(
+            Gpu(
                 device=str(nvml.nvmlDeviceGetUUID(handle)),
                 label=_label(nvml, handle, place),
                 place=place,

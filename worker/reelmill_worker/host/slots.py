@@ -18,7 +18,7 @@ from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerUnavai
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
-from reelmill_worker.host.gpus import Card, node_cpus
+from reelmill_worker.host.gpus import Gpu, node_cpus
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ Taker = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
+class WorkerSlot:
     """One place to render: a device and the worker's name for it.
 
     Attributes:
@@ -90,8 +90,8 @@ def taker(settings: Settings, machine: str) -> Taker:
 
 
 def reserve(
-    state_dir: Path, *, cards: Sequence[Card], name: str, host: str, stack: ExitStack, take: Taker, machine: str
-) -> list[Post]:
+    state_dir: Path, *, cards: Sequence[Gpu], name: str, host: str, stack: ExitStack, take: Taker, machine: str
+) -> list[WorkerSlot]:
     """Name the workers and keep the names from other `reelmill worker` commands, here and elsewhere.
 
     `gpu0@host`, `gpu1@host` … or, with a name of `night`, `night0@host` …. A worker without a device takes the first
@@ -104,9 +104,9 @@ def reserve(
     if not cards:
         names = ((number, f"{name or 'cpu'}{number}@{host}") for number in range(1000))
         number, node = next((number, node) for number, node in names if _lock(state_dir, node, stack))
-        return _apart([Post(device="", node=node, number=number)], take, machine)
+        return _apart([WorkerSlot(device="", node=node, number=number)], take, machine)
     posts = [
-        Post(device=card.device, node=f"{name or 'gpu'}{card.label}@{host}", number=card.place, bus=card.bus)
+        WorkerSlot(device=card.device, node=f"{name or 'gpu'}{card.label}@{host}", number=card.place, bus=card.bus)
         for card in cards
     ]
     for post in posts:
@@ -123,9 +123,9 @@ def host_cpus() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
-def near_their_cards(posts: Sequence[Post], sysfs: Path = Path("/sys")) -> list[Post]:
+def near_their_cards(posts: Sequence[WorkerSlot], sysfs: Path = Path("/sys")) -> list[WorkerSlot]:
     """Give each worker the CPUs of its card's memory node: frames and weights then do not cross between the nodes."""
-    ours, found = host_cpus(), list[Post]()
+    ours, found = host_cpus(), list[WorkerSlot]()
     for post in posts:
         cpus = frozenset(node_cpus(post.bus, sysfs) & ours)
         found.append(replace(post, cpus=cpus))
@@ -134,7 +134,7 @@ def near_their_cards(posts: Sequence[Post], sysfs: Path = Path("/sys")) -> list[
     return found
 
 
-def forgive(settings: Settings, posts: Sequence[Post]) -> None:
+def forgive(settings: Settings, posts: Sequence[WorkerSlot]) -> None:
     """Lift the quarantine of our names: whoever starts a worker by hand has looked at what was wrong.
 
     Raises:
@@ -149,7 +149,7 @@ def forgive(settings: Settings, posts: Sequence[Post]) -> None:
         log.warning("ledger.awaited", error=str(err))
 
 
-def _apart(posts: list[Post], take: Taker, machine: str) -> list[Post]:
+def _apart(posts: list[WorkerSlot], take: Taker, machine: str) -> list[WorkerSlot]:
     taken = [post.node for post in posts if not take(post.node)]
     if not taken:
         return posts

@@ -18,7 +18,7 @@ import structlog
 from billiard.util import set_pdeathsig  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 from reelmill_common.errors import WorkerUnfit
-from reelmill_worker.host.slots import Post, host_cpus
+from reelmill_worker.host.slots import WorkerSlot, host_cpus
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Parent:
         quarantined: It ended by itself and for good; somebody must look.
     """
 
-    post: Post
+    post: WorkerSlot
     command: Sequence[str]
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None

@@ -16,7 +16,7 @@ Verdict = Literal["loading", "ready", "unfit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class ChildStatus:
     """How a child stands.
 
     Attributes:
@@ -37,7 +37,7 @@ def notice_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
     return state_dir / "run" / f"{worker}.{parent_pid}.json"
 
 
-def post(path: Path, notice: Notice) -> None:
+def post(path: Path, notice: ChildStatus) -> None:
     """Replace what the file says, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{notice.pid}.tmp")
@@ -45,10 +45,10 @@ def post(path: Path, notice: Notice) -> None:
     draft.replace(path)
 
 
-def read(path: Path, *, pid: int | None) -> Notice | None:
+def read(path: Path, *, pid: int | None) -> ChildStatus | None:
     """Return what the child with that process id last said, or None if it has said nothing."""
     try:
-        notice = Notice(**json.loads(path.read_text()))
+        notice = ChildStatus(**json.loads(path.read_text()))
     except FileNotFoundError:
         return None
     return notice if notice.pid == pid else None

@@ -31,7 +31,7 @@ NO_WAIT_S = 0.001
 
 
 @dataclass(slots=True, kw_only=True)
-class Spread:
+class Histogram:
     """A histogram.
 
     Attributes:
@@ -49,7 +49,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class LoadTime:
     """What is on its way to the store.
 
     Attributes:
@@ -64,7 +64,7 @@ class Load:
 
 
 @dataclass(slots=True, kw_only=True)
-class Figures:
+class CounterValues:
     """Everything that is counted.
 
     Attributes:
@@ -78,15 +78,15 @@ class Figures:
         idle_since: Monotonic time at which the last render ended; 0 during one, and before the first child is ready.
     """
 
-    stages: dict[str, Spread] = field(default_factory=dict[str, Spread])
-    gaps: dict[str, Spread] = field(default_factory=dict[str, Spread])
+    stages: dict[str, Histogram] = field(default_factory=dict[str, Histogram])
+    gaps: dict[str, Histogram] = field(default_factory=dict[str, Histogram])
     clips: dict[str, int] = field(default_factory=dict[str, int])
     failures: dict[str, int] = field(default_factory=dict[str, int])
     store_errors: dict[str, int] = field(default_factory=dict[str, int])
     starts: int = 0
     startup_s: float = 0.0
     idle_since: float = 0.0
-    load: Load = field(default_factory=Load)
+    load: LoadTime = field(default_factory=LoadTime)
 
 
 def figures_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
@@ -94,18 +94,18 @@ def figures_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
     return state_dir / "run" / f"{worker}.{parent_pid}.figures"
 
 
-def read(path: Path) -> Figures:
+def read(path: Path) -> CounterValues:
     """Return what was counted last; nothing if there is no file yet."""
     try:
         known = json.loads(path.read_text())
     except FileNotFoundError:
-        return Figures()
+        return CounterValues()
     for name in ("stages", "gaps"):
-        known[name] = {label: Spread(**spread) for label, spread in known[name].items()}
-    return Figures(**known | {"load": Load(**known["load"])})
+        known[name] = {label: Histogram(**spread) for label, spread in known[name].items()}
+    return CounterValues(**known | {"load": LoadTime(**known["load"])})
 
 
-class Tally:
+class Counters:
     """The child's counts. Every method returns at once and may be called from any thread.
 
     Without a path it counts and writes nothing, for renderers outside of a farm.
@@ -114,15 +114,15 @@ class Tally:
     def __init__(self, path: Path | None = None) -> None:
         """Go on from the file of the last child."""
         self._path = path
-        self._figures = replace(read(path), idle_since=0.0, load=Load()) if path else Figures()
+        self._figures = replace(read(path), idle_since=0.0, load=LoadTime()) if path else CounterValues()
         self._waits: dict[Cause, float] = {}
-        self._measure: Callable[[], Load] = Load
+        self._measure: Callable[[], LoadTime] = LoadTime
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._changed = False
 
-    def start(self, measure: Callable[[], Load]) -> None:
+    def start(self, measure: Callable[[], LoadTime]) -> None:
         """Begin to write.
 
         Args:
@@ -184,7 +184,7 @@ class Tally:
         """Count seconds by stage."""
         with self._change():
             for stage, value in seconds.items():
-                self._figures.stages.setdefault(stage, Spread()).add(value)
+                self._figures.stages.setdefault(stage, Histogram()).add(value)
 
     def ended(self, outcome: Outcome, code: str = "") -> None:
         """Count an attempt's end, with its error code if it failed."""
@@ -205,7 +205,7 @@ class Tally:
             yield
 
     def _gap(self, cause: str, seconds: float) -> None:
-        self._figures.gaps.setdefault(cause, Spread()).add(seconds)
+        self._figures.gaps.setdefault(cause, Histogram()).add(seconds)
 
     def _keep_writing(self) -> None:
         while not self._stopping.wait(WRITE_S):

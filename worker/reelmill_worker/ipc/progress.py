@@ -67,7 +67,7 @@ def _checksum(text: bytes) -> bytes:
 
 
 @dataclass(slots=True, kw_only=True)
-class Pace:
+class StagePace:
     """The child's side: measures each stage and writes where it is. One thread renders, and only it calls this.
 
     Attributes:

@@ -18,7 +18,7 @@ LEAST_VALUE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grain:
+class QuantLayout:
     """Which tokens share a scale, as the threads of a kernel hold them.
 
     Source: SageAttention d1a57a5, triton/quant_per_thread.py and core.py.
@@ -39,11 +39,11 @@ class Grain:
 
 
 GRAINS = {
-    "sm80": Grain(query_block=128, query_warp=32, key_block=64, value_peak=0.0, value_block=1),
-    "sm80-mixed": Grain(query_block=128, query_warp=16, key_block=64, value_peak=0.0, value_block=1),
+    "sm80": QuantLayout(query_block=128, query_warp=32, key_block=64, value_peak=0.0, value_block=1),
+    "sm80-mixed": QuantLayout(query_block=128, query_warp=16, key_block=64, value_peak=0.0, value_block=1),
     # Products are summed in float16 for a while, which overflows with larger codes.
-    "sm89": Grain(query_block=128, query_warp=32, key_block=64, value_peak=2.25, value_block=64),
-    "sm90": Grain(query_block=64, query_warp=16, key_block=128, value_peak=448.0, value_block=128),
+    "sm89": QuantLayout(query_block=128, query_warp=32, key_block=64, value_peak=2.25, value_block=64),
+    "sm90": QuantLayout(query_block=64, query_warp=16, key_block=128, value_peak=448.0, value_block=128),
 }
 
 
@@ -88,7 +88,7 @@ def _grouped_codes(x: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tenso
     return (scaled + 0.5 * scaled.sign()).to(torch.int8), scales.t().contiguous()
 
 
-def _value_codes(values: Tensor, kind: Grain) -> tuple[Tensor, Tensor]:
+def _value_codes(values: Tensor, kind: QuantLayout) -> tuple[Tensor, Tensor]:
     if not kind.value_peak:
         return values, values.new_empty((0, 0), dtype=torch.float32)
     tokens = values.shape[0]
@@ -110,7 +110,7 @@ def rounded_up(count: int, block: int) -> int:
     return (count + block - 1) // block * block
 
 
-def scale_groups(tokens: int, kind: Grain) -> tuple[int, int]:
+def scale_groups(tokens: int, kind: QuantLayout) -> tuple[int, int]:
     """Return how many scales the queries and the keys of one head have."""
     queries = rounded_up(tokens, kind.query_block) // kind.query_warp * 8
     return queries, rounded_up(tokens, kind.key_block) // kind.key_block * 4

@@ -16,7 +16,7 @@ from reelmill_worker.kernels.operand_codes import (
     GRAINS,
     LEAST_SCALE,
     LEAST_VALUE,
-    Grain,
+    QuantLayout,
     rounded_up,
     scale_groups,
 )
@@ -240,7 +240,7 @@ def _check(qkv: Tensor, weights: Tensor, cosine: Tensor) -> None:
         raise ValueError(f"wanted heads of {HEAD_SIZES} channels, got {k} channels in heads of {d}")
 
 
-def _new(qkv: Tensor, k: int, half: int, kind: Grain) -> list[Tensor]:
+def _new(qkv: Tensor, k: int, half: int, kind: QuantLayout) -> list[Tensor]:
     tokens, d = qkv.shape[0], 2 * half
     n = k // d
 

@@ -27,7 +27,7 @@ from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings, labels_of
 from reelmill_common.worker_classes import lanes_of
 from reelmill_worker.host.slots import machine_of
-from reelmill_worker.ipc.child_status import Notice, read
+from reelmill_worker.ipc.child_status import ChildStatus, read
 from reelmill_worker.ipc.progress import read as read_progress
 from reelmill_worker.parent.fetch_watchdog import FetchWatch
 
@@ -78,8 +78,8 @@ class Housekeeping:
     _ledger: Ledger | None = None
     _pid: int | None = None
     _registered: bool = False
-    _said: Notice | None = None
-    _heeded: Notice | None = None
+    _said: ChildStatus | None = None
+    _heeded: ChildStatus | None = None
     _childless_since: float | None = None
     _early_deaths: int = 0
     _ended: Ended = ""
@@ -210,7 +210,7 @@ class Housekeeping:
             self._connected().quarantine(self.worker, reason)
             self._give_up(reason)
 
-    def _heed(self, ledger: Ledger, notice: Notice) -> None:
+    def _heed(self, ledger: Ledger, notice: ChildStatus) -> None:
         if notice.verdict == "ready" and not self._draining:
             self.lanes = lanes_of(self.lane, notice.info.get("classes", ()))
             ledger.ready(self.worker, self._info(notice.info), lanes=self.lanes)

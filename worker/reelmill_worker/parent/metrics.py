@@ -18,9 +18,9 @@ from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.metrics.exporter import Endpoint, counter, gauge, registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.settings import Settings
-from reelmill_worker.host.gpu_sensors import GpuSensors, Reading
+from reelmill_worker.host.gpu_sensors import GpuSensors, SensorReading
 from reelmill_worker.ipc import counters
-from reelmill_worker.ipc.counters import Figures, Spread
+from reelmill_worker.ipc.counters import CounterValues, Histogram
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -150,7 +150,7 @@ class Exporter:
         return Endpoint(figures, host=host, port=port, token=token)
 
 
-def _counts(figures: Figures) -> Iterator[Metric]:
+def _counts(figures: CounterValues) -> Iterator[Metric]:
     yield counter("reelmill_clips", "Attempts by how they ended.", ["outcome"], _by_name(figures.clips))
     yield counter("reelmill_failures", "Failed attempts by error code.", ["code"], _by_name(figures.failures))
     yield counter("reelmill_store_errors", "Uploads that the store failed.", ["code"], _by_name(figures.store_errors))
@@ -160,7 +160,7 @@ def _counts(figures: Figures) -> Iterator[Metric]:
     yield gauge("reelmill_startup_seconds", "Time of the last start-up.", (), [((), figures.startup_s)])
 
 
-def _load(figures: Figures) -> Iterator[Metric]:
+def _load(figures: CounterValues) -> Iterator[Metric]:
     load = figures.load
     yield gauge("reelmill_deliveries", "Clips rendered and not yet stored.", (), [((), load.deliveries)])
     yield gauge("reelmill_spool_bytes", "Disk of clips that wait for the store.", (), [((), load.spool_bytes)])
@@ -170,7 +170,7 @@ def _load(figures: Figures) -> Iterator[Metric]:
         yield gauge("reelmill_idle_seconds", "Time since the last render; 0 during one.", (), [((), idle_s)])
 
 
-def _gpu(readings: list[Reading]) -> Iterator[Metric]:
+def _gpu(readings: list[SensorReading]) -> Iterator[Metric]:
     for name in dict.fromkeys(reading.name for reading in readings):
         same = [reading for reading in readings if reading.name == name]
         kind = counter if same[0].grows else gauge
@@ -183,7 +183,7 @@ def _by_name(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float]]:
     return [((name,), count) for name, count in counts.items()]
 
 
-def _histogram(name: str, text: str, label: str, spreads: Mapping[str, Spread]) -> Metric:
+def _histogram(name: str, text: str, label: str, spreads: Mapping[str, Histogram]) -> Metric:
     from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - see `exposition.registry`
 
     family = HistogramMetricFamily(name, text, labels=[label])

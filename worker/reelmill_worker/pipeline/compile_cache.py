@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 import torch
 
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class CompileCache:
     enabled: bool
 
     @classmethod
-    def of(cls, folder: Path | None, plan: Plan, model_hash: str) -> CompileCache:
+    def of(cls, folder: Path | None, plan: RenderPlan, model_hash: str) -> CompileCache:
         """Return the cache of a plan and a model on this machine; without a folder, one that keeps nothing."""
         name = f"{setup_key(plan, model_hash)}.bin"
         return cls(path=(folder or Path()) / name, enabled=plan.compile and folder is not None)
@@ -80,7 +80,7 @@ class CompileCache:
         return True
 
 
-def setup_key(plan: Plan, model_hash: str) -> str:
+def setup_key(plan: RenderPlan, model_hash: str) -> str:
     """Return a hash of all that decides what the compiler makes, 32 hexadecimal digits."""
     facts = {
         "plan": {key: value for key, value in plan.describe().items() if key != "reasons"},

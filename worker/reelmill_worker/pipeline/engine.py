@@ -18,7 +18,7 @@ from reelmill_common.jobs import RenderSpec, Sampler, Stage, denoise_stage
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.checks import FrameWatch, check_finite, finite_flag
 from reelmill_worker.pipeline.host_copy import FrameBuffer, HostCopy, finish
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 from reelmill_worker.pipeline.network.text_model import load_text_model
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import TextContext, WanTransformer
@@ -56,14 +56,14 @@ class Rendered:
     planes: NDArray[np.uint8]
     latents_sha256: str
     seconds: Mapping[str, float]
-    plan: Plan
+    plan: RenderPlan
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Engine:
     """The loaded parts. One render at a time, in one thread; `prepare` may be called from another."""
 
-    plan: Plan
+    plan: RenderPlan
     text: TextEncoder
     transformer: WanTransformer
     decoders: Mapping[str, Callable[[], FrameDecoder]]
@@ -75,7 +75,7 @@ class Engine:
 
     @classmethod
     def load(
-        cls, folder: ModelFolder, plan: Plan, *, text: TextEncoder | None = None, shelf: Shelf | None = None
+        cls, folder: ModelFolder, plan: RenderPlan, *, text: TextEncoder | None = None, shelf: Shelf | None = None
     ) -> Engine:
         """Load a checked model under a plan.
 
@@ -212,7 +212,7 @@ class StageClock:
         self._stage = ""
 
 
-def load_text_encoder(folder: ModelFolder, plan: Plan, *, shelf: Shelf | None = None) -> TextEncoder:
+def load_text_encoder(folder: ModelFolder, plan: RenderPlan, *, shelf: Shelf | None = None) -> TextEncoder:
     """Load the tokenizer and the text encoder of a model."""
     place = plan.gpu if plan.text_encoder != "cpu" else "cpu"
     return TextEncoder(
@@ -225,7 +225,7 @@ def load_text_encoder(folder: ModelFolder, plan: Plan, *, shelf: Shelf | None = 
     )
 
 
-def _load_wan_decoder(folder: ModelFolder, plan: Plan) -> FrameDecoder:
+def _load_wan_decoder(folder: ModelFolder, plan: RenderPlan) -> FrameDecoder:
     from reelmill_worker.pipeline.network.wan_decoder import WanDecoder  # noqa: PLC0415 - diffusers takes seconds to import
 
     return WanDecoder.load(folder.vae.config, folder.vae.tensors, plan=plan)

@@ -18,7 +18,7 @@ from reelmill_common.recipe import versions
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.compile_cache import CompileCache
 from reelmill_worker.pipeline.engine import Engine, OnStage, Rendered
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 from reelmill_worker.pipeline.text import Shelf
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class Resident:
     """A model in memory, ready to render. One render at a time, in one thread; `prepare` may be called from another."""
 
     def __init__(
-        self, folder: ModelFolder, *, plan: Plan, compile_cache: Path | None = None, shelf: Shelf | None = None
+        self, folder: ModelFolder, *, plan: RenderPlan, compile_cache: Path | None = None, shelf: Shelf | None = None
     ) -> None:
         """Load a checked model; `load` opens and checks it first."""
         self._folder = folder
@@ -52,12 +52,12 @@ class Resident:
         self._compiled.load()
         self._plan = plan
         self._engine: Engine | None = Engine.load(folder, plan, shelf=shelf)
-        self._spares: dict[Plan, Engine] = {}
+        self._spares: dict[RenderPlan, Engine] = {}
         self._ahead = True
 
     @classmethod
     def load(
-        cls, model_dir: Path, *, plan: Plan, compile_cache: Path | None = None, shelf: Shelf | None = None
+        cls, model_dir: Path, *, plan: RenderPlan, compile_cache: Path | None = None, shelf: Shelf | None = None
     ) -> Resident:
         """Check a model folder and load it: a second for the tiny model, up to a minute for the real one.
 
@@ -84,7 +84,7 @@ class Resident:
         return self._folder.model_hash
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> RenderPlan:
         """How this machine renders now: another plan than at the start once the GPU ran out of memory."""
         return self._plan
 
@@ -177,7 +177,7 @@ class Resident:
             self._engine = Engine.load(self._folder, self._plan, shelf=self._shelf)
         return self._engine
 
-    def _reload(self, plan: Plan) -> None:
+    def _reload(self, plan: RenderPlan) -> None:
         """Have the model loaded anew under another plan. The old one goes first: there is no room for both."""
         self._engine = None
         self._spares.clear()
@@ -185,14 +185,14 @@ class Resident:
         if plan.device == "cuda":
             torch.cuda.empty_cache()
 
-    def _plain_plan(self, reason: str) -> Plan | None:
+    def _plain_plan(self, reason: str) -> RenderPlan | None:
         """The plan with the attention that has no tricks, or None where that is what failed."""
         if self.plan.attention.startswith(PLAIN_ATTENTION):
             return None
         note = f"attention {PLAIN_ATTENTION} {reason}"
         return replace(self.plan, attention=PLAIN_ATTENTION, projected=False, reasons=(*self.plan.reasons, note))
 
-    def _spare(self, plan: Plan) -> Engine:
+    def _spare(self, plan: RenderPlan) -> Engine:
         key = replace(plan, reasons=())
         if key not in self._spares:
             self._spares[key] = Engine.load(self._folder, plan, text=self._loaded().text)

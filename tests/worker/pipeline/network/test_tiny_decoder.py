@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
 from reelmill_common.errors import InvalidModel
-from reelmill_worker.pipeline.network.plan import Plan, cpu_plan
+from reelmill_worker.pipeline.network.plan import RenderPlan, cpu_plan
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 
 WIDTHS = (24, 16, 8, 8)
@@ -153,7 +153,7 @@ def test_all_chunks_share_one_compiled_graph(
     monkeypatch.setattr(
         torch, "compile", lambda run, *, options=None, **rest: compile_with(run, backend=counter, **rest)
     )
-    plan = Plan(device="cpu", gpu="cpu", dtype="float32", linears="fp8", compile=True)
+    plan = RenderPlan(device="cpu", gpu="cpu", dtype="float32", linears="fp8", compile=True)
 
     frames = TinyDecoder.load(tensors, plan=plan).decode(latents[:, :, :13])  # 13 = 4 x 3 + 1: the last is padded
 

@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounter
 
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.pipeline.network.linears import quantize_tensor
-from reelmill_worker.pipeline.network.plan import Plan, cpu_plan
+from reelmill_worker.pipeline.network.plan import RenderPlan, cpu_plan
 from reelmill_worker.pipeline.network.transformer import WanTransformer
 
 CONFIG: dict[str, Any] = {
@@ -59,7 +59,7 @@ def reference(model: WanTransformer3DModel, latents: Tensor, timestep: float, em
     return model(latents, torch.tensor([timestep]), embedding, return_dict=False)[0]
 
 
-def ours(model: WanTransformer3DModel, plan: Plan = FLOAT_PLAN) -> WanTransformer:
+def ours(model: WanTransformer3DModel, plan: RenderPlan = FLOAT_PLAN) -> WanTransformer:
     return WanTransformer.load(CONFIG, model.state_dict(), plan=plan)
 
 
@@ -158,7 +158,7 @@ def test_all_layers_share_one_compiled_graph(
     monkeypatch.setattr(
         torch, "compile", lambda run, *, options=None, **rest: compile_with(run, backend=counter, **rest)
     )
-    compiling = Plan(device="cpu", gpu="cpu", dtype="float32", linears="fp8", compile=True)
+    compiling = RenderPlan(device="cpu", gpu="cpu", dtype="float32", linears="fp8", compile=True)
     transformer = ours(theirs, compiling)
     plain = ours(theirs, cpu_plan(linears="fp8"))
     text = transformer.prepare_text(embedding)

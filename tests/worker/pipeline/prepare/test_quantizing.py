@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from fixtures.codes import qat_codes
 from reelmill_common.errors import InvalidModel
-from reelmill_common.findings import Level
+from reelmill_common.findings import Severity
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
 from reelmill_common.worker_classes import bits_class
@@ -209,7 +209,7 @@ def test_doctor_tells_an_artifact_of_an_older_release(model: Path, settings: Set
     findings = examine(replace(settings, profile="tiny", model_dir=str(model), renderer="model"), deep=False)
 
     found = next(finding for finding in findings if finding.name == "model")
-    assert found.level is Level.FAIL
+    assert found.level is Severity.FAIL
     assert "reelmill model quantize" in found.advice
 
 

@@ -84,7 +84,7 @@ KERNELS: dict[str, Kernel] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inner:
+class RawKernel:
     """A kernel of SageAttention 2 without its wrapper.
 
     Attributes:
@@ -98,15 +98,15 @@ class Inner:
     grain: str
 
 
-INNER: dict[str, Inner] = {
-    "sage2-fp16": Inner(module="sm80_compile", function="qk_int8_sv_f16_accum_f32_attn", grain="sm80"),
-    "sage2-fp16-mixed": Inner(
+INNER: dict[str, RawKernel] = {
+    "sage2-fp16": RawKernel(module="sm80_compile", function="qk_int8_sv_f16_accum_f32_attn", grain="sm80"),
+    "sage2-fp16-mixed": RawKernel(
         module="sm80_compile", function="qk_int8_sv_f16_accum_f16_attn_inst_buf", grain="sm80-mixed"
     ),
-    "sage2-fp8": Inner(
+    "sage2-fp8": RawKernel(
         module="sm89_compile", function="qk_int8_sv_f8_accum_f16_fuse_v_scale_attn_inst_buf", grain="sm89"
     ),
-    "sage2-fp8-sm90": Inner(
+    "sage2-fp8-sm90": RawKernel(
         module="sm90_compile", function="qk_int8_sv_f8_accum_f32_fuse_v_scale_attn_inst_buf", grain="sm90"
     ),
 }

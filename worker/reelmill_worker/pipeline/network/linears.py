@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.kernels.int8_gemm import int8_linear, int8_linear_reference
 from reelmill_worker.kernels.quantize import LEAST_PEAK, PEAKS, Target, encode, quantize_rows_reference
-from reelmill_worker.pipeline.network.plan import Plan, WeightScales
+from reelmill_worker.pipeline.network.plan import RenderPlan, WeightScales
 
 E4M3_PEAK = PEAKS["e4m3"]
 
@@ -250,7 +250,7 @@ def quantize_tensor(weight: Tensor) -> tuple[Tensor, Tensor]:
     return encode((weight / scale.to(weight.dtype)).float(), "e4m3"), scale
 
 
-def load_linear(tensors: Mapping[str, Tensor], names: Sequence[str], plan: Plan) -> Linear:
+def load_linear(tensors: Mapping[str, Tensor], names: Sequence[str], plan: RenderPlan) -> Linear:
     """Load one linear, or several that share an input as one whose outputs are joined.
 
     Args:

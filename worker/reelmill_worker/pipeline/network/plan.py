@@ -56,7 +56,7 @@ class GpuFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class RenderPlan:
     """How one machine renders.
 
     Attributes:
@@ -105,7 +105,7 @@ class Plan:
         """Return the plan as JSON values, for recipes and worker records."""
         return asdict(self) | {"reasons": list(self.reasons)}
 
-    def for_weights(self, stored: WeightScales | None) -> Plan:
+    def for_weights(self, stored: WeightScales | None) -> RenderPlan:
         """Return the plan for a model: what its file holds as codes stays as it is, and floats follow the plan.
 
         Args:
@@ -118,20 +118,22 @@ class Plan:
             reasons += ("weights by row: the model was quantised so; one that FP8 QAT trained wants them by tensor",)
         return replace(self, weight_scales=stored, reasons=reasons)
 
-    def low_memory(self) -> Plan:
+    def low_memory(self) -> RenderPlan:
         """Return the plan to try once after the GPU ran out of memory: less resident, smaller chunks."""
         reason = "low memory: text encoder on the CPU and one latent frame a decode, after the GPU ran out"
         return replace(self, text_encoder="cpu", decode_chunk=1, reasons=(*self.reasons, reason))
 
 
-def cpu_plan(*, linears: Linears = "fp8") -> Plan:
+def cpu_plan(*, linears: Linears = "fp8") -> RenderPlan:
     """Return the plan of a machine without a GPU: float32, and the same e4m3 weights, dequantised."""
     reason = "no CUDA GPU: float32 on the CPU, fit for the tiny profile only"
     scales: WeightScales = "none" if linears == "float32" else "tensor"
-    return Plan(device="cpu", gpu="cpu", dtype="float32", linears=linears, weight_scales=scales, reasons=(reason,))
+    return RenderPlan(
+        device="cpu", gpu="cpu", dtype="float32", linears=linears, weight_scales=scales, reasons=(reason,)
+    )
 
 
-def choose_plan(gpu: GpuFacts) -> Plan:
+def choose_plan(gpu: GpuFacts) -> RenderPlan:
     """Choose the fastest plan that the card, its memory and what imports allow.
 
     Raises:
@@ -144,7 +146,7 @@ def choose_plan(gpu: GpuFacts) -> Plan:
         )
     reasons: list[str] = []
     kernels = kernel_candidates(gpu, reasons)
-    return Plan(
+    return RenderPlan(
         device="cuda",
         gpu=gpu.name,
         dtype="bfloat16",
@@ -360,7 +362,7 @@ def this_gpu() -> GpuFacts | None:
     )
 
 
-def detect() -> Plan:
+def detect() -> RenderPlan:
     """Choose the plan for this machine, with an attention kernel that has passed its self-test here.
 
     Raises:

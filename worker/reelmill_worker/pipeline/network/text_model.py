@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from reelmill_worker.pipeline.checkpoint import layout
 from reelmill_worker.pipeline.checkpoint.skeleton import skeleton
 from reelmill_worker.pipeline.checkpoint.weights import Part
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 
 BYTE_PEAK = 127
 
@@ -40,7 +40,7 @@ class ByteLinear(nn.Module):
         return F.linear(x, self.weight.to(self.scale.dtype) * self.scale)
 
 
-def load_text_model(part: Part, *, plan: Plan) -> nn.Module:
+def load_text_model(part: Part, *, plan: RenderPlan) -> nn.Module:
     """Load the text encoder, one tensor at a time: its 22.7 GB of float32 are never in memory as such."""
     place = "cpu" if plan.text_encoder == "cpu" else plan.device
     model = skeleton(layout.TEXT_ENCODER, part.config)

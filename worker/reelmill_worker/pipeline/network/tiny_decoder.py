@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reelmill_common.errors import InvalidModel
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 
 TRIMMED_FRAMES = 3
 """Frames at the start that stand for no time: the first latent covers one frame, not four."""
@@ -40,7 +40,7 @@ class MemoryBlock:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Level:
+class DecoderLevel:
     """One resolution: three memory blocks, doubling of the size, growth in time, and a convolution to fewer channels.
 
     Attributes:
@@ -58,14 +58,14 @@ class TinyWeights:
     """All weights of the decoder, in its dtype; nothing but the number of levels is taken for granted."""
 
     first: tuple[Tensor, Tensor]
-    levels: tuple[Level, ...]
+    levels: tuple[DecoderLevel, ...]
     last: tuple[Tensor, Tensor]
 
 
 class TinyDecoder:
     """A loaded decoder."""
 
-    def __init__(self, weights: TinyWeights, plan: Plan) -> None:
+    def __init__(self, weights: TinyWeights, plan: RenderPlan) -> None:
         """Take loaded weights; `load` makes them from a file."""
         self._weights = weights
         self._plan = plan
@@ -76,7 +76,7 @@ class TinyDecoder:
         self._run = compiled if plan.compile else decode_chunk
 
     @classmethod
-    def load(cls, tensors: Mapping[str, Tensor], *, plan: Plan) -> TinyDecoder:
+    def load(cls, tensors: Mapping[str, Tensor], *, plan: RenderPlan) -> TinyDecoder:
         """Load a TAEHV file; its widths are whatever its tensors have.
 
         Raises:
@@ -188,10 +188,10 @@ class _Reader:
         _check(weights)
         return weights
 
-    def _level(self, places: Sequence[int]) -> Level:
+    def _level(self, places: Sequence[int]) -> DecoderLevel:
         # Memory blocks, then doubling (no weights), growth, convolution.
         *blocks, _, grow, conv = places
-        return Level(
+        return DecoderLevel(
             blocks=tuple(self._block(place) for place in blocks),
             grow=self._get(f"decoder.{grow}.conv.weight"),
             conv=self._get(f"decoder.{conv}.weight"),

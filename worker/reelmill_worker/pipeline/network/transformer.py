@@ -22,7 +22,7 @@ from reelmill_worker.kernels.fusions import PLAIN, TRITON, Fusions
 from reelmill_worker.kernels.operands import HEAD_SIZES
 from reelmill_worker.pipeline.network.attention import INNER, attention, projected_attention
 from reelmill_worker.pipeline.network.linears import Linear, load_linear, tensor_of
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 from reelmill_worker.pipeline.network.rope import rope_tables
 from reelmill_worker.pipeline.network.transformer_config import TransformerConfig
 
@@ -79,7 +79,7 @@ class CrossKeysValues:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ends:
+class OuterWeights:
     """The weights before and after the layers, in the plan's dtype unless said otherwise."""
 
     patch: tuple[Tensor, Tensor]
@@ -106,7 +106,7 @@ class StepTables:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class BlockOptions:
     """How blocks compute: the same for all layers and steps of a loaded model.
 
     Attributes:
@@ -130,7 +130,12 @@ class WanTransformer:
     """A loaded transformer: its weights, and the tables that outlive a step."""
 
     def __init__(
-        self, config: TransformerConfig, blocks: list[Block], cross: CrossKeysValues, ends: Ends, plan: Plan
+        self,
+        config: TransformerConfig,
+        blocks: list[Block],
+        cross: CrossKeysValues,
+        ends: OuterWeights,
+        plan: RenderPlan,
     ) -> None:
         """Take loaded weights; `load` makes them from a file."""
         self.config = config
@@ -141,7 +146,7 @@ class WanTransformer:
         self._ones = torch.ones(config.dim, device=plan.device)
         self._steps: dict[float, StepTables] = {}
         self._ropes: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
-        self._way = Way(
+        self._way = BlockOptions(
             fusions=TRITON if plan.fused else PLAIN,
             heads=config.num_attention_heads,
             eps=config.eps,
@@ -156,7 +161,7 @@ class WanTransformer:
         )
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, plan: Plan) -> WanTransformer:
+    def load(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, plan: RenderPlan) -> WanTransformer:
         """Load diffusers' weights, quantizing on the way what the plan wants quantized and the file has not.
 
         Args:
@@ -270,7 +275,7 @@ def run_block(
     rope: tuple[Tensor, Tensor],
     text: tuple[Tensor, Tensor],
     *,
-    way: Way,
+    way: BlockOptions,
 ) -> tuple[Tensor, Tensor]:
     """Run one layer and return (x, pending): the feed-forward part's output is not yet added to x.
 
@@ -330,17 +335,17 @@ def _make_room(kept: dict[Any, Any], limit: int) -> None:
         del kept[next(iter(kept))]
 
 
-def _wide(tensors: Mapping[str, Tensor], name: str, plan: Plan) -> Tensor:
+def _wide(tensors: Mapping[str, Tensor], name: str, plan: RenderPlan) -> Tensor:
     return tensor_of(tensors, name).to(plan.device, torch.float32)
 
 
-def _load_cross(tensors: Mapping[str, Tensor], blocks: Sequence[str], plan: Plan) -> CrossKeysValues:
+def _load_cross(tensors: Mapping[str, Tensor], blocks: Sequence[str], plan: RenderPlan) -> CrossKeysValues:
     project = load_linear(tensors, [f"{block}.attn2.{part}" for part in ("to_k", "to_v") for block in blocks], plan)
     norms = [_wide(tensors, f"{block}.attn2.norm_k.weight", plan) for block in blocks]
     return CrossKeysValues(project, torch.stack(norms))
 
 
-def _load_block(tensors: Mapping[str, Tensor], name: str, plan: Plan) -> Block:
+def _load_block(tensors: Mapping[str, Tensor], name: str, plan: RenderPlan) -> Block:
     def linear(*names: str) -> Linear:
         return load_linear(tensors, [f"{name}.{part}" for part in names], plan)
 
@@ -362,14 +367,14 @@ def _load_block(tensors: Mapping[str, Tensor], name: str, plan: Plan) -> Block:
     )
 
 
-def _load_ends(tensors: Mapping[str, Tensor], plan: Plan) -> Ends:
+def _load_ends(tensors: Mapping[str, Tensor], plan: RenderPlan) -> OuterWeights:
     def pair(name: str, dtype: torch.dtype = plan.torch_dtype) -> tuple[Tensor, Tensor]:
         weight = tensor_of(tensors, f"{name}.weight").to(plan.device, dtype)
         # A patch embedding is a convolution whose stride is its size: a linear over flattened patches.
         return weight.flatten(1), tensor_of(tensors, f"{name}.bias").to(plan.device, dtype)
 
     condition = "condition_embedder"
-    return Ends(
+    return OuterWeights(
         patch=pair("patch_embedding"),
         text_in=pair(f"{condition}.text_embedder.linear_1"),
         text_out=pair(f"{condition}.text_embedder.linear_2"),

@@ -10,13 +10,13 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor
 
 from reelmill_common.errors import InvalidModel
-from reelmill_worker.pipeline.network.plan import Plan
+from reelmill_worker.pipeline.network.plan import RenderPlan
 
 
 class WanDecoder:
     """A loaded decoder. Its encoder half is never loaded: nothing here encodes."""
 
-    def __init__(self, vae: Any, plan: Plan) -> None:
+    def __init__(self, vae: Any, plan: RenderPlan) -> None:
         """Take a loaded autoencoder; `load` makes it from a file."""
         self._vae = vae
         self._plan = plan
@@ -25,7 +25,7 @@ class WanDecoder:
         self._std = torch.tensor(vae.config.latents_std, device=plan.device).view(shape)
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, plan: Plan) -> WanDecoder:
+    def load(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, plan: RenderPlan) -> WanDecoder:
         """Load the decoder's half of a diffusers VAE folder, in the plan's dtype.
 
         Args:
