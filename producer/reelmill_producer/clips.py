@@ -11,6 +11,7 @@ from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import JobView
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import beside
+from reelmill_producer.clip_files import Wanted, fetch_clip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,6 @@ class Clip:
             NotFound: The store no longer has it.
             StoreError: It is not what was rendered, or the file cannot be written.
         """
-        from reelmill_producer.outputs.downloads import Wanted, fetch_clip  # noqa: PLC0415 - it knows us
-
         if self._store is None:
             raise NotFound(f"the clip {self.key} was not read from a farm, so its store is not known; use `farm.clip`")
         target = Path(path)

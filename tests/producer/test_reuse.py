@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from common.text.test_untrusted_json import HOSTILE
 
+from common.text.test_untrusted_json import HOSTILE
 from fixtures.bench import NODE, Bench
 from fixtures.cli import Cli
 from fixtures.hand import Hand

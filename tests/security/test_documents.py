@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import redis
-from common.text.test_untrusted_json import HOSTILE, values
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from common.text.test_untrusted_json import HOSTILE, values
 from fixtures.cli import Cli, Ran, cli, environment  # noqa: F401 - a fixture
 from fixtures.hand import Hand
 from reelmill_common.archive import newest_archive

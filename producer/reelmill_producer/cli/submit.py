@@ -20,6 +20,7 @@ from reelmill_common.ledger import BatchView, PolicyChange, Submitted
 from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli import progress
+from reelmill_producer.cli.batch_name import name_of_batch
 from reelmill_producer.cli.dry_run import show_dry_run
 from reelmill_producer.cli.errors import tell, told_if_interrupted
 from reelmill_producer.cli.options import (
@@ -47,7 +48,6 @@ from reelmill_producer.cli.session import Session, lane_of, read_settings, sessi
 from reelmill_producer.client import Reelmill
 from reelmill_producer.outputs.results_file import ResultsFile, open_results_file, results_of
 from reelmill_producer.prompts.admission import prompt_check
-from reelmill_producer.prompts.batch_names import name_of_batch
 from reelmill_producer.prompts.columns import asked_columns
 from reelmill_producer.prompts.files import FileReport, PromptFile, open_prompt_file, refusal
 from reelmill_producer.prompts.grids import seeds_of

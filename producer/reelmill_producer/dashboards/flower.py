@@ -6,7 +6,6 @@ the buttons that act on workers and tasks are off: workers refuse what they woul
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
 from reelmill_producer.dashboards.flower_columns import COLUMNS, SHOWN, LedgerColumns, format_task
+from reelmill_producer.dashboards.flower_logins import check_login, read_users, require_auth
 from reelmill_producer.embedded import state_file
 
 if TYPE_CHECKING:
@@ -131,51 +131,6 @@ def defaults(settings: Settings) -> dict[str, Any]:
         "tasks_columns": SHOWN,
         "format_task": format_task,
     }
-
-
-def read_users(path: Path) -> list[str]:
-    """Read a file of `user:password` lines; empty lines and those that begin with # do not count.
-
-    Raises:
-        InvalidSettings: It cannot be read, or has no user.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as err:
-        raise InvalidSettings(f"--users-file {path} cannot be read: {err}") from err
-    users = [line for line in lines if line and not line.startswith("#")]
-    if not users:
-        raise InvalidSettings(f"--users-file {path} names nobody; write one user:password a line")
-    return users
-
-
-def check_login(login: str) -> None:
-    """Raise InvalidSettings unless it is `user:password`, both said. Never shows the password."""
-    user, _, password = login.partition(":")
-    if not user or not password:
-        raise InvalidSettings("a login of Flower is not user:password; set for example FLOWER_BASIC_AUTH=me:secret")
-
-
-def require_auth(address: str, has_auth: bool, *, no_auth: bool) -> None:  # noqa: FBT001 - a fact, not a mode
-    """Raise InvalidSettings when strangers could read prompts: without a login Flower shows its pages to anybody."""
-    if has_auth:
-        return
-    if no_auth and is_loopback(address):
-        return
-    raise InvalidSettings(
-        f"Flower on {address or 'every address'} would show prompts to anybody; set FLOWER_BASIC_AUTH=user:password "
-        "or --users-file FILE (--no-auth is for a loopback address, such as 127.0.0.1)"
-    )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address or name means this host and nothing else."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _make_private(folder: Path) -> None:

@@ -20,7 +20,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, PathMatches, Rule, RuleRouter
 from tornado.web import RequestHandler, stream_request_body
 
-from reelmill_producer.dashboards.flower import is_loopback
+from reelmill_producer.dashboards.flower_logins import is_loopback
 
 HEALTH = "/healthcheck"
 """Answers `OK` to anybody, and nothing else: container engines and load balancers bring no password.

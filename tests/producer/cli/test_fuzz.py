@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import redis
 import typer.main
-from producer.cli.test_help import commands
-from producer.prompts.test_fuzz import content
 from structlog.testing import capture_logs
 
 from common.ledger_audit import audit, snapshot
 from fixtures.cli import Cli, Ran
 from fixtures.hand import Hand
+from producer.cli.test_help import commands
 from producer.cli_words import ODD, Line, bent, make_line
+from producer.prompts.test_fuzz import content
 from reelmill_common import errors
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger

@@ -26,8 +26,8 @@ from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
-from reelmill_producer.dashboards.flower import check_login, read_users, require_auth
 from reelmill_producer.dashboards.flower_columns import format_task
+from reelmill_producer.dashboards.flower_logins import check_login, read_users, require_auth
 
 LOGIN = "night-shift:a long password: with a colon"
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from common.text.test_untrusted_json import HOSTILE
 
+from common.text.test_untrusted_json import HOSTILE
 from fixtures.bench import NODE, Bench
 from fixtures.link import link_to
 from fixtures.s3 import S3Server

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fixtures.hub import COMMIT, REPO, Hub
 from reelmill_common.errors import HubUnavailable, InvalidModel
+from reelmill_worker.pipeline.checkpoint.repository import warnings_of
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.prepare.pull import DecoderSource, Pulled, git_blob, pull
-from reelmill_worker.pipeline.prepare.repository import warnings_of
 
 DECODER = "tiny_decoder/diffusion_pytorch_model.safetensors"
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"

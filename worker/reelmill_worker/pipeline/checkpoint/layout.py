@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reelmill_common.errors import InvalidModel
+
+WeightScales = Literal["tensor", "row", "none"]
+"""How codes of weights are scaled: one scale a weight tensor, one a row, or floats without any."""
 
 MODEL_INDEX_FILE = "model_index.json"
 CONFIG_FILE = "config.json"

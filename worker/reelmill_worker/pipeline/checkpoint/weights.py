@@ -12,13 +12,13 @@ import structlog
 from reelmill_common.errors import InvalidModel
 from reelmill_common.text.tokens import TokenCounter
 from reelmill_worker.pipeline.checkpoint import layout
+from reelmill_worker.pipeline.checkpoint.layout import WeightScales
 from reelmill_worker.pipeline.checkpoint.manifest import digest, known_files, outdated
+from reelmill_worker.pipeline.checkpoint.repository import check_index
 from reelmill_worker.pipeline.checkpoint.safetensors_file import TensorEntry, TensorFiles, read_folder
 from reelmill_worker.pipeline.checkpoint.skeleton import skeleton
 from reelmill_worker.pipeline.checkpoint.tensor_check import E4M3, check_decoder, check_part
-from reelmill_worker.pipeline.network.plan import WeightScales
-from reelmill_worker.pipeline.network.transformer_config import TransformerConfig
-from reelmill_worker.pipeline.prepare.repository import check_index
+from reelmill_worker.pipeline.checkpoint.transformer_config import TransformerConfig
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.kernels.int8_gemm import int8_linear, int8_linear_reference
 from reelmill_worker.kernels.quantize import LEAST_PEAK, PEAKS, Target, encode, quantize_rows_reference
-from reelmill_worker.pipeline.network.plan import RenderPlan, WeightScales
+from reelmill_worker.pipeline.checkpoint.layout import WeightScales
+from reelmill_worker.pipeline.network.plan import RenderPlan
 
 E4M3_PEAK = PEAKS["e4m3"]
 

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from reelmill_common.errors import NotFound, WorkerUnfit
+from reelmill_worker.pipeline.checkpoint.layout import WeightScales
 
 if TYPE_CHECKING:
     import torch
 
 Linears = Literal["fp8", "int8", "bf16", "float32"]
 Granularity = Literal["row", "tensor"]
-WeightScales = Literal["tensor", "row", "none"]
 TextResidency = Literal["gpu-bf16", "gpu-8bit", "cpu"]
 
 LATENTS_A_CHUNK = 3

@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from reelmill_worker.kernels.fusions import PLAIN, TRITON, Fusions
 from reelmill_worker.kernels.operands import HEAD_SIZES
+from reelmill_worker.pipeline.checkpoint.transformer_config import TransformerConfig
 from reelmill_worker.pipeline.network.attention import INNER, attention, projected_attention
 from reelmill_worker.pipeline.network.linears import Linear, load_linear, tensor_of
 from reelmill_worker.pipeline.network.plan import RenderPlan
 from reelmill_worker.pipeline.network.rope import rope_tables
-from reelmill_worker.pipeline.network.transformer_config import TransformerConfig
 
 KEPT_STEPS = 16
 """Timesteps whose modulation is kept: both samplers have 3 each, and a table of 30 layers takes 1.1 MB."""

@@ -30,15 +30,15 @@ from huggingface_hub.hf_api import RepoFile
 from reelmill_common.errors import HubUnavailable, InvalidModel
 from reelmill_worker.pipeline.checkpoint import layout
 from reelmill_worker.pipeline.checkpoint.manifest import file_sha256, write_manifest
-from reelmill_worker.pipeline.checkpoint.safetensors_file import PICKLES, TensorEntry
-from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
-from reelmill_worker.pipeline.prepare.repository import (
+from reelmill_worker.pipeline.checkpoint.repository import (
     check_index,
     check_listing,
     check_transformer,
     described,
     warnings_of,
 )
+from reelmill_worker.pipeline.checkpoint.safetensors_file import PICKLES, TensorEntry
+from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from reelmill_worker.pipeline.checkpoint import layout
 from reelmill_worker.pipeline.checkpoint.safetensors_file import TensorEntry
 from reelmill_worker.pipeline.checkpoint.skeleton import skeleton
 from reelmill_worker.pipeline.checkpoint.tensor_check import GATE, check_part
-from reelmill_worker.pipeline.network.transformer_config import TransformerConfig
+from reelmill_worker.pipeline.checkpoint.transformer_config import TransformerConfig
 
 PIPELINES = ("WanPipeline", "WanDMDPipeline")
 """The released FastWan-QAD names the first, FastWan 2.1 the second."""
