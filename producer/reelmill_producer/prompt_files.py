@@ -126,9 +126,9 @@ class PromptFile:
 
     def rows(self) -> Iterator[tuple[str, RenderSpec]]:
         """Yield key and spec of the good rows, each once."""
-        return ((row, spec) for row, spec, _, _ in self._keyed())
+        return ((row, spec) for row, spec, _, _ in self.keyed())
 
-    def _keyed(self) -> Iterator[tuple[str, RenderSpec, Mapping[str, str], tuple[str, ...]]]:
+    def keyed(self) -> Iterator[tuple[str, RenderSpec, Mapping[str, str], tuple[str, ...]]]:
         """Yield key, spec and metadata of the good rows, and the keys that each may have instead."""
         self.check()
         for row, key in self._good:
@@ -183,7 +183,7 @@ class FileJobs:
     batch: str
 
     def __iter__(self) -> Iterator[RenderJob]:
-        for row, spec, metadata, others in self.file._keyed():  # noqa: SLF001 - one thing in two classes
+        for row, spec, metadata, others in self.file.keyed():
             yield RenderJob(batch=self.batch, row=row, spec=spec, metadata=metadata, others=others)
 
 

@@ -162,7 +162,7 @@ def pack(rows: Iterable[ScheduledRow]) -> Iterator[tuple[str, int]]:
     """
     size, rest = 0, iter(rows)
     while chunk := list(islice(rest, _PIECE_ROWS)):
-        text = json.dumps([_packed(*row) for row in chunk], ensure_ascii=False)
+        text = json.dumps([_packed(row) for row in chunk], ensure_ascii=False)
         piece = base64.b85encode(zlib.compress(text.encode(), 9)).decode()
         size += len(piece)
         if size > MAX_ROWS_CHARS:
@@ -195,5 +195,6 @@ def unpack(piece: str, batch: str) -> Iterator[RenderJob]:
         yield RenderJob(batch=batch, row=key, spec=RenderSpec.from_json(spec), metadata=metadata)
 
 
-def _packed(key: str, spec: RenderSpec, metadata: Mapping[str, str] | None = None) -> list[object]:
-    return [key, spec.to_json(), dict(metadata)] if metadata else [key, spec.to_json()]
+def _packed(row: ScheduledRow) -> list[object]:
+    packed: list[object] = [row[0], row[1].to_json()]
+    return [*packed, dict(row[2])] if len(row) == 3 and row[2] else packed

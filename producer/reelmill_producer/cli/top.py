@@ -109,9 +109,14 @@ def _workers(workers: Sequence[WorkerView], hands: Mapping[str, Sequence[InHand]
             continue
         newest = jobs[-1]  # the others are on their way to the store
         stages = Text(", ".join(job.stage or job.state.value for job in reversed(jobs)))
-        clip = Text(f"{newest.batch}/{newest.row}")
+        clip = Text(_clip(newest))
         grid.add_row(Text(worker.name), state, Text(worker.lane), clip, stages, _span(newest.since_s))
     return grid
+
+
+def _clip(job: InHand) -> str:
+    shown = f"{job.batch}/{job.row}"
+    return shown if job.seed is None or shown.endswith(f"-s{job.seed}") else f"{shown} seed {job.seed}"
 
 
 def _batches(batches: Sequence[OpenBatch], total: int) -> Table:
@@ -166,6 +171,7 @@ def board_record(board: Board) -> dict[str, Any]:
                 "job_id": job.job_id,
                 "batch": job.batch,
                 "row": job.row,
+                "seed": job.seed,
                 "worker": job.worker,
                 "state": job.state.value,
                 "stage": job.stage,
