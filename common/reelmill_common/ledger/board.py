@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class RunningJob:
 
     Attributes:
         since_s: Seconds since it was claimed, on Redis' clock.
+        seed: Of its noise; None if its spec cannot be read.
     """
 
     job_id: str
@@ -39,6 +41,7 @@ class RunningJob:
     worker: str
     attempt: int
     since_s: float
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +134,9 @@ def board(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
     )
     sample = take_sample(events, int(clock[0]) + int(clock[1]) / 1e6)
     whole = [_batch(row, sample) for row in _pages(server, "board_batches", batches, *views.LETTERS.values())]
-    hand = [_in_hand(row) for row in _pages(server, "board_hand", leased)]
+    rows = _pages(server, "board_hand", leased)
+    specs = server.read([("MGET", *(keys.spec(row[0]) for row in rows))])[0] if rows else ()
+    hand = [_in_hand(row, spec) for row, spec in zip(rows, specs, strict=True)]
     still_open = [batch for batch in whole if batch.remaining]
     return FarmSnapshot(
         workers=sorted((views.worker_view(answer, live_s=live_s) for answer in workers), key=lambda found: found.name),
@@ -163,7 +168,7 @@ def _batch(row: Sequence[Any], sample: Sample) -> OpenBatch:
     )
 
 
-def _in_hand(row: Sequence[Any]) -> RunningJob:
+def _in_hand(row: Sequence[Any], spec: str | None) -> RunningJob:
     job_id, batch, name, lane, stage, worker, since_ms, attempt, letter = row
     return RunningJob(
         job_id=job_id,
@@ -175,7 +180,13 @@ def _in_hand(row: Sequence[Any]) -> RunningJob:
         worker=worker,
         attempt=attempt,
         since_s=since_ms / 1000,
+        seed=_seed(spec),
     )
+
+
+def _seed(spec: str | None) -> int | None:
+    found = re.search(r'"seed":([0-9]+)[,}]', spec or "")  # of the canonical form: a prompt's quotes are escaped
+    return int(found[1]) if found else None
 
 
 def take_sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> Sample:

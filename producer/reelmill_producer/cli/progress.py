@@ -118,11 +118,19 @@ def _next_try(view: BatchView, farm: Reelmill | None) -> str:
     return f"{hopeless:,} of them can only fail again ({', '.join(c.code for c in found if not c.retry)}); {tries}"
 
 
-def label(job: JobView) -> str:
-    """Return what a person knows a clip by: its id in the file, else what it shows."""
-    if job.row != job.spec.digest:
-        return job.row
-    return f"{textwrap.shorten(job.spec.prompt, 40, placeholder=' …')!r} seed {job.spec.seed}"
+def label(job: JobView, most: int = 0) -> str:
+    """Return what a person knows a clip by: its row, or of an earlier version what it shows, and its seed.
+
+    Args:
+        job: Whose clip it is.
+        most: Characters, at which the row is cut and the seed is not; 0: all.
+    """
+    if job.row == job.spec.digest:
+        return f"{textwrap.shorten(job.spec.prompt, 40, placeholder=' …')!r} seed {job.spec.seed}"
+    end = f"-s{job.spec.seed}"
+    name, seed = (job.row.removesuffix(end), end) if job.row.endswith(end) else (job.row, f" seed {job.spec.seed}")
+    room = most - len(seed)
+    return f"{name}{seed}" if not most or len(name) <= room else f"{name[: max(1, room - 1)]}…{seed}"
 
 
 class _Watch:
@@ -225,7 +233,7 @@ class _Bars:
         for job_id in self._clips.keys() - {job.job_id for job in in_hand}:
             self._progress.remove_task(self._clips.pop(job_id))
         for job in in_hand:
-            text = f"  {label(job)[:32]} {job.stage or job.state.value}"
+            text = f"  {label(job, 32)} {job.stage or job.state.value}"
             if job.job_id not in self._clips:
                 self._clips[job.job_id] = self._progress.add_task(text, total=len(_STAGES))
             self._progress.update(self._clips[job.job_id], description=text, completed=_stages_done(job.stage))

@@ -89,6 +89,7 @@ def board_record(board: FarmSnapshot, left_s: LeftS) -> dict[str, Any]:
                 "job_id": job.job_id,
                 "batch": job.batch,
                 "row": job.row,
+                "seed": job.seed,
                 "worker": job.worker,
                 "state": job.state.value,
                 "stage": job.stage,

@@ -153,8 +153,13 @@ def _worker_row(worker: WorkerView, jobs: Sequence[RunningJob]) -> Row:
         return (*first, Cell(printable(worker.reason or _seen(worker)), wide=True))
     newest = jobs[-1]  # the others are on their way to the store
     stages = Cell(printable(", ".join(job.stage or job.state.value for job in reversed(jobs))))
-    clip = Cell(printable(f"{newest.batch}/{newest.row}"))
+    clip = Cell(printable(_clip(newest)))
     return (*first, clip, stages, Cell(_span(newest.since_s)))
+
+
+def _clip(job: RunningJob) -> str:
+    shown = f"{job.batch}/{job.row}"
+    return shown if job.seed is None or shown.endswith(f"-s{job.seed}") else f"{shown} seed {job.seed}"
 
 
 def _batch_row(batch: OpenBatch, left_s: LeftS) -> Row:

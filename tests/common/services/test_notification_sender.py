@@ -101,11 +101,17 @@ def test_a_finished_batch_says_what_failed_why_and_how_to_try_again(
     (came,) = taker.received
     data = json.loads(came.body)["data"]
     assert (data["total"], data["counts"]["succeeded"], data["counts"]["failed"]) == (4, 1, 3)
-    assert data["failures"] == [
-        {"code": code, "count": count, "message": f"it was {code}", "retry": f"reelmill retry night --code {code}"}
-        for code, count in (("bad_output", 2), ("prompt_too_long", 1))
-    ]
-    assert data["retry"] == "reelmill retry night"
+    mendable, hopeless = data["failures"]
+    assert mendable == {
+        "code": "bad_output",
+        "count": 2,
+        "message": "it was bad_output",
+        "retry": "reelmill retry night --code bad_output",
+        "advice": "",
+    }
+    assert (hopeless["code"], hopeless["count"], hopeless["retry"]) == ("prompt_too_long", 1, "")
+    assert hopeless["advice"]
+    assert data["retry"].startswith("reelmill retry night")
 
 
 @pytest.mark.usefixtures("quick")

@@ -139,3 +139,13 @@ def test_the_manifest_is_the_recipe_with_the_file_it_became(recipe: dict[str, An
     assert {key: document[key] for key in recipe} == recipe
     assert document["schema_version"] == 1
     assert document["versions"]["torch"]
+
+
+def test_metadata_is_in_the_manifest_and_not_in_the_recipe() -> None:
+    recipe = make_recipe(RenderSpec(prompt="a fox", profile="tiny"), job={"row": "fox"}, renderer={})
+
+    manifest = json.loads(make_manifest(recipe, clip={}, seconds={}, metadata={"concept": "animal"}))
+
+    assert manifest["metadata"] == {"concept": "animal"}
+    assert "metadata" not in recipe
+    assert "metadata" not in json.loads(make_manifest(recipe, clip={}, seconds={}))

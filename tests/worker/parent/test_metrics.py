@@ -112,6 +112,7 @@ def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counte
         "reelmill_worker_state{state=ready}": 0,
         "reelmill_worker_state{state=draining}": 0,
         "reelmill_worker_state{state=resting}": 0,
+        "reelmill_worker_state{state=paused}": 0,
         "reelmill_worker_state{state=quarantined}": 1,
     }
     (info,) = [name for name in unfit if name.startswith("reelmill_worker_info")]

@@ -1,0 +1,120 @@
+"""Names of batches and rows: a person can tell them apart, and what is there already keeps its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.cli import Cli
+from fixtures.hand import Hand
+from reelmill_common.jobs import Batch, RenderJob, RenderSpec
+from reelmill_common.ledger import Ledger
+from reelmill_producer.cli.progress import label
+from reelmill_producer.client import Reelmill
+
+GRID = """
+- id: animals
+  prompt: a {animal} in {place}
+  vars: {animal: [red fox, barn owl, red-fox], place: [the snow]}
+  seeds: 3
+"""
+
+
+def rows(ledger: Ledger, batch: str) -> list[str]:
+    return [job.row for job in ledger.jobs(batch)]
+
+
+def submit(cli: Cli, file: Path, content: str) -> str:
+    file.write_text(content)
+    ran = cli("submit", file, "--profile", "tiny")
+    assert ran.status == 0, ran.err
+    return ran.out.strip()
+
+
+def test_rows_of_a_grid_are_named_by_what_varies(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    batch = submit(cli, tmp_path / "grid.yaml", GRID)
+
+    first, second, third = rows(ledger, batch)
+    assert (first, second) == ("animals-red-fox-snow-s3", "animals-barn-owl-snow-s3")
+    assert third.startswith("animals-red-fox-snow-s3-")
+    assert len(third) == len(first) + 9
+
+
+def test_a_row_that_is_put_first_renames_no_other(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    submit(cli, tmp_path / "a.csv", "prompt\nthe fox\nan owl\n")
+
+    submit(cli, tmp_path / "a.csv", "prompt\na fox\nan owl\nthe fox\nfox!\n")
+    again = cli("submit", tmp_path / "a.csv", "--profile", "tiny", "--json").json
+
+    names = rows(ledger, "a")
+    assert names[:2] == ["fox-s1024", "owl-s1024"]
+    assert [len(name) for name in names[2:]] == [18, 18]
+    assert (again["added"], again["unchanged"]) == (0, 4)
+
+
+def test_a_batch_of_an_earlier_version_gets_nothing_twice(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    old = [RenderSpec(prompt=prompt, profile="tiny") for prompt in ("a fox", "an owl")]
+    ledger.submit(Batch(name="a"), [RenderJob(batch="a", row=spec.digest, spec=spec) for spec in old])
+
+    submit(cli, tmp_path / "a.csv", "prompt\na fox\na hare\nan owl\n")
+
+    assert rows(ledger, "a") == [*(spec.digest for spec in old), "hare-s1024"]
+
+
+def test_an_id_goes_before_a_name(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    batch = submit(cli, tmp_path / "a.csv", "id,prompt\n,a fox\nfox-s1024,an owl\n")
+
+    assert rows(ledger, batch)[1] == "fox-s1024"
+    assert rows(ledger, batch)[0].startswith("fox-s1024-")
+
+
+def test_two_files_whose_names_look_alike_have_a_batch_each(cli: Cli, tmp_path: Path) -> None:
+    first = submit(cli, tmp_path / "Night Shift.txt", "a fox\n")
+    second = submit(cli, tmp_path / "night_shift!.txt", "a fox\n")
+    third = submit(cli, tmp_path / "夜班.txt", "a fox\n")
+    fourth = submit(cli, tmp_path / ("long " * 20 + "a.txt"), "a fox\n")
+    fifth = submit(cli, tmp_path / ("long " * 20 + "b.txt"), "a fox\n")
+
+    assert (first, third) == ("night-shift", "ye-ban")
+    assert len({first, second, third, fourth, fifth}) == 5
+    assert submit(cli, tmp_path / "Night Shift.txt", "a fox\nan owl\n") == first
+    assert submit(cli, tmp_path / "night_shift!.txt", "a fox\nan owl\n") == second
+
+
+def test_the_batch_of_an_earlier_version_is_found_by_its_rows(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
+    spec = RenderSpec(prompt="a fox", profile="tiny")
+    for name in ("f-chse", "night"):
+        ledger.submit(Batch(name=name), [RenderJob(batch=name, row=spec.digest, spec=spec)])
+
+    assert submit(cli, tmp_path / "Füchse.txt", "a fox\n") == "f-chse"
+    assert submit(cli, tmp_path / "night.txt", "an owl\n") == "night"
+    assert submit(cli, tmp_path / "Night.txt", "a hare\n") != "night"
+
+
+def test_prompts_of_the_sdk_are_told_apart(settings: object, ledger: Ledger) -> None:
+    with Reelmill(settings) as farm:  # type: ignore[arg-type]  # of the fixture
+        ids = [farm.submit(prompt, batch="sdk") for prompt in ("a fox", "the fox", "a fox")]
+        farm.submit_many(["the fox", "fox", "an owl"], batch="sdk")
+
+    names = rows(ledger, "sdk")
+    assert names[0] == "fox-s1024"
+    assert names[3] == "owl-s1024"
+    assert len(set(names)) == 4
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize(("row", "shown"), [("shot", "shot seed 7"), ("fox-s7", "fox-s7")])
+def test_the_seed_is_in_the_bar_in_top_and_on_the_sheet(
+    cli: Cli, ledger: Ledger, hand: Hand, row: str, shown: str
+) -> None:
+    job = RenderJob(batch="a", row=row, spec=RenderSpec(prompt='"seed":9', seed=7, profile="tiny"))
+    ledger.submit(Batch(name="a"), [job])
+    hand.claim()
+
+    assert f"a/{shown}" in cli("top", "--once").out
+    assert cli("top", "--json").json["in_hand"][0]["seed"] == 7
+    assert label(ledger.job(job.job_id)) == shown
+    long = RenderJob(batch="a", row="x" * 60, spec=RenderSpec(prompt="b", seed=8, profile="tiny"))
+    ledger.submit(Batch(name="a"), [long])
+    assert label(ledger.job(long.job_id), 32) == "x" * 24 + "… seed 8"
