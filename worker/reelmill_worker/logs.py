@@ -9,7 +9,7 @@ import structlog
 from structlog.types import EventDict, Processor
 
 from reelmill_common.printable import printable, printable_json
-from reelmill_common.settings import LogFormat
+from reelmill_common.setting_values import LogFormat
 
 _QUIET = ("amqp", "boto3", "botocore", "celery", "diffusers", "kombu", "s3transfer", "transformers", "urllib3")
 """Libraries whose info lines say per message what our own events say per clip; Celery's would also show labels."""

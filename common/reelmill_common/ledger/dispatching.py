@@ -11,7 +11,7 @@ from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import side, views
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.side import TOUCH_MOST, Side
-from reelmill_common.settings import FlowerPrompts
+from reelmill_common.setting_values import FlowerPrompts
 
 VANISHED_S = 60.0
 """Seconds after which the message of a dispatched job is taken for lost, and another is sent."""

@@ -22,7 +22,7 @@ from reelmill_common.ledger.records import (
     WorkerView,
 )
 from reelmill_common.metadata import from_json
-from reelmill_common.settings import FlowerPrompts
+from reelmill_common.setting_values import FlowerPrompts
 from reelmill_common.untrusted_json import read_json, read_object
 
 LETTERS: Mapping[JobState, str] = {

@@ -21,7 +21,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from reelmill_common.errors import StoreRefused
-from reelmill_common.settings import Addressing, Settings
+from reelmill_common.setting_values import Addressing
+from reelmill_common.settings import Settings
 from reelmill_common.storage.s3_faults import Place, explained
 from reelmill_common.storage.s3_trial import Mode
 

@@ -29,7 +29,8 @@ from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.profiles import PROFILES
-from reelmill_common.settings import Settings, labels_of
+from reelmill_common.setting_values import labels_of
+from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, StoreReport, open_store
 from reelmill_common.worker_classes import classes_of, lanes_of
 from reelmill_worker.attempt.attempt_logs import AttemptLogs

@@ -24,7 +24,8 @@ from reelmill_common.nights.ticker import Ticker
 from reelmill_common.notify.sender import Sender
 from reelmill_common.pruner import Pruner
 from reelmill_common.report.maker import Maker
-from reelmill_common.settings import Settings, labels_of
+from reelmill_common.setting_values import labels_of
+from reelmill_common.settings import Settings
 from reelmill_common.worker_classes import lanes_of
 from reelmill_worker.host.posts import machine_of
 from reelmill_worker.notice import Notice, read
