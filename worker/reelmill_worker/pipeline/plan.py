@@ -317,6 +317,21 @@ _CARDS: dict[str, tuple[tuple[int, int], float]] = {
             "PRO 6000": 96,
         }.items()
     },
+    **{
+        f"RTX {name} Laptop": (capability, float(memory))
+        for name, capability, memory in (
+            ("3060", (8, 6), 6),
+            ("3070", (8, 6), 8),
+            ("3080", (8, 6), 16),
+            ("3080 Ti", (8, 6), 16),
+            ("4060", (8, 9), 8),
+            ("4070", (8, 9), 8),
+            ("4080", (8, 9), 12),
+            ("4090", (8, 9), 16),
+            ("5080", (12, 0), 16),
+            ("5090", (12, 0), 24),
+        )
+    },
     "H100": ((9, 0), 80),
     "H200": ((9, 0), 141),
     "GB10": ((12, 1), 128),
@@ -326,16 +341,27 @@ _CARDS: dict[str, tuple[tuple[int, int], float]] = {
 """Capability and memory of cards that people ask about. Source: NVIDIA's CUDA GPU list and data sheets."""
 
 
+_FORM = (
+    r"\b(nvidia|geforce|generation|gpu|blackwell|workstation|server|edition|pcie|nvl|hbm\d\w?|\d+ ?gb)\b|-?sxm\d?\b|-"
+)
+"""What the driver's names have beyond the table's: maker, shape and memory."""
+
+
 def gpu_facts(name: str) -> GpuFacts:
     """Return the facts of a card that need not be here, as if everything that could help were installed.
 
     Raises:
         NotFound: The card is not in the table; the message lists those that are.
     """
-    wanted = " ".join(re.sub(r"\b(nvidia|geforce|generation|laptop gpu)\b", " ", name.lower()).split())
+    if name.lower() in (card.lower() for card in _CARDS):
+        wanted, told = name.lower(), None
+    else:
+        told = re.search(r"(\d+) ?gb\b", name.lower())  # the driver's "A100-SXM4-40GB", a shop's "RTX 3080 12GB"
+        wanted = " ".join(re.sub(_FORM, " ", name.lower()).split())
     for card, (capability, memory_gb) in _CARDS.items():
         if card.lower() == wanted:
-            return GpuFacts(name=card, capability=capability, memory_gb=memory_gb)
+            known = float(told[1]) if told and wanted != "gh200" else memory_gb  # GH200 tells its CPU memory
+            return GpuFacts(name=card, capability=capability, memory_gb=known)
     raise NotFound(f"no GPU {name!r} in the table; use one of {', '.join(_CARDS)}")
 
 
