@@ -286,20 +286,27 @@ def _given(values: Mapping[str, object]) -> Mapping[str, object]:
 def _format(name: str) -> Format:
     form = None if name == "-" else format_of(Path(name).suffix)
     if form is None:
-        if name != "-" and (other := _what_else(Path(name))):
+        if name != "-" and (other := _what_else(name)):
             raise InvalidPromptFile(f"{name}: the file is {other}")
         what = "standard input has no name to tell its format" if name == "-" else f"{name} does not tell its format"
         raise InvalidPromptFile(f"{what}; say --format {' or '.join(FORMATS)}")
     return form
 
 
-def _what_else(path: Path) -> str:
+def _what_else(name: str) -> str:
     """Return what a file without a suffix of ours is, if it is no text and can be read."""
     try:
-        with path.open("rb") as stream:
+        with Path(name).open("rb") as stream:
             return what_else(stream.read(SAMPLE_BYTES))
+    except IsADirectoryError as err:
+        raise _unreadable(name, err) from err
     except (OSError, ValueError):
         return ""
+
+
+def _unreadable(name: str, err: OSError | ValueError) -> InvalidPromptFile:
+    why = getattr(err, "strerror", None) or str(err)
+    return InvalidPromptFile(f"cannot read {name!r} ({why}); give a file of prompts (txt, csv, jsonl or yaml)")
 
 
 @contextmanager
@@ -310,10 +317,7 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - closed below; errors of the body are not ours to explain
     except (OSError, ValueError) as err:
-        why = getattr(err, "strerror", None) or str(err)
-        raise InvalidPromptFile(
-            f"cannot read {name!r} ({why}); give a file of prompts (txt, csv, jsonl or yaml)"
-        ) from err
+        raise _unreadable(name, err) from err
     with stream:
         yield stream
 
