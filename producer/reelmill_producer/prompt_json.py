@@ -87,7 +87,7 @@ def _only_object(text: str, start: int) -> _Pairs | None:
         value, end = _decoder().raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
-    return cast("_Pairs", value) if isinstance(value, _Pairs) and not text[end:].strip() else None
+    return value if isinstance(value, _Pairs) and not text[end:].strip() else None
 
 
 def _turned(pairs: _Pairs, reading: Reading) -> list[_Pairs]:
