@@ -289,6 +289,7 @@ def test_standard_input_is_a_file_too() -> None:
         pytest.param("night.xlsx", "does not tell its format; say --format", id="another suffix"),
         pytest.param("absent.csv", "No such file", id="absent"),
         pytest.param("folder.csv", "Is a directory", id="a folder"),
+        pytest.param(".", "Is a directory", id="the folder itself"),
         pytest.param("nul\0.csv", "cannot read", id="impossible name"),
     ],
 )
