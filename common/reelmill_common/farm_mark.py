@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from reelmill_common.contract import FARM_MARK
-from reelmill_common.errors import ClipExists, NotFound
+from reelmill_common.errors import ClipExists, InvalidDocument, NotFound
 from reelmill_common.ledger import Ledger
 from reelmill_common.storage import ClipStore
+from reelmill_common.text.untrusted_json import read_object
 
 MOST_BYTES = 10_000
 TAKE_OVER = "`reelmill audit --take-over`"
@@ -66,10 +66,9 @@ def leave_mark(ledger: Ledger, store: ClipStore, farm: str, *, replace: bool = F
 
 def _read(store: ClipStore) -> Mark | None:
     try:
-        found: Any = json.loads(store.get(FARM_MARK, most_bytes=MOST_BYTES))
+        fields = read_object(store.get(FARM_MARK, most_bytes=MOST_BYTES), FARM_MARK)
     except NotFound:
         return None
-    except (ValueError, RecursionError):
-        found = None
-    fields = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    except InvalidDocument:
+        fields = {}
     return Mark(**{name: str(fields.get(name, "?"))[:64] for name in ("identity", "farm", "since")})

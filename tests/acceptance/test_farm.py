@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -164,8 +165,11 @@ def test_a_stored_clip_carries_its_recipe(farm: Farm, tmp_path: Path) -> None:
         "batch": "recipe",
         "row": "0000",
         "attempt": 1,
+        "claim": recipe["job"]["claim"],
+        "farm": farm.settings.farm,
         "worker": recipe["job"]["worker"],
     }
+    assert re.fullmatch("[0-9a-f]{16}", recipe["job"]["claim"])
     assert recipe["spec"]["prompt"] == probe.tags["prompt"] == "a fox crosses river number 0"
     assert recipe["plan"]["device"] == "cpu"
     assert (probe.frames, probe.fps) == (5, 16)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.farm import Farm, RunningWorker, specs
+from fixtures.farm import Farm, RunningWorker, changed_settings, specs
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger.views import read_result
 
@@ -85,7 +85,7 @@ def test_a_producer_of_the_last_release_submits_and_reads(make_farm: Callable[..
     file = farm.folder / "night.txt"
     file.write_text("a fox crosses a river\nan owl over a wood\n")
     env = {name: value for name, value in os.environ.items() if not name.startswith("REELMILL_")}
-    env |= farm.settings.to_env() | paths_of(last_release)
+    env |= changed_settings(farm.settings) | paths_of(last_release)
 
     def old_command(*args: str) -> str:
         code = "from reelmill_producer.cli import main; main()"

@@ -42,9 +42,10 @@ def test_a_second_farm_on_a_store_is_told_by_its_worker_and_by_doctor(
     assert [line for line in cli("doctor", "--json").json["findings"] if line["check"] == "store.farm"] == []
 
 
-def test_a_store_is_taken_over_only_on_request(ledger: Ledger, settings: Settings) -> None:
+@pytest.mark.parametrize("mark", [b"[" * 9000, b'{"farm": "\\ud800"}', b'{"farm": 1e999}'], ids=["deep", "half", "inf"])
+def test_a_store_is_taken_over_only_on_request(ledger: Ledger, settings: Settings, mark: bytes) -> None:
     store = open_store(settings)
-    store.put(FARM_MARK, b"[" * 9000, content_type="application/json")
+    store.put(FARM_MARK, mark, content_type="application/json")
 
     found = leave_mark(ledger, store, "main")
     after = leave_mark(ledger, store, "main", replace=True)

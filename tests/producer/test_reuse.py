@@ -38,7 +38,7 @@ class Scene:
 
     def publish(self, claimed: Claimed, *, model: str = MODEL, index: bool = True) -> Result:
         """Store a clip with its manifest, as a worker does."""
-        keys = clip_keys(claimed.batch, claimed.row, attempt=claimed.token)
+        keys = clip_keys(claimed.batch, claimed.row, attempt=claimed.attempt)
         latents = hashlib.sha256(claimed.spec.to_json().encode()).hexdigest()
         manifest = json.dumps({"model_hash": model, "latents_sha256": latents}).encode()
         stored = self.farm.store.put(keys.video, b"MP4 of a fox", content_type="video/mp4")

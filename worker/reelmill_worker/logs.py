@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.types import EventDict, Processor
 
-from reelmill_common.settings import LogFormat
+from reelmill_common.config.setting_values import LogFormat
 from reelmill_common.text.terminal_text import printable, printable_json
 
 _QUIET = ("amqp", "boto3", "botocore", "celery", "diffusers", "kombu", "s3transfer", "transformers", "urllib3")

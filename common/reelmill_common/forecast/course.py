@@ -16,8 +16,9 @@ from heapq import heappop, heappush
 from itertools import count
 
 from reelmill_common.calendar.windows import Windows
-from reelmill_common.contract import class_of, profile_of
+from reelmill_common.contract import profile_of
 from reelmill_common.forecast.crew import UNMEASURED_S, Worker, clip_seconds, profile_seconds, workers_of
+from reelmill_common.forecast.messages import Messages
 from reelmill_common.forecast.order import Choice, Order, PlannedBatch
 from reelmill_common.forecast.paces import Paces
 from reelmill_common.forecast.starts import Position, Start, Target, Task, Watch
@@ -58,7 +59,7 @@ class Course:
         self._now_s = 0.0
         self._serial = count()
         self._events: list[tuple[float, int, int, Callable[[], None]]] = []
-        self._messages: dict[str, list[tuple[int, int, Task]]] = defaultdict(list)
+        self._messages = Messages()
         self._running: dict[int, Task] = {}
         self._workers = {worker.name: worker for worker in workers_of(loads, paces)}
         self._idle = list(self._workers)
@@ -188,7 +189,7 @@ class Course:
         for name, item in sorted(flying, key=lambda pair: (-pair[1].since_s, pair[0])):
             task = Task(batch=name, lane=item.lane, priority=item.priority, clips=1, job_id=item.job_id)
             if not item.runs:
-                self._send(task)
+                self._messages.send(task)
         newest = {item.worker: item for _, item in sorted(flying, key=lambda pair: -pair[1].since_s) if item.runs}
         for name, item in flying:
             if item.runs:
@@ -282,8 +283,8 @@ class Course:
         for task in self._running.values():
             done = (self._now_s - task.started_s) / task.clip_s + _ROUNDING_S if task.clip_s else 0.0
             self.left_by[task.batch] += max(1, task.clips - int(done))
-        for _, _, task in (message for lane in self._messages.values() for message in lane):
-            self.left_by[task.batch] += 0 if task.stale else task.clips
+        for task in self._messages:
+            self.left_by[task.batch] += task.clips
 
     # -- pump, and workers that claim ----------------------------------------------------------------------------
 
@@ -305,32 +306,18 @@ class Course:
             clips = max(1, min(self._lump, batch.waiting[level], self._of_level[level] // (2 * crew)))
         self._of_level[level] -= clips
         self._order.dispatch(choice, clips)
-        self._send(Task(batch=choice.batch, lane=choice.lane, priority=choice.priority, clips=clips, first=first))
-
-    def _send(self, task: Task) -> None:
-        heappush(self._messages[task.lane], (-task.priority, next(self._serial), task))
+        task = Task(batch=choice.batch, lane=choice.lane, priority=choice.priority, clips=clips, first=first)
+        self._messages.send(task)
 
     def _claim(self) -> bool:
         """Let one idle worker take a message; return whether one did, or gave one back."""
         for name in self._idle:
             worker = self._workers[name]
-            task = None if worker.rests else self._message(worker)
+            task = None if worker.rests else self._messages.first(worker.hand.lanes)
             if task is not None:
                 self._take(worker, task)
                 return True
         return False
-
-    def _message(self, worker: Worker) -> Task | None:
-        """Return the most urgent message for a worker, of its classes first, the oldest first."""
-        heads: list[tuple[int, bool, int, Task]] = []
-        for lane in worker.hand.lanes:
-            messages = self._messages[lane]
-            while messages and messages[0][2].stale:
-                heappop(messages)
-            if messages:
-                urgency, serial, task = messages[0]
-                heads.append((urgency, not class_of(lane), serial, task))
-        return min(heads)[3] if heads else None
 
     def _take(self, worker: Worker, task: Task) -> None:
         clip_s = self._clip_s[task.batch] / worker.speed
@@ -339,7 +326,7 @@ class Course:
         if fits < 1:
             self._close(worker, task)
             return
-        heappop(self._messages[task.lane])
+        self._messages.take(task)
         if fits < task.clips:
             self._shorten(task, fits)
         self._order.claimed(task.lane, task.priority)
@@ -370,11 +357,10 @@ class Course:
 
     def _take_back(self, name: str) -> None:
         """What a batch has dispatched goes back in line."""
-        for messages in self._messages.values():
-            for _, _, task in messages:
-                if task.batch == name and not task.stale:
-                    task.stale = True
-                    self._order.put_back(name, task.lane, task.priority, task.clips)
+        for task in self._messages:
+            if task.batch == name:
+                task.stale = True
+                self._order.put_back(name, task.lane, task.priority, task.clips)
 
     # -- who is there, and when ----------------------------------------------------------------------------------
 

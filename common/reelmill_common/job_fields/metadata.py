@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from reelmill_common.errors import InvalidJob
+from reelmill_common.errors import InvalidDocument, InvalidJob
+from reelmill_common.text.untrusted_json import read_object
 
 MOST_NAMES = 32
 MOST_BYTES = 4096
@@ -51,5 +52,9 @@ def to_json(metadata: Mapping[str, str]) -> str:
 
 
 def from_json(text: str | None) -> dict[str, str]:
-    """Read what `to_json` wrote."""
-    return dict(json.loads(text)) if text else {}
+    """Read what `to_json` wrote; of what is damaged nothing, since metadata decides nothing and keeps no job back."""
+    try:
+        found = read_object(text, "a job's metadata") if text else {}
+    except InvalidDocument:
+        return {}
+    return {name: value if isinstance(value, str) else metadata_text(value) for name, value in found.items()}

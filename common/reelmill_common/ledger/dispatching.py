@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from reelmill_common.config.setting_values import FlowerPrompts
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import base, views
 from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.retry_rules import RULES_JSON
-from reelmill_common.settings import FlowerPrompts
 
 VANISHED_S = 60.0
 """Seconds after which the message of a dispatched job is taken for lost, and another is sent."""

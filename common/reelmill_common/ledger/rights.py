@@ -24,17 +24,21 @@ LEDGER: Mapping[str, tuple[str, ...]] = {
     "function|load": ("x",),
     **dict.fromkeys(
         (
-            *("get", "exists", "mget", "llen", "smembers", "zcard", "hgetall", "hvals"),
+            *("get", "exists", "mget", "llen", "strlen", "smembers", "scard", "srandmember", "zcard"),
+            *("hgetall", "hkeys", "hlen", "hvals"),
             *("del", "unlink", "persist", "rpop", "zpopmin"),
         ),
         (_KEY,),
     ),
-    **dict.fromkeys(("hget", "hmget", "hexists", "hdel", "zscore", "zrank", "zrem", "srem", "sadd"), (_KEY, "m")),
+    **dict.fromkeys(
+        ("hget", "hmget", "hexists", "hdel", "zscore", "zrank", "zrem", "srem", "sadd", "sismember"), (_KEY, "m")
+    ),
     **dict.fromkeys(("lindex", "expire", "decrby", "incrby"), (_KEY, "1")),
     **dict.fromkeys(("lrange", "ltrim", "zrange", "zrangebyscore", "zrevrange", "zcount"), (_KEY, "0", "1")),
     **dict.fromkeys(("hset", "hsetnx", "hincrby"), (_KEY, "f", "1")),
     **dict.fromkeys(("xrange", "xrevrange"), (_KEY, "-", "+")),
     **dict.fromkeys(("set", "rpush", "lpush"), (_KEY, "1")),
+    "lrem": (_KEY, "0", "m"),
     "xread": ("STREAMS", _KEY, "0"),
     "zadd": (_KEY, "1", "m"),
     "xadd": (_KEY, "*", "f", "1"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from reelmill_common.config.setting_values import FlowerPrompts
 from reelmill_common.contract import LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.errors import InvalidDocument
 from reelmill_common.job_fields.metadata import from_json
@@ -22,7 +23,6 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
-from reelmill_common.settings import FlowerPrompts
 from reelmill_common.text.untrusted_json import read_json, read_object
 
 LETTERS: Mapping[JobState, str] = {

@@ -20,8 +20,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from reelmill_common.config.setting_values import Addressing
 from reelmill_common.errors import StoreRefused
-from reelmill_common.settings import Addressing, Settings
+from reelmill_common.settings import Settings
 from reelmill_common.storage.s3_errors import S3Location, explained
 from reelmill_common.storage.s3_probe import Mode
 

@@ -20,6 +20,7 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import JobView, Ledger, Result
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import beside, job_stem
+from reelmill_common.text.suggestions import did_you_mean
 from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
 
 YOUNG_S = 3600.0
@@ -98,7 +99,8 @@ class Audit:
         found = list(self.store.list(f"{batch}/"))
         known = {view.name for view in self.ledger.batches()}
         if not found and batch not in known:
-            raise NotFound(f"no batch {batch!r} in the ledger or in the store; `reelmill status` lists those there are")
+            lists = f"{did_you_mean(batch, known)}`reelmill status` lists those that there are"
+            raise NotFound(f"no batch {batch!r} in the ledger or in the store; {lists}")
         yield from self._compare(batch, found, since, known=batch in known)
 
     def of_farm(self) -> Iterator[Discrepancy]:

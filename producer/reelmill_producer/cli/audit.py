@@ -13,6 +13,7 @@ import typer
 from reelmill_common.errors import StoreError, StoreRefused
 from reelmill_common.farm_mark import leave_mark, other_mark
 from reelmill_producer.analysis.audit import LOST, Audit, Discrepancy, remove
+from reelmill_producer.cli import completion
 from reelmill_producer.cli.errors import say, tell
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
@@ -25,7 +26,12 @@ AT_ONCE = 100
 
 def audit(
     batch: Annotated[
-        str, typer.Argument(metavar="[BATCH]", help="Name of a batch; none: all, and what lies beside.")
+        str,
+        typer.Argument(
+            metavar="[BATCH]",
+            help="Name of a batch; none: all, and what lies beside.",
+            autocompletion=completion.batches,
+        ),
     ] = "",
     *,
     requeue: Annotated[

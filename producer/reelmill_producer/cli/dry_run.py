@@ -84,7 +84,7 @@ def _asked(
 def _tell_people(
     batch: str, report: FileReport, shapes: Mapping[Shape, int], change: Change | None, found: Estimate
 ) -> None:
-    tell(f"{report.rows:,} jobs for batch {batch}; nothing was submitted")
+    tell(f"{report.rows:,} {'job' if report.rows == 1 else 'jobs'} for batch {batch}; nothing was submitted")
     for shape, count in sorted(shapes.items()):
         pace = _pace_text(shape, found)
         tell(f"  {count:,} {shape.profile} {shape.width}x{shape.height}, {shape.frames} frames: {pace}")

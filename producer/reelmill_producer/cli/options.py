@@ -197,5 +197,9 @@ ErrorCode = Annotated[
 ]
 AnyTargets = Annotated[
     list[str],
-    typer.Argument(metavar="BATCH|JOB|WORKER...", help="Names of batches, jobs (BATCH/ROW or ids), or workers."),
+    typer.Argument(
+        metavar="BATCH|JOB|WORKER...",
+        help="Names of batches, jobs (BATCH/ROW or ids), or workers.",
+        autocompletion=completion.targets_or_workers,
+    ),
 ]

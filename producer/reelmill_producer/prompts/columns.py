@@ -40,6 +40,8 @@ ALIASES: Mapping[str, Sequence[str]] = {
 _POLICY = ("priority", "window", "owner", "weight", "max_in_flight", "max_failures", "expires", "start_after", "class")
 _ADVICE = f"Empty them, or leave a column aside as --column {IGNORE}=negative_prompt does"
 _MOST_SHOWN = 20
+MISSING = frozenset({"nan", "none", "null", "n/a", "na", "<na>"})
+"""What programs write into an empty cell."""
 _NOT_SLIPS = frozenset({"weight", "speed"})
 _UNNAMED = re.compile(r"(unnamed:?_?\d+(_level_\d+)?|index_level_\d+)?")
 """Index columns, as pandas writes them, and what a spreadsheet leaves behind."""
@@ -68,12 +70,23 @@ class Columns:
         Raises:
             InvalidJob: It asks for what the model does not do, or its size cannot be read.
         """
-        check_foreign_fields({foreign: values[name] for name, foreign in self.foreign.items()}, self.advice)
-        given = {field: values[name] for name, field in self.fields.items() if not _is_empty(values[name])}
+        foreign = {known: values[name] for name, known in self.foreign.items() if not _is_missing(values[name])}
+        check_foreign_fields(foreign, self.advice)
+        given = {field: values[name] for name, field in self.fields.items() if not _is_left_out(field, values[name])}
         if "size" in given:
-            given |= _width_and_height(given.pop("size"), given)
+            given |= self._width_and_height(given.pop("size"), given)
         kept = {known: metadata_text(values[name]) for name, known in self.metadata.items()}
         return given, {name: text for name, text in kept.items() if text}
+
+    def _width_and_height(self, value: object, given: Mapping[str, object]) -> dict[str, object]:
+        found = _SIZE.fullmatch(str(value).strip())
+        if found is None:
+            name = plain(next(name for name, field in self.fields.items() if field == "size"))
+            more = f", or add --column {META}={name}" if self.advice == _ADVICE else ""
+            raise InvalidJob(f"size={str(value)[:40]!r} is not WIDTHxHEIGHT; use for example 832x480{more}")
+        if given.keys() & {"width", "height"}:
+            raise InvalidJob(f"size={str(value)[:40]!r} and width or height are both given; use one of them")
+        return {"width": found[1], "height": found[2]}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +98,7 @@ class ColumnReading:
         seeds: That every row gets, as `0..4`; empty: each has its own.
         tabs: Whether the file's name says that tabs part its columns.
         whole: Whether the file's name says that it is one JSON value.
+        guessed: Whether the file's name alone says its format.
         kept: Columns that are metadata.
     """
 
@@ -92,6 +106,7 @@ class ColumnReading:
     seeds: str = ""
     tabs: bool = False
     whole: bool = False
+    guessed: bool = False
     notes: Notes = field(default_factory=Notes)
     kept: dict[str, None] = field(default_factory=dict[str, None])
     _known: dict[tuple[str, ...], Columns] = field(default_factory=dict[tuple[str, ...], Columns])
@@ -155,7 +170,7 @@ def is_unnamed(name: str) -> bool:
 
 def plain(name: str) -> str:
     """Return a column's name as it is compared: lower case, with `_` for what parts its words."""
-    return re.sub(r"[\s\-_]+", "_", name.strip().strip("\ufeff").strip().lower()).strip("_")
+    return re.sub(r"[\s\-_]+", "_", name.strip().strip("\ufeff\u200b\u2060").strip().lower()).strip("_")
 
 
 @lru_cache(maxsize=256)
@@ -223,16 +238,14 @@ def _refuse_slip(name: str, taken: Sequence[str], word: str) -> None:
         )
 
 
+def _is_left_out(field: str, value: object) -> bool:
+    return _is_empty(value) or (field not in ("prompt", "id") and _is_missing(value))
+
+
 def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _width_and_height(value: object, given: Mapping[str, object]) -> dict[str, object]:
-    found = _SIZE.fullmatch(str(value).strip())
-    if found is None:
-        raise InvalidJob(
-            f"size={str(value)[:40]!r} is not WIDTHxHEIGHT; use for example 832x480, or add --column {META}=size"
-        )
-    if given.keys() & {"width", "height"}:
-        raise InvalidJob(f"size={str(value)[:40]!r} and width or height are both given; use one of them")
-    return {"width": found[1], "height": found[2]}
+def _is_missing(value: object) -> bool:
+    """Whether a value is what pandas and its like write where there is none."""
+    return isinstance(value, str | float) and str(value).strip().lower() in MISSING

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from typing import IO
 
 from reelmill_common.errors import InvalidPromptFile
@@ -22,13 +23,19 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
+_SAVE = "not text; save the list as CSV in UTF-8"
 _OTHERS = (
-    (b"PK\x03\x04", "a spreadsheet or an archive (zip)"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel file"),
-    (b"\x1f\x8b", "compressed (gzip)"),
-    (b"PAR1", "a Parquet file"),
-    (b"%PDF", "a PDF"),
+    (rb"PK\x03\x04", f"a spreadsheet or an archive (zip), {_SAVE}"),
+    (rb"\xd0\xcf\x11\xe0", f"an old Excel file, {_SAVE}"),
+    (rb"\x1f\x8b", f"compressed (gzip), {_SAVE}"),
+    (rb"PAR1", f"a Parquet file, {_SAVE}"),
+    (rb"%PDF", f"a PDF, {_SAVE}"),
+    (rb"(\xef\xbb\xbf)?\s*<(?i:(!doctype\s+)?html)\b", "a web page, not a list; download the file that the page shows"),
+    (rb"version https://git-lfs\.github\.com/spec/", "a pointer of Git LFS, not the list; get it with git lfs pull"),
 )
+"""How files begin that are no prompts, and what to do."""
+_END = b"\x1a"
+"""Ctrl-Z, with which programs of DOS end a text."""
 
 
 def as_utf8(stream: IO[bytes], notes: Notes) -> IO[bytes]:
@@ -42,9 +49,8 @@ def as_utf8(stream: IO[bytes], notes: Notes) -> IO[bytes]:
         InvalidPromptFile: It is no text at all; also when it is read, if it is damaged UTF-16.
     """
     sample = stream.read(SAMPLE_BYTES)
-    for magic, what in _OTHERS:
-        if sample.startswith(magic):
-            raise InvalidPromptFile(f"the file is {what}, not text; save the list as CSV in UTF-8")
+    if what := what_else(sample):
+        raise InvalidPromptFile(f"the file is {what}")
     mark, encoding = next(((mark, name) for mark, name in _MARKS if sample.startswith(mark)), (b"", ""))
     encoding = encoding or _unmarked(sample)
     wide = encoding not in ("", "utf-8")
@@ -52,6 +58,11 @@ def as_utf8(stream: IO[bytes], notes: Notes) -> IO[bytes]:
         notes.add(f"read as {encoding[:6].upper()}")
     begun = sample[len(mark) :]
     return io.BufferedReader(_Text(begun, stream, encoding if wide else "", notes))
+
+
+def what_else(sample: bytes) -> str:
+    """Return what a file is that begins like this and is no text of prompts, and what to do; empty if it may be one."""
+    return next((what for magic, what in _OTHERS if re.match(magic, sample)), "")
 
 
 def _unmarked(sample: bytes) -> str:
@@ -70,6 +81,7 @@ class _Text(io.RawIOBase):
         self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
         self._stream = stream
+        self._held = b""
         self._ready = self._decoded(sample, final=False)
         self._is_old_mac = b"\r" in self._ready[:-1] and b"\n" not in self._ready
         if self._is_old_mac:
@@ -92,6 +104,18 @@ class _Text(io.RawIOBase):
         return size
 
     def _decoded(self, piece: bytes, *, final: bool) -> bytes:
+        """Return the text of a piece. Ctrl-Z at its end is kept back until more follows."""
+        text = self._utf8(piece, final=final)
+        if not text:
+            return b""
+        text = self._held + text
+        begun = text.rstrip(_END)
+        self._held = text[len(begun) :]
+        if len(self._held) > SAMPLE_BYTES:
+            begun, self._held = text, b""
+        return begun
+
+    def _utf8(self, piece: bytes, *, final: bool) -> bytes:
         if self._decoder is None:
             return piece
         try:

@@ -15,6 +15,7 @@ from reelmill_common.job_fields.metadata import check_metadata
 from reelmill_common.jobs import RenderJob, RenderSpec, check_name, spec_from_mapping
 from reelmill_common.text.names import file_slug, hashed, row_name
 from reelmill_producer.prompts.columns import ColumnReading, columns_of
+from reelmill_producer.prompts.decoding import SAMPLE_BYTES, what_else
 from reelmill_producer.prompts.foreign_syntax import look_at_prompt
 from reelmill_producer.prompts.lines import BadLine
 from reelmill_producer.prompts.policy_options import FileHeader, PolicyOptions
@@ -212,11 +213,15 @@ def open_prompt_file(
     Raises:
         InvalidPromptFile: It cannot be opened, or its format is not known.
     """
-    form = form or _format(name)
+    guessed, form = form is None, form or _format(name)
     with _opened(name, stdin) as stream, closing(RowSpool()) as good:
         suffix = Path(name).suffix.lower()
         reading = ColumnReading(
-            columns=columns or {}, seeds=seeds, tabs=suffix in TAB_SUFFIXES, whole=suffix == WHOLE_SUFFIX
+            columns=columns or {},
+            seeds=seeds,
+            tabs=suffix in TAB_SUFFIXES,
+            whole=suffix == WHOLE_SUFFIX,
+            guessed=guessed,
         )
         yield PromptFile(
             name=name, form=form, defaults=defaults or {}, admit=admit, reading=reading, _stream=stream, _good=good
@@ -281,9 +286,27 @@ def _given(values: Mapping[str, object]) -> Mapping[str, object]:
 def _format(name: str) -> Format:
     form = None if name == "-" else format_of(Path(name).suffix)
     if form is None:
+        if name != "-" and (other := _what_else(name)):
+            raise InvalidPromptFile(f"{name}: the file is {other}")
         what = "standard input has no name to tell its format" if name == "-" else f"{name} does not tell its format"
         raise InvalidPromptFile(f"{what}; say --format {' or '.join(FORMATS)}")
     return form
+
+
+def _what_else(name: str) -> str:
+    """Return what a file without a suffix of ours is, if it is no text and can be read."""
+    try:
+        with Path(name).open("rb") as stream:
+            return what_else(stream.read(SAMPLE_BYTES))
+    except IsADirectoryError as err:
+        raise _unreadable(name, err) from err
+    except (OSError, ValueError):
+        return ""
+
+
+def _unreadable(name: str, err: OSError | ValueError) -> InvalidPromptFile:
+    why = getattr(err, "strerror", None) or str(err)
+    return InvalidPromptFile(f"cannot read {name!r} ({why}); give a file of prompts (txt, csv, jsonl or yaml)")
 
 
 @contextmanager
@@ -294,10 +317,7 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - closed below; errors of the body are not ours to explain
     except (OSError, ValueError) as err:
-        why = getattr(err, "strerror", None) or str(err)
-        raise InvalidPromptFile(
-            f"cannot read {name!r} ({why}); give a file of prompts (txt, csv, jsonl or yaml)"
-        ) from err
+        raise _unreadable(name, err) from err
     with stream:
         yield stream
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Literal, get_args
 
+from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.text.names import MOST_CHARS, slug
 from reelmill_producer.prompts.columns import COLUMNS, ColumnReading
 from reelmill_producer.prompts.decoding import as_utf8
@@ -30,6 +31,11 @@ _SUFFIXES: Mapping[str, Format] = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
+_BEGINNINGS = (
+    (re.compile(r'\{\s*("|$)|\[\s*(["{]|$)'), "jsonl"),
+    (re.compile(r"-\s+prompt:|(jobs|defaults|batch):"), "yaml"),
+)
+"""Of formats, as a text file is not to begin."""
 _NAME = re.compile(r"\w(?:[\w +#&()-]|\.(?!\.))*")
 TAB_SUFFIXES = (".tsv", ".tab")
 WHOLE_SUFFIX = ".json"
@@ -96,13 +102,35 @@ def _with_usable_id(row: Row | BadLine, reading: ColumnReading) -> Row | BadLine
 
 
 def _text_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLine]:
+    is_begun = not reading.guessed
     for item in read_lines(stream, reading.notes):
         if isinstance(item, BadLine):
             yield item
         elif "\r" in item.text:
             yield BadLine(line=item.line, reason=r"a carriage return stands inside the line; end lines with \n")
         elif (text := item.text.strip()) and not text.startswith("#"):
+            if not is_begun:
+                _refuse_other_format(text, item.line)
+                is_begun = True
+            if "\t" in text:
+                reading.notes.add("a tab in a prompt is read as a space; for columns, say --format csv", line=item.line)
             yield Row(line=item.line, values={"prompt": text})
+
+
+def _refuse_other_format(first: str, line: int) -> None:
+    """Refuse a table, JSON or YAML that is named as text: each of its lines would be rendered as a prompt.
+
+    Raises:
+        InvalidPromptFile: The first line is none of a text.
+    """
+    from reelmill_producer.prompts.tables import reads_like_header  # noqa: PLC0415 - knows this module
+
+    meant = "csv" if reads_like_header(first) else next((form for sign, form in _BEGINNINGS if sign.match(first)), "")
+    if meant:
+        raise InvalidPromptFile(
+            f"line {line}: {first[:60]!r} reads like the beginning of {meant.upper()}, and a text file has a prompt a "
+            f"line; say --format {meant}, or --format txt if each line is a prompt"
+        )
 
 
 def unknown_names(names: Sequence[str], known: Sequence[str] = COLUMNS) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -19,6 +20,7 @@ _SEP = re.compile(r'"?sep=([,;|\t])"?[,;|\t]*', re.IGNORECASE)
 """A first line for Excel, which it does not show."""
 _WHOLE_CELL = re.compile(r'[^"].*|"([^"]|"")*"|')
 _SENTENCE_WORDS = 4
+_NAME_CHARS = 40
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,18 +103,33 @@ def _begin(source: Iterator[str], reading: ColumnReading) -> tuple[str, str]:
     if found := _SEP.fullmatch(first.strip("\r\n ")):
         first = next((line for line in source if line.strip()), "")
         return first, found[1]
-    if reading.tabs:
+    if reading.tabs and "\t" in first:
         return first, "\t"
-    known = {*FIELDS, *chain.from_iterable(ALIASES.values()), *reading.columns}
-    best, most = ",", (0, 1)
+    known = _known_names() | reading.columns.keys()
+    best, most = ("\t", (1, 1)) if reading.tabs else (",", (0, 1))
     for delimiter in _DELIMITERS:
         names = _cells(first, delimiter)
         score = (sum(name in known for name in names), len(names))
         if score > most and len(names) > 1:
             best, most = delimiter, score
-    if best != ",":
+    if best != ("\t" if reading.tabs else ","):
         reading.notes.add(f"read as {_DELIMITERS[best]}-separated")
     return first, best
+
+
+def _known_names() -> set[str]:
+    return {*FIELDS, *chain.from_iterable(ALIASES.values())}
+
+
+def reads_like_header(line: str) -> bool:
+    """Whether a line of a text file is the header of a table: it names a prompt column, and no prompt reads like it."""
+    for delimiter in _DELIMITERS:
+        names = [name for name in _cells(line, delimiter) if name]
+        prompts = [name for name in names if name in ("prompt", *ALIASES["prompt"])]
+        known = sum(name in _known_names() for name in names)
+        if prompts and (known > 1 or any("prompt" in name for name in prompts)):
+            return True
+    return False
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -137,6 +154,8 @@ def _quoted(cell: str) -> str:
 
 
 def _csv_reason(err: csv.Error, *, last: int, start: int) -> str:
+    if str(err).startswith("new-line character"):
+        return r"a carriage return stands inside the line; end lines with \n, or put the cell into quotes"
     if last > start:
         return (
             f"a quote is left open ({err}); close it. Lines {start} to {last} were taken for one, later ones not read"
@@ -169,7 +188,11 @@ def _no_prompt(names: Sequence[str]) -> str:
     shown = ", ".join(names)[:200]
     if any(len(name.split()) >= _SENTENCE_WORDS for name in names):
         return f"the header {shown} has no prompt column, and reads like a row; put a line that names the columns above"
-    return f"the header {shown} has no prompt column; say which it is, as --column prompt={names[0] or 'caption'}"
+    column = names[0] if 0 < len(names[0]) <= _NAME_CHARS else "caption"
+    return (
+        f"the header {shown} has no prompt column; say which it is, as --column {shlex.quote(f'prompt={column}')}, or "
+        "remove what stands above the line that names the columns"
+    )
 
 
 def _csv_row(line: int, header: _Header, cells: Sequence[str], reading: ColumnReading, text: str) -> Row | BadLine:

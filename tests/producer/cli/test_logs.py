@@ -28,9 +28,9 @@ def submit(ledger: Ledger, rows: int = 1) -> list[str]:
 def keep_log(hand: Hand, claimed: Claimed, event: str, **fields: str) -> None:
     """Store what a worker's log of the attempt would be, of now."""
     now = hand.ledger.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    known = {"job_id": claimed.job_id, "batch": claimed.batch, "row": claimed.row, "attempt": claimed.token}
+    known = {"job_id": claimed.job_id, "batch": claimed.batch, "row": claimed.row, "attempt": claimed.attempt}
     line = {**known, "event": event, "level": "error", "timestamp": now, **fields}
-    key = log_key(claimed.batch, claimed.row, attempt=claimed.token)
+    key = log_key(claimed.batch, claimed.row, attempt=claimed.attempt)
     content = json.dumps(line).encode() + b"\n"
     open_store(hand.settings).put(key, content, content_type="application/x-ndjson")
 

@@ -143,7 +143,7 @@ def test_an_idle_worker_gets_its_jobs_at_once(cli: Cli, night: Path, ledger: Led
     ("content", "words"),
     [
         pytest.param(b"prompt,frames\na fox,82\n", ("line 2", "frames=82", "use 81"), id="82 frames"),
-        pytest.param(b"prompt,width,height\na fox,833,480\n", ("width=833", "use 832 or 848"), id="width 833"),
+        pytest.param(b"prompt,width,height\na fox,833,480\n", ("width=833", "use 128x80"), id="width 833"),
         pytest.param(b"prompt,seed\n,1\n", ("line 2", "prompt is empty"), id="empty prompt"),
         pytest.param(b"prompt,seed\na fox,-1\n", ("seed=-1", "use 0 to"), id="negative seed"),
         pytest.param(b"prompt,profile\na fox,huge\n", ("profile='huge'", "known are"), id="unknown profile"),

@@ -118,7 +118,7 @@ def test_other_terminals_find_the_farm_of_up(env: dict[str, str], night: Path) -
 
 def test_an_interrupted_farm_is_gone_on_with(env: dict[str, str], night: Path) -> None:
     with started("submit", str(night), "--wait", env=env | {"REELMILL_RENDERER": "fixed:1"}) as first:
-        first.wait_for_line("clip-0 stored")
+        first.wait_for_line("clip-0 seed 1024 succeeded")
         first.interrupt(signal.SIGTERM)
         first_status = first.wait()
 

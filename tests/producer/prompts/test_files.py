@@ -92,7 +92,7 @@ def test_a_byte_order_mark_and_dos_line_ends_are_no_part_of_the_text(folder: Pat
         pytest.param('{"prompt": "  \\u00a0 \\n"}', "prompt is empty", id="prompt of nothing but space"),
         pytest.param('{"seed": 7}', "prompt is empty", id="no prompt"),
         pytest.param('{"prompt": "fox", "frames": 82}', "not 4k \\+ 1; use 81", id="illegal length"),
-        pytest.param('{"prompt": "fox", "width": 833, "height": 480}', "use 832 or 848", id="odd width"),
+        pytest.param('{"prompt": "fox", "width": 833, "height": 480}', "use 128x80", id="odd width"),
         pytest.param('{"prompt": "fox", "seed": -1}', "seed=-1 is out of range; use 0 to", id="negative seed"),
         pytest.param('{"prompt": "fox", "seed": 1.5}', "seed='1.5' is not a whole number", id="fractional seed"),
         pytest.param('{"prompt": "fox", "profile": "wan"}', "profile='wan' is unknown; known are", id="profile"),
@@ -289,6 +289,7 @@ def test_standard_input_is_a_file_too() -> None:
         pytest.param("night.xlsx", "does not tell its format; say --format", id="another suffix"),
         pytest.param("absent.csv", "No such file", id="absent"),
         pytest.param("folder.csv", "Is a directory", id="a folder"),
+        pytest.param(".", "Is a directory", id="the folder itself"),
         pytest.param("nul\0.csv", "cannot read", id="impossible name"),
     ],
 )

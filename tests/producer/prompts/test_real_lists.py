@@ -304,3 +304,91 @@ def test_the_sdk_takes_the_columns_of_other_lists(settings: object, ledger: Ledg
 
     assert job.spec == RenderSpec(prompt="a fox", frames=5, profile="tiny")
     assert (job.row, job.metadata) == ("fox-5f-s1024", {"source": "mine"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("a.csv", "prompt,seed\r\na fox,1\r\n\x1a", id="Ctrl-Z in CSV"),
+        pytest.param("a.jsonl", '{"prompt":"a fox","seed":1}\n\x1a\x1a', id="Ctrl-Z in JSON lines"),
+        pytest.param("a.csv", "prompt,seed\na fox,1\x1a".encode("utf-16"), id="Ctrl-Z in UTF-16"),
+        pytest.param("a.tsv", "prompt,seed\na fox,1\n", id="commas in .tsv"),
+        pytest.param("a.tsv", "prompt;seed\na fox;1\n", id="semicolons in .tsv"),
+        pytest.param("a.csv", "\u200bprompt,seed\na fox,1\n", id="unseen sign in the header"),
+        pytest.param("a.csv", "prompt,seed,fps,negative_prompt\na fox,1,NaN,None\n", id="empty cells of pandas"),
+        pytest.param("a.json", '[{"prompt":"a fox","seed":1,"fps":NaN,"id":null}]', id="NaN in JSON"),
+        pytest.param("a.json", '{"prompt":["a fox"],"seed":[1]}', id="columns as lists"),
+        pytest.param("a.json", '{"prompt":{"7":"a fox"},"seed":{"7":1}}', id="columns of pandas"),
+        pytest.param("a.jsonl", '{\n "prompt": "a fox",\n "seed": 1\n}\n', id="an object over several lines"),
+    ],
+)
+def test_what_other_programs_write_is_read_as_it_was_meant(tmp_path: Path, name: str, content: str | bytes) -> None:
+    jobs, _ = read(tmp_path / name, content)
+
+    assert [(job.spec.prompt, job.spec.seed, dict(job.metadata)) for job in jobs] == [("a fox", 1, {})]
+
+
+def test_texts_are_rows_in_json_lines_as_in_a_list(tmp_path: Path) -> None:
+    assert [job.spec.prompt for job in read(tmp_path / "a.jsonl", '"a fox"\n"an owl"\n')[0]] == ["a fox", "an owl"]
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ("prompt,seed\na fox,1\n", "csv"),
+        ("id\tcaption\tseed\n1\ta fox\t1\n", "csv"),
+        ("# mine\nprompt\na fox\n", "csv"),
+        ("| prompt | concept |\n|---|---|\n", "csv"),
+        ('{"prompt": "a fox"}\n', "jsonl"),
+        ('["a fox",\n"an owl"]\n', "jsonl"),
+        ("- prompt: a fox\n", "yaml"),
+    ],
+)
+def test_another_format_under_the_name_of_a_text_is_not_rendered_line_by_line(
+    tmp_path: Path, content: str, form: str
+) -> None:
+    message = refused(tmp_path / "a.txt", content)
+
+    assert f"say --format {form}, or --format txt if each line is a prompt" in message
+    with open_prompt_file(str(tmp_path / "a.txt"), io.BytesIO(), form="txt", defaults={"profile": "tiny"}) as prompts:
+        assert prompts.checked().rows
+
+
+@pytest.mark.parametrize(
+    "prompt", ["text, neon, sign", "[snow] a fox", "{fox}", "caption", "a prompt, a seed", "- a fox"]
+)
+def test_a_prompt_that_only_looks_like_another_format_is_one(tmp_path: Path, prompt: str) -> None:
+    assert [job.spec.prompt for job in read(tmp_path / "a.txt", prompt + "\n")[0]] == [prompt]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        pytest.param("a.xlsx", b"PK\x03\x04", "save the list as CSV in UTF-8", id="spreadsheet"),
+        pytest.param("a.txt", b"\n<!DOCTYPE html>\n<p>", "a web page, not a list", id="web page"),
+        pytest.param("a.csv", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull", id="pointer of Git LFS"),
+        pytest.param("a.csv", b"prompt\na fox\ran owl\n", "a carriage return stands inside", id="carriage return"),
+        pytest.param("a.csv", b"prompt\n=A1\n", "is a formula", id="reference"),
+        pytest.param("a.csv", b'prompt\n"=""a fox"""\n', "is a formula", id="text as a formula"),
+        pytest.param("a.csv", "prompt\n#ÜBERLAUF!\n".encode(), "is an error of a spreadsheet", id="German error"),
+        pytest.param("a.csv", b"prompt\nNaN\n", "what programs write into an empty cell", id="no prompt"),
+        pytest.param("a.json", b'{"columns":["prompt"],"data":[["a fox"]]}', "is a text; a JSON file is", id="split"),
+        pytest.param("a.json", b"[null]", "got null", id="null"),
+        pytest.param("a.csv", b"My list,\nprompt,seed\n", "or remove what stands above the line", id="title"),
+    ],
+)
+def test_what_is_no_list_is_told_with_what_to_do(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(InvalidPromptFile) as refusal:
+        read(tmp_path / name, content)
+
+    assert words in str(refusal.value)
+
+
+def test_the_advice_for_a_size_names_the_files_own_column(tmp_path: Path) -> None:
+    content = "prompt,Resolution\na fox,720p\n"
+    message = refused(tmp_path / "a.csv", content)
+
+    advised = message.partition("add --column ")[2].split()[0]
+    assert read(tmp_path / "a.csv", content, advised)[0][0].metadata == {"resolution": "720p"}

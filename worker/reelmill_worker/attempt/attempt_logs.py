@@ -19,9 +19,10 @@ from urllib.parse import unquote
 import structlog
 from structlog.contextvars import get_contextvars
 
+from reelmill_common.config.setting_values import KeepLogs
 from reelmill_common.errors import ReelmillError
 from reelmill_common.ledger import Claimed
-from reelmill_common.settings import KeepLogs, Settings
+from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import log_key
 

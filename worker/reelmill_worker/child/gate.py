@@ -16,6 +16,7 @@ import structlog
 from celery import Celery
 
 from reelmill_common import broker
+from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import (
     LedgerReadOnly,
     LedgerUnavailable,
@@ -29,7 +30,7 @@ from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.metrics.exporter import advertised_host
 from reelmill_common.profiles import PROFILES
-from reelmill_common.settings import Settings, labels_of
+from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, StoreReport, open_store
 from reelmill_common.worker_classes import classes_of, lanes_of
 from reelmill_worker.attempt.attempt_logs import AttemptLogs

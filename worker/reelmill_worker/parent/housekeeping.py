@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from reelmill_common import broker
+from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.ledger.workers import Ended
@@ -24,7 +25,7 @@ from reelmill_common.report.write import Maker
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.pruner import Pruner
 from reelmill_common.services.scheduler import Ticker
-from reelmill_common.settings import Settings, labels_of
+from reelmill_common.settings import Settings
 from reelmill_common.worker_classes import lanes_of
 from reelmill_worker.host.slots import machine_of
 from reelmill_worker.ipc.child_status import ChildStatus, read

@@ -172,3 +172,23 @@ def test_a_rocm_build_is_not_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "hip", "6.4")
 
     assert this_gpu() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "memory_gb"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100", 80),
+        ("NVIDIA A100-SXM4-40GB", "A100", 40),
+        ("NVIDIA A100 80GB PCIe", "A100", 80),
+        ("A100 40GB", "A100 40GB", 40),
+        ("NVIDIA GH200 480GB", "GH200", 96),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "RTX PRO 6000", 96),
+        ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada", 48),
+        ("RTX 3080 12GB", "RTX 3080", 12),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", "RTX 4090 Laptop", 16),
+    ],
+)
+def test_a_card_is_known_by_the_name_that_the_driver_has_for_it(name: str, card: str, memory_gb: float) -> None:
+    gpu = gpu_facts(name)
+
+    assert (gpu.name, gpu.memory_gb) == (card, memory_gb)

@@ -96,6 +96,52 @@ def test_strength_and_alpha_scale_the_change(halves: dict[str, Tensor], tmp_path
     assert torch.allclose(change, 0.5 * 2.0 / RANK * (halves["B"] @ halves["A"]))
 
 
+CONFIG = {"r": RANK, "lora_alpha": 3, "alpha_pattern": {}, "use_rslora": False}
+
+
+@pytest.mark.parametrize(
+    ("config", "scale"),
+    [
+        pytest.param(CONFIG, 3 / RANK, id="alpha"),
+        pytest.param({**CONFIG, "use_rslora": True}, 3 / RANK**0.5, id="rsLoRA"),
+        pytest.param({**CONFIG, "alpha_pattern": {"ffn.net.2": 8}}, 8 / RANK, id="an alpha of its own"),
+        pytest.param({**CONFIG, "alpha_pattern": {"net.20": 8}}, 3 / RANK, id="an alpha of another"),
+    ],
+)
+@pytest.mark.parametrize("place", ["pipeline", "adapter", "beside"])
+def test_alpha_that_only_the_configuration_tells_scales_the_change(
+    place: str, config: dict[str, object], scale: float, halves: dict[str, Tensor], tmp_path: Path
+) -> None:
+    file = tmp_path / ("adapter_model.safetensors" if place == "beside" else "x.safetensors")
+    prefix = {"pipeline": "transformer.", "adapter": "", "beside": "base_model.model."}[place]
+    written = json.dumps({f"transformer.{key}" if place == "pipeline" else key: value for key, value in config.items()})
+    tensors = {f"{prefix}{TARGET}.lora_{half}.weight": tensor for half, tensor in halves.items()}
+    save_file(tensors, file, metadata=None if place == "beside" else {"lora_adapter_metadata": written})
+    if place == "beside":
+        (tmp_path / "adapter_config.json").write_text(written)
+
+    assert torch.allclose(Lora.open(file).change(TARGET), scale * (halves["B"] @ halves["A"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "lora_adapter_metadata in its header is no JSON object"),
+        ('{"lora_alpha": "much"}', "alpha in its configuration is 'much', wanted a number"),
+        ('{"lora_alpha": 1e999}', "alpha in its configuration is 'inf', wanted a number"),
+        ('{"alpha_pattern": [1]}', r"alpha in its configuration is '\[1\]', wanted a number"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_refused(
+    text: str, message: str, halves: dict[str, Tensor], tmp_path: Path
+) -> None:
+    tensors = {f"{TARGET}.lora_{half}.weight": tensor for half, tensor in halves.items()}
+    save_file(tensors, tmp_path / "x.safetensors", metadata={"lora_adapter_metadata": text})
+
+    with pytest.raises(InvalidModel, match=message):
+        Lora.open(tmp_path / "x.safetensors")
+
+
 def test_a_changed_model_is_a_folder_and_a_hash_of_its_own_with_the_change_inside_the_codes(
     tiny_model: Path, lora_file: Path, halves: dict[str, Tensor], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reelmill_common.errors import NotFound, WorkerUnfit
 from reelmill_worker.pipeline.checkpoint.layout import WeightScales
+from reelmill_worker.pipeline.network.card_table import CARDS
 
 if TYPE_CHECKING:
     import torch
@@ -253,79 +254,10 @@ def _plain_kernels(gpu: GpuFacts) -> tuple[str, ...]:
     return ("sdpa-flash", "sdpa")
 
 
-_CARDS: dict[str, tuple[tuple[int, int], float]] = {
-    **{
-        f"RTX {name}": ((8, 6), float(memory))
-        for name, memory in {
-            "3050": 8,
-            "3060": 12,
-            "3060 Ti": 8,
-            "3070": 8,
-            "3070 Ti": 8,
-            "3080": 10,
-            "3080 Ti": 12,
-            "3090": 24,
-            "3090 Ti": 24,
-            "A2000": 12,
-            "A4000": 16,
-            "A4500": 20,
-            "A5000": 24,
-            "A5500": 24,
-            "A6000": 48,
-        }.items()
-    },
-    **{
-        name: ((8, 6), float(memory))
-        for name, memory in {"A2": 16, "A10": 24, "A10G": 24, "A16": 16, "A40": 48}.items()
-    },
-    "A30": ((8, 0), 24),
-    "A100": ((8, 0), 80),
-    "A100 40GB": ((8, 0), 40),
-    "A800": ((8, 0), 80),
-    **{
-        f"RTX {name}": ((8, 9), float(memory))
-        for name, memory in {
-            "4060": 8,
-            "4060 Ti": 16,
-            "4070": 12,
-            "4070 SUPER": 12,
-            "4070 Ti": 12,
-            "4070 Ti SUPER": 16,
-            "4080": 16,
-            "4080 SUPER": 16,
-            "4090": 24,
-            "4090 D": 24,
-            "2000 Ada": 16,
-            "4000 Ada": 20,
-            "4500 Ada": 24,
-            "5000 Ada": 32,
-            "6000 Ada": 48,
-        }.items()
-    },
-    **{
-        name: ((8, 9), float(memory)) for name, memory in {"L2": 24, "L4": 24, "L20": 48, "L40": 48, "L40S": 48}.items()
-    },
-    "GH200": ((9, 0), 96),
-    **{
-        f"RTX {name}": ((12, 0), float(memory))
-        for name, memory in {
-            "5050": 8,
-            "5060": 8,
-            "5060 Ti": 16,
-            "5070": 12,
-            "5070 Ti": 16,
-            "5080": 16,
-            "5090": 32,
-            "PRO 6000": 96,
-        }.items()
-    },
-    "H100": ((9, 0), 80),
-    "H200": ((9, 0), 141),
-    "GB10": ((12, 1), 128),
-    "B200": ((10, 0), 180),
-    "T4": ((7, 5), 16),
-}
-"""Capability and memory of cards that people ask about. Source: NVIDIA's CUDA GPU list and data sheets."""
+_FORM = (
+    r"\b(nvidia|geforce|generation|gpu|blackwell|workstation|server|edition|pcie|nvl|hbm\d\w?|\d+ ?gb)\b|-?sxm\d?\b|-"
+)
+"""What the driver's names have beyond the table's: maker, shape and memory."""
 
 
 def gpu_facts(name: str) -> GpuFacts:
@@ -334,11 +266,16 @@ def gpu_facts(name: str) -> GpuFacts:
     Raises:
         NotFound: The card is not in the table; the message lists those that are.
     """
-    wanted = " ".join(re.sub(r"\b(nvidia|geforce|generation|laptop gpu)\b", " ", name.lower()).split())
-    for card, (capability, memory_gb) in _CARDS.items():
+    if name.lower() in (card.lower() for card in CARDS):
+        wanted, told = name.lower(), None
+    else:
+        told = re.search(r"(\d+) ?gb\b", name.lower())  # the driver's "A100-SXM4-40GB", a shop's "RTX 3080 12GB"
+        wanted = " ".join(re.sub(_FORM, " ", name.lower()).split())
+    for card, (capability, memory_gb) in CARDS.items():
         if card.lower() == wanted:
-            return GpuFacts(name=card, capability=capability, memory_gb=memory_gb)
-    raise NotFound(f"no GPU {name!r} in the table; use one of {', '.join(_CARDS)}")
+            known = float(told[1]) if told and wanted != "gh200" else memory_gb  # GH200 tells its CPU memory
+            return GpuFacts(name=card, capability=capability, memory_gb=known)
+    raise NotFound(f"no GPU {name!r} in the table; use one of {', '.join(CARDS)}")
 
 
 def this_gpu() -> GpuFacts | None:

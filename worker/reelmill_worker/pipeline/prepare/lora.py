@@ -5,15 +5,20 @@ After quantising it would be too late: the change is smaller than a step of e4m3
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from reelmill_common.errors import InvalidModel
+from reelmill_worker.pipeline.checkpoint.layout import read_json
 from reelmill_worker.pipeline.checkpoint.safetensors_file import TensorEntry, TensorFiles, read_header
 
 NAME = re.compile(
@@ -22,6 +27,7 @@ NAME = re.compile(
 )
 """Names as diffusers (`transformer.…`), PEFT (`base_model.model.…`), ComfyUI (`diffusion_model.…`) and kohya
 (`lora_unet_…`, with underscores for points) write them."""
+MOST_ALPHA = 1e9
 HALVES = {"A": "A", "B": "B", "down": "A", "up": "B", None: "alpha"}
 OFFICIAL: Mapping[str, str] = {
     **{f"self_attn.{part}": f"attn1.to_{part}" for part in "qkv"},
@@ -64,12 +70,14 @@ class Lora:
         strength: Factor on its changes; 1 is what it was trained with.
         tensors: Its tensors, under their own names.
         targets: For each linear, without `.weight`: the names of A, B and, where there is one, alpha.
+        config: PEFT's configuration that it was trained with, by PEFT's names; empty if nothing tells it.
     """
 
     path: Path
     strength: float
     tensors: TensorFiles
     targets: Mapping[str, Mapping[str, str]]
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
     def open(cls, path: Path, *, strength: float = 1.0) -> Lora:
@@ -96,7 +104,7 @@ class Lora:
         for target, halves in targets.items():
             if not {"A", "B"} <= halves.keys():
                 raise InvalidModel(f"{path}: {target} lacks lora_A or lora_B (lora_down, lora_up); it is incomplete")
-        return cls(path=path, strength=strength, tensors=TensorFiles(entries), targets=targets)
+        return cls(path=path, strength=strength, tensors=TensorFiles(entries), targets=targets, config=_config(path))
 
     def check(self, model: Mapping[str, TensorEntry]) -> None:
         """Refuse a file that changes what the model does not have, before anything is written.
@@ -118,12 +126,22 @@ class Lora:
                 )
 
     def change(self, target: str) -> Tensor:
-        """Return what is added to a linear's weight: (n, k) float32, strength x alpha / rank x B A."""
+        """Return what is added to a linear's weight: (n, k) float32, strength x alpha / rank x B A.
+
+        With rsLoRA alpha is divided by the root of the rank.
+        """
         halves = self.targets[target]
         into, out = self.tensors[halves["A"]].float(), self.tensors[halves["B"]].float()  # (r, k), (n, r)
         rank = into.shape[0]
-        alpha = float(self.tensors[halves["alpha"]]) if "alpha" in halves else float(rank)
-        return (self.strength * alpha / rank) * (out @ into)
+        alpha = float(self.tensors[halves["alpha"]]) if "alpha" in halves else self._alpha(target, rank)
+        rooted = "alpha" not in halves and self.config.get("use_rslora") is True
+        return (self.strength * alpha / (math.sqrt(rank) if rooted else rank)) * (out @ into)
+
+    def _alpha(self, target: str, rank: int) -> float:
+        """Return the configuration's alpha of a linear; the rank, which changes nothing, where nothing tells it."""
+        patterns = self.config.get("alpha_pattern") or {}
+        own = [alpha for name, alpha in patterns.items() if f".{target}".endswith(f".{diffusers_name(name)}")]
+        return float(own[0] if own else self.config.get("lora_alpha", rank))
 
 
 def merged(name: str, weight: Tensor, loras: Sequence[Lora]) -> Tensor:
@@ -133,3 +151,34 @@ def merged(name: str, weight: Tensor, loras: Sequence[Lora]) -> Tensor:
         if name.endswith(".weight") and target in lora.targets:
             weight = weight.float() + lora.change(target)
     return weight
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """Return the configuration that PEFT writes beside a file, or diffusers into its header; nothing if there is none.
+
+    Raises:
+        InvalidModel: It is there, and cannot be read.
+    """
+    beside = path.with_name("adapter_config.json")
+    if path.name == "adapter_model.safetensors" and beside.is_file():
+        return _checked(path, read_json(beside))
+    try:
+        with safe_open(path, framework="pt") as opened:
+            text = (opened.metadata() or {}).get("lora_adapter_metadata")
+    except SafetensorError as err:
+        raise InvalidModel(f"{path} cannot be read: {err}; download it again") from err
+    found: Any = {} if text is None else None
+    with suppress(ValueError, RecursionError):
+        found = found if text is None else json.loads(text)
+    if not isinstance(found, dict):
+        raise InvalidModel(f"{path}: lora_adapter_metadata in its header is no JSON object; save the file again")
+    return _checked(path, {str(name).removeprefix("transformer."): value for name, value in found.items()})
+
+
+def _checked(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    patterns = config.get("alpha_pattern") or {}
+    alphas = [config.get("lora_alpha", 1), *(patterns.values() if isinstance(patterns, dict) else [patterns])]
+    wrong = [alpha for alpha in alphas if type(alpha) not in (int, float) or not abs(alpha) < MOST_ALPHA]
+    if wrong:
+        raise InvalidModel(f"{path}: alpha in its configuration is {str(wrong[0])[:40]!r}, wanted a number")
+    return config
