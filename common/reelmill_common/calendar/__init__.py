@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""Windows, cron expressions and times of day as people write them. Imports errors alone of this package."""

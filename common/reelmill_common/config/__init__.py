@@ -1,1 +1,4 @@
-"""TODO: say what this folder is and what it may import."""
+"""How settings are read: their values and names, and the URLs of Redis.
+
+Below `settings`, which it does not import.
+"""

@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""Fields of a job's record that are no part of its spec. Below `jobs`, which it does not import."""

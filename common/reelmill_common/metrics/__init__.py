@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""The farm's figures for Prometheus. Imports ledger and forecast."""

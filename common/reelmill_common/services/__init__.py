@@ -1,1 +1,4 @@
-"""TODO: say what this folder is and what it may import."""
+"""What a worker's parent does beside its jobs: pruning, reports, schedules, notifications.
+
+Above all other folders.
+"""

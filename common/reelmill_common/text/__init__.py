@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""Untrusted text: prompts, names, tokens, terminals and JSON. Imports errors and profiles of this package."""

@@ -8,12 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import TYPE_CHECKING
-
-from reelmill_common.profiles import PROFILES
-
-if TYPE_CHECKING:
-    from reelmill_common.jobs import RenderSpec
 
 MOST_CHARS = 64
 """Of a name of a batch or a row."""
@@ -74,19 +68,6 @@ def hashed(name: str, text: str) -> str:
     """Return a name with a short hash of a text at its end, at most 64 characters long."""
     digest = hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")).hexdigest()
     return f"{name[: MOST_CHARS - HASH_CHARS - 1].rstrip('-._')}-{digest[:HASH_CHARS]}"
-
-
-def row_name(spec: RenderSpec) -> str:
-    """Return what a person may know a row by that has no id: the words of its prompt, what is unusual, and its seed."""
-    profile = PROFILES[spec.profile]
-    unusual = [
-        f"{spec.frames}f" if spec.frames != profile.default_frames else "",
-        f"{spec.width}x{spec.height}" if (spec.width, spec.height) != profile.default_size else "",
-        f"{spec.fps}fps" if spec.fps != profile.fps else "",
-        spec.sampler if spec.sampler != "dmd3" else "",
-        spec.decoder if spec.decoder != "tiny" else "",
-    ]
-    return joined("", [words(spec.prompt) or "clip", *filter(None, unusual)], f"s{spec.seed}")
 
 
 def joined(head: str, middle: list[str], tail: str) -> str:

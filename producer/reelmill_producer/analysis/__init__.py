@@ -1,1 +1,4 @@
-"""TODO: say what this folder is and what it may import."""
+"""Questions about a farm: why something waits, what is done by when, what happened, whether the store has it all.
+
+Imports the client.
+"""

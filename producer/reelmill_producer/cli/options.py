@@ -12,7 +12,7 @@ from reelmill_common.jobs import Decoder, Sampler
 from reelmill_common.profiles import PROFILES
 from reelmill_common.schedules import CatchUp
 from reelmill_producer.cli import completion
-from reelmill_producer.prompts.rows import FORMATS
+from reelmill_producer.prompts.formats import FORMATS
 
 _CODES = {kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ReelmillError)}
 

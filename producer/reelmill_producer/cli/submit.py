@@ -50,9 +50,9 @@ from reelmill_producer.outputs.results_file import ResultsFile, open_results_fil
 from reelmill_producer.prompts.admission import prompt_check
 from reelmill_producer.prompts.columns import asked_columns
 from reelmill_producer.prompts.files import FileReport, PromptFile, open_prompt_file, refusal
+from reelmill_producer.prompts.formats import FORMATS, Format
 from reelmill_producer.prompts.grids import seeds_of
 from reelmill_producer.prompts.policy_options import PolicyOptions
-from reelmill_producer.prompts.rows import FORMATS, Format
 from reelmill_producer.reuse import ReuseMode, reuse_mode
 
 

@@ -1,1 +1,4 @@
-"""TODO: say what this folder is and what it may import."""
+"""Flower, and the metrics of a farm without workers on this host.
+
+Imports the client's side, not the command line.
+"""

@@ -1,1 +1,4 @@
-"""TODO: say what this folder is and what it may import."""
+"""What is wrong with Redis, the store and this machine, and what to do.
+
+Imports neither command line nor analysis.
+"""

@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""The farm of `reelmill up`: its Valkey server, its worker processes and the file that says where they are."""

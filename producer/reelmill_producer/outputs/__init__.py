@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""What a producer gets of a batch: downloads, results, recipes, tags. Imports the client."""

@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""Prompt files in every format that people have, read into checked jobs. Knows no farm but by what it is given."""

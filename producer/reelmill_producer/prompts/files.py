@@ -13,13 +13,15 @@ from typing import IO
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.job_fields.metadata import check_metadata
 from reelmill_common.jobs import RenderJob, RenderSpec, check_name, spec_from_mapping
-from reelmill_common.text.names import file_slug, hashed, row_name
+from reelmill_common.text.names import file_slug, hashed
 from reelmill_producer.prompts.columns import ColumnReading, columns_of
 from reelmill_producer.prompts.decoding import SAMPLE_BYTES, what_else
 from reelmill_producer.prompts.foreign_syntax import look_at_prompt
+from reelmill_producer.prompts.formats import FORMATS, TAB_SUFFIXES, WHOLE_SUFFIX, Format, format_of, read_rows
 from reelmill_producer.prompts.lines import BadLine
 from reelmill_producer.prompts.policy_options import FileHeader, PolicyOptions
-from reelmill_producer.prompts.rows import FORMATS, TAB_SUFFIXES, WHOLE_SUFFIX, Format, Row, format_of, read_rows
+from reelmill_producer.prompts.row_names import row_name
+from reelmill_producer.prompts.rows import Row
 from reelmill_producer.prompts.spool import KeyedRow, RowSpool
 
 MAX_REPORTED = 100

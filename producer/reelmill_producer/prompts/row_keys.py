@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from reelmill_common.errors import JobConflict
 from reelmill_common.jobs import RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-from reelmill_common.text.names import hashed, row_name
+from reelmill_common.text.names import hashed
+from reelmill_producer.prompts.row_names import row_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,44 +1,12 @@
-"""Rows of a prompt file in its formats: what a line, a CSV record or a grid says about one job, not yet checked."""
+"""One row of a prompt file as it was written, not yet checked, and the names that it may use."""
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from reelmill_common.errors import InvalidPromptFile
-from reelmill_common.text.names import MOST_CHARS, slug
-from reelmill_producer.prompts.columns import COLUMNS, ColumnReading
-from reelmill_producer.prompts.decoding import as_utf8
-from reelmill_producer.prompts.lines import BadLine, read_lines
-
-if TYPE_CHECKING:
-    from reelmill_producer.prompts.policy_options import FileHeader
-
-Format = Literal["txt", "csv", "jsonl", "yaml"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-
-_SUFFIXES: Mapping[str, Format] = {
-    ".txt": "txt",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".tab": "csv",
-    ".json": "jsonl",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".yaml": "yaml",
-    ".yml": "yaml",
-}
-_BEGINNINGS = (
-    (re.compile(r'\{\s*("|$)|\[\s*(["{]|$)'), "jsonl"),
-    (re.compile(r"-\s+prompt:|(jobs|defaults|batch):"), "yaml"),
-)
-"""Of formats, as a text file is not to begin."""
-_NAME = re.compile(r"\w(?:[\w +#&()-]|\.(?!\.))*")
-TAB_SUFFIXES = (".tsv", ".tab")
-WHOLE_SUFFIX = ".json"
+from reelmill_producer.prompts.columns import COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,78 +27,6 @@ class Row:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     place: str = ""
     names: tuple[str, ...] = ()
-
-
-def format_of(suffix: str) -> Format | None:
-    """Return the format that a file's suffix stands for, or None."""
-    return _SUFFIXES.get(suffix.lower())
-
-
-def read_rows(stream: IO[bytes], form: Format, reading: ColumnReading) -> Iterator[Row | BadLine | FileHeader]:
-    """Yield the rows of a stream in file order, bad lines among them; before them the head of a YAML file, if any.
-
-    Raises:
-        InvalidPromptFile: Nothing can be read at all: no text, a CSV header without prompts, or JSON or YAML of another
-            shape.
-    """
-    # These modules know this one; and YAML alone takes 30 ms.
-    text = as_utf8(stream, reading.notes)
-    if form == "yaml":
-        from reelmill_producer.prompts.yaml_reader import yaml_rows  # noqa: PLC0415 - see above
-
-        yield from yaml_rows(text, reading)
-        return
-    from reelmill_producer.prompts.grids import seeded  # noqa: PLC0415 - see above
-    from reelmill_producer.prompts.json_reader import json_rows  # noqa: PLC0415 - see above
-    from reelmill_producer.prompts.tables import csv_rows  # noqa: PLC0415 - see above
-
-    if form == "txt":
-        yield from seeded(_text_rows(text, reading), reading)
-        return
-    rows = csv_rows(text, reading) if form == "csv" else json_rows(text, reading)
-    yield from seeded((_with_usable_id(row, reading) for row in rows), reading)
-
-
-def _with_usable_id(row: Row | BadLine, reading: ColumnReading) -> Row | BadLine:
-    """Write the id of another program's list as a key, if it is a name: no path, and nothing that is left out."""
-    given = "" if isinstance(row, BadLine) else str(row.values.get("id") or "").strip()
-    key = slug(given)
-    if isinstance(row, BadLine) or key in (given, "batch") or len(given) > MOST_CHARS or not _NAME.fullmatch(given):
-        return row
-    reading.notes.add("an id is written with a-z 0-9 . _ - alone, and kept as metadata as it is", line=row.line)
-    return replace(row, values={**row.values, "id": key}, metadata={"id": given, **row.metadata})
-
-
-def _text_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLine]:
-    is_begun = not reading.guessed
-    for item in read_lines(stream, reading.notes):
-        if isinstance(item, BadLine):
-            yield item
-        elif "\r" in item.text:
-            yield BadLine(line=item.line, reason=r"a carriage return stands inside the line; end lines with \n")
-        elif (text := item.text.strip()) and not text.startswith("#"):
-            if not is_begun:
-                _refuse_other_format(text, item.line)
-                is_begun = True
-            if "\t" in text:
-                reading.notes.add("a tab in a prompt is read as a space; for columns, say --format csv", line=item.line)
-            yield Row(line=item.line, values={"prompt": text})
-
-
-def _refuse_other_format(first: str, line: int) -> None:
-    """Refuse a table, JSON or YAML that is named as text: each of its lines would be rendered as a prompt.
-
-    Raises:
-        InvalidPromptFile: The first line is none of a text.
-    """
-    from reelmill_producer.prompts.tables import reads_like_header  # noqa: PLC0415 - knows this module
-
-    meant = "csv" if reads_like_header(first) else next((form for sign, form in _BEGINNINGS if sign.match(first)), "")
-    if meant:
-        raise InvalidPromptFile(
-            f"line {line}: {first[:60]!r} reads like the beginning of {meant.upper()}, and a text file has a prompt a "
-            f"line; say --format {meant}, or --format txt if each line is a prompt"
-        )
 
 
 def unknown_names(names: Sequence[str], known: Sequence[str] = COLUMNS) -> str:

@@ -21,7 +21,8 @@ from reelmill_common.prices import Prices
 from reelmill_common.report import Report, gather
 from reelmill_common.report.page import page, relative
 from reelmill_common.report.summary import summary
-from reelmill_common.report.write import Maker, make
+from reelmill_common.report.write import make
+from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 
@@ -153,7 +154,7 @@ def test_a_long_batch_is_counted_whole_and_shown_in_part(night: Ledger, monkeypa
 
 
 def test_a_sheet_is_made_once_for_each_end_of_a_batch(night: Ledger, hand: Hand, settings: Settings) -> None:
-    store, makers = open_store(settings), [Maker(settings=settings) for _ in range(2)]
+    store, makers = open_store(settings), [ReportMaker(settings=settings) for _ in range(2)]
 
     first = [maker.round(night, store) for maker in makers]
     night.retry_jobs([next(job.job_id for job in night.jobs("night", states=[JobState.FAILED]))])

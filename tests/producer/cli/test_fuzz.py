@@ -30,7 +30,7 @@ from reelmill_common.recipe import make_manifest, make_recipe
 from reelmill_common.settings import Settings
 from reelmill_producer.cli import app
 from reelmill_producer.cli.errors import INTERRUPTED
-from reelmill_producer.prompts.rows import FORMATS
+from reelmill_producer.prompts.formats import FORMATS
 
 LINES = 60
 """Of one scene: then what commands have done to the farm is too much, and the next begins anew."""

@@ -17,7 +17,7 @@ from fixtures.cli import Cli
 from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.ledger import Ledger
 from reelmill_producer.prompts.files import open_prompt_file
-from reelmill_producer.prompts.rows import FORMATS, Format
+from reelmill_producer.prompts.formats import FORMATS, Format
 
 EXAMPLES = int(os.environ.get("FUZZ_FILES", "2200")) // len(FORMATS)
 """Of each format."""

@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""The commands and checks that the worker adds to `reelmill`. Above all other folders of the worker."""

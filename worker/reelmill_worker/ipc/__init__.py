@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""Files by which a worker's child and parent tell each other how they are: status, progress, counters."""

@@ -21,9 +21,9 @@ from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.ledger.workers import Ended
-from reelmill_common.report.write import Maker
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.pruner import Pruner
+from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
 from reelmill_common.worker_classes import lanes_of
@@ -94,7 +94,7 @@ class Housekeeping:
     _paused: bool = False
     _ticker: Ticker = field(init=False)
     _sender: Sender = field(init=False)
-    _reports: Maker = field(init=False)
+    _reports: ReportMaker = field(init=False)
     _pruner: Pruner = field(init=False)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -104,7 +104,7 @@ class Housekeeping:
         self._machine = machine_of(self.settings.state_dir)
         self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
         self._sender = Sender(settings=self.settings)
-        self._reports = Maker(settings=self.settings)
+        self._reports = ReportMaker(settings=self.settings)
         self._pruner = Pruner(settings=self.settings)
         self._resting = bool(self.settings.worker_window)  # until the ledger has said otherwise
 

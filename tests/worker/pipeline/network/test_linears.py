@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from fixtures.codes import qat_codes
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.kernels.quantize import quantize_rows_reference
-from reelmill_worker.pipeline.checkpoint.layout import WeightScales, choose_plan, cpu_plan, gpu_facts
+from reelmill_worker.pipeline.checkpoint.layout import WeightScales
 from reelmill_worker.pipeline.network.linears import (
     DenseLinear,
     DequantLinear,
@@ -25,6 +25,7 @@ from reelmill_worker.pipeline.network.linears import (
     quantize_tensor,
     quantize_weight,
 )
+from reelmill_worker.pipeline.network.plan import choose_plan, cpu_plan, gpu_facts
 
 K, N, ROWS = 64, 48, 40
 

@@ -1,1 +1,4 @@
-"""TODO: say what this folder is and what it may import."""
+"""A model's files: layout, manifest, safetensors, what their tensors must be.
+
+Imports no other folder of the pipeline.
+"""

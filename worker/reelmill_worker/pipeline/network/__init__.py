@@ -1,1 +1,1 @@
-"""TODO: say what this folder is and what it may import."""
+"""The modules of the network and the plan by which a GPU runs them. Imports checkpoint and kernels."""

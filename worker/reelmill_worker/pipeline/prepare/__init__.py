@@ -1,1 +1,4 @@
-"""TODO: say what this folder is and what it may import."""
+"""What is done once with a model: download, quantize, merge LoRA, make the tiny one.
+
+Imports network and checkpoint.
+"""
