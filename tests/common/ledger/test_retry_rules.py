@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from common.ledger_scene import LANE, claim, make_result, start_worker, submit
+from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed, Ledger, Refused, WorkerState
 from reelmill_common.ledger.retry_rules import RULES
@@ -215,7 +216,7 @@ def test_a_quarantine_for_failures_ends_with_time_and_the_worker_starts_again(le
 
     assert state_after(0) is WorkerState.QUARANTINED
     assert state_after(3600) is WorkerState.QUARANTINED
-    assert state_after(0.001) is WorkerState.STARTING
+    wait_for(lambda: state_after(0.001) is WorkerState.STARTING, what="the next millisecond")
 
 
 def test_a_quarantine_that_somebody_must_look_at_does_not_end_with_time(ledger: Ledger) -> None:
