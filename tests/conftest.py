@@ -19,6 +19,7 @@ pytest_plugins = [
     name
     for name in (
         "fixtures.valkey",
+        "fixtures.cli",
         "fixtures.s3",
         "fixtures.model",
         "fixtures.hub",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.cli import cli  # noqa: F401 - a fixture
 from fixtures.hand import Hand
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings

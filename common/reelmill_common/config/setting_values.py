@@ -140,7 +140,7 @@ def _mail_server(text: str) -> str:
 
 def _mail_address(text: str) -> str:
     if not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text) or not text.isascii():
-        raise ValueError("is not a mail address; use one such as reelmill_example.org")
+        raise ValueError("is not a mail address; use one such as reelmill@example.org")
     return text
 
 

@@ -325,9 +325,9 @@ def test_a_receiver_that_never_ends_is_left_in_time(answer: bytes, monkeypatch: 
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         started = time.monotonic()
-        doorman = http_client.Doorman.parse("127.0.0.1", plain_http=True)
+        egress = http_client.EgressPolicy.parse("127.0.0.1", plain_http=True)
         with pytest.raises(http_client.NotDelivered, match=r"no whole answer within 0\.6 s"):
-            http_client.post(url, {}, b"{}", doorman)
+            http_client.post(url, {}, b"{}", egress)
         took_s = time.monotonic() - started
         stopping.set()
         thread.join()
