@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import replace
@@ -18,7 +19,7 @@ from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import Claimed, JobView, Result
 from reelmill_common.storage.keys import job_stem
-from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind
+from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind, remove
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
 
@@ -188,6 +189,23 @@ def test_young_objects_without_a_manifest_are_left_to_whoever_makes_them(
     assert bench.store.head(key) is None
 
 
+def test_a_leftover_that_is_adopted_since_it_was_found_is_not_removed(bench: Bench) -> None:
+    lost = bench.claim()
+    packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
+    bench.courier._upload(PendingClip(lease=bench.leases.hold(lost), rendering=None, packed=packed), packed)
+    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=False)
+    (item,) = Audit(ledger=bench.ledger, store=bench.store).of_batch("night")
+    assert item.removable
+
+    bench.ledger.retry_jobs([lost.job_id])
+    bench.ledger.pump("tiny")
+    answer = bench.desk().run(lost.job_id, bench.ledger.job(lost.job_id).generation)
+
+    assert answer["outcome"] == "adopted"
+    assert not remove(bench.ledger, bench.store, item)
+    assert found(bench) == []
+
+
 def test_objects_of_no_job_are_told_and_never_removed(cli: Cli, bench: Bench, night: list[Result]) -> None:
     bench.store.put("night/stranger-0badcafe.mp4", b"?", content_type="video/mp4")
     bench.store.put("gone/fox-0badcafe.mp4", b"?", content_type="video/mp4")
@@ -224,6 +242,14 @@ def test_a_job_that_has_another_clip_by_now_is_not_queued_again(bench: Bench, ni
     assert bench.ledger.redo_jobs([(job.job_id, "night/other.mp4")]) == 0
     assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
     assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 0
+
+
+def test_a_clip_whose_result_the_first_versions_wrote_is_queued_again_too(bench: Bench, night: list[Result]) -> None:
+    job: JobView = bench.ledger.jobs("night")[0]
+    old = {"key": night[0].key, "sha256": night[0].sha256, "size_bytes": night[0].size_bytes}
+    bench.ledger._server._redis.set(bench.ledger._keys.result(job.job_id), json.dumps(old))
+
+    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
 
 
 def test_the_words_for_what_differs_are_stable() -> None:
