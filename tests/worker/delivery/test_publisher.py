@@ -83,6 +83,77 @@ def test_a_clip_is_not_published_while_the_store_keeps_nothing_of_one_of_its_obj
     assert len(list(bench.store.list("night/"))) == 4
 
 
+def test_a_clip_that_was_put_again_because_it_showed_too_late_is_published_once(
+    bench: Bench, front: S3Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "VISIBLE_S", 1.0)
+    told: list[str] = []
+    bench.deliveries.on_trouble = told.append
+    front.late_s = 600.0
+    (claimed,) = claims(bench, 1)
+
+    hand_over(bench, claimed)
+    wait_for(lambda: told, what="word of the trouble")
+    front.late_s = 0.0  # now it shows what it had taken all the time
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+    wait_for(lambda: told[-1] == "", what="word that the trouble is over")
+
+    assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
+    assert [item.key.rpartition(".")[2] for item in bench.store.list("night/")] == ["jpg", "json", "mp4", "webp"]
+    assert not bench.leases._held
+    assert not list(bench.courier.packer.spool.iterdir())
+
+
+@pytest.mark.parametrize("lost", [".jpg", ".json"])
+def test_a_store_that_tells_neither_hash_nor_etag_is_no_reason_to_take_our_own_clip_for_anothers(
+    bench: Bench, front: S3Front, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "VISIBLE_S", 1.0)
+    front.hides = ("etag", "x-amz-meta-sha256")
+    bench.store.check()
+    told: list[str] = []
+    bench.deliveries.on_trouble = told.append
+    front.drops = (lost,)
+    (claimed,) = claims(bench, 1)
+
+    hand_over(bench, claimed)
+    wait_for(lambda: told or bench.state(claimed.job_id) is JobState.QUEUED, what="word of the trouble")
+    front.drops = ()
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+
+    assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
+    assert len(list(bench.store.list("night/"))) == 4
+
+
+@pytest.mark.parametrize("event", ["lost", "cancelled"])
+@pytest.mark.parametrize("after", [".mp4", ".jpg", ".json"])
+def test_an_attempt_that_is_stopped_between_two_puts_leaves_nothing(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, event: str, after: str
+) -> None:
+    bench = make_bench()
+    claimed = bench.claim()
+    put = bench.store.put
+
+    def put_then_stop(key: str, *args: object, **kwargs: object) -> object:
+        answer = put(key, *args, **kwargs)  # type: ignore[arg-type]
+        if key.endswith(after) and event == "lost":
+            bench.ledger.register(NODE, "tiny", {})  # its process is another one by now: the lease is taken back
+        elif key.endswith(after):
+            bench.ledger.cancel_job(claimed.job_id)
+        return answer
+
+    monkeypatch.setattr(bench.store, "put", put_then_stop)
+    hand_over(bench, claimed)
+    wait_for(lambda: not bench.deliveries.load().deliveries, what="the end of the attempt")
+
+    stored = event == "cancelled" and after == ".json"  # a stored clip wins over a request to cancel
+    ends = {"lost": JobState.QUEUED, "cancelled": JobState.SUCCEEDED if stored else JobState.CANCELLED}
+    assert bench.state(claimed.job_id) is ends[event]
+    assert len(list(bench.store.list())) == (3 if stored else 0)
+    assert not bench.leases._held
+    assert not list(bench.courier.packer.spool.iterdir())
+
+
 @pytest.mark.parametrize(("steady_s", "listings"), [(UNSURE_S, 1), (UNSURE_S - 1, 2)])
 def test_a_clip_costs_its_puts_and_one_look(bench: Bench, front: S3Front, steady_s: float, listings: int) -> None:
     """It costs a second listing while the ledger's server has just started and may have forgotten attempts."""
