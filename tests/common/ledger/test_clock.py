@@ -17,7 +17,7 @@ from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 
 HOUR = 3600
-CLOCK = Path(__file__).parents[1] / "faults" / "matrix" / "clock.c"
+CLOCK = Path(__file__).parents[2] / "faults" / "matrix" / "clock.c"
 
 
 @pytest.fixture
