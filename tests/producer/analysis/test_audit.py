@@ -17,7 +17,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.archive import due, prune
 from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import Claimed, JobView, Result
+from reelmill_common.ledger import JobView, Result
 from reelmill_common.storage.keys import job_stem
 from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind, remove
 from reelmill_worker.child.renderer import FixedDurationRenderer
@@ -25,16 +25,13 @@ from reelmill_worker.delivery.clip_files import PendingClip
 
 
 def deliver(bench: Bench, batch: str = "night") -> list[Result]:
-    """Render whatever of a batch waits, by the worker's own delivery, and return the clips of all its jobs."""
+    """Let the worker do whatever of a batch waits, and return the clips of all its jobs."""
 
     def one() -> bool:
         bench.ledger.beat(NODE)
         bench.ledger.pump("tiny", depth=10)
         for job in bench.ledger.jobs(batch, states=[JobState.DISPATCHED]):
-            claimed = bench.ledger.claim(job.job_id, job.generation, NODE, lease_s=15)
-            assert isinstance(claimed, Claimed)
-            rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-            bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
+            bench.desk().run(job.job_id, job.generation)
         return not bench.ledger.batch(batch).remaining
 
     wait_for(one, what="the clips")

@@ -96,6 +96,8 @@ def published(bench: Bench, job: RenderJob) -> JobView:
     assert manifests[f"{stem}.json"]["clip"]["key"] == view.result.key
     assert manifests[f"{stem}.json"]["spec"]["prompt"] == job.spec.prompt
     assert [item.key for item in bench.store.list()] == [f"{stem}{kind}" for kind in (".jpg", ".json", ".mp4")]
+    assert bench.ledger.batch("night").account.clips == 1
+    wait_for(lambda: not bench.leases._held, what="an end of every lease")
     return view
 
 
