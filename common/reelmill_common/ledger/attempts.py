@@ -76,9 +76,10 @@ class Attempts(LedgerPart):
         return bool(self._server.run("finish", job_id, token, result.key, text, *cost, *flags))
 
     def withdraw(self, job_id: str, key: str, word: str) -> bool:
-        """Ask whether the clip of an attempt that lost may be taken out of the store; False if it is the job's clip.
+        """Ask whether a clip may be taken out of the store; False if it is the job's clip.
 
-        After a True nobody adopts what the claim of that word stored there for `WITHDRAWN_S`.
+        After a True nobody publishes or adopts what the claim of that word stored there for `WITHDRAWN_S`. With an
+        empty word nobody adopts it, whichever claim stored it.
         """
         return bool(self._server.run("withdraw", job_id, key, word, WITHDRAWN_S))
 

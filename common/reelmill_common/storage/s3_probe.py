@@ -109,7 +109,7 @@ def _round_trip(client: S3Client, bucket: str, key: str, extras: Mapping[str, An
         return f"{len(sent)} bytes were sent and other {len(got)} came back", False
     if found.get("ContentEncoding"):
         return f"the object came back with Content-Encoding {found['ContentEncoding']!r}", False
-    return "", reply["ETag"].strip('"') == hashlib.md5(sent, usedforsecurity=False).hexdigest()
+    return "", reply.get("ETag", "").strip('"') == hashlib.md5(sent, usedforsecurity=False).hexdigest()
 
 
 def _read(client: S3Client, bucket: str, key: str) -> GetObjectOutputTypeDef | None:

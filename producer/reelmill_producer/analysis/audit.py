@@ -261,14 +261,20 @@ class Audit:
         }
 
 
-def remove(store: ClipStore, found: Discrepancy) -> None:
-    """Remove what nobody points to, the manifest first: without it nobody takes the rest for a clip.
+def remove(ledger: Ledger, store: ClipStore, found: Discrepancy) -> bool:
+    """Remove what nobody points to; False if it has become its job's clip since it was found.
+
+    The manifest goes first, without which nobody takes the rest for a clip. The video goes last: whoever may put one
+    has the keys for its own.
 
     Raises:
         StoreError: The store does not let us.
     """
-    for key in sorted(found.keys, key=lambda key: not key.endswith(".json")):
+    if not ledger.withdraw(found.job_id, f"{found.keys[0].rpartition('.')[0]}.mp4", ""):
+        return False
+    for key in sorted(found.keys, key=lambda key: (key.endswith(".mp4"), not key.endswith(".json"))):
         store.delete(key)
+    return True
 
 
 def _keys_of(job: JobView) -> tuple[str, ...]:

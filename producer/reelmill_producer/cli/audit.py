@@ -91,9 +91,7 @@ def _requeue(farm: Reelmill, found: list[Discrepancy]) -> int:
 
 
 def _remove(farm: Reelmill, item: Discrepancy) -> bool:
-    if item.removable:
-        remove(farm.store, item)
-    return item.removable
+    return item.removable and remove(farm.ledger, farm.store, item)
 
 
 def _show(item: Discrepancy, *, removed: bool, json: bool) -> None:

@@ -171,6 +171,38 @@ def test_an_earlier_attempt_cannot_pass_for_the_one_that_finished(ledger: Ledger
     assert ledger.finish(early.job_id, early.token, make_result()) is False
 
 
+def test_a_clip_that_is_taken_back_is_published_by_nobody_whichever_of_two_calls_arrives_first(ledger: Ledger) -> None:
+    submit(ledger, "night", 1)
+    claimed = begin(ledger)
+    key = make_result().key
+
+    assert ledger.withdraw(claimed.job_id, key, claimed.word)
+
+    assert ledger.finish(claimed.job_id, claimed.token, make_result()) is False
+    assert ledger.finish(claimed.job_id, claimed.token, make_result(), adopted=claimed.word) is False
+    assert ledger.job(claimed.job_id).state is JobState.RUNNING
+
+
+def test_a_clip_that_is_removed_without_knowing_whose_it_is_is_not_adopted(ledger: Ledger) -> None:
+    submit(ledger, "night", 1)
+    claimed = begin(ledger)
+
+    assert ledger.withdraw(claimed.job_id, make_result().key, "")
+
+    assert ledger.finish(claimed.job_id, claimed.token, make_result(), adopted="0" * 16) is False
+    assert ledger.finish(claimed.job_id, claimed.token, make_result()) is True  # by whoever has put it there since
+
+
+def test_an_adopted_clip_says_nothing_of_how_fast_its_worker_renders(ledger: Ledger, settings: Settings) -> None:
+    submit(ledger, "night", 1)
+    claimed = begin(ledger)
+
+    assert ledger.finish(claimed.job_id, claimed.token, make_result(), adopted="0" * 16)
+
+    with redis.Redis.from_url(settings.redis_url) as client:
+        assert client.hget(f"reelmill:{{{settings.farm}}}:worker:{WORKER}", "pace") is None
+
+
 # -- failing
 
 

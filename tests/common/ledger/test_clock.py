@@ -82,6 +82,23 @@ def test_a_live_holder_keeps_its_lease_whichever_way_the_clock_is_set(
     assert own.reap() == 0
 
 
+def test_a_holder_keeps_its_lease_that_it_could_not_renew_while_the_server_was_away(
+    own: Ledger, set_clock: Callable[[int], None]
+) -> None:
+    """Away for longer than the lease, and for less than the minute after which any pause counts as a moved clock."""
+    start_worker(own)
+    submit(own, "night", 1)
+    claimed = begin(own, lease_s=15)
+    own.reap()
+
+    set_clock(30)
+
+    assert own.reap() == 0
+    assert own.renew(claimed.job_id, claimed.token, lease_s=15) is Orders.CONTINUE
+    (worker,) = own.workers()
+    assert worker.seen_s >= 0  # nobody has beaten later than now
+
+
 def test_dead_workers_and_lost_messages_are_noticed_after_the_clock_was_set_back(
     own: Ledger, set_clock: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

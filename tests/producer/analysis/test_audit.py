@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import replace
@@ -16,24 +17,21 @@ from fixtures.valkey import wait_for
 from reelmill_common.archive import due, prune
 from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import Claimed, JobView, Result
+from reelmill_common.ledger import JobView, Result
 from reelmill_common.storage.keys import job_stem
-from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind
+from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind, remove
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
 
 
 def deliver(bench: Bench, batch: str = "night") -> list[Result]:
-    """Render whatever of a batch waits, by the worker's own delivery, and return the clips of all its jobs."""
+    """Let the worker do whatever of a batch waits, and return the clips of all its jobs."""
 
     def one() -> bool:
         bench.ledger.beat(NODE)
         bench.ledger.pump("tiny", depth=10)
         for job in bench.ledger.jobs(batch, states=[JobState.DISPATCHED]):
-            claimed = bench.ledger.claim(job.job_id, job.generation, NODE, lease_s=15)
-            assert isinstance(claimed, Claimed)
-            rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-            bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
+            bench.desk().run(job.job_id, job.generation)
         return not bench.ledger.batch(batch).remaining
 
     wait_for(one, what="the clips")
@@ -188,6 +186,23 @@ def test_young_objects_without_a_manifest_are_left_to_whoever_makes_them(
     assert bench.store.head(key) is None
 
 
+def test_a_leftover_that_is_adopted_since_it_was_found_is_not_removed(bench: Bench) -> None:
+    lost = bench.claim()
+    packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
+    bench.courier._upload(PendingClip(lease=bench.leases.hold(lost), rendering=None, packed=packed), packed)
+    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=False)
+    (item,) = Audit(ledger=bench.ledger, store=bench.store).of_batch("night")
+    assert item.removable
+
+    bench.ledger.retry_jobs([lost.job_id])
+    bench.ledger.pump("tiny")
+    answer = bench.desk().run(lost.job_id, bench.ledger.job(lost.job_id).generation)
+
+    assert answer["outcome"] == "adopted"
+    assert not remove(bench.ledger, bench.store, item)
+    assert found(bench) == []
+
+
 def test_objects_of_no_job_are_told_and_never_removed(cli: Cli, bench: Bench, night: list[Result]) -> None:
     bench.store.put("night/stranger-0badcafe.mp4", b"?", content_type="video/mp4")
     bench.store.put("gone/fox-0badcafe.mp4", b"?", content_type="video/mp4")
@@ -224,6 +239,14 @@ def test_a_job_that_has_another_clip_by_now_is_not_queued_again(bench: Bench, ni
     assert bench.ledger.redo_jobs([(job.job_id, "night/other.mp4")]) == 0
     assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
     assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 0
+
+
+def test_a_clip_whose_result_the_first_versions_wrote_is_queued_again_too(bench: Bench, night: list[Result]) -> None:
+    job: JobView = bench.ledger.jobs("night")[0]
+    old = {"key": night[0].key, "sha256": night[0].sha256, "size_bytes": night[0].size_bytes}
+    bench.ledger._server._redis.set(bench.ledger._keys.result(job.job_id), json.dumps(old))
+
+    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
 
 
 def test_the_words_for_what_differs_are_stable() -> None:

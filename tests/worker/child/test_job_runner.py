@@ -138,6 +138,31 @@ def test_a_failed_render_is_tried_again_only_where_that_can_help(
     assert [entry["code"] for entry in logs if entry["event"] == "clip.failed"] == [code]
 
 
+def test_a_time_limit_that_ends_just_after_a_render_ends_its_attempt_too(bench: Bench) -> None:
+    class Late(TestCard):
+        reads = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "seconds":
+                self.reads += 1
+                if self.reads > 1:  # the counters have read it: the frames are about to be handed over
+                    raise SoftTimeLimitExceeded
+            return super().__getattribute__(name)
+
+    class Renderer(FixedDurationRenderer):
+        def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+            super().render(spec, on_stage)
+            return Late(spec)
+
+    ((job_id, generation),) = bench.submit()
+
+    answer = bench.desk(Renderer(seconds=0)).run(job_id, generation)
+
+    assert answer["outcome"] == "timed_out"
+    assert bench.state(job_id) is JobState.QUEUED
+    assert not bench.leases._held
+
+
 def test_the_signal_of_the_time_limit_confirms_a_cancel_that_was_asked_for(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
 

@@ -172,6 +172,27 @@ def test_a_store_that_refuses_us_stops_claiming_and_loses_no_clip(bench: Bench) 
     wait_for(lambda: told[-1] == "", what="word that the trouble is over")
 
 
+def test_a_store_that_refuses_us_is_asked_again_though_the_clip_that_waited_for_it_was_cancelled(bench: Bench) -> None:
+    told: list[str] = []
+    bench.deliveries.on_trouble = told.append
+    unblock = block(bench)
+    claimed = bench.claim()
+    bench.deliveries.hand_over(parcel(bench, claimed))
+    wait_for(lambda: told, what="word of the trouble")
+
+    bench.ledger.cancel_job(claimed.job_id)
+    wait_for(lambda: bench.ends(claimed.job_id), what="the end of the only clip")
+    unblock()
+
+    wait_for(lambda: bench.deliveries.wait_for_room(0.1), timeout_s=30, what="room for a clip that asks the store")
+    (message,) = bench.submit(1, batch="next")
+    following = bench.ledger.claim(*message, NODE, lease_s=bench.settings.lease_s)
+    assert isinstance(following, Claimed)
+    bench.deliveries.hand_over(parcel(bench, following))
+    assert wait_for(lambda: bench.ends(following.job_id), what="the next clip").state is JobState.SUCCEEDED
+    wait_for(lambda: told[-1] == "", what="word that the trouble is over")
+
+
 def test_what_cannot_be_stored_before_the_end_is_given_back_unpunished(bench: Bench) -> None:
     block(bench)
     given = claims(bench, 2)

@@ -15,6 +15,7 @@ from fixtures.farm import specs
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, JobView, Orders
+from reelmill_common.text.untrusted_json import MOST_BYTES
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
 
@@ -95,6 +96,8 @@ def published(bench: Bench, job: RenderJob) -> JobView:
     assert manifests[f"{stem}.json"]["clip"]["key"] == view.result.key
     assert manifests[f"{stem}.json"]["spec"]["prompt"] == job.spec.prompt
     assert [item.key for item in bench.store.list()] == [f"{stem}{kind}" for kind in (".jpg", ".json", ".mp4")]
+    assert bench.ledger.batch("night").account.clips == 1
+    wait_for(lambda: not bench.leases._held, what="an end of every lease")
     return view
 
 
@@ -258,7 +261,9 @@ def test_a_forgotten_submission_made_again_has_its_clip_already(bench: Bench, ad
     assert published(bench, job).attempts == 1
 
 
-@pytest.mark.parametrize("damage", ["no video", "other video", "no poster", "deep", "another farm", "other sizes"])
+@pytest.mark.parametrize(
+    "damage", ["no video", "other video", "altered video", "no poster", "deep", "huge", "another farm", "other sizes"]
+)
 def test_what_is_not_the_whole_clip_of_this_job_is_not_adopted(
     bench: Bench, admin: redis.Redis, damage: str, make_bench: Callable[..., Bench]
 ) -> None:
@@ -274,10 +279,14 @@ def test_what_is_not_the_whole_clip_of_this_job_is_not_adopted(
         bench.store.delete(left.key)
     elif damage == "other video":
         put(left.key, b"short", content_type="video/mp4", replace=True)
+    elif damage == "altered video":
+        put(left.key, bytes(left.size_bytes), content_type="video/mp4", replace=True)
     elif damage == "no poster":
         bench.store.delete(f"{stem}.jpg")
     elif damage == "deep":
         put(f"{stem}.json", b"[" * 100_000, content_type="application/json", replace=True)
+    elif damage == "huge":
+        put(f"{stem}.json", b" " * (MOST_BYTES + 1), content_type="application/json", replace=True)
     else:
         if damage == "another farm":
             manifest["job"]["farm"], manifest["submitted_at"] = "other", "2026-01-01T00:00:00.000+00:00"

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import pytest
+import redis
 
 from fixtures.bench import NODE, Bench
+from fixtures.link import Link, link_to
 from fixtures.s3 import S3Server
 from fixtures.s3_front import S3Front, front_of
-from fixtures.valkey import wait_for
-from reelmill_common.jobs import JobState
+from fixtures.valkey import free_port, wait_for
+from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import Claimed
-from reelmill_worker.child.renderer import FixedDurationRenderer
+from reelmill_producer.embedded.valkey import ValkeyServer
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
 from reelmill_worker.delivery import publisher
 from reelmill_worker.delivery.clip_files import PendingClip
 from reelmill_worker.delivery.leftovers import UNSURE_S
@@ -81,6 +87,163 @@ def test_a_clip_is_not_published_while_the_store_keeps_nothing_of_one_of_its_obj
     assert f"{lost}, and does not show it 1 s later" in told[0]
     assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
     assert len(list(bench.store.list("night/"))) == 4
+
+
+def test_a_clip_that_was_put_again_because_it_showed_too_late_is_published_once(
+    bench: Bench, front: S3Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "VISIBLE_S", 1.0)
+    told: list[str] = []
+    bench.deliveries.on_trouble = told.append
+    front.late_s = 600.0
+    (claimed,) = claims(bench, 1)
+
+    hand_over(bench, claimed)
+    wait_for(lambda: told, what="word of the trouble")
+    front.late_s = 0.0  # now it shows what it had taken all the time
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+    wait_for(lambda: told[-1] == "", what="word that the trouble is over")
+
+    assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
+    assert [item.key.rpartition(".")[2] for item in bench.store.list("night/")] == ["jpg", "json", "mp4", "webp"]
+    assert not bench.leases._held
+    assert not list(bench.courier.packer.spool.iterdir())
+
+
+@pytest.mark.parametrize("lost", [".jpg", ".json"])
+def test_a_store_that_tells_neither_hash_nor_etag_is_no_reason_to_take_our_own_clip_for_anothers(
+    bench: Bench, front: S3Front, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "VISIBLE_S", 1.0)
+    front.hides = ("etag", "x-amz-meta-sha256")
+    bench.store.check()
+    told: list[str] = []
+    bench.deliveries.on_trouble = told.append
+    front.drops = (lost,)
+    (claimed,) = claims(bench, 1)
+
+    hand_over(bench, claimed)
+    wait_for(lambda: told or bench.state(claimed.job_id) is JobState.QUEUED, what="word of the trouble")
+    front.drops = ()
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+
+    assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
+    assert len(list(bench.store.list("night/"))) == 4
+
+
+@pytest.mark.parametrize("event", ["lost", "cancelled"])
+@pytest.mark.parametrize("after", [".mp4", ".jpg", ".json"])
+def test_an_attempt_that_is_stopped_between_two_puts_leaves_nothing(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, event: str, after: str
+) -> None:
+    bench = make_bench()
+    claimed = bench.claim()
+    put = bench.store.put
+
+    def put_then_stop(key: str, *args: object, **kwargs: object) -> object:
+        answer = put(key, *args, **kwargs)  # type: ignore[arg-type]
+        if key.endswith(after) and event == "lost":
+            bench.ledger.register(NODE, "tiny", {})  # its process is another one by now: the lease is taken back
+        elif key.endswith(after):
+            bench.ledger.cancel_job(claimed.job_id)
+        return answer
+
+    monkeypatch.setattr(bench.store, "put", put_then_stop)
+    hand_over(bench, claimed)
+    wait_for(lambda: not bench.deliveries.load().deliveries, what="the end of the attempt")
+
+    stored = event == "cancelled" and after == ".json"  # a stored clip wins over a request to cancel
+    ends = {"lost": JobState.QUEUED, "cancelled": JobState.SUCCEEDED if stored else JobState.CANCELLED}
+    assert bench.state(claimed.job_id) is ends[event]
+    assert len(list(bench.store.list())) == (3 if stored else 0)
+    assert not bench.leases._held
+    assert not list(bench.courier.packer.spool.iterdir())
+
+
+@pytest.mark.parametrize("shown", ["never", "after the render"])
+def test_what_a_dead_attempt_stored_is_not_doubled_though_the_store_shows_it_late(
+    bench: Bench, front: S3Front, shown: str
+) -> None:
+    (lost,) = claims(bench, 1)
+    rendering = FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None)
+    dead = PendingClip(lease=bench.leases.hold(lost), rendering=rendering)
+    assert bench.courier.pack(dead)
+    assert dead.packed is not None
+    bench.courier._upload(dead, dead.packed)  # and dies before its finish
+    bench.leases.drop(dead.lease)
+    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+    front._put_at = dict.fromkeys(front._put_at, math.inf)
+    (message,) = bench.ledger.pump("tiny")
+
+    class Renderer(FixedDurationRenderer):
+        def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+            if shown == "after the render":
+                front._put_at.clear()
+            return super().render(spec, on_stage)
+
+    answer = bench.desk(Renderer(seconds=0)).run(message.job_id, message.generation)
+    view = wait_for(lambda: bench.ends(lost.job_id), what="the clip")
+    front._put_at.clear()
+
+    assert answer["outcome"] == "rendered"
+    assert (view.state, view.attempts) == (JobState.SUCCEEDED, 2)
+    assert {item.key.partition(".")[2] for item in bench.store.list("night/")} == {
+        "a2.jpg", "a2.json", "a2.mp4", "a2.webp"
+    }  # fmt: skip
+
+
+@contextmanager
+def read_only(server: ValkeyServer, _link: Link) -> Iterator[None]:
+    with redis.Redis.from_url(server.url) as admin:
+        admin.replicaof("127.0.0.1", free_port())
+        yield
+        admin.replicaof("NO", "ONE")
+
+
+@contextmanager
+def away(_server: ValkeyServer, link: Link) -> Iterator[None]:
+    link.down()
+    yield
+    link.up()
+
+
+@pytest.fixture
+def ledger_link(own_valkey: ValkeyServer) -> Iterator[Link]:
+    with link_to(own_valkey.port) as link:
+        yield link
+
+
+@pytest.mark.parametrize("outage", [read_only, away])
+def test_no_manifest_is_stored_until_the_ledger_has_confirmed_the_lease(
+    own_valkey: ValkeyServer,
+    ledger_link: Link,
+    make_bench: Callable[..., Bench],
+    monkeypatch: pytest.MonkeyPatch,
+    outage: Callable[[ValkeyServer, Link], AbstractContextManager[None]],
+) -> None:
+    bench = make_bench(redis_url=own_valkey.url.replace(f":{own_valkey.port}/", f":{ledger_link.port}/"))
+    claimed = bench.claim()
+    put, ledger_is_lost, answers = bench.store.put, threading.Event(), threading.Event()
+
+    def put_then_wait(key: str, *args: object, **kwargs: object) -> object:
+        answer = put(key, *args, **kwargs)  # type: ignore[arg-type]
+        if key.endswith(".jpg"):
+            answers.set()
+            assert ledger_is_lost.wait(60)
+        return answer
+
+    monkeypatch.setattr(bench.store, "put", put_then_wait)
+    hand_over(bench, claimed)
+    assert answers.wait(60)
+    with outage(own_valkey, ledger_link):
+        ledger_is_lost.set()
+        wait_for(lambda: not bench.leases._reachable, what="a renewal that fails")
+        stored = [item.key.rpartition(".")[2] for item in bench.store.list()]
+    view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
+
+    assert stored == ["jpg", "mp4"]
+    assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
+    wait_for(lambda: not bench.leases._held, what="the end of the lease")
 
 
 @pytest.mark.parametrize(("steady_s", "listings"), [(UNSURE_S, 1), (UNSURE_S - 1, 2)])

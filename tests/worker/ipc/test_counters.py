@@ -177,3 +177,11 @@ def test_an_upload_that_the_store_failed_is_counted_and_what_waits_is_told(bench
     assert len(errors) == 1
     assert errors.keys() <= {"store_unavailable", "store_refused"}
     wait_for(lambda: bench.deliveries.load() == LoadTime(), what="nothing under way")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": {}, "gaps": {}, "load": {}, "removed_since": 1}'])
+def test_a_file_that_cannot_be_read_keeps_no_child_from_starting(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "cpu0@test.7.figures"
+    path.write_text(text)
+
+    assert Counters(path)._figures == CounterValues()

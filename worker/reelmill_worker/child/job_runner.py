@@ -101,6 +101,9 @@ class JobRunner:
             if self.deliveries.courier.adopt(lease):
                 return {"outcome": "adopted", "attempt": claimed.attempt}
             rendering = self._render(lease)
+            reading = meter.stop(gpu_s=gpu_seconds(rendering.seconds))
+            self.deliveries.hand_over(PendingClip(lease=lease, rendering=rendering, spent=reading.spent))
+            outcome = "rendered"
         except SoftTimeLimitExceeded:
             why = self._why_interrupted(lease, time.monotonic() - started)
             outcome = self._end(lease, why, meter)
@@ -111,10 +114,6 @@ class JobRunner:
             outcome = self._end(lease, err, meter)
             self._renew_after(outcome)
             self._try_canary()
-        else:
-            reading = meter.stop(gpu_s=gpu_seconds(rendering.seconds))
-            self.deliveries.hand_over(PendingClip(lease=lease, rendering=rendering, spent=reading.spent))
-            outcome = "rendered"
         return {"outcome": outcome, "attempt": claimed.attempt, "seconds": round(time.monotonic() - started, 3)}
 
     def _render(self, lease: Lease) -> Rendering:

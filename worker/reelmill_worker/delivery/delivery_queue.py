@@ -30,8 +30,9 @@ class DeliveryQueue:
 
     At most `limit` clips are under way. While the store is down, finished clips are parked on disk instead, up to
     `spool_bytes`, and their leases are kept, so an outage costs no rendering twice. While it refuses us nothing more
-    is claimed, since waiting alone does not help: somebody must act, and other workers may be better off. A clip that
-    the store has taken and does not show yet is set aside, on disk too, and holds up nobody.
+    is claimed, since waiting alone does not help: somebody must act, and other workers may be better off. Where no clip
+    is left to ask the store with (each was cancelled or lost), one is claimed. A clip that the store has taken and does
+    not show yet is set aside, on disk too, and holds up nobody.
 
     Attributes:
         on_trouble: Told the store's trouble when it begins or changes, and `""` when it is over.
@@ -92,7 +93,7 @@ class DeliveryQueue:
         return len(left)
 
     def _has_room(self) -> bool:
-        if isinstance(self._trouble, StoreRefused):
+        if isinstance(self._trouble, StoreRefused) and (self._in_flight() or not self._is_worth_trying()):
             return False
         return len(self._fresh) + self._under_way < self.limit and self._spooled_bytes() < self.spool_bytes
 

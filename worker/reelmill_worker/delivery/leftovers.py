@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from reelmill_common.errors import InvalidDocument, NotFound, ReelmillError, StoreError
+from reelmill_common.errors import InvalidDocument, NotFound, ObjectTooLarge, ReelmillError, StoreError
 from reelmill_common.ledger import Claimed, Ledger, Result
 from reelmill_common.recipe import is_leftover
 from reelmill_common.storage import ClipStore
@@ -132,19 +133,24 @@ class Leftovers:
         return Found(result=result, word=_word(document)) if result and self._is_whole(result, keys) else None
 
     def _is_whole(self, result: Result, keys: ClipKeys) -> bool:
+        """Whether video and poster are there. The video is read: it may have been damaged since it was stored."""
         video = self.store.head(keys.video)
-        return (
-            video is not None
-            and video.size_bytes == result.size_bytes
-            and video.sha256 in (None, result.sha256)
-            and self.store.head(keys.poster) is not None
-        )
+        if video is None or video.size_bytes != result.size_bytes or self.store.head(keys.poster) is None:
+            return False
+        try:
+            body = self.store.get(keys.video, most_bytes=result.size_bytes)
+        except (NotFound, ObjectTooLarge):  # it has just been removed or replaced
+            return False
+        return hashlib.sha256(body).hexdigest() == result.sha256
 
     def _manifest(self, keys: ClipKeys) -> bytes:
+        """Return what lies under a manifest's key; nothing if nothing does, and an empty one for what is not ours."""
         try:
             return self.store.get(keys.manifest, most_bytes=MOST_BYTES)
         except NotFound:
             return b""
+        except ObjectTooLarge:
+            return b"{}"
 
 
 def _is_alike(document: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:

@@ -95,14 +95,14 @@ def figures_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
 
 
 def read(path: Path) -> CounterValues:
-    """Return what was counted last; nothing if there is no file yet."""
+    """Return what was counted last; nothing if there is no file, or a damaged or foreign one."""
     try:
         known = json.loads(path.read_text())
-    except FileNotFoundError:
+        for name in ("stages", "gaps"):
+            known[name] = {label: Histogram(**spread) for label, spread in known[name].items()}
+        return CounterValues(**known | {"load": LoadTime(**known["load"])})
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         return CounterValues()
-    for name in ("stages", "gaps"):
-        known[name] = {label: Histogram(**spread) for label, spread in known[name].items()}
-    return CounterValues(**known | {"load": LoadTime(**known["load"])})
 
 
 class Counters:

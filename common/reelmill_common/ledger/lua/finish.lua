@@ -2,7 +2,8 @@
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
 -- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
 -- ARGV: id, token, key of the clip, result, what it cost (bytes, GPU ms, mJ or ''), '1' if others may have the clip too,
--- '' or, if another attempt stored the clip, the word of its claim after a `:`. Returns 1, or 0 if the attempt lost, or that other one takes its clip back.
+-- '' or, if another attempt stored the clip, the word of its claim after a `:`. Returns 1, or 0 if the attempt lost, or if
+-- the clip is taken back.
 local job = load_leased(ARGV[1], ARGV[2])
 if not job then
     job = load_job(ARGV[1])
@@ -10,10 +11,12 @@ if not job then
         and redis.call('GET', result_key(job.id)) == ARGV[4]
     return again and 1 or 0
 end
-if ARGV[9] ~= '' and redis.call('EXISTS', withdrawn_key(ARGV[3], string.sub(ARGV[9], 2))) == 1 then return 0 end
+local adopts = ARGV[9] ~= ''
+if redis.call('EXISTS', withdrawn_key(ARGV[3], adopts and string.sub(ARGV[9], 2) or job.fence)) == 1 then return 0 end
+if adopts and redis.call('EXISTS', withdrawn_key(ARGV[3], '')) == 1 then return 0 end
 redis.call('SET', result_key(job.id), ARGV[4])
 redis.call('DEL', streak_key(job.worker), faults_key(job.id)) -- a clip clears both of suspicion
-measure(job)
+if not adopts then measure(job) end
 local energy = ARGV[7] or ''
 charge(job.batch, {'clips', '1', 'bytes', ARGV[5], 'gpu', ARGV[6], 'energy', energy,
     'metered', energy ~= '' and '1' or ''})

@@ -38,7 +38,7 @@ local function spec_key(id) return P .. 'spec:' .. id end
 local function meta_key(id) return P .. 'meta:' .. id end -- JSON of a row's metadata, if it has any
 local function error_key(id) return P .. 'error:' .. id end
 local function result_key(id) return P .. 'result:' .. id end
--- Of a clip that its attempt takes back; the word is that of the attempt's claim.
+-- Of a clip that is taken back; the word is that of the claim that stored it, or '' where that is not known: any of them.
 local function withdrawn_key(key, word) return P .. 'withdrawn:' .. key .. ':' .. word end
 local function batch_key(batch) return P .. 'batch:' .. batch end
 local function order_key(batch) return P .. 'order:' .. batch end
@@ -109,4 +109,12 @@ local function load_leased(id, token)
     local job = load_job(id)
     if job and LEASED[job.state] and token_of(job) == token then return job end
     return nil
+end
+
+-- Return the key of the clip that a succeeded job has. The first versions wrote a result as an object (`views.result_json`).
+local function clip_of(id)
+    local result = redis.call('HGET', job_key(id), 's') == 's' and redis.call('GET', result_key(id))
+    if not result then return nil end
+    local kept = cjson.decode(result)
+    return kept.key or kept[1]
 end
