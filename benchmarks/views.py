@@ -43,9 +43,9 @@ def main() -> None:
         settings = Settings(redis_url=server.url, state_dir=Path(folder))
         with Ledger.connect(settings) as ledger:
             fill(ledger, choices)
-            figures("board", ledger.board)
+            figures("board", ledger.overview.snapshot)
             figures("page of `top`", lambda: draw(ledger))
-            figures("batches and workers of `status`", lambda: (ledger.batches(), ledger.workers()))
+            figures("batches and workers of `status`", lambda: (ledger.batches.all(), ledger.workers.all()))
         for command in (["top", "--once"], ["top", "--json"], ["status"], ["status", "--json"]):
             whole(command, settings)
 
@@ -53,20 +53,22 @@ def main() -> None:
 def fill(ledger: Ledger, choices: argparse.Namespace) -> None:
     names = [f"gpu{index}@host" for index in range(choices.workers)]
     for name in names:
-        ledger.register(name, "tiny", {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}})
-        ledger.ready(name, {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}})
+        ledger.workers.register(
+            name, "tiny", {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}}
+        )
+        ledger.workers.ready(name, {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}})
     for index in range(choices.batches):
         batch = Batch(name=f"batch-{index}")
         specs = (RenderSpec(prompt="a fox", seed=seed, profile="tiny") for seed in range(choices.jobs))
-        ledger.submit(batch, (RenderJob(batch=batch.name, row=f"r{spec.seed}", spec=spec) for spec in specs))
+        ledger.batches.submit(batch, (RenderJob(batch=batch.name, row=f"r{spec.seed}", spec=spec) for spec in specs))
     free = iter(names)
-    for dispatch in ledger.pump("tiny", depth=1):
-        claimed = ledger.claim(dispatch.job_id, dispatch.generation, next(free), lease_s=600)
+    for dispatch in ledger.dispatch.pump("tiny", depth=1):
+        claimed = ledger.attempts.claim(dispatch.job_id, dispatch.generation, next(free), lease_s=600)
         assert isinstance(claimed, Claimed), claimed
 
 
 def draw(ledger: Ledger) -> None:
-    Console(file=io.StringIO(), width=160).print(page(ledger.board(), lines=60))
+    Console(file=io.StringIO(), width=160).print(page(ledger.overview.snapshot(), lines=60))
 
 
 def figures(what: str, run: Callable[[], object]) -> None:

@@ -1,6 +1,5 @@
 """The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions."""
 
-from reelmill_common.ledger.board import FarmSnapshot
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
@@ -22,6 +21,7 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
+from reelmill_common.ledger.snapshot import FarmSnapshot
 from reelmill_common.ledger.stats import QueueStats
 
 __all__ = [

@@ -160,8 +160,8 @@ class Backlog:
     paces: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-def loads(answer: Sequence[Any]) -> Backlog:
-    """Build the loads from `loads.lua`'s answer."""
+def read_backlog(answer: Sequence[Any]) -> Backlog:
+    """Build the backlog from `loads.lua`'s answer."""
     now, batches, workers, owners, turns, clocks, classes = answer
     return Backlog(
         now=moment_of(now),

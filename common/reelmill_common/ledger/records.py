@@ -385,7 +385,7 @@ class Event:
     """One entry of the event stream.
 
     Attributes:
-        event_id: Redis stream id; pass it to `Ledger.events` to go on after it.
+        event_id: Redis stream id; pass it to `Events.read` to go on after it.
         name: `noun.past_verb`, for example `job.finished`, `batch.submitted`, `worker.quarantined`.
         batch, job_id, worker: What it is about; empty where it does not apply.
         fields: The rest, all text.

@@ -39,7 +39,7 @@ class Retention(LedgerPart):
 
     def prune_workers(self, silent_s: float) -> list[str]:
         """Forget workers of which nobody has heard for so long; return their names."""
-        return sorted(self._server.run("prune_workers", int((self._clock_s() - silent_s) * 1000)))
+        return sorted(self._server.run("prune_workers", int((self._now().timestamp() - silent_s) * 1000)))
 
     def mark_archived(self, view: BatchView, key: str) -> bool:
         """Note where a batch's archive is; False if the batch has gone on since it was looked at."""

@@ -15,7 +15,7 @@ PART_CHARS, MARK_CHARS = 3, 16
 """Hexadecimal digits of the first part of a spec's mark, and of the mark, as `lua/lib/made.lua` cuts it."""
 
 
-class Reuse(LedgerPart):
+class ClipIndex(LedgerPart):
     """The index of what was made. `finish` writes it where the worker's settings say so; it forgets pruned jobs."""
 
     def made(self, specs: Sequence[RenderSpec]) -> dict[str, JobView]:
@@ -29,7 +29,7 @@ class Reuse(LedgerPart):
         known = {job.spec.to_json(): job for job in jobs if job.state is JobState.SUCCEEDED and job.result is not None}
         return {text: known[text] for text in texts if text in known}
 
-    def reuse(self, answers: Mapping[str, JobView]) -> int:
+    def answer(self, answers: Mapping[str, JobView]) -> int:
         """Answer jobs that wait, by their id, with the clips of others; return how many were.
 
         Those that run already, or have ended, stay as they are.

@@ -1,4 +1,4 @@
-"""A census: how much waits, runs and has ended on a farm, without the name of any batch or job."""
+"""Statistics: how much waits, runs and has ended on a farm, without the name of any batch or job."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class QueueStats:
     batches: Mapping[BatchState, int]
 
 
-def census(answer: Any) -> QueueStats:
-    """Build a census from `census.lua`'s answer."""
+def read_stats(answer: Any) -> QueueStats:
+    """Build the statistics from `census.lua`'s answer."""
     rows, ended, batches = answer
     return QueueStats(
         lines=[_line(*row) for row in rows],

@@ -21,7 +21,11 @@ NAME_S = 60.0
 
 
 class WorkerRegistry(LedgerPart):
-    """What workers say about themselves, and what is said about them."""
+    """Keeps what workers report of themselves, and what people decide about them."""
+
+    def all(self) -> list[WorkerView]:
+        """Return all workers, by name."""
+        return sorted(self._views(), key=lambda worker: worker.name)
 
     def register(
         self, worker: str, lane: str, info: Mapping[str, Any], *, ended: Ended = "", lanes: Sequence[str] = ()
@@ -64,23 +68,23 @@ class WorkerRegistry(LedgerPart):
         """
         self._of_worker("forgive", worker)
 
-    def pause_worker(self, worker: str) -> None:
-        """Let a worker take no more jobs until `resume_worker`, also when it is started anew; it finishes what it has.
+    def pause(self, worker: str) -> None:
+        """Let a worker take no more jobs until `resume`, also when it is started anew; it finishes what it has.
 
         Raises:
             NotFound: The worker is not registered.
         """
         self._of_worker("pause_worker", worker)
 
-    def resume_worker(self, worker: str) -> None:
-        """Undo `pause_worker`.
+    def resume(self, worker: str) -> None:
+        """Undo `pause`.
 
         Raises:
             NotFound: The worker is not registered.
         """
         self._of_worker("resume_worker", worker)
 
-    def forget_worker(self, worker: str) -> None:
+    def forget(self, worker: str) -> None:
         """Remove all that is known of a worker that is gone.
 
         Raises:
@@ -95,7 +99,7 @@ class WorkerRegistry(LedgerPart):
         if answer == "busy":
             raise StillThere(f"clips are under leases of {worker!r}; forget it once these have run out")
 
-    def draining(self, worker: str) -> None:
+    def drain(self, worker: str) -> None:
         """Mark a worker as taking no more jobs; it finishes what it has.
 
         Raises:
@@ -113,9 +117,7 @@ class WorkerRegistry(LedgerPart):
         A quarantine for failed jobs that is older than `forgive_after_s` is lifted (0: never), as by `forgive`.
         """
         self._server.run("beat", worker, forgive_after_s)
-        return next(
-            (views.worker_view(answer, live_s=base.LIVE_S) for answer in self._server.run("workers", worker)), None
-        )
+        return next(iter(self._views(worker)), None)
 
     def take_name(self, worker: str, machine: str) -> bool:
         """Take a name for a machine before its worker registers; False if a live worker of another machine has it."""
@@ -129,3 +131,7 @@ class WorkerRegistry(LedgerPart):
     def stalled(self, worker: str, what: str, action: str) -> None:
         """Put on record that a worker stopped fetching or making progress, and what was done about it."""
         self._server.run("stalled", worker, what, action)
+
+    def _views(self, *names: str) -> list[WorkerView]:
+        """Return some workers by name, or all."""
+        return [views.worker_view(answer, live_s=base.LIVE_S) for answer in self._server.run("workers", *names)]

@@ -78,7 +78,7 @@ class LedgerColumns:
         try:
             if task.state == "STARTED" and not task.stage:
                 with suppress(NotFound):
-                    task.stage = self.ledger.job(str(task.uuid).partition(".")[0]).stage
+                    task.stage = self.ledger.jobs.get(str(task.uuid).partition(".")[0]).stage
             if task.worker is not None and not task.worker_class:
                 task.worker_class = self._class_of(task.worker.hostname)
         except (LedgerRefused, LedgerUnavailable):
@@ -86,7 +86,7 @@ class LedgerColumns:
 
     def _class_of(self, worker: str) -> str:
         if time.monotonic() - self._asked > WORKERS_EVERY_S:
-            self._classes = {view.name: worker_class(view.info) for view in self.ledger.workers()}
+            self._classes = {view.name: worker_class(view.info) for view in self.ledger.workers.all()}
             self._asked = time.monotonic()
         return self._classes.get(worker, "")
 

@@ -27,32 +27,32 @@ def deliver(bench: Bench, batch: str = "night") -> list[Result]:
     """Render whatever of a batch waits, by the worker's own delivery, and return the clips of all its jobs."""
 
     def one() -> bool:
-        bench.ledger.beat(NODE)
-        bench.ledger.pump("tiny", depth=10)
-        for job in bench.ledger.jobs(batch, states=[JobState.DISPATCHED]):
-            claimed = bench.ledger.claim(job.job_id, job.generation, NODE, lease_s=15)
+        bench.ledger.workers.beat(NODE)
+        bench.ledger.dispatch.pump("tiny", depth=10)
+        for job in bench.ledger.jobs.page(batch, states=[JobState.DISPATCHED]):
+            claimed = bench.ledger.attempts.claim(job.job_id, job.generation, NODE, lease_s=15)
             assert isinstance(claimed, Claimed)
             rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
             bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
-        return not bench.ledger.batch(batch).remaining
+        return not bench.ledger.batches.get(batch).remaining
 
     wait_for(one, what="the clips")
-    return [job.result for job in bench.ledger.jobs(batch) if job.result is not None]
+    return [job.result for job in bench.ledger.jobs.page(batch) if job.result is not None]
 
 
 def wipe(bench: Bench) -> None:
     """Lose the farm's record, as FLUSHALL does."""
     redis = bench.ledger._server._redis
     redis.delete(*redis.scan_iter(f"{bench.ledger._keys.prefix}*"))
-    bench.ledger.register(NODE, "tiny", {})
-    bench.ledger.ready(NODE, {})
+    bench.ledger.workers.register(NODE, "tiny", {})
+    bench.ledger.workers.ready(NODE, {})
 
 
 def submit_corrected(bench: Bench) -> None:
     """Submit the same rows with other words."""
     rows = [replace(spec, prompt=f"{spec.prompt}, corrected") for spec in specs(3)]
     jobs = [RenderJob(batch="night", row=f"{number:04d}", spec=spec) for number, spec in enumerate(rows)]
-    bench.ledger.submit(Batch(name="night"), jobs)
+    bench.ledger.batches.submit(Batch(name="night"), jobs)
 
 
 def path_of(bench: Bench, key: str) -> Path:
@@ -145,10 +145,10 @@ def test_the_only_clip_of_a_row_is_kept_though_it_is_of_an_earlier_life(bench: B
     wipe(bench)
     submit_corrected(bench)
     assert found(bench) == []  # all of them still run or wait
-    bench.ledger.cancel_batch("night")
-    bench.ledger.reap()
-    for job in bench.ledger.jobs("night"):
-        bench.ledger.cancel_job(job.job_id)
+    bench.ledger.batches.cancel("night")
+    bench.ledger.dispatch.reap()
+    for job in bench.ledger.jobs.page("night"):
+        bench.ledger.jobs.cancel(job.job_id)
 
     assert found(bench) == [("superseded", f"000{row}", False) for row in range(3)]
 
@@ -156,10 +156,10 @@ def test_the_only_clip_of_a_row_is_kept_though_it_is_of_an_earlier_life(bench: B
 def test_clips_that_an_archive_or_another_batch_points_to_are_nobodys_orphans(
     bench: Bench, night: list[Result]
 ) -> None:
-    (reused,) = bench.ledger.jobs("night", count=1)
+    (reused,) = bench.ledger.jobs.page("night", count=1)
     other = RenderJob(batch="other", row="a", spec=reused.spec)
-    bench.ledger.submit(Batch(name="other"), [other])
-    assert bench.ledger.reuse({other.job_id: reused})
+    bench.ledger.batches.submit(Batch(name="other"), [other])
+    assert bench.ledger.reuse.answer({other.job_id: reused})
     list(prune(bench.ledger, None, due(bench.ledger, 0, batch="night")))
     submit_corrected(bench)
     deliver(bench)
@@ -176,7 +176,7 @@ def test_clips_that_an_archive_or_another_batch_points_to_are_nobodys_orphans(
 def test_young_objects_without_a_manifest_are_left_to_whoever_makes_them(
     cli: Cli, bench: Bench, night: list[Result]
 ) -> None:
-    (job,) = bench.ledger.jobs("night", count=1)
+    (job,) = bench.ledger.jobs.page("night", count=1)
     key = f"{job_stem('night', job.row)}.a9.mp4"
     bench.store.put(key, b"half", content_type="video/mp4")
     young = found(bench)
@@ -203,7 +203,7 @@ def test_objects_of_no_job_are_told_and_never_removed(cli: Cli, bench: Bench, ni
 
 
 def test_a_hostile_manifest_keeps_its_objects_from_being_removed(bench: Bench, night: list[Result]) -> None:
-    (job,) = bench.ledger.jobs("night", count=1)
+    (job,) = bench.ledger.jobs.page("night", count=1)
     stem = job_stem("night", job.row)
     for name, body in (("a7", b"[" * 100_000), ("a8", b"{}"), ("a9", b'{"job":{"job_id":"x"},"submitted_at":[]}')):
         bench.store.put(f"{stem}.{name}.json", body, content_type="application/json")
@@ -219,11 +219,11 @@ def test_a_name_that_neither_side_knows_is_not_found(cli: Cli, night: list[Resul
 
 
 def test_a_job_that_has_another_clip_by_now_is_not_queued_again(bench: Bench, night: list[Result]) -> None:
-    job: JobView = bench.ledger.jobs("night")[0]
+    job: JobView = bench.ledger.jobs.page("night")[0]
 
-    assert bench.ledger.redo_jobs([(job.job_id, "night/other.mp4")]) == 0
-    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
-    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 0
+    assert bench.ledger.jobs.redo([(job.job_id, "night/other.mp4")]) == 0
+    assert bench.ledger.jobs.redo([(job.job_id, night[0].key)]) == 1
+    assert bench.ledger.jobs.redo([(job.job_id, night[0].key)]) == 0
 
 
 def test_the_words_for_what_differs_are_stable() -> None:

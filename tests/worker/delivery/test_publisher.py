@@ -42,7 +42,7 @@ def hand_over(bench: Bench, claimed: Claimed) -> None:
 
 
 def claims(bench: Bench, count: int) -> list[Claimed]:
-    answers = [bench.ledger.claim(*message, NODE, lease_s=15) for message in bench.submit(count)]
+    answers = [bench.ledger.attempts.claim(*message, NODE, lease_s=15) for message in bench.submit(count)]
     return [answer for answer in answers if isinstance(answer, Claimed)]
 
 
@@ -102,7 +102,7 @@ def test_a_clip_that_waits_to_be_shown_stops_when_its_job_is_cancelled(bench: Be
     hand_over(bench, claimed)
     wait_for(lambda: bench.deliveries._unseen, what="a clip that is not shown")
 
-    bench.ledger.cancel_job(claimed.job_id)
+    bench.ledger.jobs.cancel(claimed.job_id)
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the end")
 
     assert view.state is JobState.CANCELLED

@@ -1,4 +1,4 @@
-"""The board: everything that runs at one moment, read in a few round trips whatever the size of the farm."""
+"""The snapshot: everything that runs at one time, read in a few round trips whatever the size of the farm."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ class Sample:
         return self.stored.get(batch, 0) * 3600 / span_s if span_s > 0 else 0.0
 
 
-def board(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
-    """Read the board, in pages that hold up the server for a few milliseconds each."""
+def read_snapshot(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
+    """Read the snapshot, in pages that hold up the server for a few milliseconds each."""
     workers = server.run("workers")
     clock, events, batches, leased = server.read(
         [

@@ -1,4 +1,4 @@
-"""Dispatching: what runs next, and what is taken back because nobody works on it."""
+"""Dispatch: what runs next, and what is taken back because no worker works on it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ _LOOK_MOST = 1000
 GAPS_MOST = 200  # jobs of each set of a batch that `gaps` looks at
 _PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
+_SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
 
 
-class Dispatching(LedgerPart):
-    """What anybody may do at any time: pump and reap."""
+class Dispatcher(LedgerPart):
+    """Chooses what runs next, and takes back what no worker works on. Any process may call it at any time."""
 
     def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
         """Choose what the lanes of a profile run next, at the last moment, and mark it dispatched.
@@ -68,23 +69,21 @@ class Dispatching(LedgerPart):
         workers, specs = self._server.run("upcoming", ",".join(lanes), count, base.LIVE_S)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
-    def take_report(self, *, turn_s: float) -> tuple[str, int] | None:
-        """Return a batch that has ended and has no report yet, and when it ended; for `turn_s` nobody else gets it."""
-        while (found := self._server.run("report_take", turn_s)) is not None:
-            batch, ended = found
-            if batch:
-                return batch, ended
-        return None
-
-    def report_made(self, batch: str, ended: int, key: str) -> bool:
-        """Say that a batch's report is in the store; False if the batch has gone on meanwhile."""
-        return bool(self._server.run("report_made", batch, ended, key))
-
     def reap(self) -> int:
         """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed."""
         total = 0
         while total < _REAP_MOST:
             touched: int = self._server.run("reap", VANISHED_S, base.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON)
+            total += touched
+            if touched < TOUCH_MOST:
+                break
+        return total
+
+    def sweep(self) -> int:
+        """Let batches run whose start has come, and end what expired unstarted; return how much that touched."""
+        total = 0
+        while total < _SWEEP_MOST:
+            touched: int = self._server.run("sweep", TOUCH_MOST)
             total += touched
             if touched < TOUCH_MOST:
                 break
