@@ -1,5 +1,6 @@
 """The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions."""
 
+from reelmill_common.ledger.event_names import EventName
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
@@ -30,6 +31,7 @@ __all__ = [
     "Claimed",
     "Dispatch",
     "Event",
+    "EventName",
     "FarmSnapshot",
     "JobView",
     "Ledger",

@@ -9,6 +9,7 @@ from typing import Any
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import views
+from reelmill_common.ledger.event_names import EventName
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
@@ -196,10 +197,10 @@ def take_sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> 
         at, batch = int(event_id.partition("-")[0]) / 1000, entry["b"]
         if now - at > SAMPLE_S:
             break
-        if entry["e"] in ("job.claimed", "job.finished"):
+        if entry["e"] in (EventName.JOB_CLAIMED, EventName.JOB_FINISHED):
             sample.since[batch] = at
-        if entry["e"] == "job.finished":
+        if entry["e"] == EventName.JOB_FINISHED:
             sample.stored[batch] = sample.stored.get(batch, 0) + 1
-        elif entry["e"] == "job.failed":
+        elif entry["e"] == EventName.JOB_FAILED:
             sample.failures += 1
     return sample
