@@ -161,7 +161,7 @@ class Backlog:
 
 
 def read_backlog(answer: Sequence[Any]) -> Backlog:
-    """Build the backlog from `loads.lua`'s answer."""
+    """Build the backlog from `backlog.lua`'s answer."""
     now, batches, workers, owners, turns, clocks, classes = answer
     return Backlog(
         now=moment_of(now),

@@ -30,7 +30,7 @@ class Batches(LedgerPart):
         """
         submitted = submit(self._server, batch, jobs)
         if batch.window:  # it is closed until its window was looked at
-            self._server.run("turn", batch.name, batch.window, 0, *window_state(batch.window, self._now()))
+            self._server.run("update_window", batch.name, batch.window, 0, *window_state(batch.window, self._now()))
         return submitted
 
     def get(self, name: str) -> BatchView:

@@ -19,11 +19,11 @@ class Overview(LedgerPart):
 
     def stats(self) -> QueueStats:
         """Count what waits, runs and has ended, in one call: for metrics, which name no batch and no job."""
-        return read_stats(self._server.run("census"))
+        return read_stats(self._server.run("stats"))
 
     def backlog(self) -> Backlog:
         """Return what is left to do, the workers that are there for it, and the order in which it will run."""
-        return read_backlog(self._server.run("loads"))
+        return read_backlog(self._server.run("backlog"))
 
     def memory(self) -> Memory:
         """Return how much memory the server uses, and how much it may."""

@@ -134,8 +134,8 @@ def read_snapshot(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
         ]
     )
     sample = take_sample(events, int(clock[0]) + int(clock[1]) / 1e6)
-    whole = [_batch(row, sample) for row in _pages(server, "board_batches", batches, *views.LETTERS.values())]
-    rows = _pages(server, "board_hand", leased)
+    whole = [_batch(row, sample) for row in _pages(server, "snapshot_batches", batches, *views.LETTERS.values())]
+    rows = _pages(server, "snapshot_jobs", leased)
     specs = server.read([("MGET", *(keys.spec(row[0]) for row in rows))])[0] if rows else ()
     hand = [_in_hand(row, spec) for row, spec in zip(rows, specs, strict=True)]
     still_open = [batch for batch in whole if batch.remaining]

@@ -17,7 +17,6 @@ LIVE_STATES = (
 )
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 BATCH_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.DONE, BatchState.SCHEDULED)
-LINE_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.SCHEDULED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ class QueueStats:
 
 
 def read_stats(answer: Any) -> QueueStats:
-    """Build the statistics from `census.lua`'s answer."""
+    """Build the statistics from `stats.lua`'s answer."""
     rows, ended, batches = answer
     return QueueStats(
         lines=[_line(*row) for row in rows],
@@ -66,7 +65,7 @@ def _line(lane: str, priority: int, kind: int, wait_ms: int, *counts: int) -> St
     return StatsRow(
         lane=lane,
         priority=priority,
-        batch_state=LINE_STATES[kind],
+        batch_state=BATCH_STATES[kind - 1],
         counts=dict(zip(LIVE_STATES, counts, strict=True)),
         oldest_wait_s=max(0, wait_ms) / 1000,
     )

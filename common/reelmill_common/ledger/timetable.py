@@ -63,7 +63,7 @@ class Timetable(LedgerPart):
         """Open and shut the batches whose windows changed; return how many that were."""
         due = due or self.due()
         calls = [(batch, window, moment, *window_state(window, due.now)) for batch, window, moment in due.windows]
-        return sum(self._server.run_many("turn", calls)) if calls else 0
+        return sum(self._server.run_many("update_window", calls)) if calls else 0
 
     def keep_hours(self, worker: str, window: str, now: datetime) -> WorkerState | None:
         """Let a worker rest or work by its own window; return its state, or None if it is not registered.

@@ -34,7 +34,7 @@ def emitted() -> Iterator[tuple[str, list[str]]]:
     """Yield every event that Lua writes, with the names of its fields."""
     for path in sorted(LUA.rglob("*.lua")):
         text = re.sub(r"--.*", "", path.read_text("utf-8"))
-        for match in re.finditer(rf"(?P<emit>(?:tell|emit)\()?'(?P<name>{NAME})'", text):
+        for match in re.finditer(rf"(?P<emit>emit\()?'(?P<name>{NAME})'", text):
             rest = arguments(text[match.end() :])
             rest = rest[3:] if match["emit"] else rest  # batch, job and worker; `move` adds them itself
             yield match["name"], [part.strip("'") for part in rest[::2]]

@@ -60,7 +60,7 @@ if closes or rests then -- a clip that would end outside of a window does not st
         return 'closing'
     end
     if closes and done > closes then
-        shut(job.batch, 'window_closing')
+        close_window(job.batch, 'window_closing')
         return 'closing'
     end
 end

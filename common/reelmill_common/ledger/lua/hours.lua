@@ -18,7 +18,7 @@ if v[2] == 'ready' and not work then
 end
 if v[2] == 'resting' and work then
     set_worker(worker, v[1], 'ready')
-    tell('worker.woke', '', '', worker)
+    emit('worker.woke', '', '', worker)
     return 'ready'
 end
 return v[2]

@@ -24,6 +24,6 @@ if ARGV[10] == '1' or now - redis.call('HGET', hook_key(id), 'failing') >= tonum
     local why = ARGV[7]
     if ARGV[6] ~= '' then why = 'it answered ' .. ARGV[6] end -- not its words: they go to other receivers
     redis.call('HSET', hook_key(id), 'disabled', why)
-    tell('webhook.disabled', '', '', '', 'webhook', id, 'reason', why)
+    emit('webhook.disabled', '', '', '', 'webhook', id, 'reason', why)
 end
 return 1

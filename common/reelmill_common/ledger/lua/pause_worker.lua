@@ -4,6 +4,6 @@
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
 if not v[1] then return 0 end
-if redis.call('SADD', paused_workers(), worker) == 1 then tell('worker.paused', '', '', worker) end
+if redis.call('SADD', paused_workers(), worker) == 1 then emit('worker.paused', '', '', worker) end
 if v[2] == 'ready' or v[2] == 'resting' then set_worker(worker, v[1], 'paused') end
 return 1

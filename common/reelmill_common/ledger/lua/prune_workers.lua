@@ -6,7 +6,7 @@ for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
     local seen = redis.call('HGET', worker_key(worker), 'seen')
     if tonumber(seen or 0) < tonumber(ARGV[1]) and redis.call('EXISTS', held_key(worker)) == 0 then
         forget(worker)
-        tell('worker.pruned', '', '', worker)
+        emit('worker.pruned', '', '', worker)
         gone[#gone + 1] = worker
     end
 end

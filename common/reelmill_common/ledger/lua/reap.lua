@@ -22,11 +22,11 @@ for _, worker in ipairs(redis.call('ZRANGEBYSCORE', BEATS, '-inf', now - ARGV[2]
     if v[2] ~= 'draining' then
         redis.call('ZREM', BEATS, worker)
         if v[1] then note_lost(worker) end
-        tell('worker.lost', '', '', worker)
+        emit('worker.lost', '', '', worker)
     elseif redis.call('EXISTS', held_key(worker)) == 0 then -- it left, and was killed before it could say so
         note_lost(worker)
         forget(worker)
-        tell('worker.retired', '', '', worker)
+        emit('worker.retired', '', '', worker)
     end
 end
 return #expired + #vanished

@@ -5,5 +5,5 @@ local done = redis.call('HGET', batch_key(batch), 'done')
 if done ~= ARGV[2] then return 0 end
 redis.call('ZREM', P .. 'unreported', batch)
 redis.call('HSET', batch_key(batch), 'report', ARGV[3])
-tell('batch.reported', batch, '', '', 'key', ARGV[3])
+emit('batch.reported', batch, '', '', 'key', ARGV[3])
 return 1

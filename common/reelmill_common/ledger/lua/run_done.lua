@@ -7,7 +7,7 @@ redis.call('ZREM', RUNS, batch)
 redis.call('DEL', run_key(batch))
 if ARGV[3] ~= '' then
     if redis.call('EXISTS', schedule_key(v[1])) == 1 then redis.call('HSET', schedule_key(v[1]), 'error', ARGV[3]) end
-    tell('schedule.failed', batch, '', '', 'schedule', v[1], 'message', ARGV[3])
+    emit('schedule.failed', batch, '', '', 'schedule', v[1], 'message', ARGV[3])
 end
 drop_rows(v[2], v[1])
 return 1

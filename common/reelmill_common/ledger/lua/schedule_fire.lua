@@ -9,7 +9,7 @@ if ARGV[2] ~= '' then
     redis.call('ZADD', SCHEDULES, ARGV[3], name)
 end
 if batch == '' then
-    tell('schedule.missed', '', '', '', 'schedule', name, 'due', ARGV[2])
+    emit('schedule.missed', '', '', '', 'schedule', name, 'due', ARGV[2])
 else
     begin_run(name, batch)
 end

@@ -28,7 +28,7 @@ local function move_clock(step)
         local ends = redis.call('HGET', HOOK_SENDER, 'until')
         if ends then redis.call('HSET', HOOK_SENDER, 'until', ends + step) end
     end
-    tell('ledger.clock_moved', '', '', '', 'seconds', math.floor(step / 1000))
+    emit('ledger.clock_moved', '', '', '', 'seconds', math.floor(step / 1000))
 end
 
 local function watch_clock()

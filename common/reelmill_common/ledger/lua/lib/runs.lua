@@ -11,7 +11,7 @@ local function begin_run(name, batch)
     if redis.call('ZADD', RUNS, 'NX', now, batch) == 0 then return end
     redis.call('HSET', run_key(batch), 'schedule', name, 'policy', v[1], 'rows', v[2])
     redis.call('HSET', schedule_key(name), 'last', now, 'last_batch', batch, 'error', '')
-    tell('schedule.fired', batch, '', '', 'schedule', name)
+    emit('schedule.fired', batch, '', '', 'schedule', name)
 end
 
 -- Delete rows that neither their schedule nor any run of it needs.

@@ -43,19 +43,19 @@ end
 
 local function rest(worker, lane)
     set_worker(worker, lane, 'resting')
-    tell('worker.rested', '', '', worker)
+    emit('worker.rested', '', '', worker)
 end
 
 -- `may_return`: '1' if it is for failed jobs, which a fresh process may end; else somebody has to look first.
 local function quarantine(worker, lane, reason, may_return)
     set_worker(worker, lane, 'quarantined', 'reason', reason, 'since', now, 'may_return', may_return)
-    tell('worker.quarantined', '', '', worker, 'reason', reason)
+    emit('worker.quarantined', '', '', worker, 'reason', reason)
 end
 
 local function forgive(worker, lane)
     set_worker(worker, lane, 'starting', 'reason', '', 'may_return', '')
     redis.call('DEL', streak_key(worker))
-    tell('worker.forgiven', '', '', worker)
+    emit('worker.forgiven', '', '', worker)
 end
 
 -- Remove all that is known of a worker; none that holds a lease.
