@@ -21,7 +21,7 @@ from pathlib import Path
 from redis import Redis
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result
+from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result, WorkerInfo
 from reelmill_common.ledger.library import library
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
@@ -183,8 +183,8 @@ def make_result(job_id: str) -> Result:
 def start_workers(ledger: Ledger, count: int) -> None:
     """Enter ready workers, so that pump has room."""
     for number in range(count):
-        ledger.workers.register(f"gpu{number}@host", LANE, {"pid": number})
-        ledger.workers.ready(f"gpu{number}@host", {"pid": number})
+        ledger.workers.register(f"gpu{number}@host", LANE, WorkerInfo(pid=number))
+        ledger.workers.ready(f"gpu{number}@host", WorkerInfo(pid=number))
 
 
 def emptied(url: str) -> Redis:

@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger
+from reelmill_common.ledger import Claimed, Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.top import page
 from reelmill_producer.embedded.valkey import ValkeyServer
@@ -54,9 +54,9 @@ def fill(ledger: Ledger, choices: argparse.Namespace) -> None:
     names = [f"gpu{index}@host" for index in range(choices.workers)]
     for name in names:
         ledger.workers.register(
-            name, "tiny", {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}}
+            name, "tiny", WorkerInfo(host="host", plan={"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"})
         )
-        ledger.workers.ready(name, {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}})
+        ledger.workers.ready(name, WorkerInfo(host="host", plan={"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}))
     for index in range(choices.batches):
         batch = Batch(name=f"batch-{index}")
         specs = (RenderSpec(prompt="a fox", seed=seed, profile="tiny") for seed in range(choices.jobs))

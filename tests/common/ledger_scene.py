@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Dispatch, Ledger, PolicyChange, Result
+from reelmill_common.ledger import Claimed, Dispatch, Ledger, PolicyChange, Result, WorkerInfo
 
 LANE = "tiny"
 WORKER = "gpu0@test"
@@ -26,8 +26,8 @@ def submit(ledger: Ledger, batch: str, count: int, *, priority: int = 5, weight:
 
 
 def start_worker(ledger: Ledger, worker: str = WORKER, lane: str = LANE) -> None:
-    ledger.workers.register(worker, lane, {"pid": 1})
-    ledger.workers.ready(worker, {"pid": 1, "device": "cpu"})
+    ledger.workers.register(worker, lane, WorkerInfo(pid=1))
+    ledger.workers.ready(worker, WorkerInfo(pid=1))
 
 
 def claim(ledger: Ledger, item: Dispatch, *, worker: str = WORKER, lease_s: float = LEASE_S) -> Claimed:

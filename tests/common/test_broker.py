@@ -12,7 +12,7 @@ from common.ledger_scene import LANE, WORKER, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common import broker
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, dispatch
+from reelmill_common.ledger import Ledger, WorkerInfo, dispatch
 from reelmill_common.settings import Settings
 
 
@@ -77,7 +77,7 @@ def test_a_message_that_a_worker_has_fetched_is_left_alone_until_a_worker_is_los
     fetch(settings, client)
     assert broker.reconcile(ledger, settings, LANE) == 0
 
-    ledger.workers.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
     # Looks are a millisecond apart, and this one may come sooner after the first.
     missed = wait_for(lambda: broker.reconcile(ledger, settings, LANE), what="the message missed")
 

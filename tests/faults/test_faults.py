@@ -191,9 +191,7 @@ def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
 
     root.rename(away)
     root.write_text("in the way")  # a folder store below a file: nothing can be written, even by root
-    wait_for(
-        lambda: "store" in str(farm.ledger.workers.all()[0].info.get("trouble")), what="the worker tells of trouble"
-    )
+    wait_for(lambda: "store" in farm.ledger.workers.all()[0].trouble, what="the worker tells of trouble")
     root.unlink()
     away.rename(root)
     view = farm.wait_done("night")
@@ -201,7 +199,7 @@ def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
     assert view.counts[JobState.SUCCEEDED] == 30
     assert farm.attempts(jobs) == 30
     farm.assert_stored_once("night", jobs)
-    wait_for(lambda: "trouble" not in farm.ledger.workers.all()[0].info, what="the trouble's end")
+    wait_for(lambda: not farm.ledger.workers.all()[0].trouble, what="the trouble's end")
 
 
 def test_a_drained_worker_stores_what_it_has_and_leaves_the_rest_waiting(make_farm: Callable[..., Farm]) -> None:
@@ -233,7 +231,7 @@ def test_children_that_die_while_they_load_quarantine_the_worker(make_farm: Call
     def kill_the_next_child() -> bool:
         seen = farm.worker(worker.node)
         assert seen is not None
-        if (pid := seen.info.get("pid")) and pid not in killed and Path(f"/proc/{pid}").exists():
+        if (pid := seen.info.pid) and pid not in killed and Path(f"/proc/{pid}").exists():
             killed.add(pid)
             os.kill(pid, signal.SIGKILL)
         return seen.state is WorkerState.QUARANTINED

@@ -28,7 +28,7 @@ from fixtures.cli import Ran, environment, program, started
 from fixtures.deployment import ROOT, SECRETS
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
@@ -234,12 +234,12 @@ def test_a_worker_is_healthy_while_the_ledger_hears_that_it_is_ready(
     name = f"gpu0@{socket.gethostname()}"
     said = {}
     with Ledger.connect(Settings.from_env(env)) as ledger:
-        ledger.workers.register("gpu0@another-host", "tiny", {})
-        ledger.workers.ready("gpu0@another-host", {})
+        ledger.workers.register("gpu0@another-host", "tiny", WorkerInfo())
+        ledger.workers.ready("gpu0@another-host", WorkerInfo())
         said["none"] = health("worker", env=env)
-        ledger.workers.register(name, "tiny", {})
+        ledger.workers.register(name, "tiny", WorkerInfo())
         said["starting"] = health("worker", env=env)
-        ledger.workers.ready(name, {})
+        ledger.workers.ready(name, WorkerInfo())
         said["ready"] = health("worker", env=env)
         shut = ledger.timetable.now() + timedelta(hours=2)
         ledger.timetable.keep_hours(name, f"{shut:%H:%M}-{shut + timedelta(hours=1):%H:%M} UTC", ledger.timetable.now())

@@ -19,7 +19,7 @@ from fixtures.hand import Hand
 from fixtures.valkey import wait_for
 from reelmill_common.errors import StoreUnavailable
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, JobView, Result
+from reelmill_common.ledger import Claimed, JobView, Result, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_common.storage.keys import clip_keys
 from reelmill_producer.client import Reelmill
@@ -70,8 +70,8 @@ class Scene:
 @pytest.fixture
 def scene(settings: Settings) -> Iterator[Scene]:
     with Reelmill(settings) as farm:
-        farm.ledger.workers.register("hand@test", "tiny", {"model_hash": MODEL})
-        farm.ledger.workers.ready("hand@test", {"model_hash": MODEL})
+        farm.ledger.workers.register("hand@test", "tiny", WorkerInfo(model_hash=MODEL))
+        farm.ledger.workers.ready("hand@test", WorkerInfo(model_hash=MODEL))
         yield Scene(farm=farm, hand=Hand(settings=settings, ledger=farm.ledger))
 
 
@@ -245,7 +245,7 @@ def test_submit_says_how_many_were_reused_and_refuses_an_unknown_mode(cli: Cli, 
 @pytest.mark.parametrize(("index", "reused"), [("on", 1), ("off", 0)])
 def test_a_workers_own_clip_answers_an_equal_job(make_bench: Callable[..., Bench], index: str, reused: int) -> None:
     bench = make_bench(reuse_index=index)
-    bench.ledger.workers.ready(NODE, {"model_hash": "none"})
+    bench.ledger.workers.ready(NODE, WorkerInfo(model_hash="none"))
     ((job_id, generation),) = bench.submit()
     bench.desk().run(job_id, generation)
     first = wait_for(lambda: bench.ends(job_id), what="the clip")

@@ -24,6 +24,7 @@ from reelmill_common.ledger.records import (
 )
 from reelmill_common.ledger.snapshot import FarmSnapshot
 from reelmill_common.ledger.stats import QueueStats
+from reelmill_common.ledger.worker_info import WorkerInfo
 
 __all__ = [
     "Account",
@@ -46,6 +47,7 @@ __all__ = [
     "Spent",
     "Submitted",
     "Wait",
+    "WorkerInfo",
     "WorkerState",
     "WorkerView",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
+from reelmill_common.ledger.worker_info import WorkerInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +358,7 @@ class WorkerView:
         name: Celery node name, for example `gpu0@render-3`.
         lane: Model profile that it serves.
         lanes: All that it serves: that, and those of its classes (`contract.lane_name`).
-        info: What it told about itself: host, pid, device, plan, versions.
+        info: What it reports about itself.
         reason: Why it is quarantined; empty otherwise.
         jobs: Ids of the jobs under its leases.
         seen_s: Seconds since its last beat.
@@ -367,7 +368,7 @@ class WorkerView:
     name: str
     lane: str
     state: WorkerState
-    info: Mapping[str, Any]
+    info: WorkerInfo
     reason: str
     jobs: tuple[str, ...]
     seen_s: float
@@ -377,7 +378,7 @@ class WorkerView:
     @property
     def trouble(self) -> str:
         """What it has to wait for, with the server's own words, as in `store: … denied …`; empty if nothing."""
-        return str(self.info.get("trouble", ""))
+        return self.info.trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

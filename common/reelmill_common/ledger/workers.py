@@ -1,20 +1,19 @@
-"""Staff: how workers enter the ledger, say that they live, fall under quarantine and leave."""
+"""Workers: how they enter the ledger, report that they live, fall under quarantine and leave."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.ledger import base, views
 from reelmill_common.ledger.base import LedgerPart, kept
 from reelmill_common.ledger.records import WorkerView
 from reelmill_common.ledger.retry_rules import RULES_JSON
+from reelmill_common.ledger.worker_info import WorkerInfo
 
 Ended = Literal["", "died", "stalled"]
-"""How a rendering process ended: by itself, or killed because it made no progress. Empty: nobody knows."""
-
+"""How a rendering process ended: by itself, or killed because it made no progress. Empty: unknown."""
 
 NAME_S = 60.0
 """Seconds that a name is kept for a machine whose worker has not registered yet."""
@@ -28,29 +27,29 @@ class WorkerRegistry(LedgerPart):
         return sorted(self._views(), key=lambda worker: worker.name)
 
     def register(
-        self, worker: str, lane: str, info: Mapping[str, Any], *, ended: Ended = "", lanes: Sequence[str] = ()
+        self, worker: str, lane: str, info: WorkerInfo, *, ended: Ended = "", lanes: Sequence[str] = ()
     ) -> None:
         """Enter a worker as `starting`; jobs leased to an earlier life of the same name are taken back at once.
 
-        A worker under quarantine stays so: `beat` tells. `ended` is how the rendering process before this one went,
-        if there was one: a job that has killed two workers' processes is not tried a third time. `lane` is its profile;
-        `lanes` are all that it will serve, as far as it knows them.
+        A worker under quarantine stays so: `beat` returns it. `ended` is how the rendering process before this one
+        ended, if there was one: a job that has killed two workers' processes is not tried a third time. `lane` is its
+        profile; `lanes` are all that it will serve, as far as it knows them.
         """
         known = ",".join(lanes)
-        self._server.run("register", worker, lane, json.dumps(dict(info)), self._max_attempts, RULES_JSON, ended, known)
+        self._server.run("register", worker, lane, info.to_json(), self._max_attempts, RULES_JSON, ended, known)
 
-    def ready(self, worker: str, info: Mapping[str, Any], *, lanes: Sequence[str] = ()) -> None:
+    def ready(self, worker: str, info: WorkerInfo, *, lanes: Sequence[str] = ()) -> None:
         """Mark a worker `ready`: it counts for pump and may claim. Does not lift a quarantine, nor end a drain.
 
         Args:
             worker: Its name.
-            info: What it tells about itself.
+            info: What it reports about itself.
             lanes: All that it serves, its profile among them; none: those that are known already.
 
         Raises:
             NotFound: The worker is not registered.
         """
-        self._of_worker("ready", worker, json.dumps(dict(info)), ",".join(lanes))
+        self._of_worker("ready", worker, info.to_json(), ",".join(lanes))
 
     def quarantine(self, worker: str, reason: str) -> None:
         """Mark a worker unfit: it may not claim until `forgive`, whatever it does.

@@ -101,9 +101,9 @@ class FarmCollector:
         with self._lock:
             workers = self._ledger.workers.all()
         return [
-            {"targets": [str(view.info["metrics"])], "labels": {"lane": view.lane}}
+            {"targets": [view.info.metrics], "labels": {"lane": view.lane}}
             for view in workers
-            if view.info.get("metrics") and view.state.is_fit
+            if view.info.metrics and view.state.is_fit
         ]
 
 

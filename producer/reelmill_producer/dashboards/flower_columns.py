@@ -15,7 +15,7 @@ from typing import Any
 
 from reelmill_common.contract import LABEL_SEPARATOR, TASK_RENDER
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, NotFound
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 
 Task = Any
 """A `celery.events.state.Task`: typed as what it is, it could be given no columns."""
@@ -91,12 +91,11 @@ class LedgerColumns:
         return self._classes.get(worker, "")
 
 
-def worker_class(info: Mapping[str, Any]) -> str:
+def worker_class(info: WorkerInfo) -> str:
     """Return what decides a worker's bits in a few words: its card and arithmetic, or the renderer without a model."""
-    plan: Any = info.get("plan")
-    if isinstance(plan, dict):
-        return f"{plan.get('gpu', '')} {plan.get('linears', '')}".strip()
-    return str(info.get("renderer", ""))
+    if info.plan:
+        return f"{info.plan.get('gpu', '')} {info.plan.get('linears', '')}".strip()
+    return info.renderer
 
 
 def _parsed(text: object) -> dict[Any, Any]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.ledger_scene import LANE, claim, make_result
 from reelmill_common.forecast import Course, Paces, Position, Target
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Dispatch, JobView, Ledger
+from reelmill_common.ledger import Claimed, Dispatch, JobView, Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 
 CLASSES = ("h100", "studio")
@@ -129,8 +129,8 @@ def build(ledger: Ledger, farm: Farm) -> Real:
     workers: dict[str, list[str]] = {}
     for index, classes in enumerate(farm.workers):
         workers[f"gpu{index}@test"] = lanes = [*(f"{LANE}@{name}" for name in classes), LANE]
-        ledger.workers.register(f"gpu{index}@test", LANE, {})
-        ledger.workers.ready(f"gpu{index}@test", {}, lanes=lanes)
+        ledger.workers.register(f"gpu{index}@test", LANE, WorkerInfo())
+        ledger.workers.ready(f"gpu{index}@test", WorkerInfo(), lanes=lanes)
     for owner, (weight, cap) in zip(OWNERS, farm.owners, strict=True):
         ledger.owners.set(owner, weight=weight, max_in_flight=cap)
     for batch in farm.batches:

@@ -8,12 +8,12 @@ from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_resu
 from reelmill_common.contract import LABEL_CHARS, LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, BatchState, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused, WorkerState, base, dispatch
+from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused, WorkerInfo, WorkerState, base, dispatch
 
 
 def test_nothing_is_dispatched_while_no_worker_is_ready(ledger: Ledger) -> None:
     submit(ledger, "night", 3)
-    ledger.workers.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
 
     assert ledger.dispatch.pump(LANE) == []
 

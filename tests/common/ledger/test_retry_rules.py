@@ -9,7 +9,7 @@ import pytest
 from common.ledger_scene import LANE, claim, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Claimed, Ledger, Refused, WorkerState
+from reelmill_common.ledger import Claimed, Ledger, Refused, WorkerInfo, WorkerState
 from reelmill_common.ledger.retry_rules import RULES
 
 GOOD, BAD = "gpu0@good", "gpu1@bad"
@@ -31,7 +31,7 @@ def die(ledger: Ledger, worker: str, stage: str = "denoise 2/3") -> Claimed:
     """Let a worker take the next job and lose its process at a stage."""
     claimed = take(ledger, worker)
     ledger.attempts.stage(claimed.job_id, claimed.token, stage, lease_s=600)
-    ledger.workers.register(worker, LANE, {}, ended="died")
+    ledger.workers.register(worker, LANE, WorkerInfo(), ended="died")
     return claimed
 
 

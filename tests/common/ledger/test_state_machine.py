@@ -20,7 +20,7 @@ from common.ledger_audit import audit, snapshot
 from common.ledger_model import LEASED, LedgerModel, ModelJob
 from reelmill_common.errors import JobConflict, NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger, Result, base, dispatch
+from reelmill_common.ledger import Claimed, Ledger, Result, WorkerInfo, base, dispatch
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.views import LETTERS
 
@@ -283,8 +283,8 @@ class LedgerMachine(RuleBasedStateMachine):
     # -- workers
 
     def start_worker(self, worker: str, lane: str) -> None:
-        self.ledger.workers.register(worker, lane, {"pid": 1})
-        self.ledger.workers.ready(worker, {"pid": 1})
+        self.ledger.workers.register(worker, lane, WorkerInfo(pid=1))
+        self.ledger.workers.ready(worker, WorkerInfo(pid=1))
 
         self.model.register(worker, lane)
         self.model.ready(worker)
@@ -297,7 +297,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ),
     )
     def change_worker(self, worker: str, lane: str, verb: str) -> None:
-        arguments = {"ready": ({"pid": 2},), "quarantine": ("the canary is black",)}.get(verb, ())
+        arguments = {"ready": (WorkerInfo(pid=2),), "quarantine": ("the canary is black",)}.get(verb, ())
         if verb == "start":
             self.start_worker(worker, lane)
         elif verb == "beat":

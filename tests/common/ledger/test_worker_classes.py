@@ -11,15 +11,15 @@ import pytest
 from common.ledger_scene import LANE, LEASE_S, WORKER, claim, make_jobs, make_result, start_worker, submit
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import Dispatch, Ledger, Refused
+from reelmill_common.ledger import Dispatch, Ledger, Refused, WorkerInfo
 
 H100 = f"{LANE}@h100"
 STUDIO = f"{LANE}@studio"
 
 
 def start(ledger: Ledger, worker: str, *classes: str) -> None:
-    ledger.workers.register(worker, LANE, {"pid": 1})
-    ledger.workers.ready(worker, {"pid": 1}, lanes=[*(f"{LANE}@{name}" for name in classes), LANE])
+    ledger.workers.register(worker, LANE, WorkerInfo(pid=1))
+    ledger.workers.ready(worker, WorkerInfo(pid=1), lanes=[*(f"{LANE}@{name}" for name in classes), LANE])
 
 
 def submit_pinned(ledger: Ledger, batch: str, count: int, worker_class: str, *, priority: int = 5) -> list[str]:

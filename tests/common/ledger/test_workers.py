@@ -7,7 +7,7 @@ from common.ledger_scene import LANE, WORKER, begin, make_result, start_worker, 
 from fixtures.valkey import wait_for
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, Orders, Refused, WorkerState, WorkerView, base
+from reelmill_common.ledger import Ledger, Orders, Refused, WorkerInfo, WorkerState, WorkerView, base
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.settings import Settings
 
@@ -19,14 +19,14 @@ def state_of(ledger: Ledger, worker: str = WORKER) -> WorkerState:
 
 
 def test_a_worker_starts_and_becomes_ready(ledger: Ledger) -> None:
-    ledger.workers.register(WORKER, LANE, {"pid": 7})
+    ledger.workers.register(WORKER, LANE, WorkerInfo(pid=7))
     assert state_of(ledger) is WorkerState.STARTING
 
-    ledger.workers.ready(WORKER, {"pid": 8, "device": "H100"})
+    ledger.workers.ready(WORKER, WorkerInfo(pid=8, gpu_arch="sm90"))
 
     (view,) = ledger.workers.all()
     assert (view.name, view.lane, view.state) == (WORKER, LANE, WorkerState.READY)
-    assert (view.info, view.reason, view.jobs) == ({"pid": 8, "device": "H100"}, "", ())
+    assert (view.info, view.reason, view.jobs) == (WorkerInfo(pid=8, gpu_arch="sm90"), "", ())
     assert view.seen_s < 60
 
 
@@ -42,7 +42,7 @@ def test_a_worker_is_seen_with_the_jobs_that_it_holds(ledger: Ledger) -> None:
 
 def test_workers_are_listed_by_name(ledger: Ledger) -> None:
     for name in ("gpu1@b", "gpu0@b", "gpu0@a"):
-        ledger.workers.register(name, LANE, {})
+        ledger.workers.register(name, LANE, WorkerInfo())
 
     assert [view.name for view in ledger.workers.all()] == ["gpu0@a", "gpu0@b", "gpu1@b"]
 
@@ -52,7 +52,7 @@ def test_a_worker_that_starts_anew_gives_back_the_jobs_of_its_earlier_life_at_on
     start_worker(ledger)
     claimed = begin(ledger)
 
-    ledger.workers.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
 
     view = ledger.jobs.get(job_id)
     assert (view.state, (view.error or {})["code"]) == (JobState.QUEUED, "worker_lost")
@@ -63,7 +63,7 @@ def test_a_worker_that_is_registered_anew_must_become_ready_again(ledger: Ledger
     submit(ledger, "night", 1)
     start_worker(ledger)
 
-    ledger.workers.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
 
     assert state_of(ledger) is WorkerState.STARTING
     assert ledger.dispatch.pump(LANE) == []
@@ -115,7 +115,7 @@ def test_a_draining_worker_ends_what_it_has_and_takes_no_more(ledger: Ledger) ->
     claimed = begin(ledger)
 
     ledger.workers.drain(WORKER)
-    ledger.workers.ready(WORKER, {})  # a child that comes up late must not undo it
+    ledger.workers.ready(WORKER, WorkerInfo())  # a child that comes up late must not undo it
 
     assert state_of(ledger) is WorkerState.DRAINING
     assert ledger.dispatch.pump(LANE) == []
@@ -164,7 +164,7 @@ def test_a_silent_worker_is_called_lost_once_and_comes_back_with_a_beat(
 @pytest.mark.parametrize(
     "report",
     [
-        pytest.param(lambda ledger: ledger.workers.ready("gpu9@x", {}), id="ready"),
+        pytest.param(lambda ledger: ledger.workers.ready("gpu9@x", WorkerInfo()), id="ready"),
         pytest.param(lambda ledger: ledger.workers.quarantine("gpu9@x", "why"), id="quarantine"),
         pytest.param(lambda ledger: ledger.workers.forgive("gpu9@x"), id="forgive"),
         pytest.param(lambda ledger: ledger.workers.drain("gpu9@x"), id="draining"),
@@ -181,7 +181,7 @@ def test_a_beat_of_nobody_is_answered_with_none(ledger: Ledger) -> None:
 
 
 def test_a_view_says_all_of_a_worker(ledger: Ledger) -> None:
-    ledger.workers.register("gpu0@ünï", LANE, {"plan": {"linears": "fp8"}})
+    ledger.workers.register("gpu0@ünï", LANE, WorkerInfo(plan={"linears": "fp8"}))
 
     view = ledger.workers.beat("gpu0@ünï")
 
@@ -189,7 +189,7 @@ def test_a_view_says_all_of_a_worker(ledger: Ledger) -> None:
         name="gpu0@ünï",
         lane=LANE,
         state=WorkerState.STARTING,
-        info={"plan": {"linears": "fp8"}},
+        info=WorkerInfo(plan={"linears": "fp8"}),
         reason="",
         jobs=(),
         seen_s=view.seen_s if view else 0,

@@ -178,7 +178,7 @@ class Stand:
     def child(self, host: Host) -> int:
         """Return the process that renders, or 0 while there is none that may take jobs."""
         view = self.farm.worker(host.node)
-        pid = int(view.info.get("pid", 0)) if view and view.state is WorkerState.READY else 0
+        pid = view.info.pid if view and view.state is WorkerState.READY else 0
         return pid if pid and Path(f"/proc/{pid}").exists() else 0
 
     def catch(self, host: Host, stage: str, timeout_s: float = 20.0) -> int:

@@ -16,7 +16,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.archive import due, prune
 from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import Claimed, JobView, Result
+from reelmill_common.ledger import Claimed, JobView, Result, WorkerInfo
 from reelmill_common.storage.keys import job_stem
 from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind
 from reelmill_worker.child.renderer import FixedDurationRenderer
@@ -44,8 +44,8 @@ def wipe(bench: Bench) -> None:
     """Lose the farm's record, as FLUSHALL does."""
     redis = bench.ledger._server._redis
     redis.delete(*redis.scan_iter(f"{bench.ledger._keys.prefix}*"))
-    bench.ledger.workers.register(NODE, "tiny", {})
-    bench.ledger.workers.ready(NODE, {})
+    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
+    bench.ledger.workers.ready(NODE, WorkerInfo())
 
 
 def submit_corrected(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.calendar.windows import DAYS
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.analysis.why import Reason, WaitCause, sentence, why
 from reelmill_producer.client import Reelmill
@@ -74,8 +74,8 @@ def test_clips_of_higher_priority_and_of_the_own_batch_go_first(
 
 
 def classes(ledger: Ledger, worker: str, *names: str) -> None:
-    ledger.workers.register(worker, "tiny", {})
-    ledger.workers.ready(worker, {}, lanes=[*(f"tiny@{name}" for name in names), "tiny"])
+    ledger.workers.register(worker, "tiny", WorkerInfo())
+    ledger.workers.ready(worker, WorkerInfo(), lanes=[*(f"tiny@{name}" for name in names), "tiny"])
 
 
 def test_more_urgent_clips_of_another_lane_go_first_where_its_workers_serve_both(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.cli import Cli
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def night(tmp_path: Path) -> Path:
 
 def start(ledger: Ledger, worker: str, *classes: str) -> None:
     lanes = [*(f"tiny@{name}" for name in classes), "tiny"]
-    ledger.workers.register(worker, "tiny", {"pid": 1}, lanes=lanes)
-    ledger.workers.ready(worker, {"pid": 1}, lanes=lanes)
+    ledger.workers.register(worker, "tiny", WorkerInfo(pid=1), lanes=lanes)
+    ledger.workers.ready(worker, WorkerInfo(pid=1), lanes=lanes)
 
 
 def test_submit_pins_a_batch_and_warns_of_a_class_that_no_worker_ever_had(

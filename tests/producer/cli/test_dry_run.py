@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.cli import Cli, program
 from fixtures.hand import Hand
-from reelmill_common.ledger import Ledger, Result
+from reelmill_common.ledger import Ledger, Result, WorkerInfo
 from reelmill_common.settings import Settings
 
 RESULT = Result(key="k.mp4", sha256="ab" * 32, size_bytes=1, latents_sha256="cd" * 32)
@@ -65,8 +65,8 @@ def test_estimates_come_from_the_gpu_seconds_of_finished_clips(cli: Cli, night: 
 def test_the_finish_counts_what_waits_and_every_ready_worker(cli: Cli, night: Path, ledger: Ledger) -> None:
     (night.parent / "first.txt").write_text("a\nb\nc\n")
     cli("submit", night.parent / "first.txt")
-    ledger.workers.register("second@test", "tiny", {})
-    ledger.workers.ready("second@test", {})
+    ledger.workers.register("second@test", "tiny", WorkerInfo())
+    ledger.workers.ready("second@test", WorkerInfo())
 
     ran = cli("submit", night, "--dry-run", "--json")
 

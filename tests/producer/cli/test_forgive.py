@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.cli import Cli
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger, WorkerState, base
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState, base
 from reelmill_common.settings import Settings
 
 NODE = "gpu0@render-3"
@@ -14,7 +14,7 @@ NODE = "gpu0@render-3"
 
 def test_forgiving_lifts_a_quarantine_and_says_what_it_was_for(cli: Cli, settings: Settings) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.workers.register(NODE, "tiny", {})
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
         ledger.workers.quarantine(NODE, "the canary came out black")
 
         ran = cli("forgive", NODE, "--json")
@@ -26,8 +26,8 @@ def test_forgiving_lifts_a_quarantine_and_says_what_it_was_for(cli: Cli, setting
 
 def test_a_worker_that_is_well_is_left_alone(cli: Cli, settings: Settings) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.workers.register(NODE, "tiny", {})
-        ledger.workers.ready(NODE, {})
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
+        ledger.workers.ready(NODE, WorkerInfo())
 
         ran = cli("forgive", NODE)
 
@@ -37,7 +37,7 @@ def test_a_worker_that_is_well_is_left_alone(cli: Cli, settings: Settings) -> No
 
 def test_an_unknown_worker_is_answered_with_those_that_are_known(cli: Cli, settings: Settings) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.workers.register(NODE, "tiny", {})
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
 
     ran = cli("forgive", "gpu9@nowhere")
 
@@ -49,7 +49,7 @@ def test_a_worker_that_is_gone_is_forgotten_and_a_live_one_is_not(
     cli: Cli, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.workers.register(NODE, "tiny", {})
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
         live = cli("forget", NODE)
         monkeypatch.setattr(base, "LIVE_S", 0.0)
 
@@ -62,8 +62,8 @@ def test_a_worker_that_is_gone_is_forgotten_and_a_live_one_is_not(
 
 
 def test_a_worker_is_paused_and_resumed_by_its_name(cli: Cli, ledger: Ledger) -> None:
-    ledger.workers.register(NODE, "tiny", {})
-    ledger.workers.ready(NODE, {})
+    ledger.workers.register(NODE, "tiny", WorkerInfo())
+    ledger.workers.ready(NODE, WorkerInfo())
     ledger.batches.submit(
         Batch(name="night"),
         [RenderJob(batch="night", row="fox", spec=RenderSpec(prompt="a fox", profile="tiny"))],

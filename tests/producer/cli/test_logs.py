@@ -11,7 +11,7 @@ from redis import Redis
 from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger
+from reelmill_common.ledger import Claimed, Ledger, WorkerInfo
 from reelmill_common.storage import open_store
 from reelmill_common.storage.keys import log_key
 
@@ -49,8 +49,8 @@ def failed(ledger: Ledger, hand: Hand) -> str:
     keep_log(hand, first, "clip.failed", code="worker_bug", exception="Traceback:\nRuntimeError: \x1b[2Jlost")
     ledger.attempts.fail(first.job_id, first.token, "worker_bug", "lost", retryable=True)
     second = hand.ledger
-    second.workers.register("other@test", "tiny", {})
-    second.workers.ready("other@test", {})
+    second.workers.register("other@test", "tiny", WorkerInfo())
+    second.workers.ready("other@test", WorkerInfo())
     hand.name = "other@test"
     hand.finish(hand.claim())
     return job_id

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from fixtures.cli import Cli, program
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 
@@ -131,8 +131,8 @@ def test_a_priority_acts_on_a_batch_that_is_there_too(cli: Cli, night: Path, led
 
 
 def test_an_idle_worker_gets_its_jobs_at_once(cli: Cli, night: Path, ledger: Ledger) -> None:
-    ledger.workers.register("idle@test", "tiny", {})
-    ledger.workers.ready("idle@test", {})
+    ledger.workers.register("idle@test", "tiny", WorkerInfo())
+    ledger.workers.ready("idle@test", WorkerInfo())
 
     cli("submit", night)
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.ledger.snapshot import PAGE, take_sample
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.top import page
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_counted_in_the_title(ledger: Ledger) -> None:
     for index in range(PAGE + 7):
         submit(ledger, f"batch-{index}", 1, priority=index % 10)
     for index in range(30):
-        ledger.workers.register(f"gpu{index}@host", "tiny", {})
+        ledger.workers.register(f"gpu{index}@host", "tiny", WorkerInfo())
 
     board = ledger.overview.snapshot()
     drawn = io.StringIO()
@@ -147,10 +147,10 @@ def drawn(ledger: Ledger, width: int, height: int) -> list[str]:
 def crowd(ledger: Ledger, hand: Hand) -> None:
     """30 workers, three of them under quarantine, and batches of long and wide names."""
     for index in range(29 - len(NAMES)):
-        ledger.workers.register(f"gpu{index % 8}@node-{index // 8}", "tiny", {})
-        ledger.workers.ready(f"gpu{index % 8}@node-{index // 8}", {})
+        ledger.workers.register(f"gpu{index % 8}@node-{index // 8}", "tiny", WorkerInfo())
+        ledger.workers.ready(f"gpu{index % 8}@node-{index // 8}", WorkerInfo())
     for name in NAMES:
-        ledger.workers.register(name, "tiny", {})
+        ledger.workers.register(name, "tiny", WorkerInfo())
         ledger.workers.quarantine(name, REASON)
     submit(ledger, "animals-in-the-snow-and-other-stories-of-a-very-long-winter-in-m", 40, owner="狐と梟と兎の工房")
     for index in range(30):

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fixtures.cli import program, started
 from fixtures.s3 import free_port
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger, Result
+from reelmill_common.ledger import Claimed, Ledger, Result, WorkerInfo
 from reelmill_common.metrics.exporter import registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.profiles import PROFILES
@@ -51,15 +51,15 @@ def submit(ledger: Ledger, batch: str, count: int, *, priority: int = 5) -> list
 
 
 def start_worker(ledger: Ledger) -> None:
-    ledger.workers.register(WORKER, "tiny", {})
-    ledger.workers.ready(WORKER, {})
+    ledger.workers.register(WORKER, "tiny", WorkerInfo())
+    ledger.workers.ready(WORKER, WorkerInfo())
 
 
 def test_the_targets_are_the_workers_that_answer(ledger: Ledger) -> None:
     for name in ("ready", "resting", "quarantined", "starting"):
-        ledger.workers.register(f"gpu0@{name}", "tiny", {"metrics": f"{name}:9465"})
+        ledger.workers.register(f"gpu0@{name}", "tiny", WorkerInfo(metrics=f"{name}:9465"))
         if name != "starting":
-            ledger.workers.ready(f"gpu0@{name}", {"metrics": f"{name}:9465"})
+            ledger.workers.ready(f"gpu0@{name}", WorkerInfo(metrics=f"{name}:9465"))
     ledger.workers.quarantine("gpu0@quarantined", "the canary came out black")
     opens = ledger.timetable.now() + timedelta(hours=2)
     ledger.timetable.keep_hours(

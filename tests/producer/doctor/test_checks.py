@@ -14,7 +14,7 @@ import redis
 from fixtures.cli import Cli
 from fixtures.s3 import S3Server, free_port
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer.doctor.checks import Finding, Severity, examine, link_finding, worst
@@ -52,10 +52,10 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
 
 
 def test_workers_that_store_elsewhere_are_told(settings: Settings, ledger: Ledger) -> None:
-    ledger.workers.register("gpu0@there", "tiny", {})
-    ledger.workers.ready("gpu0@there", {"store": "s3://clips/ at http://store:8333"})
-    ledger.workers.register("gpu0@here", "tiny", {})
-    ledger.workers.ready("gpu0@here", {"store": settings.store_url})
+    ledger.workers.register("gpu0@there", "tiny", WorkerInfo())
+    ledger.workers.ready("gpu0@there", WorkerInfo(store="s3://clips/ at http://store:8333"))
+    ledger.workers.register("gpu0@here", "tiny", WorkerInfo())
+    ledger.workers.ready("gpu0@here", WorkerInfo(store=settings.store_url))
 
     told = by_name(examine(dataclasses.replace(settings, renderer="fixed:1")))["store.workers"]
 

@@ -11,7 +11,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.calendar.timestamps import milliseconds
 from reelmill_common.errors import AttemptLost, JobCancelled, LedgerUnavailable
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger
+from reelmill_common.ledger import Claimed, Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 from reelmill_worker.attempt.lease import RENEWALS_PER_LEASE, Leases
@@ -66,7 +66,7 @@ def test_a_cancel_order_is_raised_at_the_next_report(bench: Bench) -> None:
 def test_a_lost_lease_is_raised_at_the_next_report(bench: Bench) -> None:
     lease = bench.leases.hold(bench.claim())
 
-    bench.ledger.workers.register(NODE, "tiny", {})  # a new life of the worker's name takes everything back
+    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())  # a new life of the worker's name takes everything back
 
     with pytest.raises(AttemptLost, match="lost its lease"):
         bench.leases.report(lease, "decode")
@@ -134,8 +134,8 @@ def test_a_word_that_must_be_heard_is_repeated_until_the_ledger_answers(
 
 
 def _claim(ledger: Ledger) -> Claimed:
-    ledger.workers.register(NODE, "tiny", {})
-    ledger.workers.ready(NODE, {})
+    ledger.workers.register(NODE, "tiny", WorkerInfo())
+    ledger.workers.ready(NODE, WorkerInfo())
     spec = RenderSpec(prompt="a fox", frames=5, profile="tiny")
     ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=spec)])
     (item,) = ledger.dispatch.pump("tiny")

@@ -16,7 +16,7 @@ from fixtures.s3 import S3Server
 from fixtures.valkey import wait_for
 from reelmill_common.archive import due, prune
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Claimed, Result
+from reelmill_common.ledger import Claimed, Result, WorkerInfo
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
 
@@ -112,7 +112,7 @@ def test_an_attempt_that_lost_its_lease_publishes_nothing(bench: Bench) -> None:
     loser = parcel(bench, claimed)
     assert bench.courier.pack(loser)
 
-    bench.ledger.workers.register(NODE, "tiny", {})
+    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
     delivered = bench.courier.ship(loser)
 
     assert not delivered
@@ -130,7 +130,7 @@ def test_a_clip_refused_at_the_last_moment_is_taken_out_of_the_store_again(
     def put_then_lose(key: str, *args: object, **kwargs: object) -> object:
         answer = put(key, *args, **kwargs)  # type: ignore[arg-type]
         if key.endswith(".json"):
-            bench.ledger.workers.register(NODE, "tiny", {})
+            bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
         return answer
 
     monkeypatch.setattr(bench.store, "put", put_then_lose)

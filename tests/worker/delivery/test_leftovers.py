@@ -14,7 +14,7 @@ from fixtures.bench import NODE, Bench
 from fixtures.farm import specs
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, JobView, Orders
+from reelmill_common.ledger import Claimed, JobView, Orders, WorkerInfo
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
 
@@ -53,8 +53,8 @@ def submit(bench: Bench, spec: RenderSpec) -> RenderJob:
 
 
 def claim(bench: Bench, lease_s: float = 600) -> Claimed:
-    bench.ledger.workers.register(NODE, "tiny", {})
-    bench.ledger.workers.ready(NODE, {})
+    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
+    bench.ledger.workers.ready(NODE, WorkerInfo())
     (item,) = bench.ledger.dispatch.pump("tiny")
     claimed = bench.ledger.attempts.claim(item.job_id, item.generation, NODE, lease_s=lease_s)
     assert isinstance(claimed, Claimed), claimed
@@ -105,8 +105,8 @@ def until_done(bench: Bench, job: RenderJob) -> None:
         bench.ledger.dispatch.reap()
         view = bench.ledger.jobs.get(job.job_id)
         if view.state in (JobState.QUEUED, JobState.DISPATCHED):
-            bench.ledger.workers.register(NODE, "tiny", {})
-            bench.ledger.workers.ready(NODE, {})
+            bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
+            bench.ledger.workers.ready(NODE, WorkerInfo())
             bench.ledger.dispatch.pump("tiny")
             bench.desk().run(job.job_id, bench.ledger.jobs.get(job.job_id).generation)
         return bench.ends(job.job_id)

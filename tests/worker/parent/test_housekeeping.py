@@ -114,7 +114,7 @@ def test_a_child_that_passed_the_gate_makes_the_worker_ready(house: Housekeeping
 
     assert state(ledger) is WorkerState.READY
     info = {"pid": child.pid, "machine": machine_of(house.settings.state_dir), "model_hash": "abc"}
-    assert ledger.workers.all()[0].info == info
+    assert ledger.workers.all()[0].info.record() == info
     assert house.consuming
 
 
@@ -194,7 +194,7 @@ def test_children_that_end_while_they_wait_for_a_server_are_nobodys_fault(
         child.pid += 1
 
     assert house.unfit == ""
-    assert ledger.workers.all()[0].info["trouble"] == "store: no answer"
+    assert ledger.workers.all()[0].trouble == "store: no answer"
 
 
 def test_a_quarantine_from_outside_stops_the_worker(house: Housekeeping, ledger: Ledger, child: Child) -> None:
@@ -227,7 +227,7 @@ def test_new_facts_of_a_ready_child_reach_the_record(house: Housekeeping, ledger
     child.says("ready", info={"trouble": "store: bucket is missing"})
     house.look()
 
-    assert ledger.workers.all()[0].info["trouble"] == "store: bucket is missing"
+    assert ledger.workers.all()[0].trouble == "store: bucket is missing"
 
 
 def test_a_draining_worker_says_so_and_leaves_no_record_when_it_ends(

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from reelmill_common import broker
 from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.ledger.workers import Ended
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.pruner import Pruner
@@ -224,8 +224,8 @@ class Housekeeping:
             ledger.workers.quarantine(self.worker, notice.reason)
             self._give_up(notice.reason)
 
-    def _info(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        return {"pid": self._pid, "machine": self._machine, **told}
+    def _info(self, told: Mapping[str, Any]) -> WorkerInfo:
+        return WorkerInfo.of({"pid": self._pid, "machine": self._machine, **told})
 
     def _rest(self, resting: bool) -> None:  # noqa: FBT001 - the one thing that it is told
         if resting:
