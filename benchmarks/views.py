@@ -43,9 +43,9 @@ def main() -> None:
         settings = Settings(redis_url=server.url, state_dir=Path(folder))
         with Ledger.connect(settings) as ledger:
             fill(ledger, choices)
-            figures("board", ledger.overview.snapshot)
-            figures("page of `top`", lambda: draw(ledger))
-            figures("batches and workers of `status`", lambda: (ledger.batches.all(), ledger.workers.all()))
+            timings("snapshot", ledger.overview.snapshot)
+            timings("page of `top`", lambda: draw(ledger))
+            timings("batches and workers of `status`", lambda: (ledger.batches.all(), ledger.workers.all()))
         for command in (["top", "--once"], ["top", "--json"], ["status"], ["status", "--json"]):
             whole(command, settings)
 
@@ -71,7 +71,7 @@ def draw(ledger: Ledger) -> None:
     Console(file=io.StringIO(), width=160).print(page(ledger.overview.snapshot(), lines=60))
 
 
-def figures(what: str, run: Callable[[], object]) -> None:
+def timings(what: str, run: Callable[[], object]) -> None:
     took = []
     for _ in range(REPEATS):
         started = time.perf_counter()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from reelmill_common.config.setting_values import FlowerPrompts
+from reelmill_common.errors import InvalidDocument
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import base, views
 from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.retry_rules import RULES_JSON
+from reelmill_common.text.untrusted_json import read_json
 
 VANISHED_S = 60.0
 """Seconds after which the message of a dispatched job is taken for lost, and another is sent."""
@@ -90,9 +91,9 @@ class Dispatcher(LedgerPart):
         return total
 
     def mend(self) -> int:
-        """Look after what is out of reach because a key is missing; return how many batches were looked at.
+        """Restore what is out of reach because a key is missing; return how many batches were looked at.
 
-        Evicted, deleted by hand or lost with a broken file: it is told as an event, and `gaps` finds it.
+        The key was evicted, deleted by hand or lost with a broken file: an event reports it, and `gaps` finds it.
         """
         return int(self._server.run("mend", MEND_APART_S, MEND_BATCHES, int(MEND_LEASE_S * 1000)))
 
@@ -104,10 +105,10 @@ class Dispatcher(LedgerPart):
         """Take back dispatched jobs whose message is not in the broker; return how many.
 
         A message that a worker has fetched counts as there, unless a worker of the lane was lost since it was sent:
-        then nobody knows whose it was. Should it turn up after all it dies at claim.
+        then it may have been that worker's. Should it turn up after all it dies at claim.
 
         Args:
-            lane: Whose jobs.
+            lane: The lane of the jobs.
             queues: Keys of the lists of messages.
             unacked: Key of the hash of messages that workers have fetched.
         """
@@ -133,12 +134,12 @@ class Dispatcher(LedgerPart):
 def task_id(text: str) -> str:
     """Return the task id that a message in the broker carries: job and generation, see `broker.send`.
 
-    Empty for what is no message of ours: anybody who may write to the broker may leave anything there.
+    Empty for any other content: whoever may write to the broker may leave anything there.
     """
     try:
-        message: Any = json.loads(text)
-        if isinstance(message, list):  # as it lies among those that were fetched
+        message: Any = read_json(text, "a message in the broker")
+        if isinstance(message, list):  # the form of a message that was fetched
             message = message[0]
         return str(message["headers"]["id"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (InvalidDocument, LookupError, TypeError):
         return ""

@@ -68,7 +68,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
 
 
 def refuse_wait(batch: str, why: str, other: str) -> None:
-    """Raise what a function said of a batch that another one should wait for.
+    """Raise the error for what a function answered about a batch that another one should wait for.
 
     Raises:
         NotFound: It is not there.
@@ -94,5 +94,5 @@ def _policy_of(view: BatchView) -> Batch:
     )
 
 
-def _milliseconds(moment: float) -> str:
-    return str(round(moment * 1000)) if moment else ""
+def _milliseconds(time_s: float) -> str:
+    return str(round(time_s * 1000)) if time_s else ""

@@ -16,7 +16,7 @@ PART_CHARS, MARK_CHARS = 3, 16
 
 
 class ClipIndex(LedgerPart):
-    """The index of what was made. `finish` writes it where the worker's settings say so; it forgets pruned jobs."""
+    """The index of stored clips. `finish` writes it where the worker's settings say so; it forgets pruned jobs."""
 
     def made(self, specs: Sequence[RenderSpec]) -> dict[str, JobView]:
         """Return the succeeded jobs of equal specs, by the canonical text of the spec. Their clips may be gone."""
@@ -40,7 +40,7 @@ class ClipIndex(LedgerPart):
 
 def _answer(source: str, found: Result) -> tuple[str, str, str]:
     made_by = found.reused_from or source
-    # It took nothing of the GPU: whoever sums up what clips took would count the first one's twice.
+    # It took no GPU time: a sum over clips must not count that of the first one twice.
     result = replace(found, seconds={}, gpu_s=0.0, energy_j=None, reused_from=made_by)
     return views.result_json(result), result.key, made_by
 

@@ -1,4 +1,4 @@
-"""Schedules: what is submitted again and again, and the runs of it."""
+"""Schedules: prompt files that are submitted again and again by a cron expression, and their runs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Schedules(LedgerPart):
         self._of_schedule("schedule_pause", name, milliseconds(following))
 
     def run(self, name: str) -> str:
-        """Begin a run by hand and return its batch; whoever ticks submits it. Raises `NotFound`."""
+        """Begin a run by hand and return its batch; the next worker's tick submits it. Raises `NotFound`."""
         batch = batch_name(name, self._now())
         self._of_schedule("schedule_fire", name, "", "", batch)
         return batch
@@ -100,10 +100,10 @@ class Schedules(LedgerPart):
         return bool(self._server.run("schedule_fire", name, due, milliseconds(following), batch))
 
     def take_run(self, batch: str, token: str, *, hold_s: float) -> Run | None:
-        """Take up a run, or keep it, for some seconds; None if somebody else has it or it is done.
+        """Take up a run, or keep it, for some seconds; None if another process has it or it is done.
 
         Raises:
-            InvalidJob: Its policy is none that this version knows.
+            InvalidJob: This version does not know its policy.
         """
         answer = self._server.run("run_take", batch, token, int(hold_s * 1000))
         if answer is None:
@@ -124,7 +124,7 @@ class Schedules(LedgerPart):
         return self._server.read([("ZSCORE", self._keys.runs, batch)])[0] is None
 
     def end_run(self, batch: str, token: str, error: str = "") -> bool:
-        """Say that a run is submitted, or why it never will be; False if it is somebody else's now."""
+        """Note that a run is submitted, or why it never will be; False if another process has it now."""
         return bool(self._server.run("run_done", batch, token, kept(error)))
 
     def _of_schedule(self, function: str, name: str, *args: str | float) -> None:
@@ -169,4 +169,4 @@ def _view(name: str, fields: dict[str, Any], due: str | None) -> ScheduleView:
 
 
 def _taken(name: str) -> str:
-    return f"schedule {name!r} is there already; take another name, or replace it with --replace"
+    return f"schedule {name!r} exists already; take another name, or replace it with --replace"

@@ -26,11 +26,11 @@ _ENDED = tuple(state for state in JobState if state.is_final)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningJob:
-    """A job that somebody works on.
+    """A job that a worker has.
 
     Attributes:
         since_s: Seconds since it was claimed, on Redis' clock.
-        seed: Of its noise; None if its spec cannot be read.
+        seed: Seed of its noise; None if its spec cannot be read.
     """
 
     job_id: str
@@ -93,7 +93,7 @@ class FarmSnapshot:
 
     @property
     def waiting(self) -> int:
-        """Jobs that nobody works on yet."""
+        """Jobs that no worker has yet."""
         states = (JobState.QUEUED, JobState.DISPATCHED)
         return sum(batch.counts.get(state, 0) for batch in self.batches for state in states)
 

@@ -24,7 +24,7 @@ class StatsRow:
     """The jobs of one lane, priority and kind of batch that have not ended.
 
     Attributes:
-        priority: Theirs, or else that of their batches: 0 to 9, 9 most urgent.
+        priority: The jobs' own, or else that of their batches: 0 to 9, 9 most urgent.
         batch_state: `active`, `paused`, or `scheduled` for one that may not run yet or now.
         counts: Jobs by state.
         oldest_wait_s: Seconds since the oldest of those that are queued was submitted; 0 if none is.
@@ -39,7 +39,7 @@ class StatsRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
-    """All jobs and batches of a farm at one moment.
+    """All jobs and batches of a farm at one time.
 
     Attributes:
         ended: Jobs by how they ended, of all batches that the ledger keeps. A retried one counts no more.

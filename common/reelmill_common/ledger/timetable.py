@@ -1,4 +1,4 @@
-"""The timetable: what happens at a time of its own. Windows open and shut, workers rest, schedules run."""
+"""The timetable: what is due at a time. Windows open and close, workers rest, schedules run."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Due:
 
     Attributes:
         now: Redis' clock, in UTC.
-        windows: Batch, window as written and the moment of its change in milliseconds, as Redis writes it.
-        schedules: Name, and moment of the run likewise.
-        runs: Batches of runs whose submit nobody does.
+        windows: Batch, window as written, and Unix ms of its change as Redis writes it.
+        schedules: Name, and Unix ms of the run likewise.
+        runs: Batches of runs that no process submits now.
     """
 
     now: datetime
@@ -60,29 +60,35 @@ class Timetable(LedgerPart):
         self._of_batch("window", batch, window and Windows.parse(window).text, *window_state(window, self._now()))
 
     def update_windows(self, due: Due | None = None) -> int:
-        """Open and shut the batches whose windows changed; return how many that were."""
+        """Open and close the batches whose windows changed; return how many that were."""
         due = due or self.due()
-        calls = [(batch, window, moment, *window_state(window, due.now)) for batch, window, moment in due.windows]
+        calls = [(batch, window, change, *window_state(window, due.now)) for batch, window, change in due.windows]
         return sum(self._server.run_many("update_window", calls)) if calls else 0
 
     def keep_hours(self, worker: str, window: str, now: datetime) -> WorkerState | None:
         """Let a worker rest or work by its own window; return its state, or None if it is not registered.
 
-        It rests, too, as soon as a clip would not be done before the window shuts.
+        It rests, too, as soon as a clip would not be done before the window closes.
         """
-        until = ""
-        if window:
-            windows = Windows.parse(window)
-            shuts = windows.next_change(now)
-            is_open = windows.open_at(now)
-            until = "" if is_open and shuts is None else str(milliseconds(shuts) if is_open and shuts else 0)
+        until = _open_until(window, now)
         state = self._server.run("hours", worker, until, window)
         return None if state is None else WorkerState(state)
 
 
+def _open_until(window: str, now: datetime) -> str:
+    """Return Unix ms at which an open window closes; empty if it never does, `0` if it is closed."""
+    windows = Windows.parse(window) if window else None
+    if windows is None:
+        return ""
+    if not windows.open_at(now):
+        return "0"
+    closes = windows.next_change(now)
+    return "" if closes is None else str(milliseconds(closes))
+
+
 @lru_cache(maxsize=256)  # many batches have the same window
 def window_state(window: str, now: datetime) -> tuple[str, str | int]:
-    """Return what the functions want to know of a window: whether it is shut, and its next change."""
+    """Return what the functions need of a window: `1` if it is closed, and Unix ms of its next change or nothing."""
     if not window:
         return "0", ""
     windows = Windows.parse(window)

@@ -101,7 +101,7 @@ def test_a_lease_that_ran_out_is_taken_back_and_counted(ledger: Ledger) -> None:
     assert (again.job_id, again.attempt) == (lost.job_id, 2)
 
 
-def test_whoever_lost_a_lease_can_do_nothing_more(ledger: Ledger) -> None:
+def test_a_worker_that_lost_its_lease_can_do_nothing_more(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     lost = begin(ledger, lease_s=0)
     ledger.dispatch.reap()
@@ -294,7 +294,7 @@ def test_a_running_job_is_asked_and_is_cancelled_when_the_worker_says_so(ledger:
     claimed = begin(ledger)
     ledger.attempts.stage(job_id, claimed.token, "denoise 1/3", lease_s=60)
 
-    assert ledger.attempts.cancelled(job_id, claimed.token) is False  # nobody has asked
+    assert ledger.attempts.cancelled(job_id, claimed.token) is False  # no request was made
     assert ledger.jobs.cancel(job_id) is JobState.CANCEL_REQUESTED
     assert ledger.jobs.get(job_id).stage == "denoise 1/3"
     assert ledger.attempts.renew(job_id, claimed.token, lease_s=60) is Orders.CANCEL

@@ -62,9 +62,9 @@ def test_a_dead_workers_lease_ends_though_the_clock_was_set_back_an_hour(
     wait_for(
         lambda: own.dispatch.reap() or own.jobs.get(job).state is JobState.QUEUED, timeout_s=20, what="the lease's end"
     )
-    told = [event.fields["seconds"] for event in own.events.read(after="0") if event.name == "ledger.clock_moved"]
-    assert len(told) == 1
-    assert -HOUR - 2 <= int(told[0]) <= -HOUR + 30
+    steps = [event.fields["seconds"] for event in own.events.read(after="0") if event.name == "ledger.clock_moved"]
+    assert len(steps) == 1
+    assert -HOUR - 2 <= int(steps[0]) <= -HOUR + 30
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, HOUR])

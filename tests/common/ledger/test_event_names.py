@@ -1,4 +1,4 @@
-"""Event names: the functions in Lua, and whoever reads events in Python, use exactly those that are documented."""
+"""Event names: the functions in Lua, and the readers of events in Python, use exactly those that are documented."""
 
 from __future__ import annotations
 

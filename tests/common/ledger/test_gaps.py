@@ -111,7 +111,7 @@ def test_what_people_do_with_the_batch_itself_is_done_or_explained(
 
 
 @pytest.mark.parametrize("kind", ["job", "spec", "batch"])
-def test_what_is_missing_is_told_and_its_batch_ends_or_waits_for_people(
+def test_what_is_missing_is_reported_and_its_batch_ends_or_waits_for_people(
     ledger: Ledger, admin: redis.Redis, kind: str
 ) -> None:
     start_worker(ledger)
@@ -122,9 +122,9 @@ def test_what_is_missing_is_told_and_its_batch_ends_or_waits_for_people(
     before = ledger.dispatch.gaps()
     work(ledger)
 
-    told = [event for event in ledger.events.read(after="0") if event.name == "ledger.key_missing"]
+    found = [event for event in ledger.events.read(after="0") if event.name == "ledger.key_missing"]
     assert before == ledger.dispatch.gaps() == [name.replace(":", " ", 1)]
-    assert [event.fields["kind"] for event in told] == [kind]
+    assert [event.fields["kind"] for event in found] == [kind]
     view = ledger.batches.get("first")
     if kind == "batch":
         assert (view.state, view.counts[JobState.QUEUED]) == (BatchState.PAUSED, 3)

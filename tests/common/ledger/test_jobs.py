@@ -1,4 +1,4 @@
-"""Steering single jobs: hold and resume, a priority of their own, retries of some."""
+"""Single jobs: hold and resume, a priority of their own, retries of some."""
 
 from __future__ import annotations
 

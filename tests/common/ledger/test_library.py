@@ -1,4 +1,4 @@
-"""The function library: whole, named by its text, there after a crash, and loaded by whoever misses it."""
+"""The function library: whole, named by its text, there after a crash, and loaded by the client that misses it."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ def sweep_when_due(ledger: Ledger, *, deadline_s: float = 60.0) -> None:
         assert time.monotonic() < ends, "nothing came due"
 
 
-# -- moments
+# -- times
 
 
-def test_a_batch_waits_for_its_start_and_is_opened_by_whoever_sweeps(ledger: Ledger, settings: Settings) -> None:
+def test_a_batch_waits_for_its_start_and_is_released_by_a_sweep(ledger: Ledger, settings: Settings) -> None:
     submit_as(ledger, Batch(name="night", start_after=ledger.timetable.now().timestamp() + 3600), 3)
     start_worker(ledger)
 
@@ -88,11 +88,11 @@ def test_what_has_not_started_when_its_batch_expires_fails_unrendered(ledger: Le
     sound(settings)
 
 
-def test_a_message_that_comes_after_the_expiry_is_refused_although_nobody_swept(ledger: Ledger) -> None:
+def test_a_message_that_comes_after_the_expiry_is_refused_also_without_a_sweep(ledger: Ledger) -> None:
     submit_as(ledger, Batch(name="night", expires_at=ledger.timetable.now().timestamp() + 3600), 2)
     start_worker(ledger)
     (sent,) = ledger.dispatch.pump(LANE, depth=1)
-    # Time passes: to change the moment by the ledger's own means would take the message back.
+    # Time passes: to change the time through the ledger would take the message back.
     ledger._server._redis.hset(ledger._keys.batch("night"), "expires", milliseconds(ledger.timetable.now()) - 1)
 
     assert ledger.attempts.claim(sent.job_id, sent.generation, WORKER, lease_s=60) is Refused.HELD

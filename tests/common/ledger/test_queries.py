@@ -68,7 +68,7 @@ def test_jobs_are_read_by_state_in_the_order_of_submission(
     assert ledger.jobs.page("night", states=states, start=1, count=2) == found[1:3]
 
 
-def test_events_tell_the_life_of_a_job(ledger: Ledger) -> None:
+def test_events_report_the_life_of_a_job(ledger: Ledger) -> None:
     (job_id,) = submit(ledger, "night", 1)
     start_worker(ledger)
     claimed = begin(ledger)
@@ -76,12 +76,12 @@ def test_events_tell_the_life_of_a_job(ledger: Ledger) -> None:
     ledger.attempts.stage(job_id, claimed.token, "decode", lease_s=60)
     ledger.attempts.finish(job_id, claimed.token, make_result("night/r0.mp4"))
 
-    told = [
+    events = [
         (event.name, event.batch, event.job_id, event.worker, dict(event.fields))
         for event in ledger.events.read(after="0")
     ]
 
-    assert told == [
+    assert events == [
         ("batch.submitted", "night", "", "", {"count": "1"}),
         ("worker.registered", "", "", "gpu0@test", {"lane": "tiny"}),
         ("worker.ready", "", "", "gpu0@test", {}),

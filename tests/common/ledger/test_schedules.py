@@ -31,9 +31,9 @@ def add(ledger: Ledger, cron: str = "* * * * * *", *, rows: int = 3, catch_up: s
     )
 
 
-def force_due(ledger: Ledger, moment: datetime) -> None:
-    """Let a schedule's next run be in the past, as after a time in which nobody ticked."""
-    ledger._server._redis.zadd(ledger._keys.schedules, {"nightly": milliseconds(moment)})
+def force_due(ledger: Ledger, due: datetime) -> None:
+    """Let a schedule's next run be in the past, as after a time without ticks."""
+    ledger._server._redis.zadd(ledger._keys.schedules, {"nightly": milliseconds(due)})
 
 
 def test_a_schedule_submits_its_rows_when_it_is_due(ledger: Ledger) -> None:

@@ -150,10 +150,10 @@ def test_a_full_server_can_be_looked_at_and_makes_room(settings: Settings, own_v
         with Ledger.connect(full) as late:
             pruned = late.retention.prune_batch(late.batches.get("old"))
             late.batches.cancel("new")
-            census = late.overview.stats()
+            stats = late.overview.stats()
         admin.config_set("maxmemory", "0")
 
-    assert (pruned, census.ended[JobState.CANCELLED]) == (Pruned.PRUNED, 2)
+    assert (pruned, stats.ended[JobState.CANCELLED]) == (Pruned.PRUNED, 2)
 
 
 def test_a_read_only_replica_is_refused(settings: Settings, own_valkey: ValkeyServer) -> None:
@@ -231,10 +231,10 @@ def test_what_is_settled_is_on_the_disk(own_valkey: ValkeyServer) -> None:
         settled, nothing = ledger.settle(), ledger.forgets()
         with redis.Redis.from_url(own_valkey.url) as client:
             client.config_set("appendonly", "no")
-        unknown, told = ledger.settle(), ledger.forgets()
+        unknown, reason = ledger.settle(), ledger.forgets()
 
     assert (settled, unknown, nothing) == (True, False, "")
-    assert "append-only file" in told
+    assert "append-only file" in reason
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ OTHER_LANE = "fastwan-qad-fp8"
 
 
 def test_a_new_farm_has_nothing(ledger: Ledger) -> None:
-    census = ledger.overview.stats()
+    stats = ledger.overview.stats()
 
-    assert census.lines == []
-    assert set(census.ended.values()) == set(census.batches.values()) == {0}
+    assert stats.lines == []
+    assert set(stats.ended.values()) == set(stats.batches.values()) == {0}
 
 
 def test_every_job_is_counted_once_where_it_stands(ledger: Ledger) -> None:
@@ -40,20 +40,20 @@ def test_every_job_is_counted_once_where_it_stands(ledger: Ledger) -> None:
     cancelled = submit(ledger, "given-up", 1)
     ledger.jobs.cancel(cancelled[0])
 
-    census = ledger.overview.stats()
+    stats = ledger.overview.stats()
 
-    assert live(census) == live_by_looking(ledger)
-    assert census.ended == {JobState.SUCCEEDED: 2, JobState.FAILED: 1, JobState.CANCELLED: 1}
-    assert census.batches == {
+    assert live(stats) == live_by_looking(ledger)
+    assert stats.ended == {JobState.SUCCEEDED: 2, JobState.FAILED: 1, JobState.CANCELLED: 1}
+    assert stats.batches == {
         BatchState.ACTIVE: 3,
         BatchState.PAUSED: 1,
         BatchState.DONE: 2,
         BatchState.SCHEDULED: 2,
     }
-    assert live(census)[(LANE, 7, BatchState.ACTIVE, JobState.CANCEL_REQUESTED)] == 1
-    assert live(census)[(LANE, 7, BatchState.PAUSED, JobState.QUEUED)] == 3
-    assert live(census)[(LANE, 7, BatchState.SCHEDULED, JobState.QUEUED)] == 3
-    assert live(census)[(OTHER_LANE, 7, BatchState.ACTIVE, JobState.QUEUED)] == 4
+    assert live(stats)[(LANE, 7, BatchState.ACTIVE, JobState.CANCEL_REQUESTED)] == 1
+    assert live(stats)[(LANE, 7, BatchState.PAUSED, JobState.QUEUED)] == 3
+    assert live(stats)[(LANE, 7, BatchState.SCHEDULED, JobState.QUEUED)] == 3
+    assert live(stats)[(OTHER_LANE, 7, BatchState.ACTIVE, JobState.QUEUED)] == 4
 
 
 def test_the_oldest_wait_is_that_of_the_job_submitted_first(ledger: Ledger) -> None:
@@ -73,9 +73,9 @@ def test_the_oldest_wait_is_that_of_the_job_submitted_first(ledger: Ledger) -> N
     assert without.oldest_wait_s <= (ledger.timetable.now() - before_the_new).total_seconds() + 0.01
 
 
-def live(census: QueueStats) -> Counter[tuple[str, int, BatchState, JobState]]:
+def live(stats: QueueStats) -> Counter[tuple[str, int, BatchState, JobState]]:
     found: Counter[tuple[str, int, BatchState, JobState]] = Counter()
-    for line in census.lines:
+    for line in stats.lines:
         for state, count in line.counts.items():
             found[(line.lane, line.priority, line.batch_state, state)] += count
     return +found

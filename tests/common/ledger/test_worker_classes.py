@@ -221,7 +221,7 @@ def test_a_class_that_cannot_be_one_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_no_worker_idles_beside_work_that_it_may_do(ledger: Ledger, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reelmill_common.ledger.base.LIVE_S", 600.0)  # nobody beats here
+    monkeypatch.setattr("reelmill_common.ledger.base.LIVE_S", 600.0)  # no worker beats here
     chance = random.Random(seed)
     names = ["h100", "studio", "fast"]
     crew = {f"gpu{number}@x": chance.sample(names, chance.randint(0, 3)) for number in range(4)}

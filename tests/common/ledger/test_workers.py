@@ -259,10 +259,10 @@ def test_one_that_was_leaving_when_it_fell_silent_is_gone_and_not_dead(
 
     assert states == {"gpu0@spot": WorkerState.GONE, "gpu0@crashed": WorkerState.DEAD}
     assert after == {"gpu0@crashed": WorkerState.DEAD}  # the other has left, as if it had said so
-    told = [(event.name, event.worker) for event in ledger.events.read(after="0")]
-    assert ("worker.lost", "gpu0@crashed") in told
-    assert ("worker.retired", "gpu0@spot") in told
-    assert ("worker.lost", "gpu0@spot") not in told
+    events = [(event.name, event.worker) for event in ledger.events.read(after="0")]
+    assert ("worker.lost", "gpu0@crashed") in events
+    assert ("worker.retired", "gpu0@spot") in events
+    assert ("worker.lost", "gpu0@spot") not in events
 
 
 def test_one_that_was_leaving_with_a_clip_is_kept_until_the_clip_is_taken_back(

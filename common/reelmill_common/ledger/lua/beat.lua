@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- Say that a worker's parent lives. ARGV: worker, seconds after which a quarantine for failed jobs is lifted (0: never).
+-- Note that a worker's parent lives. ARGV: worker, seconds after which a quarantine for failed jobs is lifted (0: never).
 -- Returns 1, or 0 if it is not registered.
 local worker, patience = ARGV[1], tonumber(ARGV[2]) * 1000
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'may_return', 'since')

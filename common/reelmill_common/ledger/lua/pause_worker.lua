@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- Let a worker take no more jobs until somebody resumes it, also when it is started anew; what it has goes on.
+-- Let a worker take no more jobs until a person resumes it, also when it is started anew; what it has goes on.
 -- ARGV: worker. Returns 1, or 0 if it is not registered.
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')

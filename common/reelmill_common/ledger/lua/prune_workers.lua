@@ -1,5 +1,5 @@
 -- flags: allow-oom
--- Forget workers that nobody has heard of for long, also those under quarantine; not one that still holds a lease.
+-- Forget workers that were silent for long, also those under quarantine; not one that still holds a lease.
 -- ARGV: milliseconds of the last sign of life. Returns the names.
 local gone = {}
 for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do

@@ -1,6 +1,6 @@
 -- flags: allow-oom
--- Take back some of what nobody works on: expired leases, and dispatched jobs whose message must have vanished.
--- Notices that the clock was set. Says once of a worker that it is lost; one that was leaving is forgotten instead.
+-- Take back some of what no worker works on: expired leases, and dispatched jobs whose message must have vanished.
+-- Notices that the clock was set. Reports once that a worker is lost; one that was leaving is forgotten instead.
 -- ARGV: seconds after which a message is given up, seconds of silence after which a worker is lost, most attempts, most
 -- jobs to touch, rules. Returns the number of jobs touched.
 watch_clock()

@@ -1,5 +1,5 @@
 -- End a run: all of it is submitted, or it never can be. ARGV: batch, token of its taker, error or ''.
--- Returns 1, or 0 if it is somebody else's now.
+-- Returns 1, or 0 if another process has it now.
 local batch = ARGV[1]
 local v = redis.call('HMGET', run_key(batch), 'schedule', 'rows', 'taker')
 if v[3] ~= ARGV[2] then return 0 end

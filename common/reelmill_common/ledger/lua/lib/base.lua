@@ -27,7 +27,7 @@ local function begin(prefix)
     P = prefix
     SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
     OWNERS, STARTS, EXPIRIES, WINDOWS = P .. 'owners', P .. 'starts', P .. 'expiries', P .. 'windows'
-    PRIOR_ATTEMPTS = P .. 'worn' -- by the name of a pruned batch: the most attempts that a job of it had (the key has an older name)
+    PRIOR_ATTEMPTS = P .. 'worn' -- an older name; by pruned batch: the most attempts that a job of it had
     MISSING = P .. 'missing' -- by kind and name of a key that others point to: when it was first missed
     SCHEDULES, SCHEDULE_NAMES, RUNS = P .. 'schedules', P .. 'schedule_names', P .. 'runs'
     HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER = P .. 'hooks', P .. 'hook_log', P .. 'hook_cursor', P .. 'hook_sender'
@@ -101,11 +101,11 @@ local function waiting_keys(batch, lane)
 end
 
 -- The fencing token of a job's last claim: the number of the attempt, and a word that no other claim has. Numbers come
--- again when the ledger is wiped or forgets a claim; words do not. A job that was claimed by an older version has none.
+-- again when the ledger is wiped or forgets a claim; the word does not. A job that was claimed by an older version has none.
 local function token_of(job) return job.attempts .. '.' .. job.fence end
 
--- Load a job only for the holder of its lease: nil for anybody else. A lease that is over but not yet reaped still is
--- its holder's, for nobody else has the job.
+-- Load a job only for the holder of its lease, else return nil. A lease that is over but not yet reaped still is its
+-- holder's, for no other worker has the job.
 local function load_leased(id, token)
     local job = load_job(id)
     if job and LEASED[job.state] and token_of(job) == token then return job end

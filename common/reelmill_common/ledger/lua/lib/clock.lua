@@ -1,6 +1,6 @@
 -- The server's clock may be set while a farm runs. Each reap notes what it says; if it has gone back since, or on by more
--- than ticks are ever apart, what was counted by it is moved along: leases, messages that were sent, beats, turns that were
--- taken. What people gave as a time of day (windows, starts, expiries, schedules) stays as it is.
+-- than ticks are ever apart, what was counted by it is moved along: leases, messages that were sent, beats, and
+-- locks that end with time. What was given as a time of day (windows, starts, expiries, schedules) stays as it is.
 
 local BACK_MS = 1000 -- a step, not NTP's slewing
 local AHEAD_MS = 60000 -- nor a farm whose only parent was busy

@@ -131,9 +131,9 @@ end
 
 -- End a failed attempt: the job is queued again while the rule of its error code and `limits.most` leave it tries and it
 -- makes sense to try again (`retryable`); it is cancelled if it was asked to stop.
--- `limits`: {most = failures of a job at most, rules = JSON of `retry_rules.RULES`, nobodys_fault = true if the failure
--- speaks against nobody}. A rule is {retries, whether a failure counts towards `most`, whether it puts job and worker under
--- suspicion}. `killed`: the process died rendering the job.
+-- `limits`: {most = failures of a job at most, rules = JSON of `retry_rules.RULES`, blames_none = true if the failure speaks
+-- against neither job nor worker}. A rule is {retries, whether a failure counts towards `most`, whether it puts job and
+-- worker under suspicion}. `killed`: the process died rendering the job.
 local function attempt_failed(job, code, message, retryable, limits, killed)
     local rules = cjson.decode(limits.rules)
     local retries, counts, suspects = unpack(rules[code] or rules[''])
@@ -146,7 +146,7 @@ local function attempt_failed(job, code, message, retryable, limits, killed)
         redis.call('HSET', job_key(job.id), 'k', job.failures)
     end
     local of_code = redis.call('HINCRBY', faults_key(job.id), code, 1)
-    if suspects and job.worker ~= '' and not limits.nobodys_fault then
+    if suspects and job.worker ~= '' and not limits.blames_none then
         local who, why = blame(job, code, message, killed)
         if who == 'worker' then return requeue(job, 'worker_quarantined') end
         if who == 'poison' then code, message, retryable = 'poison', why, false end
@@ -164,6 +164,6 @@ local function worker_lost(job, code, why, limits)
     if job.stage ~= '' then doing = ' at ' .. job.stage end
     local message = 'worker ' .. job.worker .. ' ' .. why .. doing
     if IN_DELIVERY[job.stage] then return attempt_failed(job, 'delivery_lost', message, true, limits, false) end
-    local known = {rules = limits.rules, most = limits.most, nobodys_fault = not killed}
+    local known = {rules = limits.rules, most = limits.most, blames_none = not killed}
     attempt_failed(job, code, message, true, known, killed)
 end

@@ -17,7 +17,7 @@
 -- Where an owner stands follows from its shares, and `place_owner` puts it there:
 --   below its cap, with a share  ready:LANE:PRIORITY; the priority then is in levels:LANE, a lane of a class in
 --                                classes:PROFILE
---   with a share, at its cap too spots:OWNER has LANE:PRIORITY, so that `replace_owner` finds all its places
+--   with a share, at its cap too spots:OWNER has LANE:PRIORITY, so that `replace_owner` finds it everywhere
 
 local IN_FLIGHT = {d = true, r = true, x = true}
 local FINAL = {s = true, f = true, c = true}
@@ -135,7 +135,7 @@ local function settle_after(batch)
     reindex(batch)
 end
 
--- A batch ended, or goes on: whoever waits for it looks again.
+-- A batch ended, or goes on: batches that wait for it are looked at again.
 local function settle_dependants(batch)
     for _, dependant in ipairs(redis.call('SMEMBERS', dependants_key(batch))) do settle_after(dependant) end
 end
@@ -197,7 +197,7 @@ local function spend(batch)
     emit('batch.paused', batch, '', '', 'reason', why)
 end
 
--- If nothing of a batch is left to do it has ended; its report is due, and whoever waits for it looks again.
+-- If nothing of a batch is left to do it has ended; its report is due, and batches that wait for it are looked at again.
 local function end_if_done(batch)
     local left = redis.call('HMGET', batch_key(batch), 'q', 'd', 'r', 'x', 'h')
     if left[1] + left[2] + left[3] + left[4] + (left[5] or 0) > 0 then return false end
@@ -208,7 +208,7 @@ local function end_if_done(batch)
     return true
 end
 
--- Move a job to another state, with all that depends on it, and tell so.
+-- Move a job to another state, with all that depends on it, and emit an event.
 -- `fields`: more of its hash, as a list of name, value. The event's own fields follow `event`.
 local function move(job, state, fields, event, ...)
     local from, batch = job.state, batch_key(job.batch)

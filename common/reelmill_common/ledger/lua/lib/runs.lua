@@ -1,5 +1,5 @@
--- Runs of schedules. A run is a submit that somebody has to do: its hash has all that it takes, and the sorted set of
--- runs has the moment from which on anybody may take it up, so that one whose ticker died is finished by another.
+-- Runs of schedules. A run is a submit that some worker has to do: its hash has all that it takes, and the sorted
+-- set of runs has the time from which any worker may take it up, so that another one finishes it if its ticker died.
 
 local function schedule_key(name) return P .. 'schedule:' .. name end
 local function run_key(batch) return P .. 'run:' .. batch end

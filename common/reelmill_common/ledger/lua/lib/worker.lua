@@ -28,7 +28,7 @@ local function set_lanes(worker, lanes)
     for lane in string.gmatch(lanes, '[^,]+') do redis.call('SADD', P .. 'served', lane) end
 end
 
-local function paused_workers() return P .. 'paused_workers' end -- by people: also when they are started anew
+local function paused_workers() return P .. 'paused_workers' end -- by a person; they stay so when they are started anew
 
 -- Only a ready one counts for pump.
 local function set_worker(worker, lane, state, ...)
@@ -46,7 +46,7 @@ local function rest(worker, lane)
     emit('worker.rested', '', '', worker)
 end
 
--- `may_return`: '1' if it is for failed jobs, which a fresh process may end; else somebody has to look first.
+-- `may_return`: '1' if it is for failed jobs, which a fresh process may end; else a person has to look first.
 local function quarantine(worker, lane, reason, may_return)
     set_worker(worker, lane, 'quarantined', 'reason', reason, 'since', now, 'may_return', may_return)
     emit('worker.quarantined', '', '', worker, 'reason', reason)
