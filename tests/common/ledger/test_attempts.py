@@ -262,15 +262,6 @@ def test_failed_and_cancelled_jobs_can_be_retried_with_fresh_attempts(ledger: Le
     assert ledger.jobs.get(ids[0]).state is JobState.FAILED
 
 
-def test_retrying_many_takes_several_scripts_but_one_call(ledger: Ledger) -> None:
-    ids = submit(ledger, "night", 230)
-    assert ledger.batches.cancel("night") == len(ids)
-
-    assert ledger.batches.retry("night") == len(ids)
-    assert ledger.batches.get("night").counts[JobState.QUEUED] == len(ids)
-    assert ledger.batches.retry("night") == 0
-
-
 # -- cancelling
 
 
@@ -341,21 +332,6 @@ def test_a_final_job_stays_as_it_is_when_cancelled(ledger: Ledger) -> None:
     ledger.attempts.finish(job_id, claimed.token, make_result())
 
     assert ledger.jobs.cancel(job_id) is JobState.SUCCEEDED
-
-
-def test_cancelling_a_batch_reaches_whatever_is_not_final(ledger: Ledger) -> None:
-    submit(ledger, "night", 5)
-    done, running = begin(ledger), begin(ledger)
-    ledger.attempts.finish(done.job_id, done.token, make_result())
-    ledger.dispatch.pump(LANE, depth=1)
-
-    assert ledger.batches.cancel("night") == 4
-
-    counts = ledger.batches.get("night").counts
-    assert (counts[JobState.CANCELLED], counts[JobState.CANCEL_REQUESTED], counts[JobState.SUCCEEDED]) == (3, 1, 1)
-    assert ledger.batches.get("night").state is BatchState.ACTIVE  # not cancelled before the worker has confirmed it
-    ledger.attempts.cancelled(running.job_id, running.token)
-    assert ledger.batches.get("night").state is BatchState.DONE
 
 
 def test_cancelling_an_unknown_job_says_so(ledger: Ledger) -> None:

@@ -6,9 +6,8 @@ import pytest
 
 from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_result, order_of, start_worker, submit
 from reelmill_common.contract import LABEL_CHARS, LABEL_SEPARATOR, PROMPT_CHARS
-from reelmill_common.errors import InvalidJob, NotFound
-from reelmill_common.jobs import Batch, BatchState, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused, WorkerInfo, WorkerState, base, dispatch
+from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
+from reelmill_common.ledger import Dispatch, Ledger, Refused, WorkerInfo, WorkerState, base, dispatch
 
 
 def test_nothing_is_dispatched_while_no_worker_is_ready(ledger: Ledger) -> None:
@@ -184,63 +183,6 @@ def test_jobs_of_one_batch_go_to_the_lanes_of_their_profiles(ledger: Ledger) -> 
     assert [item.job_id for item in ledger.dispatch.pump("fastwan-qad-fp8")] == [job.job_id for job in jobs[2:]]
 
 
-def test_pausing_stops_what_waits_and_what_was_sent_but_not_what_runs(ledger: Ledger) -> None:
-    submit(ledger, "night", 5)
-    start_worker(ledger)
-    running = begin(ledger)
-    (sent,) = ledger.dispatch.pump(LANE, depth=1)
-
-    ledger.batches.pause("night")
-
-    assert ledger.batches.get("night").state is BatchState.PAUSED
-    assert ledger.attempts.claim(sent.job_id, sent.generation, WORKER, lease_s=60) is Refused.HELD
-    assert ledger.dispatch.pump(LANE) == []
-    assert ledger.attempts.renew(running.job_id, running.token, lease_s=60) is Orders.CONTINUE
-
-
-def test_a_resumed_batch_goes_on_where_it_was(ledger: Ledger) -> None:
-    ids = submit(ledger, "night", 3)
-    start_worker(ledger)
-    stale = ledger.dispatch.pump(LANE, depth=2)
-    ledger.batches.pause("night")
-
-    ledger.batches.resume("night")
-
-    assert ledger.batches.get("night").state is BatchState.ACTIVE
-    assert [(item.job_id, item.generation) for item in ledger.dispatch.pump(LANE, depth=2)] == [
-        (ids[0], 2),
-        (ids[1], 2),
-    ]
-    assert ledger.attempts.claim(stale[0].job_id, stale[0].generation, WORKER, lease_s=60) is Refused.STALE
-
-
-def test_pausing_frees_the_depth_for_others(ledger: Ledger) -> None:
-    submit(ledger, "night", 5)
-    submit(ledger, "day", 5, priority=1)
-    start_worker(ledger)
-    ledger.dispatch.pump(LANE, depth=2)
-
-    ledger.batches.pause("night")
-
-    assert [item.priority for item in ledger.dispatch.pump(LANE, depth=2)] == [1, 1]
-
-
-def test_a_new_priority_acts_on_the_next_pump_even_for_what_was_sent(ledger: Ledger) -> None:
-    (first, *_) = submit(ledger, "night", 5, priority=3)
-    submit(ledger, "day", 5, priority=4)
-    start_worker(ledger)
-    ledger.batches.pause("day")
-    (sent,) = ledger.dispatch.pump(LANE, depth=1)
-    ledger.batches.resume("day")
-
-    ledger.batches.prioritize("night", 8)
-
-    (again,) = ledger.dispatch.pump(LANE, depth=1)
-    assert (sent.job_id, sent.priority) == (first, 3)
-    assert (again.job_id, again.priority, again.generation) == (first, 8, 2)
-    assert ledger.jobs.get(first).priority == 8
-
-
 def test_a_batch_shares_fairly_at_its_new_priority_whatever_it_had_before(ledger: Ledger) -> None:
     submit(ledger, "old", 60, priority=5)
     submit(ledger, "new", 60, priority=9)
@@ -249,24 +191,6 @@ def test_a_batch_shares_fairly_at_its_new_priority_whatever_it_had_before(ledger
     ledger.batches.prioritize("new", 5)
 
     assert Counter(order_of(ledger, 20)) == {"old": 10, "new": 10}
-
-
-def test_a_priority_out_of_range_is_refused(ledger: Ledger) -> None:
-    submit(ledger, "night", 1)
-
-    with pytest.raises(InvalidJob, match="priority=10 is out of range; use 0 to 9"):
-        ledger.batches.prioritize("night", 10)
-
-
-@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry", "get"])
-def test_a_batch_that_is_not_there_is_named(ledger: Ledger, verb: str) -> None:
-    with pytest.raises(NotFound, match="no batch 'nihgt'"):
-        getattr(ledger.batches, verb)("nihgt")
-
-
-def test_a_batch_that_is_not_there_has_no_page_of_jobs(ledger: Ledger) -> None:
-    with pytest.raises(NotFound, match="no batch 'nihgt'"):
-        ledger.jobs.page("nihgt")
 
 
 def test_a_vanished_message_is_sent_again_under_a_new_generation(
