@@ -1,7 +1,7 @@
 """`python benchmarks/ledger.py`: how fast the ledger takes jobs, what a job costs in memory, what a function costs.
 
 On an embedded Valkey with its append-only file. Times are the server's own, from its slow log: the network and
-Python are not in them, but they are the time for which everybody else waits.
+Python are not in them, but they are the time for which all other clients wait.
 """
 
 from __future__ import annotations

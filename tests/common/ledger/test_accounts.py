@@ -34,7 +34,7 @@ def test_a_clip_is_charged_to_its_batch_and_to_its_owner(ledger: Ledger) -> None
     assert ledger.jobs.get(claimed.job_id).result == METERED
 
 
-def test_a_result_that_is_said_twice_is_charged_once(ledger: Ledger) -> None:
+def test_a_result_that_is_reported_twice_is_charged_once(ledger: Ledger) -> None:
     submit(ledger, 1)
     claimed = begin(ledger)
 
@@ -44,7 +44,7 @@ def test_a_result_that_is_said_twice_is_charged_once(ledger: Ledger) -> None:
     assert ledger.batches.get("night").account.clips == 1
 
 
-def test_energy_that_no_card_told_is_unknown_and_not_nought(ledger: Ledger) -> None:
+def test_energy_that_was_not_measured_is_unknown_and_not_zero(ledger: Ledger) -> None:
     submit(ledger, 2)
     for result in (make_result(), METERED):
         claimed = begin(ledger)
@@ -112,7 +112,7 @@ def test_an_owners_account_sums_its_batches_and_outlives_them(ledger: Ledger) ->
     assert ledger.accounts.by_owner()["ada"] == Account(clips=2, size_bytes=2468, gpu_s=3.0, energy_j=1800.5, metered=2)
 
 
-def test_days_before_a_moment_do_not_count(ledger: Ledger) -> None:
+def test_days_before_a_time_do_not_count(ledger: Ledger) -> None:
     submit(ledger, 1)
     claimed = begin(ledger)
     ledger.attempts.finish(claimed.job_id, claimed.token, METERED)

@@ -187,6 +187,6 @@ def test_single_jobs_are_retried_if_they_have_failed(ledger: Ledger, ended: list
 
 
 def test_an_unknown_job_retries_none(ledger: Ledger, ended: list[str]) -> None:
-    with pytest.raises(NotFound, match="no job nobody"):
-        ledger.jobs.retry([ended[0], "nobody"])
+    with pytest.raises(NotFound, match="no job unknown"):
+        ledger.jobs.retry([ended[0], "unknown"])
     assert queued(ledger) == []

@@ -221,7 +221,7 @@ def test_a_quarantine_for_failures_ends_with_time_and_the_worker_starts_again(le
     wait_for(lambda: state_after(0.001) is WorkerState.STARTING, what="the next millisecond")
 
 
-def test_a_quarantine_that_somebody_must_look_at_does_not_end_with_time(ledger: Ledger) -> None:
+def test_a_quarantine_that_a_person_must_look_at_does_not_end_with_time(ledger: Ledger) -> None:
     start_worker(ledger, BAD)
     ledger.workers.quarantine(BAD, "the canary came out black")
 

@@ -11,7 +11,7 @@ from reelmill_common.ledger.schema import KEYS
 HASHES = {name.partition(":")[0]: key.fields for name, key in KEYS.items() if key.fields}
 OF_CONSTANT = {"HOOK_SENDER": "hook_sender", "MISSING": "missing", "PRIOR_ATTEMPTS": "worn"}
 BY_VARIABLE = {"batch": set("hdrxsfc"), "faults": {"on", "killed"}}
-"""Counters that `move` and `recount` write by the letter of a state, and lists that `write_workers` is told."""
+"""Counters that `move` and `recount` write by the letter of a state, and the lists of `write_workers`."""
 
 
 def kind_of(expression: str, before: str) -> list[str]:

@@ -24,7 +24,7 @@ def with_url(settings: Settings, url: str) -> Settings:
     return dataclasses.replace(settings, redis_url=url)
 
 
-def test_nobody_at_the_address_is_unavailable(settings: Settings) -> None:
+def test_no_server_at_the_address_is_unavailable(settings: Settings) -> None:
     port = free_port()
 
     with pytest.raises(LedgerUnavailable, match=rf"Redis at 127.0.0.1:{port} does not answer.*Start it, or correct"):

@@ -45,7 +45,7 @@ def test_a_batch_inside_of_its_window_runs(ledger: Ledger) -> None:
     assert ledger.batches.get("night").state is BatchState.ACTIVE
 
 
-def test_a_window_opens_and_shuts_when_it_says_so(ledger: Ledger) -> None:
+def test_a_window_opens_and_closes_when_it_says_so(ledger: Ledger) -> None:
     start_worker(ledger)
     ticker = Ticker()
     ledger.batches.submit(Batch(name="night", window=window(ledger, 1, 3600)), make_jobs("night", 3))
@@ -75,7 +75,7 @@ def test_a_window_can_be_given_and_taken_from_a_batch_that_is_there(ledger: Ledg
     assert len(ledger.dispatch.pump(LANE)) == 2
 
 
-def test_a_message_of_a_batch_whose_window_has_shut_dies_at_claim(ledger: Ledger) -> None:
+def test_a_message_of_a_batch_whose_window_has_closed_dies_at_claim(ledger: Ledger) -> None:
     start_worker(ledger)
     submit(ledger, "night", 1)
     (item,) = ledger.dispatch.pump(LANE)
@@ -112,7 +112,7 @@ def test_a_measured_clip_that_ends_inside_starts(ledger: Ledger) -> None:
     assert isinstance(ledger.attempts.claim(item.job_id, item.generation, WORKER, lease_s=60), Claimed)
 
 
-def test_a_window_is_turned_by_one_ticker_only(ledger: Ledger) -> None:
+def test_a_window_is_changed_by_one_ticker_only(ledger: Ledger) -> None:
     ledger.batches.submit(Batch(name="night", window=window(ledger, 1, 3600)), make_jobs("night", 1))
     due = wait_for(lambda: found if (found := ledger.timetable.due()).windows else None)
 
@@ -121,7 +121,7 @@ def test_a_window_is_turned_by_one_ticker_only(ledger: Ledger) -> None:
     assert turned == [1, 0]
 
 
-def test_a_window_that_was_changed_meanwhile_is_not_turned(ledger: Ledger) -> None:
+def test_a_window_that_was_replaced_meanwhile_is_not_changed(ledger: Ledger) -> None:
     ledger.batches.submit(Batch(name="night", window=window(ledger, 1, 3600)), make_jobs("night", 1))
     due = wait_for(lambda: found if (found := ledger.timetable.due()).windows else None)
     ledger.timetable.set_window("night", window(ledger, 3600, 7200))

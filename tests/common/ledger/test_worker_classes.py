@@ -1,4 +1,4 @@
-"""Worker classes in the ledger: jobs that ask for one wait for its workers, and share those with everybody else's."""
+"""Worker classes in the ledger: a job that asks for a class waits for its workers, which also render all other jobs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_worker_without_the_class_may_not_claim_a_pinned_job(ledger: Ledger) -
     assert ledger.jobs.get(job_id).state is JobState.QUEUED
 
 
-def test_a_worker_of_a_class_renders_for_everybody_too(ledger: Ledger) -> None:
+def test_a_worker_of_a_class_renders_jobs_without_one_too(ledger: Ledger) -> None:
     start(ledger, WORKER, "h100", "studio")
     submit(ledger, "any", 1)
     submit_pinned(ledger, "pinned", 1, "studio")

@@ -176,7 +176,7 @@ def test_a_worker_that_is_not_registered_is_named(ledger: Ledger, report) -> Non
     assert ledger.workers.all() == []
 
 
-def test_a_beat_of_nobody_is_answered_with_none(ledger: Ledger) -> None:
+def test_a_beat_of_an_unknown_worker_is_answered_with_none(ledger: Ledger) -> None:
     assert ledger.workers.beat("gpu9@x") is None
 
 
