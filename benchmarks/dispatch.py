@@ -78,7 +78,7 @@ def measure(settings: Settings, options: argparse.Namespace) -> list[Line]:
     url = settings.redis_url
     with Ledger.connect(settings) as ledger:
         ours = submit_rate(ledger, options.rows)
-        ledger.cancel_batch("rate")
+        ledger.batches.cancel("rate")
         theirs = delay_rate(url, options.messages)
         lines = [
             Line(
@@ -89,7 +89,7 @@ def measure(settings: Settings, options: argparse.Namespace) -> list[Line]:
             )
         ]
         with worker(settings):
-            wait(lambda: any(view.state is WorkerState.READY for view in ledger.workers()), "a ready worker")
+            wait(lambda: any(view.state is WorkerState.READY for view in ledger.workers.all()), "a ready worker")
             idle = idle_latencies(ledger, settings, options.clips // 2)
             gaps = own_gaps(ledger, settings, options.clips)
     with plain_worker(url, settings.state_dir):
@@ -106,13 +106,13 @@ def measure(settings: Settings, options: argparse.Namespace) -> list[Line]:
 
 
 def submit_rate(ledger: Ledger, rows: int) -> float:
-    """Return rows a second of one `Ledger.submit`, rows checked beforehand as from a prompt file."""
+    """Return rows a second of one `Batches.submit`, rows checked beforehand as from a prompt file."""
     jobs = [
         RenderJob(batch="rate", row=f"{row:06d}", spec=RenderSpec(prompt=f"a fox crosses river {row}", profile="tiny"))
         for row in range(rows)
     ]
     started = time.perf_counter()
-    added = ledger.submit(Batch(name="rate"), jobs).added
+    added = ledger.batches.submit(Batch(name="rate"), jobs).added
     seconds = time.perf_counter() - started
     if added != rows:
         raise SystemExit(f"{added} of {rows} rows were added")
@@ -220,10 +220,10 @@ def _process(command: Sequence[str], env: dict[str, str], log: Path) -> Iterator
 def _render(ledger: Ledger, settings: Settings, app: object, batch: str, count: int) -> list[JobView]:
     specs = [RenderSpec(prompt="a fox", seed=seed, frames=5, profile="tiny") for seed in range(count)]
     jobs = [RenderJob(batch=batch, row=f"{row:04d}", spec=spec) for row, spec in enumerate(specs)]
-    ledger.submit(Batch(name=batch), jobs)
+    ledger.batches.submit(Batch(name=batch), jobs)
     broker.pump(ledger, app, settings, "tiny")  # type: ignore[arg-type]
-    wait(lambda: not ledger.batch(batch).remaining, f"batch {batch}")
-    return ledger.jobs(batch)
+    wait(lambda: not ledger.batches.get(batch).remaining, f"batch {batch}")
+    return ledger.jobs.page(batch)
 
 
 def _rendered_s(view: JobView) -> float:

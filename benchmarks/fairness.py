@@ -87,7 +87,7 @@ def measure(settings: Settings, options: argparse.Namespace) -> bool:
     with Reelmill(settings) as farm:
         for name, weight in WEIGHTS.items():
             submit(farm, Batch(name=name, weight=weight), options.clips)
-        after = farm.ledger.newest_event()
+        after = farm.ledger.events.newest()
         with workers(farm, settings, options.workers):
             events = until_one_is_stored(farm, after, options.clips)
             farm.cancel_all(list(WEIGHTS))
@@ -140,7 +140,7 @@ def hurry(farm: Reelmill, options: argparse.Namespace) -> bool:
     most, waits, sent = Counter[int](), list[float](), list[float]()
     for number in range(options.urgent):
         name = f"urgent-{number}"
-        after = farm.ledger.newest_event()
+        after = farm.ledger.events.newest()
         submit(farm, Batch(name=name, priority=9), 1)
         began, ahead = 0.0, Counter[str]()
         for event in follow(farm, after):
@@ -166,8 +166,8 @@ def hurry(farm: Reelmill, options: argparse.Namespace) -> bool:
 def prioritize(farm: Reelmill, options: argparse.Namespace) -> bool:
     """Give a batch that waits behind all others the highest priority; print what of theirs starts after that."""
     submit(farm, Batch(name="late", priority=1), LATE_CLIPS)
-    after = farm.ledger.newest_event()
-    wait(lambda: farm.ledger.newest_event() != after, "a sign of the workers")
+    after = farm.ledger.events.newest()
+    wait(lambda: farm.ledger.events.newest() != after, "a sign of the workers")
     farm.prioritize("late", 9)
     told, begun, before, between = False, 0, Counter[str](), 0
     for event in follow(farm, after):
@@ -209,7 +209,7 @@ def follow(farm: Reelmill, after: str) -> Iterator[Event]:
     """Yield all events after one, as they come; end the program if there are none for long."""
     heard = time.monotonic()
     while time.monotonic() - heard < QUIET_S:
-        for event in farm.ledger.events(after=after, block_s=1.0):
+        for event in farm.ledger.events.read(after=after, block_s=1.0):
             after, heard = event.event_id, time.monotonic()
             yield event
     raise SystemExit(f"nothing happened for {QUIET_S:.0f} s")

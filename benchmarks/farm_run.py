@@ -70,7 +70,7 @@ def farm(run: Path, model: Path, shape: Shape, clips: int) -> Measured:
             before = _submit(ledger, settings, "farm", shape, range(clips))
             _finish(ledger, "farm", clips)
             after_cores, after_joules = cpu_seconds(os.getpid()), watch.joules()
-        views = ledger.jobs("farm", count=clips)
+        views = ledger.jobs.page("farm", count=clips)
         check(settings, views, clips)
         gaps = _gaps(before, _figures(settings, stored=WARM_CLIPS + clips))
         cores = {name: after_cores[name] - cores.get(name, 0.0) for name in after_cores}
@@ -107,7 +107,7 @@ def running(run: Path, model: Path, shape: Shape) -> Iterator[tuple[Settings, Le
 
 
 def _is_ready(ledger: Ledger) -> bool:
-    views = ledger.workers()
+    views = ledger.workers.all()
     unfit = [view.reason for view in views if view.state is WorkerState.QUARANTINED]
     if unfit:
         raise SystemExit(f"the worker is quarantined: {unfit[0]}")
@@ -127,14 +127,19 @@ def _submit(ledger: Ledger, settings: Settings, batch: str, shape: Shape, takes:
     """
     gaps = _read(settings).gaps
     jobs = [RenderJob(batch=batch, row=f"{take:04d}", spec=spec_of(shape, take)) for take in takes]
-    ledger.submit(Batch(name=batch), jobs)
+    ledger.batches.submit(Batch(name=batch), jobs)
     broker.pump(ledger, broker.make_app(settings), settings, settings.profile)
     wait(lambda: _read(settings).gaps != gaps, "a render")
     return _read(settings)
 
 
 def _finish(ledger: Ledger, batch: str, clips: int) -> None:
-    wait(lambda: not ledger.batch(batch).remaining, f"batch {batch}", limit_s=READY_S + clips * CLIP_S, every_s=POLL_S)
+    wait(
+        lambda: not ledger.batches.get(batch).remaining,
+        f"batch {batch}",
+        limit_s=READY_S + clips * CLIP_S,
+        every_s=POLL_S,
+    )
 
 
 def _figures(settings: Settings, *, stored: int) -> counters.CounterValues:

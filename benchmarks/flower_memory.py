@@ -24,7 +24,7 @@ from typing import Any
 from reelmill_common.broker import make_app
 from reelmill_common.contract import TASK_RENDER, queue_name
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 
@@ -90,13 +90,13 @@ def feed(settings: Settings, ledger: Ledger, numbers: range) -> None:
     """Submit jobs, let the ledger word their messages, and tell what a worker would of each."""
     batch = f"the-longest-name-that-a-batch-of-a-night-may-have-{numbers.start:014d}"
     specs = [RenderSpec(prompt=PROMPT.format(number=number), seed=number, profile=LANE) for number in numbers]
-    ledger.submit(Batch(name=batch), [RenderJob(batch=batch, row=str(spec.seed), spec=spec) for spec in specs])
-    ledger.register(WORKER, LANE, {"renderer": "bench"})
-    ledger.ready(WORKER, {"renderer": "bench"})
+    ledger.batches.submit(Batch(name=batch), [RenderJob(batch=batch, row=str(spec.seed), spec=spec) for spec in specs])
+    ledger.workers.register(WORKER, LANE, WorkerInfo(renderer="bench"))
+    ledger.workers.ready(WORKER, WorkerInfo(renderer="bench"))
     app = make_app(settings)
     with app.connection_for_write() as connection, app.events.Dispatcher(connection, hostname=WORKER) as dispatcher:
         dispatcher.send("worker-online", freq=5, sw_ident="py-celery", sw_ver="5", sw_sys="Linux")
-        for item in ledger.pump(LANE, depth=numbers.stop):
+        for item in ledger.dispatch.pump(LANE, depth=numbers.stop):
             task_id = f"{item.job_id}.{item.generation}"
             known = {"name": TASK_RENDER, "args": "()", "kwargs": item.label, "retries": 0, "root_id": task_id}
             queue = queue_name(settings.farm, LANE)

@@ -1,7 +1,7 @@
 """`python benchmarks/ledger.py`: how fast the ledger takes jobs, what a job costs in memory, what a function costs.
 
 On an embedded Valkey with its append-only file. Times are the server's own, from its slow log: the network and
-Python are not in them, but they are the time for which everybody else waits.
+Python are not in them, but they are the time for which all other clients wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from redis import Redis
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result
+from reelmill_common.ledger import Claimed, Dispatch, Ledger, Result, WorkerInfo
 from reelmill_common.ledger.library import library
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
@@ -90,7 +90,7 @@ def bulk(url: str, rows: int) -> tuple[dict[str, float], float, float]:
         rates: dict[str, float] = {}
         for name in ("submit", "resubmit"):
             started = time.perf_counter()
-            done = ledger.submit(Batch(name="bulk"), make_jobs("bulk", rows))
+            done = ledger.batches.submit(Batch(name="bulk"), make_jobs("bulk", rows))
             rates[name] = rows / (time.perf_counter() - started)
             assert (done.added, done.unchanged) == ((rows, 0) if name == "submit" else (0, rows))
         waiting = used(client)
@@ -110,7 +110,7 @@ def cycle(url: str, waiting: int, batches: int, cycles: int) -> list[Cost]:
     with emptied(url) as client, Ledger.connect(Settings(redis_url=url)) as ledger:
         for number in range(batches):
             batch = Batch(name=f"b{number}", weight=1 + number % 3, priority=5)
-            ledger.submit(batch, make_jobs(batch.name, waiting // batches))
+            ledger.batches.submit(batch, make_jobs(batch.name, waiting // batches))
         start_workers(ledger, 8)
         client.config_set("slowlog-max-len", 10 * cycles)
         client.config_set("slowlog-log-slower-than", FASTEST_US)
@@ -145,17 +145,17 @@ def cost_of(name: str, waiting: int, batches: int, times: Sequence[int]) -> Cost
 
 def run(ledger: Ledger, count: int) -> Iterator[str]:
     """Run that many jobs as a farm in full swing does: claim, renew, finish, pump the next."""
-    messages: deque[Dispatch] = deque(ledger.pump(LANE, depth=2))
+    messages: deque[Dispatch] = deque(ledger.dispatch.pump(LANE, depth=2))
     for done in range(count):
         if done % 200 == 0:
-            for worker in ledger.workers():
-                ledger.beat(worker.name)
+            for worker in ledger.workers.all():
+                ledger.workers.beat(worker.name)
         item = messages.popleft()
-        claimed = ledger.claim(item.job_id, item.generation, "gpu0@host", lease_s=600)
+        claimed = ledger.attempts.claim(item.job_id, item.generation, "gpu0@host", lease_s=600)
         assert isinstance(claimed, Claimed)
-        ledger.renew(item.job_id, claimed.token, lease_s=600)
-        assert ledger.finish(item.job_id, claimed.token, make_result(item.job_id), index=True)
-        messages += ledger.pump(LANE, depth=2)
+        ledger.attempts.renew(item.job_id, claimed.token, lease_s=600)
+        assert ledger.attempts.finish(item.job_id, claimed.token, make_result(item.job_id), index=True)
+        messages += ledger.dispatch.pump(LANE, depth=2)
         yield item.job_id
 
 
@@ -183,8 +183,8 @@ def make_result(job_id: str) -> Result:
 def start_workers(ledger: Ledger, count: int) -> None:
     """Enter ready workers, so that pump has room."""
     for number in range(count):
-        ledger.register(f"gpu{number}@host", LANE, {"pid": number})
-        ledger.ready(f"gpu{number}@host", {"pid": number})
+        ledger.workers.register(f"gpu{number}@host", LANE, WorkerInfo(pid=number))
+        ledger.workers.ready(f"gpu{number}@host", WorkerInfo(pid=number))
 
 
 def emptied(url: str) -> Redis:

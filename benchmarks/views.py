@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger
+from reelmill_common.ledger import Claimed, Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.top import page
 from reelmill_producer.embedded.valkey import ValkeyServer
@@ -43,9 +43,9 @@ def main() -> None:
         settings = Settings(redis_url=server.url, state_dir=Path(folder))
         with Ledger.connect(settings) as ledger:
             fill(ledger, choices)
-            figures("board", ledger.board)
-            figures("page of `top`", lambda: draw(ledger))
-            figures("batches and workers of `status`", lambda: (ledger.batches(), ledger.workers()))
+            timings("snapshot", ledger.overview.snapshot)
+            timings("page of `top`", lambda: draw(ledger))
+            timings("batches and workers of `status`", lambda: (ledger.batches.all(), ledger.workers.all()))
         for command in (["top", "--once"], ["top", "--json"], ["status"], ["status", "--json"]):
             whole(command, settings)
 
@@ -53,23 +53,25 @@ def main() -> None:
 def fill(ledger: Ledger, choices: argparse.Namespace) -> None:
     names = [f"gpu{index}@host" for index in range(choices.workers)]
     for name in names:
-        ledger.register(name, "tiny", {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}})
-        ledger.ready(name, {"host": "host", "plan": {"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}})
+        ledger.workers.register(
+            name, "tiny", WorkerInfo(host="host", plan={"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"})
+        )
+        ledger.workers.ready(name, WorkerInfo(host="host", plan={"gpu": "NVIDIA GeForce RTX 4090", "linears": "fp8"}))
     for index in range(choices.batches):
         batch = Batch(name=f"batch-{index}")
         specs = (RenderSpec(prompt="a fox", seed=seed, profile="tiny") for seed in range(choices.jobs))
-        ledger.submit(batch, (RenderJob(batch=batch.name, row=f"r{spec.seed}", spec=spec) for spec in specs))
+        ledger.batches.submit(batch, (RenderJob(batch=batch.name, row=f"r{spec.seed}", spec=spec) for spec in specs))
     free = iter(names)
-    for dispatch in ledger.pump("tiny", depth=1):
-        claimed = ledger.claim(dispatch.job_id, dispatch.generation, next(free), lease_s=600)
+    for dispatch in ledger.dispatch.pump("tiny", depth=1):
+        claimed = ledger.attempts.claim(dispatch.job_id, dispatch.generation, next(free), lease_s=600)
         assert isinstance(claimed, Claimed), claimed
 
 
 def draw(ledger: Ledger) -> None:
-    Console(file=io.StringIO(), width=160).print(page(ledger.board(), lines=60))
+    Console(file=io.StringIO(), width=160).print(page(ledger.overview.snapshot(), lines=60))
 
 
-def figures(what: str, run: Callable[[], object]) -> None:
+def timings(what: str, run: Callable[[], object]) -> None:
     took = []
     for _ in range(REPEATS):
         started = time.perf_counter()

@@ -38,9 +38,9 @@ def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
         NotFound: No such batch.
         InvalidJob: It has not ended, or went on meanwhile.
     """
-    view = ledger.batch(batch)
+    view = ledger.batches.get(batch)
     finished_at = require_ended(view)
-    if key := ledger.archive_of(view):
+    if key := ledger.retention.archive_of(view):
         return key
     ended = datetime.fromtimestamp(finished_at, UTC)
     key = f"{batch}/archive-{ended:%Y%m%dt%H%M%S}{ended.microsecond // 1000:03d}z{SUFFIX}"
@@ -51,7 +51,7 @@ def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
                 lines.write(json.dumps(record, ensure_ascii=False) + "\n")
         # Replaces only what the same end of the same batch left behind: an upload whose answer was lost.
         store.put(key, path, content_type="application/gzip", replace=True)
-    if not ledger.mark_archived(view, key):
+    if not ledger.retention.mark_archived(view, key):
         store.delete(key)
         raise InvalidJob(f"batch {batch!r} went on while it was archived; archive it when it is done")
     return key
@@ -116,7 +116,7 @@ def _lines(lines: gzip.GzipFile, key: str) -> Iterator[bytes]:
 
 def _records(ledger: Ledger, view: BatchView) -> Iterator[dict[str, Any]]:
     yield {"kind": "batch", "form": FORM, **asdict(view)}
-    for job in ledger.every_job(view.name):
+    for job in ledger.jobs.every(view.name):
         yield {"kind": "job", **asdict(job)}
 
 
@@ -135,8 +135,8 @@ def due(ledger: Ledger, older_s: float, *, batch: str = "") -> list[BatchView]:
     Raises:
         NotFound: No such batch.
     """
-    before = ledger.now().timestamp() - older_s
-    views = [ledger.batch(batch)] if batch else ledger.batches()
+    before = ledger.timetable.now().timestamp() - older_s
+    views = [ledger.batches.get(batch)] if batch else ledger.batches.all()
     ended = [(view.finished_at, view) for view in views if view.finished_at is not None and view.finished_at <= before]
     return [view for _, view in sorted(ended, key=lambda pair: pair[0])]
 
@@ -155,4 +155,4 @@ def prune(ledger: Ledger, store: ClipStore | None, views: list[BatchView]) -> It
             except (InvalidJob, NotFound):  # it goes on since it was looked at, or somebody else was faster
                 yield Pruning(batch=view.name, fate=Pruned.GOES_ON)
                 continue
-        yield Pruning(batch=view.name, fate=ledger.prune_batch(view), archive=key)
+        yield Pruning(batch=view.name, fate=ledger.retention.prune_batch(view), archive=key)

@@ -148,7 +148,9 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
 
 def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
     """Let the ledger decide what the lanes of a profile run next and send it; return how many jobs were sent."""
-    return send(app, settings.farm, ledger.pump(lane, depth=settings.dispatch_depth, prompts=settings.flower_prompts))
+    return send(
+        app, settings.farm, ledger.dispatch.pump(lane, depth=settings.dispatch_depth, prompts=settings.flower_prompts)
+    )
 
 
 def lists(settings: Settings, lane: str) -> list[str]:
@@ -159,7 +161,7 @@ def lists(settings: Settings, lane: str) -> list[str]:
 
 def reconcile(ledger: Ledger, settings: Settings, lane: str) -> int:
     """Take back jobs of a lane whose message the broker has lost; return how many."""
-    return ledger.reconcile(lane, queues=lists(settings, lane), unacked=f"{keyprefix(settings.farm)}unacked")
+    return ledger.dispatch.reconcile(lane, queues=lists(settings, lane), unacked=f"{keyprefix(settings.farm)}unacked")
 
 
 def keyprefix(farm: str) -> str:

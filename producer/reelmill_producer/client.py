@@ -111,7 +111,7 @@ class Reelmill(Controller):
         spec = RenderSpec(prompt=prompt, profile=self.profile) if isinstance(prompt, str) else prompt
         job = RenderJob(batch=policy.name, row=row, spec=spec) if row else self._job(policy.name, spec)
         self.submit_jobs(policy, [job])
-        return next(self.ledger.placed([job])).job_id
+        return next(self.ledger.jobs.placed([job])).job_id
 
     def submit_many(self, rows: Iterable[RenderSpec | str | Mapping[str, object]], *, batch: Batch | str) -> Submitted:
         """Submit many jobs; return how many are new and how many the farm had already.
@@ -159,11 +159,11 @@ class Reelmill(Controller):
             self.set_policy(batch.name, change)
         lanes: set[str] = set()
         try:
-            submitted = self.ledger.submit(batch, _noting_lanes(jobs, lanes))
+            submitted = self.ledger.batches.submit(batch, _noting_lanes(jobs, lanes))
         except JobConflict:  # or somebody took the name of a row meanwhile, which then takes another
-            submitted = self.ledger.submit(batch, _noting_lanes(Placed(self.ledger, jobs), lanes))
+            submitted = self.ledger.batches.submit(batch, _noting_lanes(Placed(self.ledger, jobs), lanes))
         if answers:
-            submitted = replace(submitted, reused=self.ledger.reuse(answers))
+            submitted = replace(submitted, reused=self.ledger.reuse.answer(answers))
         self._pump(sorted(lanes))
         return submitted
 
@@ -181,10 +181,10 @@ class Reelmill(Controller):
 
     def has_batch(self, batch: str) -> bool:
         """Whether there is a batch of that name."""
-        return self.ledger.has_batch(batch)
+        return self.ledger.batches.exists(batch)
 
     def _refuse_conflicts(self, jobs: Iterable[RenderJob]) -> None:
-        conflicts = self.ledger.conflicts(jobs)
+        conflicts = self.ledger.jobs.conflicts(jobs)
         if not conflicts:
             return
         rows = ", ".join(job.row for job in conflicts[:10])
@@ -216,23 +216,23 @@ class Reelmill(Controller):
 
     def batch(self, name: str) -> BatchView:
         """Return one batch with its counts. Raises `NotFound`."""
-        return self.ledger.batch(name)
+        return self.ledger.batches.get(name)
 
     def batches(self) -> list[BatchView]:
         """Return all batches, newest first."""
-        return self.ledger.batches()
+        return self.ledger.batches.all()
 
     def job(self, job_id: str) -> JobView:
         """Return one job. Raises `NotFound`."""
-        return self.ledger.job(job_id)
+        return self.ledger.jobs.get(job_id)
 
     def jobs(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
         """Yield a batch's jobs in the order of submission, optionally only some states. Raises `NotFound`."""
-        return self.ledger.every_job(batch, states=states)
+        return self.ledger.jobs.every(batch, states=states)
 
     def workers(self) -> list[WorkerView]:
         """Return all workers, by name."""
-        return self.ledger.workers()
+        return self.ledger.workers.all()
 
     def watch(self, batch: str, *, after: str = "") -> Iterator[Event]:
         """Yield a batch's events until nothing of it remains to be done.
@@ -254,13 +254,13 @@ class Reelmill(Controller):
         Raises:
             NotFound: No such batch.
         """
-        view = self.ledger.batch(batch)
-        after = self.ledger.newest_event() if after == "$" else after
+        view = self.ledger.batches.get(batch)
+        after = self.ledger.events.newest() if after == "$" else after
         after = after or f"{max(0, int(view.created_at * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
         while True:
             # The look at the batch comes first: what ended it is then surely in the events that follow.
-            done = self.ledger.batch(batch).remaining == 0
-            events = self.ledger.events(after=after, block_s=0.0 if done else ROUND_S)
+            done = self.ledger.batches.get(batch).remaining == 0
+            events = self.ledger.events.read(after=after, block_s=0.0 if done else ROUND_S)
             after = events[-1].event_id if events else after
             yield [event for event in events if event.batch == batch]
             if done and not events:
@@ -276,7 +276,7 @@ class Reelmill(Controller):
         for _ in self.rounds(batch, after="$"):
             if deadline is not None and time.monotonic() >= deadline:
                 break
-        return self.ledger.batch(batch)
+        return self.ledger.batches.get(batch)
 
     def clips(self, batch: str) -> Iterator[Clip]:
         """Yield a batch's finished clips in the order of submission, with links made now.
@@ -305,9 +305,9 @@ class Reelmill(Controller):
             InvalidJob: A value is out of range, or batches would wait for each other.
         """
         view = self.batch(batch)
-        self.ledger.set_policy(view, change)
+        self.ledger.batches.set_policy(view, change)
         if change.priority is not None and change.priority != view.priority:
-            self.ledger.prioritize_batch(batch, change.priority)
+            self.ledger.batches.prioritize(batch, change.priority)
         self._pump(PROFILES)
 
     def set_window(self, batch: str, window: str) -> None:
@@ -317,7 +317,7 @@ class Reelmill(Controller):
             NotFound: No such batch.
             InvalidJob: It is not a window.
         """
-        self.ledger.set_window(batch, window)
+        self.ledger.timetable.set_window(batch, window)
         self._pump(PROFILES)
 
     def run_schedule(self, name: str) -> str:
@@ -327,11 +327,11 @@ class Reelmill(Controller):
             NotFound: No such schedule.
             InvalidJob: Its rows cannot be submitted.
         """
-        batch, ticker = self.ledger.run_schedule(name), Ticker()
-        while not self.ledger.run_ended(batch):  # a worker may have taken it up before us
+        batch, ticker = self.ledger.schedules.run(name), Ticker()
+        while not self.ledger.schedules.run_ended(batch):  # a worker may have taken it up before us
             ticker.round(self.ledger)
-            self.ledger.events(block_s=0.0 if self.ledger.run_ended(batch) else ROUND_S)
-        if error := self.ledger.schedule(name).error:
+            self.ledger.events.read(block_s=0.0 if self.ledger.schedules.run_ended(batch) else ROUND_S)
+        if error := self.ledger.schedules.get(name).error:
             raise InvalidJob(f"schedule {name!r} could not be submitted: {error}")
         self._pump(PROFILES)
         return batch

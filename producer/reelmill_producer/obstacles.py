@@ -32,7 +32,7 @@ def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
         why = f" itself: {view.why_paused}" if view.why_paused else ""
         return f"batch {batch} is paused{why}; `reelmill resume {batch}` goes on with it"
     if view.shut:
-        opens = Windows.parse(view.window).opens_next(farm.ledger.now())
+        opens = Windows.parse(view.window).opens_next(farm.ledger.timetable.now())
         when = f" at {moment_text(opens.timestamp(), view.window)}" if opens is not None else ""
         return f"batch {batch} waits for its window ({view.window}), which opens{when}"
     if view.waits_for:

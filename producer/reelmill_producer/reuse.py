@@ -68,7 +68,7 @@ class Finder:
         return found
 
     def _made(self, jobs: list[RenderJob]) -> Iterator[tuple[str, JobView]]:
-        made = self.ledger.made([job.spec for job in jobs])
+        made = self.ledger.reuse.made([job.spec for job in jobs])
         for job in jobs:
             view = made.get(job.spec.to_json())
             if view is not None and view.job_id != job.job_id:
@@ -95,8 +95,8 @@ class Finder:
     def _present(self, profile: str) -> set[str]:
         """The models that a profile is served with now, or was by the worker that was heard of last."""
         if profile not in self._models:
-            workers = [view for view in self.ledger.workers() if view.lane == profile and "model_hash" in view.info]
+            workers = [view for view in self.ledger.workers.all() if view.lane == profile and view.info.model_hash]
             alive = [view for view in workers if view.state is not WorkerState.DEAD]
             last: list[WorkerView] = sorted(workers, key=lambda view: view.seen_s)[:1]
-            self._models[profile] = {str(view.info["model_hash"]) for view in alive or last}
+            self._models[profile] = {view.info.model_hash for view in alive or last}
         return self._models[profile]

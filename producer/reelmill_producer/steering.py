@@ -49,12 +49,12 @@ class Controller:
         """Return the batch or the job that a target names. Raises `NotFound`."""
         batch, is_job, row = target.partition("/")
         if not is_job:
-            return self.ledger.job(target) if is_job_id(target) else self.ledger.batch(target)
+            return self.ledger.jobs.get(target) if is_job_id(target) else self.ledger.batches.get(target)
         try:
-            return self.ledger.job(job_id(batch, row))
+            return self.ledger.jobs.get(job_id(batch, row))
         except NotFound:
-            known = self.ledger.batch(batch)
-            asked = did_you_mean(row, (job.row for job in self.ledger.jobs(batch)))
+            known = self.ledger.batches.get(batch)
+            asked = did_you_mean(row, (job.row for job in self.ledger.jobs.page(batch)))
             lists = f"{asked}`reelmill status {known.name} --jobs` lists its rows"
             raise NotFound(f"batch {batch!r} has no row {row[:80]!r}; {lists}") from None
 
@@ -84,15 +84,15 @@ class Controller:
         while any(unconfirmed := [self._unconfirmed(target) for target in targets]):
             if (left := deadline - time.monotonic()) <= 0:
                 break
-            self.ledger.events(block_s=min(left, ROUND_S))
+            self.ledger.events.read(block_s=min(left, ROUND_S))
         pairs = zip(touched, unconfirmed, strict=True)
         return [CancelReport(touched=count, unconfirmed=waiting) for count, waiting in pairs]
 
     def _request_cancel(self, target: str) -> int:
         if not is_job_id(target):
-            return self.ledger.cancel_batch(target)
-        before = self.ledger.job(target).state
-        self.ledger.cancel_job(target)
+            return self.ledger.batches.cancel(target)
+        before = self.ledger.jobs.get(target).state
+        self.ledger.jobs.cancel(target)
         return int(not before.is_final)
 
     def _unconfirmed(self, target: str) -> int:
@@ -110,10 +110,10 @@ class Controller:
             NotFound: No such batch, job or worker.
         """
         if names_worker(target):
-            self.ledger.pause_worker(target)
+            self.ledger.workers.pause(target)
             return self.worker(target)
         target = self.id_of(target)
-        (self.ledger.pause_job if is_job_id(target) else self.ledger.pause_batch)(target)
+        (self.ledger.jobs.pause if is_job_id(target) else self.ledger.batches.pause)(target)
         return self.status(target)
 
     def resume(self, target: str, *, held: bool = False) -> BatchView | JobView | WorkerView:
@@ -127,16 +127,16 @@ class Controller:
             NotFound: No such batch, job or worker.
         """
         if names_worker(target):
-            self.ledger.resume_worker(target)
+            self.ledger.workers.resume(target)
             self._pump(PROFILES)
             return self.worker(target)
         target = self.id_of(target)
         if is_job_id(target):
-            self.ledger.resume_job(target)
+            self.ledger.jobs.resume(target)
         else:
-            self.ledger.resume_batch(target)
+            self.ledger.batches.resume(target)
             if held:
-                self.ledger.resume_held(target)
+                self.ledger.batches.resume_held(target)
         self._pump(PROFILES)
         return self.status(target)
 
@@ -148,7 +148,7 @@ class Controller:
             InvalidJob: The priority is out of range.
         """
         target = self.id_of(target)
-        (self.ledger.prioritize_job if is_job_id(target) else self.ledger.prioritize_batch)(target, priority)
+        (self.ledger.jobs.prioritize if is_job_id(target) else self.ledger.batches.prioritize)(target, priority)
         self._pump(PROFILES)
 
     def retry(
@@ -167,27 +167,27 @@ class Controller:
         """
         target = self.id_of(target)
         if is_job_id(target):
-            count = self.ledger.retry_jobs([target])
+            count = self.ledger.jobs.retry([target])
         elif only:
-            count = self.ledger.retry_jobs(self._rows(target, only))
+            count = self.ledger.jobs.retry(self._rows(target, only))
         else:
-            count = self.ledger.retry_failed(target, states=states, code=code)
+            count = self.ledger.batches.retry(target, states=states, code=code)
         self._pump(PROFILES)
         return count
 
     def redo(self, clips: Sequence[tuple[str, str]]) -> int:
         """Queue succeeded jobs again whose clips are gone, given as job id and key of the clip; return how many."""
-        count = self.ledger.redo_jobs(clips)
+        count = self.ledger.jobs.redo(clips)
         self._pump(PROFILES)
         return count
 
     def _rows(self, batch: str, names: Sequence[str]) -> list[str]:
-        self.ledger.batch(batch)
+        self.ledger.batches.get(batch)
         ids = {name: name if is_job_id(name) else job_id(batch, name) for name in dict.fromkeys(names)}
-        there = {view.job_id for view in self.ledger.find(list(ids.values())) if view.batch == batch}
+        there = {view.job_id for view in self.ledger.jobs.find(list(ids.values())) if view.batch == batch}
         missing = [name for name, one in ids.items() if one not in there]
         if missing:
-            asked = did_you_mean(missing[0], (job.row for job in self.ledger.jobs(batch)))
+            asked = did_you_mean(missing[0], (job.row for job in self.ledger.jobs.page(batch)))
             lists = f"{asked}`reelmill status {batch} --jobs` lists them"
             raise NotFound(f"batch {batch!r} has no row or job {', '.join(missing[:10])}; {lists}")
         return list(ids.values())
@@ -203,7 +203,7 @@ class Controller:
 
     def worker(self, name: str) -> WorkerView:
         """Return one worker. Raises `NotFound`."""
-        workers = self.ledger.workers()
+        workers = self.ledger.workers.all()
         found = next((worker for worker in workers if worker.name == name), None)
         if found is None:
             names = ", ".join(worker.name for worker in workers) or "none"

@@ -71,13 +71,13 @@ def sheet(farm: Farm, told: Receiver) -> Path:
         RenderJob(batch="night", row=f"row-{seed:03d}", spec=RenderSpec(prompt=prompt(seed), seed=seed, **SHORT))
         for seed in range(CLIPS)
     ]
-    farm.ledger.submit(Batch(name="night", owner="ada"), jobs)
+    farm.ledger.batches.submit(Batch(name="night", owner="ada"), jobs)
     hand = Hand(settings=farm.settings, ledger=farm.ledger)
     hand.ready()
     for code, count in KINDS.items():
         for _ in range(count):
             hand.fail(hand.claim(), code, f"it was {code}")
-    farm.ledger.retire(hand.name)
+    farm.ledger.workers.retire(hand.name)
     farm.start()
     farm.wait_done("night", timeout_s=120)
     made = farm.settings.store_url.removeprefix("file://") + "/reports/night/sheet.html"

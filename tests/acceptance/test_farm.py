@@ -100,10 +100,10 @@ def test_two_workers_store_every_clip_of_a_file_and_submitting_it_again_adds_not
     assert (again.status, again.out.strip()) == (0, "foxes")
     assert "nothing new" in again.err
     assert changed_one.status == 0, changed_one.err
-    assert farm.ledger.batch("foxes").total == PROMPTS + 1
+    assert farm.ledger.batches.get("foxes").total == PROMPTS + 1
     jobs = [job_id("foxes", f"fox-{row}") for row in range(PROMPTS)] + [job_id("foxes", "owl-7")]
     farm.assert_stored_once("foxes", jobs)
-    assert {farm.ledger.job(job).worker for job in jobs} == {worker.node for worker in farm.workers}
+    assert {farm.ledger.jobs.get(job).worker for job in jobs} == {worker.node for worker in farm.workers}
     assert farm.attempts(jobs) == PROMPTS + 1
 
 
@@ -122,8 +122,8 @@ def test_the_parents_answer_while_their_children_render(farm: Farm) -> None:
     farm.wait_count("busy", JobState.RUNNING, 2)
 
     answers = make_app(farm.settings).control.ping(timeout=30, limit=2)
-    busy = farm.ledger.batch("busy").remaining
-    farm.ledger.cancel_batch("busy")
+    busy = farm.ledger.batches.get("busy").remaining
+    farm.ledger.batches.cancel("busy")
     farm.wait_done("busy")
 
     assert {node for answer in answers for node in answer} == {worker.node for worker in farm.workers}
@@ -137,7 +137,7 @@ def test_the_same_job_twice_is_the_same_clip_and_another_seed_is_another(farm: F
     for batch, wanted in (("once", spec), ("twice", spec), ("other", other)):
         (job,) = farm.submit(batch, [wanted])
         farm.wait_done(batch)
-        views.append(farm.ledger.job(job))
+        views.append(farm.ledger.jobs.get(job))
 
     once, twice, another = views
 
@@ -152,7 +152,7 @@ def test_the_same_job_twice_is_the_same_clip_and_another_seed_is_another(farm: F
 def test_a_stored_clip_carries_its_recipe(farm: Farm, tmp_path: Path) -> None:
     (job,) = farm.submit("recipe", specs(1))
     farm.wait_done("recipe")
-    result = farm.ledger.job(job).result
+    result = farm.ledger.jobs.get(job).result
     assert result is not None
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(farm.store.get(result.key))
@@ -190,7 +190,7 @@ def test_a_manifest_is_as_published_and_the_clip_can_be_made_again(farm: Farm, t
     jsonschema.validate(json.loads(manifest), schema, format_checker=jsonschema.FormatChecker())
     assert again.status == 0, again.err
     assert again.json["equal"] is True
-    assert farm.ledger.job(again.json["job"]["job_id"]).lane.startswith("tiny@bits-")
+    assert farm.ledger.jobs.get(again.json["job"]["job_id"]).lane.startswith("tiny@bits-")
     assert again.json["differences"] == {}
     assert shown.json == json.loads(manifest)
 
@@ -201,7 +201,7 @@ def test_a_cancelled_batch_stops_at_a_step_and_keeps_process_and_model(farm: Far
     farm.wait_count("cancelled", JobState.RUNNING, 2)
 
     ran = reelmill(farm, "cancel", "cancelled")
-    counts = farm.ledger.batch("cancelled").counts
+    counts = farm.ledger.batches.get("cancelled").counts
     (after,) = farm.submit("after", specs(1))
     farm.wait_done("after")
 
@@ -209,9 +209,9 @@ def test_a_cancelled_batch_stops_at_a_step_and_keeps_process_and_model(farm: Far
     assert "cancelled" in ran.out
     assert counts[JobState.CANCELLED] + counts[JobState.SUCCEEDED] == 60  # said only when it was so
     assert counts[JobState.CANCELLED] >= 26
-    started = [job for job in jobs if farm.ledger.job(job).attempts]
+    started = [job for job in jobs if farm.ledger.jobs.get(job).attempts]
     assert len(started) <= counts[JobState.SUCCEEDED] + 4  # two on the way to the store, two at a step
-    assert farm.ledger.job(after).state is JobState.SUCCEEDED
+    assert farm.ledger.jobs.get(after).state is JobState.SUCCEEDED
     assert children(farm) == before
     assert [len(worker.events("model.loaded")) for worker in farm.workers] == [1, 1]
 
@@ -222,7 +222,7 @@ def test_a_prompt_beyond_512_tokens_fails_with_its_reason_and_is_not_tried_again
     (job,) = farm.submit("long", [long])
     farm.wait_done("long")
 
-    view = farm.ledger.job(job)
+    view = farm.ledger.jobs.get(job)
     assert view.state is JobState.FAILED
     assert view.attempts == 1
     assert view.error is not None
@@ -243,7 +243,7 @@ def test_a_child_and_a_parent_killed_in_mid_batch_lose_no_clip_and_store_none_tw
     assert status.json["counts"]["succeeded"] == 24
     farm.assert_stored_once("killed", jobs)
     wait_for(
-        lambda: all(view.state is WorkerState.READY for view in farm.ledger.workers()),
+        lambda: all(view.state is WorkerState.READY for view in farm.ledger.workers.all()),
         timeout_s=90,
         what="both workers ready again",
     )
@@ -260,11 +260,11 @@ def test_a_worker_without_its_model_takes_no_job_and_ends_as_unfit(farm: Farm, t
     worker = lonely.start(ready=False)
     status = worker.wait(90)
 
-    (seen,) = lonely.ledger.workers()
+    (seen,) = lonely.ledger.workers.all()
     assert status == 69
     assert seen.state is WorkerState.QUARANTINED
     assert seen.reason.startswith("invalid_model: ")
     assert str(tmp_path / "empty") in seen.reason
-    assert lonely.ledger.job(job).attempts == 0
+    assert lonely.ledger.jobs.get(job).attempts == 0
     assert "mend it, and start `reelmill worker` again" in worker.tail()
     lonely.close()

@@ -99,7 +99,7 @@ def test_three_workers_of_a_host_share_its_work_are_each_scraped_and_end_in_orde
         assert re.search(r'^reelmill_idle_gap_seconds_count\{cause="queue"\} ', page, re.MULTILINE)
         assert not [secret for secret in ("fox", "night", *jobs) if secret in page]
     assert statuses == [0, 0, 0]
-    assert farm.ledger.workers() == []
+    assert farm.ledger.workers.all() == []
     assert list((farm.settings.state_dir / "run").glob("*.figures")) == []
     farm.assert_stored_once("night", jobs)
 
@@ -129,4 +129,4 @@ def test_work_that_nobody_does_fires_an_alert_that_ends_when_it_is_done_again(
         wait_for(lambda: STALL not in prometheus.firing(), what="the end of the alert")
 
     assert STALL not in quiet
-    assert farm.ledger.batch("night").total == 40
+    assert farm.ledger.batches.get("night").total == 40

@@ -166,7 +166,7 @@ def test_the_farm_commands_drive_a_farm_and_the_sdk_reads_it(
 
     assert submitted.out.strip() == "prompts", submitted.err
     assert watched.status == 0, watched.err
-    farm.assert_stored_once("prompts", [view.job_id for view in farm.ledger.jobs("prompts")])
+    farm.assert_stored_once("prompts", [view.job_id for view in farm.ledger.jobs.page("prompts")])
     assert examined.status == 0, examined.out + examined.err
     assert sdk.returncode == 0, sdk.stderr
     assert sdk.stdout.count(".mp4") == 2

@@ -62,7 +62,7 @@ def test_workers_of_two_releases_finish_each_job_once(both: tuple[Farm, RunningW
 
     assert view.counts[JobState.SUCCEEDED] == 24
     farm.assert_stored_once("night", jobs)
-    assert {farm.ledger.job(job).worker for job in jobs} == {old.node, new.node}
+    assert {farm.ledger.jobs.get(job).worker for job in jobs} == {old.node, new.node}
 
 
 def test_what_a_worker_of_the_other_release_lost_is_made_once_by_the_other(
@@ -98,7 +98,7 @@ def test_a_producer_of_the_last_release_submits_and_reads(make_farm: Callable[..
     old_command("submit", str(file), "--wait")
     told = [json.loads(line) for line in old_command("results", "night", "--json").splitlines()]
 
-    keys = {result.key for job in farm.ledger.every_job("night") if (result := job.result)}
+    keys = {result.key for job in farm.ledger.jobs.every("night") if (result := job.result)}
     assert len(keys) == 2
     assert all(any(key in json.dumps(line) for line in told) for key in keys)
 

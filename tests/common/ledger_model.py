@@ -369,7 +369,7 @@ class LedgerModel:
         if self.workers[worker].state is WorkerState.QUARANTINED:
             self.workers[worker].state = WorkerState.STARTING
 
-    def draining(self, worker: str) -> None:
+    def drain(self, worker: str) -> None:
         if self.workers[worker].state is not WorkerState.QUARANTINED:
             self.workers[worker].state = WorkerState.DRAINING
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Dispatch, Ledger, PolicyChange, Result
+from reelmill_common.ledger import Claimed, Dispatch, Ledger, PolicyChange, Result, WorkerInfo
 
 LANE = "tiny"
 WORKER = "gpu0@test"
@@ -19,24 +21,24 @@ def make_jobs(batch: str, count: int, *, start: int = 0, lane: str = LANE) -> li
 
 def submit(ledger: Ledger, batch: str, count: int, *, priority: int = 5, weight: int = 1, cap: int = 0) -> list[str]:
     jobs = make_jobs(batch, count)
-    ledger.submit(Batch(name=batch, priority=priority, weight=weight, max_in_flight=cap), jobs)
+    ledger.batches.submit(Batch(name=batch, priority=priority, weight=weight, max_in_flight=cap), jobs)
     return [job.job_id for job in jobs]
 
 
 def start_worker(ledger: Ledger, worker: str = WORKER, lane: str = LANE) -> None:
-    ledger.register(worker, lane, {"pid": 1})
-    ledger.ready(worker, {"pid": 1, "device": "cpu"})
+    ledger.workers.register(worker, lane, WorkerInfo(pid=1))
+    ledger.workers.ready(worker, WorkerInfo(pid=1))
 
 
 def claim(ledger: Ledger, item: Dispatch, *, worker: str = WORKER, lease_s: float = LEASE_S) -> Claimed:
-    answer = ledger.claim(item.job_id, item.generation, worker, lease_s=lease_s)
+    answer = ledger.attempts.claim(item.job_id, item.generation, worker, lease_s=lease_s)
     assert isinstance(answer, Claimed), answer
     return answer
 
 
 def begin(ledger: Ledger, *, lease_s: float = LEASE_S) -> Claimed:
     """Pump one job and claim it."""
-    (item,) = ledger.pump(LANE, depth=1)
+    (item,) = ledger.dispatch.pump(LANE, depth=1)
     return claim(ledger, item, lease_s=lease_s)
 
 
@@ -45,7 +47,7 @@ def order_of(ledger: Ledger, count: int) -> list[str]:
     batches: list[str] = []
     for _ in range(count):
         claimed = begin(ledger)
-        ledger.finish(claimed.job_id, claimed.token, make_result())
+        ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
         batches.append(claimed.batch)
     return batches
 
@@ -56,21 +58,28 @@ def make_result(key: str = "night/r0.mp4") -> Result:
 
 def submit_as(ledger: Ledger, batch: Batch, count: int) -> None:
     """Submit so many jobs under a batch's own policy."""
-    ledger.submit(batch, make_jobs(batch.name, count))
+    ledger.batches.submit(batch, make_jobs(batch.name, count))
 
 
 def change(ledger: Ledger, batch: str, policy: PolicyChange) -> None:
     """Change a batch's policy."""
-    ledger.set_policy(ledger.batch(batch), policy)
+    ledger.batches.set_policy(ledger.batches.get(batch), policy)
 
 
 def fail_one(ledger: Ledger) -> None:
     """Let the next job fail for good."""
     claimed = begin(ledger)
-    ledger.fail(claimed.job_id, claimed.token, "bad_output", "all frames are black", retryable=False)
+    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "all frames are black", retryable=False)
 
 
 def finish_one(ledger: Ledger) -> None:
     """Let the next job succeed."""
     claimed = begin(ledger)
-    ledger.finish(claimed.job_id, claimed.token, make_result())
+    ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
+
+
+def window(ledger: Ledger, start_s: float, end_s: float) -> str:
+    """Return a window from and to so many seconds from now or up to one more, by the server's clock."""
+    now = ledger.timetable.now() + timedelta(seconds=1)  # whole seconds, and open only after it is made
+    start, end = (now + timedelta(seconds=seconds) for seconds in (start_s, end_s))
+    return f"{start:%H:%M:%S}-{end:%H:%M:%S} UTC"

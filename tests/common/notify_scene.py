@@ -18,7 +18,7 @@ def add(mailroom: WebhookStore, url: str, *events: str, kind: ReceiverKind = Rec
 def happen(ledger: Ledger, *batches: str) -> None:
     """Let something happen: each batch is one `batch.submitted`."""
     for batch in batches:
-        ledger.submit(Batch(name=batch), [RenderJob(batch=batch, row="0", spec=RenderSpec(prompt="fox"))])
+        ledger.batches.submit(Batch(name=batch), [RenderJob(batch=batch, row="0", spec=RenderSpec(prompt="fox"))])
 
 
 def last(mailroom: WebhookStore) -> LogEntry:

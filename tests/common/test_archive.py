@@ -31,10 +31,10 @@ def end(ledger: Ledger, batch: str, count: int = 3) -> list[str]:
     start_worker(ledger)
     ids = submit(ledger, batch, count)
     claimed = begin(ledger)
-    ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
     claimed = begin(ledger)
-    ledger.finish(claimed.job_id, claimed.token, make_result(f"{batch}/r1.mp4"))
-    ledger.cancel_batch(batch)
+    ledger.attempts.finish(claimed.job_id, claimed.token, make_result(f"{batch}/r1.mp4"))
+    ledger.batches.cancel(batch)
     return ids
 
 
@@ -60,8 +60,8 @@ def test_an_archive_is_written_once_for_each_end(ledger: Ledger, store: ClipStor
     first = archive(ledger, store, "night")
 
     assert archive(ledger, store, "night") == first
-    ledger.retry_failed("night")
-    ledger.cancel_batch("night")
+    ledger.batches.retry("night")
+    ledger.batches.cancel("night")
     assert newest_archive(store, "night") == first
     second = archive(ledger, store, "night")
     assert second > first
@@ -83,38 +83,38 @@ def test_a_pruned_batch_leaves_nothing_but_its_archive(
     ids = end(ledger, "night", 10)
     end(ledger, "kept", 3)
 
-    (done,) = prune(ledger, store, [ledger.batch("night")])
+    (done,) = prune(ledger, store, [ledger.batches.get("night")])
 
     assert (done.fate, done.archive) == (Pruned.PRUNED, newest_archive(store, "night"))
     assert len(list(read_archive(store, done.archive))) == 11
     with pytest.raises(NotFound):
-        ledger.batch("night")
+        ledger.batches.get("night")
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         left = client.keys(f"reelmill:{{{settings.farm}}}:*")
         audit(snapshot(client, settings.farm))
     assert [name for name in left if any(word in name for word in ("night", *ids))] == []
-    assert ledger.batch("kept").total == 3
+    assert ledger.batches.get("kept").total == 3
 
 
 def test_a_pruned_batch_can_be_submitted_again(ledger: Ledger, store: ClipStore) -> None:
     end(ledger, "night")
     list(prune(ledger, store, due(ledger, 0)))
 
-    assert ledger.submit(Batch(name="night"), make_jobs("night", 3)).added == 3
-    assert len(ledger.pump(LANE)) == 2
+    assert ledger.batches.submit(Batch(name="night"), make_jobs("night", 3)).added == 3
+    assert len(ledger.dispatch.pump(LANE)) == 2
 
 
 def test_a_prune_that_was_cut_off_leaves_a_whole_ledger_and_its_archive(
     ledger: Ledger, store: ClipStore, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end(ledger, "night", 10)
-    view, key = ledger.batch("night"), archive(ledger, store, "night")
+    view, key = ledger.batches.get("night"), archive(ledger, store, "night")
     ended = str(round((view.finished_at or 0) * 1000))
 
     assert ledger._server.run("prune", "night", ended, 4) == 6
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         audit(snapshot(client, settings.farm))
-    (done,) = prune(ledger, store, [ledger.batch("night")])
+    (done,) = prune(ledger, store, [ledger.batches.get("night")])
 
     assert (done.fate, done.archive) == (Pruned.PRUNED, key)
     assert len(list(read_archive(store, key))) == 11
@@ -122,21 +122,21 @@ def test_a_prune_that_was_cut_off_leaves_a_whole_ledger_and_its_archive(
 
 def test_a_batch_that_goes_on_is_not_pruned(ledger: Ledger) -> None:
     end(ledger, "night")
-    view = ledger.batch("night")
-    ledger.retry_failed("night")
+    view = ledger.batches.get("night")
+    ledger.batches.retry("night")
 
     assert [done.fate for done in prune(ledger, None, [view])] == [Pruned.GOES_ON]
-    assert ledger.batch("night").counts[JobState.QUEUED] == 2
+    assert ledger.batches.get("night").counts[JobState.QUEUED] == 2
 
 
 def test_a_batch_that_others_wait_for_is_kept(ledger: Ledger) -> None:
     end(ledger, "first")
-    ledger.submit(Batch(name="second", after=("first",)), make_jobs("second", 1))
+    ledger.batches.submit(Batch(name="second", after=("first",)), make_jobs("second", 1))
 
-    assert ledger.prune_batch(ledger.batch("first")) is Pruned.AWAITED
-    ledger.cancel_batch("second")
-    assert ledger.prune_batch(ledger.batch("second")) is Pruned.PRUNED
-    assert ledger.prune_batch(ledger.batch("first")) is Pruned.PRUNED
+    assert ledger.retention.prune_batch(ledger.batches.get("first")) is Pruned.AWAITED
+    ledger.batches.cancel("second")
+    assert ledger.retention.prune_batch(ledger.batches.get("second")) is Pruned.PRUNED
+    assert ledger.retention.prune_batch(ledger.batches.get("first")) is Pruned.PRUNED
 
 
 def test_only_what_ended_long_enough_ago_is_due(ledger: Ledger) -> None:
@@ -150,14 +150,14 @@ def test_only_what_ended_long_enough_ago_is_due(ledger: Ledger) -> None:
 
 def test_silent_workers_are_forgotten_but_not_what_they_hold(ledger: Ledger) -> None:
     start_worker(ledger, "gpu0@gone")
-    ledger.quarantine("gpu0@gone", "the canary is black")
+    ledger.workers.quarantine("gpu0@gone", "the canary is black")
     start_worker(ledger)
     submit(ledger, "night", 1)
     begin(ledger)
 
-    assert ledger.prune_workers(3600) == []
-    assert ledger.prune_workers(-1) == ["gpu0@gone"]
-    assert [worker.name for worker in ledger.workers()] == ["gpu0@test"]
+    assert ledger.retention.prune_workers(3600) == []
+    assert ledger.retention.prune_workers(-1) == ["gpu0@gone"]
+    assert [worker.name for worker in ledger.workers.all()] == ["gpu0@test"]
 
 
 def test_the_pruner_takes_turns_and_keeps_what_is_young(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
@@ -165,8 +165,8 @@ def test_the_pruner_takes_turns_and_keeps_what_is_young(ledger: Ledger, store: C
 
     patient = Pruner(settings=dataclasses.replace(settings, prune_days=1))
     assert patient.round(ledger, store) == []
-    assert ledger.batch("night").total == 3
-    assert ledger.take_prune(turn_s=60) is False
+    assert ledger.batches.get("night").total == 3
+    assert ledger.retention.take_prune(turn_s=60) is False
 
 
 def test_the_pruner_archives_and_forgets_what_is_due(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
@@ -174,4 +174,4 @@ def test_the_pruner_archives_and_forgets_what_is_due(ledger: Ledger, store: Clip
 
     assert Pruner(settings=settings).round(ledger, store) == ["night"]  # after 0 days: a thread would not start
     assert newest_archive(store, "night")
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []

@@ -12,7 +12,7 @@ from common.ledger_scene import LANE, WORKER, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common import broker
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, dispatching
+from reelmill_common.ledger import Ledger, WorkerInfo, dispatch
 from reelmill_common.settings import Settings
 
 
@@ -32,8 +32,8 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for each message at once, and as often as asked."""
-    monkeypatch.setattr(dispatching, "MISSED_S", 0.0)
-    monkeypatch.setattr(dispatching, "LOOK_APART_S", 0.001)
+    monkeypatch.setattr(dispatch, "MISSED_S", 0.0)
+    monkeypatch.setattr(dispatch, "LOOK_APART_S", 0.001)
 
 
 def send(ledger: Ledger, app: Celery, settings: Settings, count: int) -> list[str]:
@@ -54,7 +54,7 @@ def test_messages_that_are_in_their_queue_are_left_alone(ledger: Ledger, app: Ce
     ids = send(ledger, app, settings, 2)
 
     assert broker.reconcile(ledger, settings, LANE) == 0
-    assert {ledger.job(job_id).state for job_id in ids} == {JobState.DISPATCHED}
+    assert {ledger.jobs.get(job_id).state for job_id in ids} == {JobState.DISPATCHED}
 
 
 def test_a_message_that_is_nowhere_is_sent_again(
@@ -66,8 +66,8 @@ def test_a_message_that_is_nowhere_is_sent_again(
     assert broker.reconcile(ledger, settings, LANE) == 2
 
     assert broker.pump(ledger, app, settings, LANE) == 2
-    assert [ledger.job(job_id).generation for job_id in ids] == [2, 2]
-    assert ledger.messages(broker.lists(settings, LANE)) == 2
+    assert [ledger.jobs.get(job_id).generation for job_id in ids] == [2, 2]
+    assert ledger.dispatch.messages(broker.lists(settings, LANE)) == 2
 
 
 def test_a_message_that_a_worker_has_fetched_is_left_alone_until_a_worker_is_lost(
@@ -77,19 +77,19 @@ def test_a_message_that_a_worker_has_fetched_is_left_alone_until_a_worker_is_los
     fetch(settings, client)
     assert broker.reconcile(ledger, settings, LANE) == 0
 
-    ledger.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
     # Looks are a millisecond apart, and this one may come sooner after the first.
     missed = wait_for(lambda: broker.reconcile(ledger, settings, LANE), what="the message missed")
 
     assert missed == 1
-    assert ledger.job(job_id).state is JobState.QUEUED
+    assert ledger.jobs.get(job_id).state is JobState.QUEUED
 
 
 def test_the_farm_looks_once_in_a_while_not_once_a_worker(
     ledger: Ledger, app: Celery, settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(ledger, app, settings, 2)
-    monkeypatch.setattr(dispatching, "LOOK_APART_S", 600.0)
+    monkeypatch.setattr(dispatch, "LOOK_APART_S", 600.0)
     broker.reconcile(ledger, settings, LANE)
     client.delete(*broker.lists(settings, LANE))
 

@@ -60,7 +60,7 @@ def test_a_child_killed_in_mid_batch_costs_one_attempt_and_is_replaced_within_te
 
     os.kill(victim, signal.SIGKILL)
     died = time.monotonic()
-    stored = farm.ledger.batch("night").counts[JobState.SUCCEEDED]
+    stored = farm.ledger.batches.get("night").counts[JobState.SUCCEEDED]
     farm.wait_count("night", JobState.SUCCEEDED, stored + 1)
     recovery_s = time.monotonic() - died
     view = farm.wait_done("night")
@@ -108,7 +108,7 @@ def test_a_host_that_vanishes_leaves_its_jobs_to_the_others_after_its_lease(make
 
     assert recovery_s <= farm.settings.lease_s + 5
     assert view.counts[JobState.SUCCEEDED] == 12
-    assert {farm.ledger.job(job).worker for job in taken.jobs} == {other.node}
+    assert {farm.ledger.jobs.get(job).worker for job in taken.jobs} == {other.node}
     farm.assert_stored_once("night", jobs)
 
 
@@ -124,7 +124,7 @@ def test_a_killed_server_that_comes_back_costs_no_clip(
     successor = ValkeyServer.start(own_valkey.folder)
     try:
         back = time.monotonic()
-        stored = farm.ledger.batch("night").counts[JobState.SUCCEEDED]
+        stored = farm.ledger.batches.get("night").counts[JobState.SUCCEEDED]
         farm.wait_count("night", JobState.SUCCEEDED, stored + 4)
         recovery_s = time.monotonic() - back
         view = farm.wait_done("night")
@@ -175,7 +175,7 @@ def test_a_worker_frozen_beyond_its_lease_publishes_nothing_when_it_wakes(
     farm.wait_done("morning")
 
     assert view.counts[JobState.SUCCEEDED] == 16
-    wait_for(lambda: all(not view.jobs for view in farm.ledger.workers()), what="no leases left")
+    wait_for(lambda: all(not view.jobs for view in farm.ledger.workers.all()), what="no leases left")
     farm.assert_stored_once("night", jobs)
     assert other.process.poll() is None
 
@@ -191,7 +191,7 @@ def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
 
     root.rename(away)
     root.write_text("in the way")  # a folder store below a file: nothing can be written, even by root
-    wait_for(lambda: "store" in str(farm.ledger.workers()[0].info.get("trouble")), what="the worker tells of trouble")
+    wait_for(lambda: "store" in farm.ledger.workers.all()[0].trouble, what="the worker tells of trouble")
     root.unlink()
     away.rename(root)
     view = farm.wait_done("night")
@@ -199,7 +199,7 @@ def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
     assert view.counts[JobState.SUCCEEDED] == 30
     assert farm.attempts(jobs) == 30
     farm.assert_stored_once("night", jobs)
-    wait_for(lambda: "trouble" not in farm.ledger.workers()[0].info, what="the trouble's end")
+    wait_for(lambda: not farm.ledger.workers.all()[0].trouble, what="the trouble's end")
 
 
 def test_a_drained_worker_stores_what_it_has_and_leaves_the_rest_waiting(make_farm: Callable[..., Farm]) -> None:
@@ -211,12 +211,12 @@ def test_a_drained_worker_stores_what_it_has_and_leaves_the_rest_waiting(make_fa
     worker.terminate()
     status = worker.wait()
 
-    counts = farm.ledger.batch("night").counts
+    counts = farm.ledger.batches.get("night").counts
     assert status == 0
     assert counts[JobState.RUNNING] == 0
     assert counts[JobState.SUCCEEDED] < 60
     assert farm.attempts(jobs) == counts[JobState.SUCCEEDED]  # nothing was begun in vain
-    assert farm.ledger.workers() == []
+    assert farm.ledger.workers.all() == []
 
     farm.start(renderer="fixed:0.01")
     assert farm.wait_done("night").counts[JobState.SUCCEEDED] == 60
@@ -231,7 +231,7 @@ def test_children_that_die_while_they_load_quarantine_the_worker(make_farm: Call
     def kill_the_next_child() -> bool:
         seen = farm.worker(worker.node)
         assert seen is not None
-        if (pid := seen.info.get("pid")) and pid not in killed and Path(f"/proc/{pid}").exists():
+        if (pid := seen.info.pid) and pid not in killed and Path(f"/proc/{pid}").exists():
             killed.add(pid)
             os.kill(pid, signal.SIGKILL)
         return seen.state is WorkerState.QUARANTINED
@@ -240,7 +240,7 @@ def test_children_that_die_while_they_load_quarantine_the_worker(make_farm: Call
 
     assert worker.wait() == 69
     assert 4 <= len(killed) <= 5  # one that was ready, and three that were not
-    assert "died" in farm.ledger.workers()[0].reason
+    assert "died" in farm.ledger.workers.all()[0].reason
 
 
 def test_a_render_beyond_the_time_limit_is_interrupted_and_the_model_stays(make_farm: Callable[..., Farm]) -> None:
@@ -251,7 +251,7 @@ def test_a_render_beyond_the_time_limit_is_interrupted_and_the_model_stays(make_
     (job,) = farm.submit("slow", specs(1))
     farm.wait_done("slow")
 
-    error = farm.ledger.job(job).error
+    error = farm.ledger.jobs.get(job).error
     assert error is not None
     assert error["code"] == "timed_out"
     assert farm.child_pid(worker) == before
@@ -286,10 +286,10 @@ def test_a_prompt_that_kills_its_process_takes_two_workers_down_and_no_third(mak
     view = farm.wait_done("night")
 
     assert (view.counts[JobState.SUCCEEDED], view.counts[JobState.FAILED]) == (12, 1)
-    error = farm.ledger.job(jobs[3]).error
+    error = farm.ledger.jobs.get(jobs[3]).error
     assert error is not None
     assert error["code"] == "poison"
-    assert farm.ledger.job(jobs[3]).attempts == 2
+    assert farm.ledger.jobs.get(jobs[3]).attempts == 2
 
 
 def test_a_child_killed_with_two_deliveries_in_flight_has_both_clips_out_once(make_farm: Callable[..., Farm]) -> None:
@@ -299,12 +299,12 @@ def test_a_child_killed_with_two_deliveries_in_flight_has_both_clips_out_once(ma
     jobs = farm.submit("night", specs(6, frames=81))
 
     def two_in_flight() -> list[str]:
-        flying = [job.job_id for job in farm.ledger.board().in_hand if job.stage in ("mux", "upload")]
+        flying = [job.job_id for job in farm.ledger.overview.snapshot().in_hand if job.stage in ("mux", "upload")]
         return flying if len(flying) == 2 else []
 
     hit = kill_at(two_in_flight, [farm.child_pid(worker)], what="two deliveries in flight")
     view = farm.wait_done("night")
 
     assert view.counts[JobState.SUCCEEDED] == 6
-    assert all(farm.ledger.job(job_id).attempts >= 2 for job_id in hit)
+    assert all(farm.ledger.jobs.get(job_id).attempts >= 2 for job_id in hit)
     farm.assert_stored_once("night", jobs)

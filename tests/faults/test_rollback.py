@@ -22,7 +22,9 @@ def roll_back(farm: Farm, server: ValkeyServer) -> ValkeyServer:
     """Copy what is on the server's disk, let some clips more be published, kill it, and start it from the copy."""
     copy = server.folder.with_name("copy")
     shutil.copytree(server.folder, copy)
-    farm.wait_count("night", JobState.SUCCEEDED, farm.ledger.batch("night").counts[JobState.SUCCEEDED] + FORGOTTEN)
+    farm.wait_count(
+        "night", JobState.SUCCEEDED, farm.ledger.batches.get("night").counts[JobState.SUCCEEDED] + FORGOTTEN
+    )
     server.kill()
     shutil.rmtree(server.folder)
     copy.rename(server.folder)

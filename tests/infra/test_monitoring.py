@@ -133,7 +133,7 @@ def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
     worker._sensors = (UUID, GpuSensors(UUID, nvml()))
     with Ledger.connect(settings) as ledger:
         spec = RenderSpec(prompt="fox", frames=5, profile="tiny")
-        ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="1", spec=spec)])
+        ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="1", spec=spec)])
         farm = FarmCollector(ledger)
         farm._rate.see(time.monotonic() - 60, -1)  # a minute of the past, in which one clip was stored
         lines = generate_latest(registry(farm, worker)).decode().splitlines()

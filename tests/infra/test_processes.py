@@ -28,7 +28,7 @@ from fixtures.cli import Ran, environment, program, started
 from fixtures.deployment import ROOT, SECRETS
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
@@ -189,7 +189,7 @@ def test_the_producer_submits_and_shows_the_farm(servers: Servers, composition: 
     assert shown.status == 0, shown.err
     assert "prompts" in shown.out
     with Ledger.connect(Settings.from_env(env)) as ledger:
-        assert ledger.batch("prompts").total >= 6
+        assert ledger.batches.get("prompts").total >= 6
 
 
 def test_flower_asks_for_the_password_and_its_health_for_none(servers: Servers, composition: Composition) -> None:
@@ -234,17 +234,17 @@ def test_a_worker_is_healthy_while_the_ledger_hears_that_it_is_ready(
     name = f"gpu0@{socket.gethostname()}"
     said = {}
     with Ledger.connect(Settings.from_env(env)) as ledger:
-        ledger.register("gpu0@another-host", "tiny", {})
-        ledger.ready("gpu0@another-host", {})
+        ledger.workers.register("gpu0@another-host", "tiny", WorkerInfo())
+        ledger.workers.ready("gpu0@another-host", WorkerInfo())
         said["none"] = health("worker", env=env)
-        ledger.register(name, "tiny", {})
+        ledger.workers.register(name, "tiny", WorkerInfo())
         said["starting"] = health("worker", env=env)
-        ledger.ready(name, {})
+        ledger.workers.ready(name, WorkerInfo())
         said["ready"] = health("worker", env=env)
-        shut = ledger.now() + timedelta(hours=2)
-        ledger.hours(name, f"{shut:%H:%M}-{shut + timedelta(hours=1):%H:%M} UTC", ledger.now())
+        shut = ledger.timetable.now() + timedelta(hours=2)
+        ledger.timetable.keep_hours(name, f"{shut:%H:%M}-{shut + timedelta(hours=1):%H:%M} UTC", ledger.timetable.now())
         said["resting"] = health("worker", env=env)
-        ledger.quarantine(name, "the canary came out black")
+        ledger.workers.quarantine(name, "the canary came out black")
         said["quarantined"] = health("worker", env=env)
 
     assert {state: ran.status for state, ran in said.items()} == {

@@ -76,7 +76,7 @@ def test_a_producer_submits_with_no_torch_on_the_machine(
     assert "night" in out
     assert "ModuleNotFoundError" in torch.stderr
     with Ledger.connect(settings) as ledger:
-        assert ledger.batch("night").total == 2
+        assert ledger.batches.get("night").total == 2
 
 
 def test_a_clean_install_has_the_sdk_and_its_version(clean_python: Path, settings: Settings, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_clean_install_has_the_sdk_and_its_version(clean_python: Path, setting
     }
 
     with Ledger.connect(settings) as ledger:
-        assert ledger.batch("night-7").total == 2
+        assert ledger.batches.get("night-7").total == 2
     assert set(reelmill.__all__) <= set(ast.literal_eval(surface))
     assert versions == {reelmill.__version__}
 

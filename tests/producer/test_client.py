@@ -11,7 +11,7 @@ import pytest
 from fixtures.hand import Hand
 from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerUnavailable, NotFound
 from reelmill_common.jobs import Batch, JobState, RenderSpec
-from reelmill_common.ledger import Ledger, Submitted
+from reelmill_common.ledger import Ledger, Submitted, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
 from reelmill_producer.obstacles import obstacle
@@ -171,9 +171,9 @@ def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
     client.submit("a fox", batch="sdk")
     nobody = obstacle(client, "sdk")
     coming = obstacle(client, "sdk", coming="tiny")
-    ledger.register("cpu0@test", "tiny", {})
+    ledger.workers.register("cpu0@test", "tiny", WorkerInfo())
     starting = obstacle(client, "sdk")
-    ledger.quarantine("cpu0@test", "the canary came out black")
+    ledger.workers.quarantine("cpu0@test", "the canary came out black")
     unfit = obstacle(client, "sdk")
     client.pause("sdk")
     paused = obstacle(client, "sdk")

@@ -59,7 +59,7 @@ def test_the_sdk_brings_all_that_it_names_and_nothing_heavy() -> None:
 @pytest.mark.parametrize("command", ["status", "top"])
 def test_a_look_at_the_farm_imports_only_what_it_needs(command: str, settings: Settings, ledger: Ledger) -> None:
     job = RenderJob(batch="night", row="1", spec=RenderSpec(prompt="a fox", profile="tiny", frames=5))
-    ledger.submit(Batch(name="night"), [job])
+    ledger.batches.submit(Batch(name="night"), [job])
     code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
     code += "from reelmill_producer.cli import main; main()"
 

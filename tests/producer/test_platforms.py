@@ -153,7 +153,7 @@ def test_a_producer_without_the_extra_asks_a_farm_elsewhere_to_render(settings: 
     ran = PRODUCER.program("render", "a fox", "--no-wait", env=settings.to_env())
 
     assert ran.status == 0, ran.err
-    assert [batch.remaining for batch in ledger.batches()] == [1]
+    assert [batch.remaining for batch in ledger.batches.all()] == [1]
 
 
 def test_a_producer_without_the_extra_uses_a_farm_that_somebody_runs_here(embedded: dict[str, str], night: str) -> None:
@@ -178,7 +178,7 @@ def test_a_submit_without_a_server_to_keep_it_says_what_to_install(embedded: dic
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 def test_what_a_terminal_cannot_write_is_shown_escaped(encoding: str, settings: Settings, ledger: Ledger) -> None:
     spec = RenderSpec(prompt="狐 and 🦊", profile="tiny", frames=5)
-    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="fox", spec=spec)])
+    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="fox", spec=spec)])
     env = settings.to_env() | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
 
     shown = program("status", "night/fox", env=env)

@@ -19,7 +19,7 @@ from fixtures.hand import Hand
 from fixtures.valkey import wait_for
 from reelmill_common.errors import StoreUnavailable
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, JobView, Result
+from reelmill_common.ledger import Claimed, JobView, Result, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_common.storage.keys import clip_keys
 from reelmill_producer.client import Reelmill
@@ -51,7 +51,7 @@ class Scene:
             gpu_s=2.0,
             seconds={"denoise": 2.0},
         )
-        assert self.farm.ledger.finish(claimed.job_id, claimed.token, result, index=index)
+        assert self.farm.ledger.attempts.finish(claimed.job_id, claimed.token, result, index=index)
         return result
 
     def make(self, *, model: str = MODEL, index: bool = True) -> JobView:
@@ -70,8 +70,8 @@ class Scene:
 @pytest.fixture
 def scene(settings: Settings) -> Iterator[Scene]:
     with Reelmill(settings) as farm:
-        farm.ledger.register("hand@test", "tiny", {"model_hash": MODEL})
-        farm.ledger.ready("hand@test", {"model_hash": MODEL})
+        farm.ledger.workers.register("hand@test", "tiny", WorkerInfo(model_hash=MODEL))
+        farm.ledger.workers.ready("hand@test", WorkerInfo(model_hash=MODEL))
         yield Scene(farm=farm, hand=Hand(settings=settings, ledger=farm.ledger))
 
 
@@ -121,7 +121,7 @@ def test_what_is_not_there_is_rendered(scene: Scene, spoil: str) -> None:
     if spoil == "cut short":
         scene.farm.store.put(first.result.key, b"MP4", content_type="video/mp4", replace=True)
     if spoil == "pruned":
-        scene.farm.ledger.prune_batch(scene.farm.batch("first"))
+        scene.farm.ledger.retention.prune_batch(scene.farm.batch("first"))
     spec = RenderSpec(prompt=SPEC.prompt, profile="tiny", frames=5, seed=2) if spoil == "another seed" else SPEC
 
     again = scene.ask(None if spoil == "unasked" else "same", spec=spec)
@@ -185,12 +185,14 @@ def test_a_job_that_runs_is_not_taken_from_its_worker(scene: Scene) -> None:
 def test_a_message_about_a_job_that_was_answered_dies_at_claim(scene: Scene) -> None:
     first = scene.make()
     job = RenderJob(batch="second", row="again", spec=SPEC)
-    scene.farm.ledger.submit(Batch(name="second"), [job])
-    (item,) = scene.farm.ledger.pump("tiny")
+    scene.farm.ledger.batches.submit(Batch(name="second"), [job])
+    (item,) = scene.farm.ledger.dispatch.pump("tiny")
 
-    assert scene.farm.ledger.reuse({job.job_id: first}) == 1
+    assert scene.farm.ledger.reuse.answer({job.job_id: first}) == 1
 
-    assert not isinstance(scene.farm.ledger.claim(item.job_id, item.generation, "hand@test", lease_s=5), Claimed)
+    assert not isinstance(
+        scene.farm.ledger.attempts.claim(item.job_id, item.generation, "hand@test", lease_s=5), Claimed
+    )
 
 
 def test_nothing_is_submitted_if_the_store_cannot_be_asked(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,9 +221,9 @@ def test_the_index_forgets_what_is_pruned_and_keeps_what_others_made(scene: Scen
     scene.publish(scene.hand.claim())
     (kept,) = made()
 
-    scene.farm.ledger.prune_batch(scene.farm.batch("first"))
+    scene.farm.ledger.retention.prune_batch(scene.farm.batch("first"))
     assert made() == [kept]
-    scene.farm.ledger.prune_batch(scene.farm.batch("second"))
+    scene.farm.ledger.retention.prune_batch(scene.farm.batch("second"))
     assert made() == []
 
 
@@ -243,7 +245,7 @@ def test_submit_says_how_many_were_reused_and_refuses_an_unknown_mode(cli: Cli, 
 @pytest.mark.parametrize(("index", "reused"), [("on", 1), ("off", 0)])
 def test_a_workers_own_clip_answers_an_equal_job(make_bench: Callable[..., Bench], index: str, reused: int) -> None:
     bench = make_bench(reuse_index=index)
-    bench.ledger.ready(NODE, {"model_hash": "none"})
+    bench.ledger.workers.ready(NODE, WorkerInfo(model_hash="none"))
     ((job_id, generation),) = bench.submit()
     bench.desk().run(job_id, generation)
     first = wait_for(lambda: bench.ends(job_id), what="the clip")

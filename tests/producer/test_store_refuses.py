@@ -30,7 +30,7 @@ def test_a_store_that_refuses_is_told_by_why_and_status_until_it_takes_clips_aga
 
         told = wait_for(lambda: (view := farm.worker(worker.node)) and view.trouble, what="word of the refusal")
         env = farm.settings.to_env()
-        wait_for(lambda: farm.ledger.batch("night").counts[JobState.RUNNING], what="a clip in hand")
+        wait_for(lambda: farm.ledger.batches.get("night").counts[JobState.RUNNING], what="a clip in hand")
         why = cli("why", "night", "--json", env=env).json
         status = cli("status", env=env).out, cli("status", "night", env=env).out
         front.refuses = lambda _method, _headers: None

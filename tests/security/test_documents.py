@@ -154,7 +154,7 @@ def night(settings: Settings, ledger: Ledger) -> ClipStore:
     """A batch with a clip and with a job that failed, and the store."""
     hand = Hand(settings=settings, ledger=ledger)
     hand.ready()
-    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row=row, spec=SPEC) for row in ("fox", "owl")])
+    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row=row, spec=SPEC) for row in ("fox", "owl")])
     hand.finish(hand.claim())
     hand.fail(hand.claim())
     return open_store(settings)

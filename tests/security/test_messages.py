@@ -17,7 +17,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.broker import lists, make_app
 from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger.dispatching import task_id
+from reelmill_common.ledger.dispatch import task_id
 
 KNOWN = "6bff68ed-cd86-56e3-a7bc-05cc72b38fe4"
 
@@ -118,7 +118,7 @@ def test_hostile_messages_are_dropped_and_the_worker_goes_on(make_farm: Callable
     jobs = farm.submit("night", specs(3))
     farm.wait_done("night")
 
-    assert farm.ledger.batch("night").counts[JobState.SUCCEEDED] == 3
+    assert farm.ledger.batches.get("night").counts[JobState.SUCCEEDED] == 3
     assert (farm.child_pid(worker), worker.parent_pid) == (child, parent)  # nobody had to be started again
     assert not trace.exists()
     assert (farm.settings.state_dir / "spool" / worker.node).stat().st_mode & 0o077 == 0

@@ -72,7 +72,7 @@ def liars(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
 @pytest.mark.parametrize(
     ("liar", "advice"),
     [
-        ("nobody's", "a certificate that nobody trusts here: add ?ssl_ca_certs=FILE to REELMILL_REDIS_URL"),
+        ("nobody's", "a certificate that is not trusted here: add ?ssl_ca_certs=FILE to REELMILL_REDIS_URL"),
         ("run out", "a certificate that is not valid now: renew it"),
         ("another name's", "a certificate for another name"),
     ],

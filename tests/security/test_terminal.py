@@ -38,7 +38,7 @@ def night(cli: Cli, settings: Settings, tmp_path: Path) -> Ledger:  # noqa: F811
     hand = Hand(settings=settings, ledger=ledger)
     hand.ready()
     hand.fail(hand.claim(), message=HOSTILE)
-    ledger.quarantine("hand@test", HOSTILE)
+    ledger.workers.quarantine("hand@test", HOSTILE)
     return ledger
 
 
@@ -60,7 +60,7 @@ def night(cli: Cli, settings: Settings, tmp_path: Path) -> Ledger:  # noqa: F811
     ids=" ".join,
 )
 def test_an_errors_message_steers_no_terminal(cli: Cli, night: Ledger, args: list[str]) -> None:  # noqa: F811
-    night.cancel_batch("night")
+    night.batches.cancel("night")
 
     ran = cli(*args)
 
@@ -71,7 +71,7 @@ def test_an_errors_message_steers_no_terminal(cli: Cli, night: Ledger, args: lis
 
 @pytest.mark.services
 def test_a_failed_job_shows_its_message_in_one_line(cli: Cli, night: Ledger) -> None:  # noqa: F811
-    (job,) = [job for job in night.jobs("night") if job.error]
+    (job,) = [job for job in night.jobs.page("night") if job.error]
 
     shown = cli("status", job.job_id).out
 
@@ -98,7 +98,7 @@ def test_an_owner_with_hidden_characters_is_refused_everywhere(cli: Cli, tmp_pat
 def test_the_board_of_top_is_steered_by_no_worker(night: Ledger) -> None:
     drawn = io.StringIO()
 
-    Console(file=drawn, width=200).print(page(night.board(), lines=40))
+    Console(file=drawn, width=200).print(page(night.overview.snapshot(), lines=40))
 
     assert "owned" in drawn.getvalue()
     assert steers(drawn.getvalue()) == set()

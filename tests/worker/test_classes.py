@@ -14,7 +14,7 @@ from reelmill_common.worker_classes import bits_class, card_class, classes_of, l
 
 def submit(farm: Farm, batch: str, count: int, *, worker_class: str = "", priority: int = 5) -> list[str]:
     jobs = [RenderJob(batch=batch, row=f"{number:03d}", spec=spec) for number, spec in enumerate(specs(count))]
-    farm.ledger.submit(Batch(name=batch, worker_class=worker_class, priority=priority, owner=batch), jobs)
+    farm.ledger.batches.submit(Batch(name=batch, worker_class=worker_class, priority=priority, owner=batch), jobs)
     pump(farm.ledger, make_app(farm.settings), farm.settings, farm.settings.profile)
     return [job.job_id for job in jobs]
 
@@ -32,13 +32,13 @@ def test_pinned_clips_are_rendered_by_workers_of_their_class_only(make_farm: Cal
     for batch in ("any", "pinned", "urgent"):
         farm.wait_done(batch)
 
-    workers = {batch: {job.worker for job in farm.ledger.jobs(batch)} for batch in ("any", "pinned", "urgent")}
+    workers = {batch: {job.worker for job in farm.ledger.jobs.page(batch)} for batch in ("any", "pinned", "urgent")}
     assert workers["pinned"] == workers["urgent"] == {studio.node}
     assert plain.node in workers["any"]
     view = farm.worker(studio.node)
     assert view is not None
     assert view.lanes == ("tiny@studio", "tiny@fast", "tiny")
-    assert farm.ledger.batch("pinned").counts[JobState.SUCCEEDED] == 12
+    assert farm.ledger.batches.get("pinned").counts[JobState.SUCCEEDED] == 12
 
 
 def test_queues_of_classes_come_first_and_take_turns() -> None:

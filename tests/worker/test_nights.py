@@ -30,25 +30,25 @@ def is_inside(job: JobView, window: str) -> bool:
 
 
 def told(farm: Farm) -> set[str]:
-    return {event.name for event in farm.ledger.events(after="0", count=10_000)}
+    return {event.name for event in farm.ledger.events.read(after="0", count=10_000)}
 
 
 def test_every_clip_ends_inside_the_windows_of_its_worker_and_of_its_batch(make_farm: Callable[..., Farm]) -> None:
     farm = make_farm(renderer="fixed:0.2")
-    now = farm.ledger.now()
+    now = farm.ledger.timetable.now()
     own, night = openings(now, every_s=9, open_s=5), openings(now, every_s=7, open_s=4)
     # What the farm has measured before: without it, a clip may take 30 s, and none is begun.
     farm.ledger._server._redis.hset(f"{farm.ledger._keys.prefix}lane:tiny", mapping={"pace": 500, "spread": 100})
     farm.submit("always", specs(400))
     jobs = [RenderJob(batch="night", row=f"{number:04d}", spec=spec) for number, spec in enumerate(specs(400))]
-    farm.ledger.submit(Batch(name="night", window=night), jobs)
+    farm.ledger.batches.submit(Batch(name="night", window=night), jobs)
 
     farm.start(ready=False, worker_window=own)
     farm.wait_count("always", JobState.SUCCEEDED, 5)
     farm.wait_count("night", JobState.SUCCEEDED, 2)
     wait_for(lambda: "worker.rested" in told(farm) and "worker.woke" in told(farm))
 
-    done = {batch: farm.ledger.jobs(batch, states=[JobState.SUCCEEDED]) for batch in ("always", "night")}
+    done = {batch: farm.ledger.jobs.page(batch, states=[JobState.SUCCEEDED]) for batch in ("always", "night")}
     assert [job.row for job in (*done["always"], *done["night"]) if not is_inside(job, own)] == []
     assert [job.row for job in done["night"] if not is_inside(job, night)] == []
     assert farm.attempts([job.job_id for job in done["night"]]) == len(done["night"])

@@ -53,14 +53,14 @@ class Turns:
 
 @dataclass(slots=True, kw_only=True)
 class Owner:
-    """An owner: policy, what it used, and where it has batches that may run (`spots`, a set that keeps its order)."""
+    """An owner: policy, what it used, and where it has batches that may run (`levels`, a set that keeps its order)."""
 
     weight: int
     cap: int
     clocks: dict[Level, float]
     turns: dict[Level, float]
     flying: int = 0
-    spots: dict[Level, None] = field(default_factory=dict[Level, None])
+    levels: dict[Level, None] = field(default_factory=dict[Level, None])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,7 +143,7 @@ class Order:
         for line in load.waiting:
             if line.turn is not None:
                 self._shares[line.lane, line.priority, load.owner].put(load.batch, line.turn)
-                owner.spots.setdefault((line.lane, line.priority))
+                owner.levels.setdefault((line.lane, line.priority))
 
     # -- pump.lua ------------------------------------------------------------------------------------------------
 
@@ -269,12 +269,12 @@ class Order:
             profile = profile_of(lane)
             used = batch.used.get(profile, 0.0) if priority == batch.load.priority else 0.0
             share.put(name, max(used, owner.clocks.get((profile, priority), 0.0)))
-            owner.spots.setdefault((lane, priority))
+            owner.levels.setdefault((lane, priority))
             self._place_owner(owner_name, lane, priority)
         elif name in share and not fit:
             share.drop(name)
             if not share:
-                owner.spots.pop((lane, priority), None)
+                owner.levels.pop((lane, priority), None)
                 self._place_owner(owner_name, lane, priority)
 
     def _place_owner(self, name: str, lane: str, priority: int) -> None:
@@ -294,7 +294,7 @@ class Order:
         self.batches[batch].flying += by
         owner.flying += by
         if owner.cap and owner.flying in (owner.cap, owner.cap - 1):
-            for lane, priority in tuple(owner.spots):
+            for lane, priority in tuple(owner.levels):
                 self._place_owner(name, lane, priority)
 
 
@@ -304,7 +304,7 @@ def _owner(load: OwnerLoad) -> Owner:
         cap=load.cap,
         clocks=dict(load.clocks),
         turns=dict(load.turns),
-        spots=dict.fromkeys(load.spots),
+        levels=dict.fromkeys(load.levels),
     )
 
 

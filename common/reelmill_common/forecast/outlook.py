@@ -33,7 +33,7 @@ class Outlook:
             if began >= self._measure_at:
                 self._paces = quick_paces_of(self.ledger)
                 self._measure_at = began + PACES_KEPT_S
-            self._course = Course(self.ledger.loads(), self._paces, depth=self.depth)
+            self._course = Course(self.ledger.overview.backlog(), self._paces, depth=self.depth)
             self._course.play()
             ended = time.monotonic()
             self._play_at = ended + max(KEPT_S, DEARER * (ended - began))

@@ -105,9 +105,9 @@ def paces_of(ledger: Ledger, *, batches: int = SAMPLE_BATCHES, clips: int = SAMP
         clips: Finished clips that are looked at of each.
     """
     paces = Paces()
-    finished = [view for view in ledger.batches() if view.counts.get(JobState.SUCCEEDED, 0)]
+    finished = [view for view in ledger.batches.all() if view.counts.get(JobState.SUCCEEDED, 0)]
     for view in finished[:batches]:
-        for job in ledger.jobs(view.name, states=[JobState.SUCCEEDED], count=clips):
+        for job in ledger.jobs.page(view.name, states=[JobState.SUCCEEDED], count=clips):
             paces.add(job)
     return paces
 

@@ -1,6 +1,6 @@
 """The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions."""
 
-from reelmill_common.ledger.board import FarmSnapshot
+from reelmill_common.ledger.event_names import EventName
 from reelmill_common.ledger.ledger import Ledger
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
@@ -22,7 +22,9 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
+from reelmill_common.ledger.snapshot import FarmSnapshot
 from reelmill_common.ledger.stats import QueueStats
+from reelmill_common.ledger.worker_info import WorkerInfo
 
 __all__ = [
     "Account",
@@ -30,6 +32,7 @@ __all__ = [
     "Claimed",
     "Dispatch",
     "Event",
+    "EventName",
     "FarmSnapshot",
     "JobView",
     "Ledger",
@@ -44,6 +47,7 @@ __all__ = [
     "Spent",
     "Submitted",
     "Wait",
+    "WorkerInfo",
     "WorkerState",
     "WorkerView",
 ]

@@ -13,9 +13,9 @@ DAY_S = 86_400
 
 
 class Accounts(LedgerPart):
-    """Reading accounts. They are written by the functions that end attempts; a batch's is in its `BatchView`."""
+    """Reads accounts. The functions that end attempts write them; a batch's is in its `BatchView`."""
 
-    def accounts(self, *, since: float = 0.0) -> dict[str, Account]:
+    def by_owner(self, *, since: float = 0.0) -> dict[str, Account]:
         """Return what each owner's clips have cost, by the owner's name.
 
         Args:

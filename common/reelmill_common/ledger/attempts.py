@@ -17,16 +17,16 @@ WITHDRAWN_S = 3600
 
 
 class Attempts(LedgerPart):
-    """The worker's side of a job."""
+    """Claims a job, renews its lease, and ends the attempt: what a worker does with a job."""
 
     def claim(self, job_id: str, generation: int, worker: str, *, lease_s: float, word: str = "") -> Claimed | Refused:
         """Accept a message: count the attempt and grant a lease with a fencing token, or say why not.
 
-        A job that an unfit worker asks for goes back in line, since its message is used up. One whose spec this
-        version cannot read (a newer producer wrote it) fails at once, and the answer is `UNKNOWN`. One that failed on
-        this worker a minute ago or less is left to others, if there are any. `word` is part of the token, and ties
-        repeated calls together: the same worker with the same word gets the same lease again, so an answer that was
-        lost costs nothing.
+        A job that an unfit worker asks for is queued again, since its message is used up. A job whose spec this
+        version cannot read (a newer producer wrote it) fails at once, and the answer is `UNKNOWN`. A job that failed
+        on this worker a minute ago or less is left to other workers, if there are any. `word` is part of the token, and
+        ties repeated calls together: the same worker with the same word gets the same lease again, so an answer that
+        was lost costs nothing.
         """
         # redis-py sends a command again when the connection broke, and the first may have arrived: the same word in
         # both makes them one claim.
@@ -78,8 +78,8 @@ class Attempts(LedgerPart):
     def withdraw(self, job_id: str, key: str, word: str) -> bool:
         """Ask whether a clip may be taken out of the store; False if it is the job's clip.
 
-        After a True nobody publishes or adopts what the claim of that word stored there for `WITHDRAWN_S`. With an
-        empty word nobody adopts it, whichever claim stored it.
+        After a True no attempt publishes or adopts what the claim of that word stored there for `WITHDRAWN_S`. With an
+        empty word no attempt adopts it, whichever claim stored it.
         """
         return bool(self._server.run("withdraw", job_id, key, word, WITHDRAWN_S))
 
@@ -88,7 +88,7 @@ class Attempts(LedgerPart):
     ) -> JobState | None:
         """Report a failed attempt: queued again while attempts are left and it is retryable, else failed.
 
-        `faults.RULES` says how often a code is tried again, whether it counts, and when it speaks against the worker.
+        `retry_rules.RULES` says how often a code is tried again, whether it counts, and when it suspects the worker.
 
         A job that was asked to stop becomes cancelled instead. What was `spent` is counted as wasted. Returns the new
         state, or None if the attempt had lost its lease (nothing is changed then).
@@ -111,6 +111,6 @@ class Attempts(LedgerPart):
 
 
 def _cost(spent: Spent) -> tuple[str, str]:
-    """As the functions get it: whole milliseconds, and whole millijoules or nothing."""
+    """Return the cost as the functions get it: whole milliseconds, and whole millijoules or nothing."""
     energy = "" if spent.energy_j is None else str(round(spent.energy_j * 1000))
     return str(round(spent.gpu_s * 1000)), energy

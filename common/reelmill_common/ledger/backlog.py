@@ -1,4 +1,4 @@
-"""Loads: what of each batch is left to do, who is there to do it, and whose turn it is, for a forecast."""
+"""The backlog, for forecasts: what is left to do of each batch, the workers for it, and the order between owners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Waiting:
     """The jobs of a batch that wait on a lane at a priority.
 
     Attributes:
-        turn: The batch's virtual time there; None if it has no turn now, or none is known.
+        turn: The batch's virtual time there; None if it may not run now, or none is known.
     """
 
     lane: str
@@ -38,7 +38,7 @@ class Flying:
 
     Attributes:
         since_s: Seconds since it was dispatched or, if it runs, claimed.
-        worker: Empty if nobody has it.
+        worker: The worker that has it; empty if none has.
     """
 
     job_id: str
@@ -51,21 +51,21 @@ class Flying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchBacklog:
-    """What of a batch is left to do.
+    """What is left to do of a batch.
 
     Attributes:
         cap: Most jobs at once; 0: no cap.
-        shut: Whether its window is shut, or has no room for a clip any more (then `closing` as well).
+        shut: Whether its window is closed, or has no room for a clip any more (then `closing` as well).
         start: Nothing of it starts before; None: at once.
         after: Batches that must have ended first, those in `after_any` however they end.
         expires: Nothing of it starts after; None: that does not happen.
-        held: Jobs that somebody holds back.
+        held: Jobs that a person holds back.
         left: Jobs by lane that have not ended and are not held.
         unsuccessful: Jobs that failed or were cancelled.
         waiting: Those that wait. Where it is empty, all that is left and does not fly waits at the batch's priority.
         clip_s: GPU-seconds of its finished clips in the mean; None if none is measured.
         spec: JSON of the next job's spec where `clip_s` is not known; empty if nothing waits.
-        used: Virtual time by profile at its own priority, as it was when it last had a turn.
+        used: Virtual time by profile at its own priority, as it was when it last had a job chosen.
     """
 
     batch: str
@@ -112,11 +112,11 @@ class WorkerCapacity:
 
     @property
     def lanes(self) -> Sequence[str]:
-        """All that it takes jobs of."""
+        """The lanes that it takes jobs of."""
         return (*self.classes, self.lane)
 
     def serves(self, lane: str) -> bool:
-        """Whether it takes jobs of a lane."""
+        """Return whether it takes jobs of a lane."""
         return lane in self.lanes
 
 
@@ -127,24 +127,24 @@ class OwnerLoad:
     Attributes:
         cap: Most jobs at once; 0: no cap.
         clocks: Virtual time among its batches.
-        turns: Virtual time of the owner itself, as it was when it last had a turn.
-        spots: Where it has batches that may run, in the order in which pump's index has them.
+        turns: Virtual time of the owner itself, as it was when it last had a job chosen.
+        levels: Where it has batches that may run, in the order in which pump's index has them.
     """
 
     weight: int = 1
     cap: int = 0
     clocks: Mapping[Level, float] = field(default_factory=dict[Level, float])
     turns: Mapping[Level, float] = field(default_factory=dict[Level, float])
-    spots: Sequence[Level] = ()
+    levels: Sequence[Level] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What is left to do, oldest batch first, who is there to do it, and whose turn it is.
+    """What is left to do, oldest batch first, the workers that can do it, and the order between owners.
 
     Attributes:
         now: Redis' clock, in UTC.
-        turns: Owners by virtual time, by lane and priority: those that have a turn now.
+        turns: Owners by virtual time, by lane and priority: those that may have a job chosen now.
         clocks: Virtual time by profile and priority.
         classes: Lanes of classes in the order in which pump looks at them.
         paces: Seconds from a claim to its clip by profile, delivery with them; those that have finished one.
@@ -160,14 +160,14 @@ class Backlog:
     paces: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-def loads(answer: Sequence[Any]) -> Backlog:
-    """Build the loads from `loads.lua`'s answer."""
+def read_backlog(answer: Sequence[Any]) -> Backlog:
+    """Build the backlog from `backlog.lua`'s answer."""
     now, batches, workers, owners, turns, clocks, classes = answer
     return Backlog(
         now=moment_of(now),
         batches=[_load(*batch) for batch in batches],
         hands=[_hand(*worker) for worker in workers],
-        owners={name: _owner(dict(_pairs(fields)), spots) for name, fields, spots in owners},
+        owners={name: _owner(dict(_pairs(fields)), levels) for name, fields, levels in owners},
         turns={
             (lane, int(priority)): {owner: float(turn) for owner, turn in _pairs(scores)}
             for lane, priority, scores in turns
@@ -194,7 +194,7 @@ def _hand(name: str, lanes: str, state: str, silent_ms: int, window: str) -> Wor
     )
 
 
-def _owner(fields: Mapping[str, str], spots: Sequence[str]) -> OwnerLoad:
+def _owner(fields: Mapping[str, str], levels: Sequence[str]) -> OwnerLoad:
     found: dict[str, dict[Level, float]] = {"c": {}, "v": {}}
     for name, value in fields.items():
         kind, is_level, level = name.partition(":")
@@ -205,7 +205,7 @@ def _owner(fields: Mapping[str, str], spots: Sequence[str]) -> OwnerLoad:
         cap=int(fields.get("cap", 0)),
         clocks=found["c"],
         turns=found["v"],
-        spots=[_level(spot) for spot in spots],
+        levels=[_level(level) for level in levels],
     )
 
 

@@ -1,12 +1,15 @@
-"""What every side of the ledger stands on: the server, the names of the keys, and how a missing name is told."""
+"""What every part of the ledger stands on: the server, the names of the keys, and the errors for unknown names."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from redis import Redis
-
+from reelmill_common.calendar.timestamps import moment_of
 from reelmill_common.errors import NotFound
+from reelmill_common.jobs import JobState
+from reelmill_common.ledger import views
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import Server
 from reelmill_common.text.suggestions import MOST_NAMES, did_you_mean
@@ -19,18 +22,33 @@ TOUCH_MOST = 50
 """Jobs touched by one call of reap, cancel and retry: about 3 ms of the server's time."""
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerConnection:
+    """What all parts of a ledger share. `max_attempts` are the failures after which a job is not tried again."""
+
+    server: Server
+    keys: Keys
+    max_attempts: int
+
+
 class LedgerPart:
-    """A group of the ledger's methods. `Ledger` is all of them."""
+    """A group of the ledger's methods that has a name: `ledger.jobs`, `ledger.batches` and so on."""
 
-    def __init__(self, redis: Redis, *, farm: str = "main", max_attempts: int = 3) -> None:
-        self._server = Server(redis, Keys(farm).prefix)
-        self._keys = Keys(farm)
-        self._max_attempts = max_attempts
+    def __init__(self, connection: LedgerConnection) -> None:
+        self._server = connection.server
+        self._keys = connection.keys
+        self._max_attempts = connection.max_attempts
 
-    def _clock_s(self) -> float:
-        """Unix seconds on Redis' clock: hosts disagree."""
+    def _now(self) -> datetime:
+        """Return the time on Redis' clock, in UTC: hosts disagree."""
         seconds, micros = self._server.read([("TIME",)])[0]
-        return int(seconds) + int(micros) / 1e6
+        return moment_of((int(seconds) + int(micros) / 1e6) * 1000)
+
+    def _of_job(self, function: str, job_id: str, *args: str | float) -> JobState:
+        letter = self._server.run(function, job_id, *args)
+        if letter is None:
+            raise NotFound(f"no job {job_id}")
+        return views.STATES[letter]
 
     def _of_batch(self, function: str, batch: str, *args: str | float) -> Any:
         answer = self._server.run(function, batch, *args)

@@ -17,7 +17,7 @@ class FailureCause:
     """Jobs that failed for one reason.
 
     Attributes:
-        message: Of one of them.
+        message: The message of one of them.
         retry: The command that queues them again; empty where they can only fail again.
         advice: What to do about them instead; empty where they may be tried again.
     """

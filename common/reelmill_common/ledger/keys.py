@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys that are read from Python; only Lua writes. `lua/lib` says what each holds."""
+    """The keys that are read from Python; only Lua writes. `schema.py` documents all keys and their fields."""
 
     farm: str
 

@@ -1,19 +1,14 @@
-"""Policy: how batches and owners share the farm, changed while it runs, and what is due by it."""
+"""Policy: how a batch shares the farm, and what a change of it means for its hash."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch
-from reelmill_common.ledger import views
-from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
-from reelmill_common.ledger.records import BatchView, OwnerView
-
-_SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
+from reelmill_common.ledger.records import BatchView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,69 +33,25 @@ class PolicyChange:
         return {name: value for name, value in values.items() if value is not None}
 
 
-class Policies(LedgerPart):
-    """Policy of batches and owners, and the sweep that does what is due by it."""
+def changed_fields(view: BatchView, change: PolicyChange) -> dict[str, str]:
+    """Return the fields of a batch's hash that a change sets, as the functions get them; empty if it changes nothing.
 
-    def set_policy(self, view: BatchView, change: PolicyChange) -> None:
-        """Change some of a batch's policy but for its priority (`prioritize_batch`); acts on the next clip that starts.
-
-        Args:
-            view: The batch as it is now.
-            change: What to change.
-
-        Raises:
-            NotFound: No such batch, or one that it should wait for is not there.
-            InvalidJob: A value is out of range, or batches would wait for each other.
-        """
-        after = replace(_policy_of(view), **change.given())
-        given = change.given().keys()
-        changes: dict[str, str] = {}
-        if "weight" in given:
-            changes["weight"] = str(after.weight)
-        if "max_in_flight" in given:
-            changes["cap"] = str(after.max_in_flight)
-        more = more_policy(after)
-        names = {"max_failures": "max_failures", "start_after": "start", "expires_at": "expires"}
-        changes |= {field: more[field] for name, field in names.items() if name in given}
-        if given & {"after", "after_any"}:
-            changes |= {field: more[field] for field in ("after", "after_any")}
-        if not changes:
-            return
-        answer = self._of_batch("policy", view.name, json.dumps(changes))
-        if isinstance(answer, list):
-            refuse_wait(view.name, *answer)
-
-    def set_owner(self, name: str, *, weight: int | None = None, max_in_flight: int | None = None) -> OwnerView:
-        """Change an owner's share or cap; acts on the next clip that starts. An owner may be entered beforehand.
-
-        Raises:
-            InvalidJob: A value is out of range.
-        """
-        Batch(name="any", owner=name, weight=1 if weight is None else weight, max_in_flight=max_in_flight or 0)
-        self._server.run("owner", name, _or_nothing(weight), _or_nothing(max_in_flight))
-        return self.owner(name)
-
-    def owner(self, name: str) -> OwnerView:
-        """Return one owner; one that nobody entered has the default policy."""
-        (owner,) = self._server.read([("HGETALL", self._keys.owner(name))])
-        return views.owner_view(name, owner)
-
-    def owners(self) -> list[OwnerView]:
-        """Return all owners, by name."""
-        (names,) = self._server.read([("SMEMBERS", self._keys.owners)])
-        ordered = sorted(names)
-        hashes = self._server.read([("HGETALL", self._keys.owner(name)) for name in ordered]) if ordered else []
-        return [views.owner_view(name, owner) for name, owner in zip(ordered, hashes, strict=True)]
-
-    def sweep(self) -> int:
-        """Let batches run whose start has come, and end what expired unstarted; return how much that touched."""
-        total = 0
-        while total < _SWEEP_MOST:
-            touched: int = self._server.run("sweep", TOUCH_MOST)
-            total += touched
-            if touched < TOUCH_MOST:
-                break
-        return total
+    Raises:
+        InvalidJob: A value is out of range.
+    """
+    after = replace(_policy_of(view), **change.given())
+    given = change.given().keys()
+    changes: dict[str, str] = {}
+    if "weight" in given:
+        changes["weight"] = str(after.weight)
+    if "max_in_flight" in given:
+        changes["cap"] = str(after.max_in_flight)
+    more = more_policy(after)
+    names = {"max_failures": "max_failures", "start_after": "start", "expires_at": "expires"}
+    changes |= {field: more[field] for name, field in names.items() if name in given}
+    if given & {"after", "after_any"}:
+        changes |= {field: more[field] for field in ("after", "after_any")}
+    return changes
 
 
 def more_policy(batch: Batch) -> dict[str, str]:
@@ -117,7 +68,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
 
 
 def refuse_wait(batch: str, why: str, other: str) -> None:
-    """Raise what a function said of a batch that another one should wait for.
+    """Raise the error for what a function answered about a batch that another one should wait for.
 
     Raises:
         NotFound: It is not there.
@@ -143,9 +94,5 @@ def _policy_of(view: BatchView) -> Batch:
     )
 
 
-def _milliseconds(moment: float) -> str:
-    return str(round(moment * 1000)) if moment else ""
-
-
-def _or_nothing(value: int | None) -> str:
-    return "" if value is None else str(value)
+def _milliseconds(time_s: float) -> str:
+    return str(round(time_s * 1000)) if time_s else ""

@@ -1,4 +1,4 @@
-"""Reading the ledger: pages of jobs, batches and events, always in few round trips, never changing anything."""
+"""Queries: pages of jobs, batches and events, always in few round trips, never changing anything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RETRY = {JobState.FAILED, JobState.CANCELLED}
 
 
 def jobs(server: Server, keys: Keys, ids: Sequence[str]) -> list[JobView]:
-    """Return those of some jobs that there are."""
+    """Return the jobs of some ids, without those that the ledger does not have."""
     found: list[JobView] = []
     for chunk in (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)):
         hashes = server.read([("HGETALL", keys.job(job_id)) for job_id in chunk])
@@ -73,7 +73,7 @@ def _candidates(server: Server, keys: Keys, batch: str, states: set[JobState]) -
 
 
 def batches(server: Server, keys: Keys, names: Sequence[str]) -> list[BatchView]:
-    """Return those of some batches that there are."""
+    """Return the batches of some names, without those that the ledger does not have."""
     hashes = server.read([("HGETALL", keys.batch(name)) for name in names])
     return [views.batch_view(name, batch) for name, batch in zip(names, hashes, strict=True) if batch]
 

@@ -1,13 +1,14 @@
-"""What the ledger answers: frozen records, no behaviour."""
+"""Records: what the ledger answers, frozen and without behaviour."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
+from reelmill_common.ledger.worker_info import WorkerInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upcoming:
-    """What a lane has dispatched and nobody has claimed, in the order in which it will probably be.
+    """What a lane has dispatched and no worker has claimed, in the order in which it will probably be claimed.
 
     Attributes:
         workers: Live workers of the lane's profile that are ready.
@@ -101,7 +102,7 @@ class Refused(StrEnum):
 
 
 class Orders(StrEnum):
-    """What a worker is told whenever it reports."""
+    """The answer to a worker's report."""
 
     CONTINUE = "continue"
     CANCEL = "cancel"
@@ -119,7 +120,7 @@ class Result:
         latents_sha256: Hash of the final latents: equal for equal specs on one worker class.
         seconds: Seconds by stage.
         gpu_s: Seconds of the stages that had the GPU; 0 if it is not known.
-        energy_j: What the card drew during these; None if it does not tell.
+        energy_j: What the GPU drew during these; None if it does not measure it.
         reused_from: The job that the clip was made for, if that is another one; `key` is then that one's.
     """
 
@@ -135,7 +136,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What an attempt took of the GPU, up to its end. `energy_j` is None where the card does not tell, never 0."""
+    """What an attempt took of the GPU, up to its end. `energy_j` is None where the GPU does not measure it."""
 
     gpu_s: float = 0.0
     energy_j: float | None = None
@@ -149,13 +150,13 @@ class Account:
     """What the clips of a batch or an owner cost.
 
     Attributes:
-        clips: That were rendered and stored.
-        reused: That were answered from one which was there.
-        size_bytes: Of the MP4s.
-        gpu_s: Seconds of the GPU.
-        energy_j: What the cards drew for `metered` of the clips; None if none told.
-        wasted_gpu_s: Seconds of attempts that made no clip, as far as their workers lived to tell.
-        wasted_energy_j: What these drew; None if no card told.
+        clips: Clips that were rendered and stored.
+        reused: Jobs that were answered with a clip that was there.
+        size_bytes: Size of the MP4s.
+        gpu_s: GPU seconds of the clips.
+        energy_j: What the GPUs drew for `metered` of the clips; None if none measures it.
+        wasted_gpu_s: GPU seconds of attempts that made no clip, as far as their workers could report them.
+        wasted_energy_j: What these drew; None if no GPU measures it.
     """
 
     clips: int = 0
@@ -205,13 +206,13 @@ class JobView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """One thing that keeps a batch from running, although nobody paused it.
+    """One thing that keeps a batch from running, although it is not paused.
 
     Attributes:
-        kind: `window` (its window is shut), `start` (its moment has not come) or `after` (another batch).
+        kind: `window` (its window is closed), `start` (its start has not come) or `after` (another batch).
         batch: Name of that batch; empty otherwise.
-        until: Unix seconds of the moment; 0 otherwise.
-        stuck: The other batch has ended otherwise than this one wants: only people can help.
+        until: Unix seconds of the start; 0 otherwise.
+        stuck: The other batch has ended otherwise than this one wants: a person has to decide.
     """
 
     kind: Literal["window", "start", "after"]
@@ -251,7 +252,7 @@ class OwnerView:
 
 
 def outcome_of(counts: Mapping[JobState, int]) -> str:
-    """Return what became of a batch, in a word that is only said when it is so; empty while that is open."""
+    """Return the outcome of a batch in one word: the worst state of its jobs; empty while that is open."""
     if counts.get(JobState.CANCEL_REQUESTED, 0):
         return "cancelling"
     if not any(counts.values()) or any(count for state, count in counts.items() if not state.is_final):
@@ -286,7 +287,7 @@ class BatchView(Counted):
 
     Attributes:
         window: Hours in which it may run, as they were written; empty: always.
-        shut: Whether its window is shut now, or so near its end that no clip would be done in time.
+        shut: Whether its window is closed now, or so near its end that no clip would be done in time.
         max_failures, start_after, expires_at, after, after_any, worker_class: As in `Batch`.
         why_paused: Why it paused itself; empty if it did not.
         waits_for: What keeps it from running; empty if nothing does, and once it is done.
@@ -357,7 +358,7 @@ class WorkerView:
         name: Celery node name, for example `gpu0@render-3`.
         lane: Model profile that it serves.
         lanes: All that it serves: that, and those of its classes (`contract.lane_name`).
-        info: What it told about itself: host, pid, device, plan, versions.
+        info: What it reports about itself.
         reason: Why it is quarantined; empty otherwise.
         jobs: Ids of the jobs under its leases.
         seen_s: Seconds since its last beat.
@@ -367,7 +368,7 @@ class WorkerView:
     name: str
     lane: str
     state: WorkerState
-    info: Mapping[str, Any]
+    info: WorkerInfo
     reason: str
     jobs: tuple[str, ...]
     seen_s: float
@@ -376,8 +377,8 @@ class WorkerView:
 
     @property
     def trouble(self) -> str:
-        """What it has to wait for, with the server's own words, as in `store: … denied …`; empty if nothing."""
-        return str(self.info.get("trouble", ""))
+        """What it has to wait for, in the server's own words, as in `store: … denied …`; empty if nothing."""
+        return self.info.trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,7 +386,7 @@ class Event:
     """One entry of the event stream.
 
     Attributes:
-        event_id: Redis stream id; pass it to `Ledger.events` to go on after it.
+        event_id: Redis stream id; pass it to `Events.read` to go on after it.
         name: `noun.past_verb`, for example `job.finished`, `batch.submitted`, `worker.quarantined`.
         batch, job_id, worker: What it is about; empty where it does not apply.
         fields: The rest, all text.

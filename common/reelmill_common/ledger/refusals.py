@@ -1,4 +1,4 @@
-"""What a Redis server's errors mean for a farm, in our words: who has to do what, or that waiting is enough."""
+"""What a Redis server's errors mean for a farm, as our errors: what to change and where, or that waiting is enough."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _TLS: tuple[tuple[Marks, str], ...] = (
     (
         ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed"),
         (
-            "shows a certificate that nobody trusts here: add ?ssl_ca_certs=FILE to REELMILL_REDIS_URL, the PEM file "
+            "shows a certificate that is not trusted here: add ?ssl_ca_certs=FILE to REELMILL_REDIS_URL, the PEM file "
             "of the authority that signed it"
         ),
     ),

@@ -20,7 +20,7 @@ class Pruned(StrEnum):
 
 
 class Retention(LedgerPart):
-    """Forgetting batches that have ended, and workers that are gone."""
+    """Forgets batches that have ended and workers that are gone, and remembers archives."""
 
     def prune_batch(self, view: BatchView) -> Pruned:
         """Forget a batch that has ended, and all its jobs; its clips stay where they are.
@@ -34,12 +34,12 @@ class Retention(LedgerPart):
         return {0: Pruned.PRUNED, -1: Pruned.GOES_ON, -2: Pruned.AWAITED}[left]
 
     def take_prune(self, *, turn_s: float) -> bool:
-        """Take the turn to prune by itself; False if somebody has had it within so many seconds."""
+        """Take the right to prune automatically; False if another process took it within so many seconds."""
         return bool(self._server.run("prune_take", turn_s))
 
     def prune_workers(self, silent_s: float) -> list[str]:
-        """Forget workers of which nobody has heard for so long; return their names."""
-        return sorted(self._server.run("prune_workers", int((self._clock_s() - silent_s) * 1000)))
+        """Forget workers that have been silent for so long; return their names."""
+        return sorted(self._server.run("prune_workers", int((self._now().timestamp() - silent_s) * 1000)))
 
     def mark_archived(self, view: BatchView, key: str) -> bool:
         """Note where a batch's archive is; False if the batch has gone on since it was looked at."""

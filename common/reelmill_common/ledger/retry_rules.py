@@ -43,14 +43,14 @@ RULES: Mapping[str, RetryRule] = {
     ),
     "timed_out": RetryRule(retries=1, suspects=True, why="each try costs the whole time limit"),
     "render_failed": RetryRule(retries=2, suspects=True, why="the encoder or the disk of this host; another may do"),
-    "worker_bug": RetryRule(retries=2, suspects=True, why="an error that nobody foresaw: a driver, a kernel, our bug"),
-    "store_error": RetryRule(retries=10, counts=False, why="the store's trouble is no fault of the clip"),
+    "worker_bug": RetryRule(retries=2, suspects=True, why="an unforeseen error: a driver, a kernel, our bug"),
+    "store_error": RetryRule(retries=10, counts=False, why="a failing store is not the clip's fault"),
     "store_unavailable": RetryRule(retries=10, counts=False, why="as store_error"),
     "store_refused": RetryRule(retries=10, counts=False, why="as store_error"),
-    "ledger_unavailable": RetryRule(retries=10, counts=False, why="Redis' trouble is no fault of the clip"),
+    "ledger_unavailable": RetryRule(retries=10, counts=False, why="a failing Redis is not the clip's fault"),
     "ledger_refused": RetryRule(retries=10, counts=False, why="as ledger_unavailable"),
     "ledger_read_only": RetryRule(retries=10, counts=False, why="as ledger_unavailable"),
-    "invalid_job": RetryRule(retries=0, why="the same words are as wrong the next time"),
+    "invalid_job": RetryRule(retries=0, why="the same content is as wrong the next time"),
     "prompt_too_long": RetryRule(retries=0, why="as invalid_job"),
     "clip_exists": RetryRule(
         retries=2, counts=False, why="clips are never overwritten; the next attempt has other keys"

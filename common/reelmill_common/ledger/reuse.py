@@ -15,8 +15,8 @@ PART_CHARS, MARK_CHARS = 3, 16
 """Hexadecimal digits of the first part of a spec's mark, and of the mark, as `lua/lib/made.lua` cuts it."""
 
 
-class Reuse(LedgerPart):
-    """The index of what was made. `finish` writes it where the worker's settings say so; it forgets pruned jobs."""
+class ClipIndex(LedgerPart):
+    """The index of stored clips. `finish` writes it where the worker's settings say so; it forgets pruned jobs."""
 
     def made(self, specs: Sequence[RenderSpec]) -> dict[str, JobView]:
         """Return the succeeded jobs of equal specs, by the canonical text of the spec. Their clips may be gone."""
@@ -29,7 +29,7 @@ class Reuse(LedgerPart):
         known = {job.spec.to_json(): job for job in jobs if job.state is JobState.SUCCEEDED and job.result is not None}
         return {text: known[text] for text in texts if text in known}
 
-    def reuse(self, answers: Mapping[str, JobView]) -> int:
+    def answer(self, answers: Mapping[str, JobView]) -> int:
         """Answer jobs that wait, by their id, with the clips of others; return how many were.
 
         Those that run already, or have ended, stay as they are.
@@ -40,7 +40,7 @@ class Reuse(LedgerPart):
 
 def _answer(source: str, found: Result) -> tuple[str, str, str]:
     made_by = found.reused_from or source
-    # It took nothing of the GPU: whoever sums up what clips took would count the first one's twice.
+    # It took no GPU time: a sum over clips must not count that of the first one twice.
     result = replace(found, seconds={}, gpu_s=0.0, energy_j=None, reused_from=made_by)
     return views.result_json(result), result.key, made_by
 

@@ -1,7 +1,7 @@
 """The rights that a user of Redis (ACL) needs for a farm: one list, which `docs/security.md`, `doctor` and errors give.
 
 Channels are exact. To a pattern, as Celery subscribes to, Redis compares the right letter by letter: with `&reelmill:*`
-nobody can subscribe to `reelmill:main:celery:/0.celeryev/*`.
+no client can subscribe to `reelmill:main:celery:/0.celeryev/*`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def missing(client: redis.Redis, farm: str, db: int) -> list[str]:
         if first is not None:
             return rule(farm, db).split() if lacking(first, "multi") == "+multi" else [lacking(first, "multi")]
         commands = list(_commands(farm, db))
-        answers = _ask(connection, [words for _, words in commands])
+        answers = _ask(connection, [command for _, command in commands])
         _ask(connection, [("DISCARD",)])
         found = [
             lacking(answer, name) for (name, _), answer in zip(commands, answers, strict=True) if answer is not None
@@ -108,7 +108,7 @@ def lacking(answer: Exception, subject: str) -> str:
     """Return the right that an answer asks for; empty if it is about something else.
 
     Args:
-        answer: Of the server.
+        answer: The server's.
         subject: Command or channel that was asked for, such as `fcall` or `&reelmill:main:…`.
     """
     text = str(answer)
@@ -131,8 +131,8 @@ def _commands(farm: str, db: int) -> Iterator[tuple[str, tuple[str, ...]]]:
         if name in _ASKED_APART:
             continue
         for channel in channels(farm, db) if "C" in asked else ("",):
-            words = (*name.split("|"), *(key if word == _KEY else channel if word == "C" else word for word in asked))
-            yield (f"&{channel}" if channel else name, words)
+            command = (*name.split("|"), *(key if word == _KEY else channel if word == "C" else word for word in asked))
+            yield (f"&{channel}" if channel else name, command)
 
 
 def _ask(connection: Any, commands: list[tuple[str, ...]]) -> list[Exception | None]:

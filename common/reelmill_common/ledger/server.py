@@ -1,4 +1,4 @@
-"""The Redis server behind a ledger: connecting, checking it, running functions on it, and its errors in our words."""
+"""The Redis server behind a ledger: connecting, checking it, running functions on it, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONFIRMS_DISK = (7, 2)
 HEALTH_CHECK_S = 25
 RETRIES = 2
 """Times that a command is sent again when the connection broke. Each function may safely run twice for one call: the
-second run of a claim or a pump finds the first one's work done, and what nobody then takes up is reaped."""
+second run of a claim or a pump finds the first one's work done, and what is then not taken up is reaped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,9 @@ class Patience:
 
 
 PATIENT = Patience(answer_s=10.0, connect_s=5.0, retried=(redis.ConnectionError, redis.TimeoutError, TimeoutError))
-"""Of workers, which have nothing better to do than to wait."""
+"""For workers, which can only wait."""
 PROMPT = Patience(answer_s=3.0, connect_s=3.0, retried=(redis.ConnectionError,))
-"""Of people's commands, which shall answer, or say that Redis does not, within five seconds."""
+"""For commands, which answer, or say that Redis does not, within five seconds."""
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class Server:
         """Refuse a server that cannot keep a ledger; warn of one that may throw it away.
 
         Raises:
-            LedgerUnavailable: Nobody answers.
+            LedgerUnavailable: The server does not answer.
             LedgerRefused: The server is too old, read-only or full, does not know us, or holds a newer ledger.
         """
         with self.translated():
@@ -118,8 +118,8 @@ class Server:
             return "it keeps no append-only file: a crash forgets all since its last snapshot; set appendonly yes"
         if version_of(info) < CONFIRMS_DISK:
             return (
-                f"version {info['redis_version']} cannot confirm what is on its disk, so nobody knows what a power cut "
-                "takes; use Redis 7.2 or newer, or any Valkey"
+                f"version {info['redis_version']} cannot confirm what is on its disk, so what a power cut takes is "
+                "unknown; use Redis 7.2 or newer, or any Valkey"
             )
         return ""
 
@@ -127,7 +127,7 @@ class Server:
         """Refuse a server on which our user lacks a right, or that lacks a command; changes nothing there.
 
         Raises:
-            LedgerUnavailable: Nobody answers.
+            LedgerUnavailable: The server does not answer.
             LedgerRefused: Something is lacking; the message has the exact rights.
         """
         farm = self._prefix.partition("{")[2].partition("}")[0]

@@ -1,4 +1,4 @@
-"""A census: how much waits, runs and has ended on a farm, without the name of any batch or job."""
+"""Statistics: how much waits, runs and has ended on a farm, without the name of any batch or job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ LIVE_STATES = (
 )
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 BATCH_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.DONE, BatchState.SCHEDULED)
-LINE_STATES = (BatchState.ACTIVE, BatchState.PAUSED, BatchState.SCHEDULED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class StatsRow:
     """The jobs of one lane, priority and kind of batch that have not ended.
 
     Attributes:
-        priority: Theirs, or else that of their batches: 0 to 9, 9 most urgent.
+        priority: The jobs' own, or else that of their batches: 0 to 9, 9 most urgent.
         batch_state: `active`, `paused`, or `scheduled` for one that may not run yet or now.
         counts: Jobs by state.
         oldest_wait_s: Seconds since the oldest of those that are queued was submitted; 0 if none is.
@@ -40,7 +39,7 @@ class StatsRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
-    """All jobs and batches of a farm at one moment.
+    """All jobs and batches of a farm at one time.
 
     Attributes:
         ended: Jobs by how they ended, of all batches that the ledger keeps. A retried one counts no more.
@@ -52,8 +51,8 @@ class QueueStats:
     batches: Mapping[BatchState, int]
 
 
-def census(answer: Any) -> QueueStats:
-    """Build a census from `census.lua`'s answer."""
+def read_stats(answer: Any) -> QueueStats:
+    """Build the statistics from `stats.lua`'s answer."""
     rows, ended, batches = answer
     return QueueStats(
         lines=[_line(*row) for row in rows],
@@ -66,7 +65,7 @@ def _line(lane: str, priority: int, kind: int, wait_ms: int, *counts: int) -> St
     return StatsRow(
         lane=lane,
         priority=priority,
-        batch_state=LINE_STATES[kind],
+        batch_state=BATCH_STATES[kind - 1],
         counts=dict(zip(LIVE_STATES, counts, strict=True)),
         oldest_wait_s=max(0, wait_ms) / 1000,
     )

@@ -16,7 +16,7 @@ from reelmill_common.ledger.records import Submitted
 from reelmill_common.ledger.server import Server
 
 CHUNK = 250
-"""Jobs in one call: about 2 ms of the server's time, for which everybody else waits."""
+"""Jobs in one call: about 2 ms of the server's time, for which all other clients wait."""
 CHUNKS = 8
 """Calls in one round trip."""
 

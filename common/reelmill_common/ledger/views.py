@@ -23,6 +23,7 @@ from reelmill_common.ledger.records import (
     WorkerState,
     WorkerView,
 )
+from reelmill_common.ledger.worker_info import WorkerInfo
 from reelmill_common.text.untrusted_json import read_json, read_object
 
 LETTERS: Mapping[JobState, str] = {
@@ -147,7 +148,7 @@ def worker_view(answer: Sequence[Any], *, live_s: float) -> WorkerView:
         name=name,
         lane=lane,
         state=state,
-        info=_info(info),
+        info=WorkerInfo.from_json(info),
         reason=reason,
         jobs=tuple(sorted(jobs)),
         seen_s=silent_ms / 1000,
@@ -204,8 +205,8 @@ def _error(text: str) -> dict[str, str]:
         return {"code": err.code, "message": str(err)}
 
 
-def _info(text: str) -> dict[str, Any]:
-    """Read what a worker or a job says of itself; one of which nothing can be read is there all the same."""
+def _object_or_empty(text: str) -> dict[str, Any]:
+    """Read an object of JSON; the job is there all the same if its text cannot be read."""
     try:
         return read_object(text, "what the ledger holds")
     except InvalidDocument:
@@ -218,7 +219,7 @@ def label(batch: str, spec: str, *, prompts: FlowerPrompts) -> str:
     No name of a batch holds the separator, so the parts can be told apart again.
     """
     # A newer producer's may lack what we know: the claim refuses such a job, and not the pump.
-    values = _info(spec)
+    values = _object_or_empty(spec)
     prompt = str(values.get("prompt", "")) if prompts == "cut" else ""
     start = prompt if len(prompt) <= PROMPT_CHARS else prompt[: PROMPT_CHARS - 1] + "…"
     return LABEL_SEPARATOR.join([batch, f"seed {values.get('seed', '?')}", start])

@@ -1,52 +1,55 @@
-"""Staff: how workers enter the ledger, say that they live, fall under quarantine and leave."""
+"""Workers: how they enter the ledger, report that they live, fall under quarantine and leave."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.ledger import base, views
 from reelmill_common.ledger.base import LedgerPart, kept
 from reelmill_common.ledger.records import WorkerView
 from reelmill_common.ledger.retry_rules import RULES_JSON
+from reelmill_common.ledger.worker_info import WorkerInfo
 
 Ended = Literal["", "died", "stalled"]
-"""How a rendering process ended: by itself, or killed because it made no progress. Empty: nobody knows."""
-
+"""How a rendering process ended: by itself, or killed because it made no progress. Empty: unknown."""
 
 NAME_S = 60.0
 """Seconds that a name is kept for a machine whose worker has not registered yet."""
 
 
 class WorkerRegistry(LedgerPart):
-    """What workers say about themselves, and what is said about them."""
+    """Keeps what workers report of themselves, and what people decide about them."""
+
+    def all(self) -> list[WorkerView]:
+        """Return all workers, by name."""
+        return sorted(self._views(), key=lambda worker: worker.name)
 
     def register(
-        self, worker: str, lane: str, info: Mapping[str, Any], *, ended: Ended = "", lanes: Sequence[str] = ()
+        self, worker: str, lane: str, info: WorkerInfo, *, ended: Ended = "", lanes: Sequence[str] = ()
     ) -> None:
         """Enter a worker as `starting`; jobs leased to an earlier life of the same name are taken back at once.
 
-        A worker under quarantine stays so: `beat` tells. `ended` is how the rendering process before this one went,
-        if there was one: a job that has killed two workers' processes is not tried a third time. `lane` is its profile;
-        `lanes` are all that it will serve, as far as it knows them.
+        A worker under quarantine stays so: `beat` returns it. `ended` is how the rendering process before this one
+        ended, if there was one: a job that has killed two workers' processes is not tried a third time. `lane` is its
+        profile; `lanes` are all that it will serve, as far as it knows them.
         """
         known = ",".join(lanes)
-        self._server.run("register", worker, lane, json.dumps(dict(info)), self._max_attempts, RULES_JSON, ended, known)
+        self._server.run("register", worker, lane, info.to_json(), self._max_attempts, RULES_JSON, ended, known)
 
-    def ready(self, worker: str, info: Mapping[str, Any], *, lanes: Sequence[str] = ()) -> None:
+    def ready(self, worker: str, info: WorkerInfo, *, lanes: Sequence[str] = ()) -> None:
         """Mark a worker `ready`: it counts for pump and may claim. Does not lift a quarantine, nor end a drain.
 
         Args:
             worker: Its name.
-            info: What it tells about itself.
+            info: What it reports about itself.
             lanes: All that it serves, its profile among them; none: those that are known already.
 
         Raises:
             NotFound: The worker is not registered.
         """
-        self._of_worker("ready", worker, json.dumps(dict(info)), ",".join(lanes))
+        self._of_worker("ready", worker, info.to_json(), ",".join(lanes))
 
     def quarantine(self, worker: str, reason: str) -> None:
         """Mark a worker unfit: it may not claim until `forgive`, whatever it does.
@@ -64,23 +67,23 @@ class WorkerRegistry(LedgerPart):
         """
         self._of_worker("forgive", worker)
 
-    def pause_worker(self, worker: str) -> None:
-        """Let a worker take no more jobs until `resume_worker`, also when it is started anew; it finishes what it has.
+    def pause(self, worker: str) -> None:
+        """Let a worker take no more jobs until `resume`, also when it is started anew; it finishes what it has.
 
         Raises:
             NotFound: The worker is not registered.
         """
         self._of_worker("pause_worker", worker)
 
-    def resume_worker(self, worker: str) -> None:
-        """Undo `pause_worker`.
+    def resume(self, worker: str) -> None:
+        """Undo `pause`.
 
         Raises:
             NotFound: The worker is not registered.
         """
         self._of_worker("resume_worker", worker)
 
-    def forget_worker(self, worker: str) -> None:
+    def forget(self, worker: str) -> None:
         """Remove all that is known of a worker that is gone.
 
         Raises:
@@ -95,7 +98,7 @@ class WorkerRegistry(LedgerPart):
         if answer == "busy":
             raise StillThere(f"clips are under leases of {worker!r}; forget it once these have run out")
 
-    def draining(self, worker: str) -> None:
+    def drain(self, worker: str) -> None:
         """Mark a worker as taking no more jobs; it finishes what it has.
 
         Raises:
@@ -113,9 +116,7 @@ class WorkerRegistry(LedgerPart):
         A quarantine for failed jobs that is older than `forgive_after_s` is lifted (0: never), as by `forgive`.
         """
         self._server.run("beat", worker, forgive_after_s)
-        return next(
-            (views.worker_view(answer, live_s=base.LIVE_S) for answer in self._server.run("workers", worker)), None
-        )
+        return next(iter(self._views(worker)), None)
 
     def take_name(self, worker: str, machine: str) -> bool:
         """Take a name for a machine before its worker registers; False if a live worker of another machine has it."""
@@ -129,3 +130,7 @@ class WorkerRegistry(LedgerPart):
     def stalled(self, worker: str, what: str, action: str) -> None:
         """Put on record that a worker stopped fetching or making progress, and what was done about it."""
         self._server.run("stalled", worker, what, action)
+
+    def _views(self, *names: str) -> list[WorkerView]:
+        """Return some workers by name, or all."""
+        return [views.worker_view(answer, live_s=base.LIVE_S) for answer in self._server.run("workers", *names)]

@@ -69,7 +69,11 @@ class FarmCollector:
         """Yield every figure, or only that the ledger does not answer."""
         try:
             with self._lock:
-                census, workers, memory = self._ledger.census(), self._ledger.workers(), self._ledger.memory()
+                census, workers, memory = (
+                    self._ledger.overview.stats(),
+                    self._ledger.workers.all(),
+                    self._ledger.overview.memory(),
+                )
                 self._rate.see(time.monotonic(), census.ended[JobState.SUCCEEDED])
                 rate = self._rate.an_hour()
                 remaining_s = _remaining_s(self._outlook.course())
@@ -95,11 +99,11 @@ class FarmCollector:
             LedgerUnavailable, LedgerRefused: The ledger does not answer; Prometheus goes on with what it knew.
         """
         with self._lock:
-            workers = self._ledger.workers()
+            workers = self._ledger.workers.all()
         return [
-            {"targets": [str(view.info["metrics"])], "labels": {"lane": view.lane}}
+            {"targets": [view.info.metrics], "labels": {"lane": view.lane}}
             for view in workers
-            if view.info.get("metrics") and view.state.is_fit
+            if view.info.metrics and view.state.is_fit
         ]
 
 

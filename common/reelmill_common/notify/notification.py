@@ -69,11 +69,11 @@ def made(message: str, kind: str, seconds: float, data: Mapping[str, Any]) -> No
 
 def _of_batch(ledger: Ledger, name: str) -> dict[str, Any]:
     try:
-        view = ledger.batch(name)
+        view = ledger.batches.get(name)
     except NotFound:
         return {}  # removed since
     has_failed = view.counts.get(JobState.FAILED, 0)
-    failed = ledger.jobs(name, states=[JobState.FAILED], count=FAILURES_READ) if has_failed else []
+    failed = ledger.jobs.page(name, states=[JobState.FAILED], count=FAILURES_READ) if has_failed else []
     found = causes(name, [job.error or {} for job in failed])
     return {
         "total": view.total,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import structlog
+from redis import Redis
 
 from reelmill_common.errors import InvalidDocument, NotFound
-from reelmill_common.ledger.base import LedgerPart, kept
+from reelmill_common.ledger.base import kept
 from reelmill_common.ledger.keys import Keys
-from reelmill_common.ledger.server import PATIENT, Patience, connect
+from reelmill_common.ledger.server import PATIENT, Patience, Server, connect
 from reelmill_common.notify.notification import Notification
 from reelmill_common.notify.webhooks import Webhook
 from reelmill_common.settings import Settings
@@ -86,8 +87,12 @@ class LogEntry:
     took_s: float
 
 
-class WebhookStore(LedgerPart):
+class WebhookStore:
     """Raises `LedgerUnavailable` and `LedgerRefused` as `Ledger` does."""
+
+    def __init__(self, redis: Redis, *, farm: str) -> None:
+        self._keys = Keys(farm)
+        self._server = Server(redis, self._keys.prefix)
 
     @classmethod
     def connect(cls, settings: Settings, *, patience: Patience = PATIENT) -> WebhookStore:

@@ -26,7 +26,7 @@ def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tu
         StoreError: The store does not take it.
     """
     now = time.time()
-    report = gather(ledger.batch(batch), ledger.every_job(batch), made_at=now, prices=Prices.of(settings))
+    report = gather(ledger.batches.get(batch), ledger.jobs.every(batch), made_at=now, prices=Prices.of(settings))
     if store.links_last_s is None:
         html = page(report, link=relative)
     else:

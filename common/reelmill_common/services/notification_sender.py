@@ -92,7 +92,7 @@ class Sender:
         webhooks = [view.webhook for view in mailroom.webhooks() if not view.disabled]
         if mailroom.trimmed(cursor):
             log.warning("notify.events_missed", after=cursor)  # nobody sent for so long that the stream ran over
-        events = ledger.events(after=cursor, count=EVENTS_AT_ONCE)
+        events = ledger.events.read(after=cursor, count=EVENTS_AT_ONCE)
         while events and not self._stopping.is_set():
             messages = []
             for event in events:
@@ -106,7 +106,7 @@ class Sender:
             token, _ = mailroom.lease(self._holder, hold_s=self.hold_s)
             if token != self._token:
                 return
-            events = ledger.events(after=cursor, count=EVENTS_AT_ONCE)
+            events = ledger.events.read(after=cursor, count=EVENTS_AT_ONCE)
 
     def _send(self, mailroom: WebhookStore, posts: list[WebhookMessage]) -> None:
         """Send to several receivers at once, holding the lease for as long as that takes."""

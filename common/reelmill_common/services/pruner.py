@@ -33,7 +33,7 @@ class Pruner(PeriodicTask):
 
     def round(self, ledger: Ledger, store: ClipStore) -> list[str]:
         """Prune what is due, if it is our turn; return the batches."""
-        if not ledger.take_prune(turn_s=TURN_S):
+        if not ledger.retention.take_prune(turn_s=TURN_S):
             return []
         older_s = float(self.settings.prune_days * DAY_S)
         pruned: list[str] = []
@@ -42,7 +42,7 @@ class Pruner(PeriodicTask):
             pruned.append(done.batch)
             if self._stopping.is_set():
                 break
-        for worker in ledger.prune_workers(older_s):
+        for worker in ledger.retention.prune_workers(older_s):
             log.info("worker.pruned", worker=worker)
         return pruned
 

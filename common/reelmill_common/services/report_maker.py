@@ -35,7 +35,7 @@ class ReportMaker(PeriodicTask):
 
     def round(self, ledger: Ledger, store: ClipStore) -> str:
         """Make one report if any is due; return its batch."""
-        taken = ledger.take_report(turn_s=TURN_S)
+        taken = ledger.batches.take_report(turn_s=TURN_S)
         if taken is None:
             return ""
         batch, ended = taken
@@ -43,7 +43,7 @@ class ReportMaker(PeriodicTask):
             _, key = make(ledger, store, batch, self.settings)
         except NotFound:  # pruned meanwhile
             return batch
-        ledger.report_made(batch, ended, key)
+        ledger.batches.report_made(batch, ended, key)
         log.info("report.made", batch=batch, key=key)
         return batch
 

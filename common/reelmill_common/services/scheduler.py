@@ -45,10 +45,10 @@ class Ticker:
 
     def round(self, ledger: Ledger) -> bool:
         """Do what is due; return whether the worker rests. It does, too, while the ledger does not know its hours."""
-        due = ledger.due()
+        due = ledger.timetable.due()
         resting = self._keep_hours(ledger, due)
         self._turn(ledger, due)
-        ledger.sweep()
+        ledger.dispatch.sweep()
         started = self._fire(ledger, due)
         for batch in dict.fromkeys((*self._pieces, *due.runs, *started)):
             self._submit(ledger, batch)
@@ -57,14 +57,14 @@ class Ticker:
     def _keep_hours(self, ledger: Ledger, due: Due) -> bool:
         if self._hours_told and not self.window:
             return False
-        state = ledger.hours(self.worker, self.window, due.now)
+        state = ledger.timetable.keep_hours(self.worker, self.window, due.now)
         self._hours_told = state is not None  # an earlier life of the worker may have left hours behind
         return bool(self.window) and state in {None, WorkerState.RESTING}
 
     def _turn(self, ledger: Ledger, due: Due) -> None:
         for window in due.windows:
             try:
-                ledger.turn_windows(replace(due, windows=[window]))
+                ledger.timetable.update_windows(replace(due, windows=[window]))
             except InvalidJob as err:
                 self._complain(f"window of batch {window[0]}", err)
 
@@ -73,14 +73,14 @@ class Ticker:
         started: list[str] = []
         for name, moment in due.schedules:
             try:
-                schedule = ledger.schedule(name).schedule
+                schedule = ledger.schedules.get(name).schedule
             except NotFound:
                 continue  # removed a moment ago
             except InvalidJob as err:
                 self._complain(f"schedule {name}", err)
                 continue
             run, following = schedule.run_at(moment_of(float(moment)), due.now)
-            if not ledger.fire(name, moment, following, run):
+            if not ledger.schedules.fire(name, moment, following, run):
                 continue
             if run is None:
                 log.warning("schedule.missed", schedule=name, due=moment_of(float(moment)).isoformat())
@@ -92,20 +92,20 @@ class Ticker:
     def _submit(self, ledger: Ledger, batch: str) -> None:
         """Submit some more of a run: a beat is due every second, however many rows there are."""
         try:
-            run = ledger.take_run(batch, self._token, hold_s=self.hold_s)
+            run = ledger.schedules.take_run(batch, self._token, hold_s=self.hold_s)
             begun = self._pieces.pop(batch, 0)
             if run is None:
                 return  # done, or we were too slow and another ticker does it
             for index in range(begun, begun + PIECES_A_ROUND):
-                piece = ledger.piece(run.rows, index)
+                piece = ledger.schedules.piece(run.rows, index)
                 if piece is None:
-                    ledger.end_run(batch, self._token)
+                    ledger.schedules.end_run(batch, self._token)
                     log.info("schedule.submitted", batch=batch, schedule=run.schedule)
                     return
-                ledger.submit(run.batch, unpack(piece, batch))
+                ledger.batches.submit(run.batch, unpack(piece, batch))
             self._pieces[batch] = begun + PIECES_A_ROUND
         except (InvalidJob, JobConflict, NotFound) as err:  # not found: a batch that it should wait for
-            ledger.end_run(batch, self._token, str(err))
+            ledger.schedules.end_run(batch, self._token, str(err))
             log.error("schedule.failed", batch=batch, code=err.code, error=str(err))  # noqa: TRY400 - no bug of ours
 
     def _complain(self, what: str, err: InvalidJob) -> None:

@@ -95,9 +95,9 @@ class Audit:
         Raises:
             NotFound: The ledger has no such batch, and the store has nothing of it.
         """
-        since = self.ledger.now().timestamp()
+        since = self.ledger.timetable.now().timestamp()
         found = list(self.store.list(f"{batch}/"))
-        known = {view.name for view in self.ledger.batches()}
+        known = {view.name for view in self.ledger.batches.all()}
         if not found and batch not in known:
             lists = f"{did_you_mean(batch, known)}`reelmill status` lists those that there are"
             raise NotFound(f"no batch {batch!r} in the ledger or in the store; {lists}")
@@ -105,8 +105,8 @@ class Audit:
 
     def of_farm(self) -> Iterator[Discrepancy]:
         """Compare every batch, and what lies in the store beside them."""
-        since = self.ledger.now().timestamp()
-        known = {view.name for view in self.ledger.batches()}
+        since = self.ledger.timetable.now().timestamp()
+        known = {view.name for view in self.ledger.batches.all()}
         seen: set[str] = set()
         for batch, objects in groupby(self.store.list(), key=lambda item: item.key.partition("/")[0]):
             seen.add(batch)
@@ -122,7 +122,7 @@ class Audit:
         self.objects += len(objects)
         left = dict(objects)
         if known:
-            for job in self.ledger.every_job(batch):
+            for job in self.ledger.jobs.every(batch):
                 for key in _keys_of(job):
                     left.pop(key, None)
                 if job.result is not None and (job.finished_at or 0.0) < since:
@@ -193,7 +193,7 @@ class Audit:
             for stem in groups:
                 for prefix in _prefixes(stem):
                     by_prefix.setdefault(prefix, []).append(stem)
-            for job in self.ledger.every_job(batch):
+            for job in self.ledger.jobs.every(batch):
                 for stem in by_prefix.get(job_stem(batch, job.row), ()):
                     if (group := groups.pop(stem, None)) is not None:
                         yield from self._of_job(job, group, objects, sure=readable)
@@ -236,7 +236,7 @@ class Audit:
             return None
 
     def _age_s(self, item: StoredObject) -> float:
-        return 0.0 if item.modified_s is None else self.ledger.now().timestamp() - item.modified_s
+        return 0.0 if item.modified_s is None else self.ledger.timetable.now().timestamp() - item.modified_s
 
     def _archived(self, batch: str, objects: Iterable[str]) -> tuple[set[str], bool]:
         """Return the clips that archives of the batch point to, and whether all of them could be read."""
@@ -254,9 +254,9 @@ class Audit:
         """Return the clips of a batch that jobs of other batches were answered with."""
         return {
             job.result.key
-            for view in self.ledger.batches()
+            for view in self.ledger.batches.all()
             if view.name != batch
-            for job in self.ledger.every_job(view.name, states=[JobState.SUCCEEDED])
+            for job in self.ledger.jobs.every(view.name, states=[JobState.SUCCEEDED])
             if job.result is not None and job.result.key.startswith(f"{batch}/")
         }
 
@@ -270,7 +270,7 @@ def remove(ledger: Ledger, store: ClipStore, found: Discrepancy) -> bool:
     Raises:
         StoreError: The store does not let us.
     """
-    if not ledger.withdraw(found.job_id, f"{found.keys[0].rpartition('.')[0]}.mp4", ""):
+    if not ledger.attempts.withdraw(found.job_id, f"{found.keys[0].rpartition('.')[0]}.mp4", ""):
         return False
     for key in sorted(found.keys, key=lambda key: (key.endswith(".mp4"), not key.endswith(".json"))):
         store.delete(key)

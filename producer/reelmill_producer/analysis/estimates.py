@@ -56,10 +56,10 @@ def change_of(ledger: Ledger, jobs: Iterable[RenderJob]) -> Change:
     unchanged = conflicts = 0
     rest = iter(jobs)
     while chunk := list(islice(rest, _ASK_AT_ONCE)):
-        other = {job.job_id for job in ledger.conflicts(chunk)}
+        other = {job.job_id for job in ledger.jobs.conflicts(chunk)}
         same = [job for job in chunk if job.job_id not in other]
         # Those that are left are absent or equal; an equal one is in conflict with any other spec.
-        there = {job.job_id for job in ledger.conflicts(map(_altered, same))}
+        there = {job.job_id for job in ledger.jobs.conflicts(map(_altered, same))}
         new.update(shape_of(job.spec) for job in same if job.job_id not in there)
         conflicts += len(other)
         unchanged += len(there)
@@ -86,7 +86,7 @@ def estimate(
     seconds = sum(pace.seconds * jobs for shape, jobs in new.items() if (pace := measured.of(shape)))
     if not sum(new.values()):
         return Estimate(paces=paces, gpu_hours=0.0, finish_s=0.0, unknown="")
-    course = Course(_with(ledger.loads(), policy, new, seconds), measured, depth=depth)
+    course = Course(_with(ledger.overview.backlog(), policy, new, seconds), measured, depth=depth)
     course.play()
     finish = course.finish_of(policy.name)
     return Estimate(

@@ -79,16 +79,16 @@ def story(ledger: Ledger, target: str) -> list[HistoryLine]:
         NotFound: There is no such thing, and no event of one.
     """
     if is_job_id(target):
-        job = ledger.job(target)
+        job = ledger.jobs.get(target)
         return list(_lines(ledger, (event for event in _events(ledger, job.submitted_at) if event.job_id == target)))
     if "@" in target:  # the names of batches have none, those of Celery's nodes do
         lines = list(_lines(ledger, _of_worker(_events(ledger), target)))
-        known = [view.name for view in ledger.workers()]
+        known = [view.name for view in ledger.workers.all()]
         if not lines and target not in known:
             asked = did_you_mean(target, known)
             raise NotFound(f"no worker {target[:80]!r}; {asked}`reelmill status` lists those that there are")
         return lines
-    view = ledger.batch(target)
+    view = ledger.batches.get(target)
     return list(_lines(ledger, (event for event in _events(ledger, view.created_at) if event.batch == target)))
 
 
@@ -125,7 +125,7 @@ def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> History:
     except NotFound as err:
         raise NotFound(
             f"no batch {batch!r} in the ledger, and neither logs ({prefix}) nor an archive of one in the store; "
-            f"{did_you_mean(batch, (view.name for view in ledger.batches()))}"
+            f"{did_you_mean(batch, (view.name for view in ledger.batches.all()))}"
             "`reelmill status` lists the batches that there are"
         ) from err
     raise NotFound(
@@ -136,7 +136,7 @@ def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> History:
 
 def _events(ledger: Ledger, since: float | None = None) -> Iterator[Event]:
     after = f"{max(0, int((since or 0.0) * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
-    while events := ledger.events(after=after, count=PAGE):
+    while events := ledger.events.read(after=after, count=PAGE):
         yield from events
         after = events[-1].event_id
 
@@ -172,7 +172,7 @@ def _lines(ledger: Ledger, events: Iterable[Event]) -> Iterator[HistoryLine]:
 
 
 def _rows(ledger: Ledger, job_ids: Iterable[str]) -> dict[str, str]:
-    jobs: list[JobView] = ledger.find([job_id for job_id in dict.fromkeys(job_ids) if job_id])
+    jobs: list[JobView] = ledger.jobs.find([job_id for job_id in dict.fromkeys(job_ids) if job_id])
     return {job.job_id: job.row for job in jobs}
 
 
@@ -183,7 +183,7 @@ def _log_keys(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[His
                 yield log_key(line.batch, line.row, attempt=line.attempt)
         return
     if is_job_id(target):
-        job = ledger.job(target)
+        job = ledger.jobs.get(target)
         prefix = log_prefix(job.batch, job.row)
     else:
         prefix = log_prefix(target)

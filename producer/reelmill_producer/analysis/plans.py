@@ -74,7 +74,7 @@ class FarmForecast:
 
 def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
     """Plan what a farm has to do now. `depth` is its `REELMILL_DISPATCH_DEPTH`."""
-    return make_plan(ledger.loads(), paces_of(ledger), by, depth=depth)
+    return make_plan(ledger.overview.backlog(), paces_of(ledger), by, depth=depth)
 
 
 def make_plan(loads: Backlog, paces: Paces, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:

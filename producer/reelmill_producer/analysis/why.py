@@ -85,8 +85,8 @@ class Look:
     def position(self) -> tuple[Position | None, float | None]:
         """Return what starts before the job, and when it starts, in Unix seconds; None for what is not known."""
         job, ledger = self.job, self.farm.ledger
-        place = ledger.place(job)
-        course = Course(ledger.loads(), quick_paces_of(ledger), depth=self.farm.settings.dispatch_depth)
+        place = ledger.jobs.place(job)
+        course = Course(ledger.overview.backlog(), quick_paces_of(ledger), depth=self.farm.settings.dispatch_depth)
         line = (job.batch, job.lane, job.priority, place.before)
         course.play(target=Target(job.job_id, *line))
         found = course.position
@@ -129,9 +129,9 @@ def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
     counts = batch.counts
     if batch.state is BatchState.DONE:
         return _outcome(batch)
-    waiting = farm.ledger.next_job(batch.name)
+    waiting = farm.ledger.jobs.next_of(batch.name)
     if waiting is None:
-        sent = farm.ledger.jobs(batch.name, states=[JobState.DISPATCHED], count=1)
+        sent = farm.ledger.jobs.page(batch.name, states=[JobState.DISPATCHED], count=1)
         waiting = sent[0] if sent else None
     if waiting is not None:
         look = Look(farm=farm, job=waiting, batch=batch)
@@ -164,7 +164,7 @@ def _ended(job: JobView) -> Reason:
 
 
 def _in_hand(farm: Reelmill, batch: BatchView, running: int) -> Reason:
-    names = {job.worker for job in farm.ledger.jobs(batch.name, states=[JobState.RUNNING])}
+    names = {job.worker for job in farm.ledger.jobs.page(batch.name, states=[JobState.RUNNING])}
     if trouble := store_trouble([worker for worker in farm.workers() if worker.name in names]):
         return Reason(cause=WaitCause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {trouble}")
     finish_at = _finish(farm, batch)
@@ -221,7 +221,9 @@ def _waits(look: Look) -> Reason | None:
         return None
     wait = look.batch.waits_for[0]
     if wait.kind == "window":
-        opens = Windows.parse(look.batch.window).opens_next(look.farm.ledger.now()) if look.batch.window else None
+        opens = (
+            Windows.parse(look.batch.window).opens_next(look.farm.ledger.timetable.now()) if look.batch.window else None
+        )
         until = opens.timestamp() if opens is not None else None
         text = f"waits for its window ({look.batch.window}), which opens{_at(until, window=look.batch.window)}"
         return Reason(cause=WaitCause.WINDOW, text=text, of_batch=True, until=until)
@@ -238,7 +240,7 @@ def _batch_cap(look: Look) -> Reason | None:
 
 
 def _owner_cap(look: Look) -> Reason | None:
-    owner = look.farm.ledger.owner(look.batch.owner)
+    owner = look.farm.ledger.owners.get(look.batch.owner)
     if look.job.state is JobState.DISPATCHED or not owner.max_in_flight or owner.in_flight < owner.max_in_flight:
         return None
     who = f"owner {owner.name}" if owner.name else "the owner without a name"
@@ -264,12 +266,12 @@ def _store(look: Look) -> Reason | None:
 def _dispatched(look: Look) -> Reason | None:
     if look.job.state is not JobState.DISPATCHED:
         return None
-    sent_s = look.farm.ledger.place(look.job).sent_s or 0.0
+    sent_s = look.farm.ledger.jobs.place(look.job).sent_s or 0.0
     text = f"was sent to the queue of lane {look.job.lane} {sent_s:.0f} s ago, and "
     reason = _placed(look, WaitCause.DISPATCHED, "")
     first = f"{reason.position:,} clips that start before it" if reason.position else "the next worker takes it"
     text += f"waits there behind {first}" if reason.position else first
-    since = look.farm.ledger.now().timestamp() - sent_s
+    since = look.farm.ledger.timetable.now().timestamp() - sent_s
     return replace(reason, text=f"{text}{reason.text}", since=since)
 
 
@@ -312,7 +314,7 @@ def _placed(look: Look, cause: WaitCause, text: str) -> Reason:
 
 
 def _finish(farm: Reelmill, batch: BatchView) -> float | None:
-    course = Course(farm.ledger.loads(), quick_paces_of(farm.ledger), depth=farm.settings.dispatch_depth)
+    course = Course(farm.ledger.overview.backlog(), quick_paces_of(farm.ledger), depth=farm.settings.dispatch_depth)
     course.play()
     finish = course.finish_of(batch.name)
     return None if finish is None else finish.timestamp()

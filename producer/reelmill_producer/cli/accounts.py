@@ -58,7 +58,7 @@ def accounts(
 
 
 def _of_owners(farm: Reelmill, owner: str | None, since: str) -> dict[str, Account]:
-    found = farm.ledger.accounts(since=_day(since, farm.ledger.now()))
+    found = farm.ledger.accounts.by_owner(since=_day(since, farm.ledger.timetable.now()))
     if owner is None:
         return found
     if owner not in found:

@@ -70,7 +70,7 @@ def prune(
             _show(done.batch, done.fate, done.archive, json=json)
         if batch and not views:
             tell(f"{batch} has not ended, or not {older} ago")
-        workers = [] if batch else farm.ledger.prune_workers(older_s)
+        workers = [] if batch else farm.ledger.retention.prune_workers(older_s)
     for worker in workers:
         tell(f"worker {worker} is forgotten too")
 

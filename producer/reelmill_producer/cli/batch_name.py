@@ -49,7 +49,7 @@ def batch_of_file(ledger: Ledger, prompts: PromptFile) -> str:
 def _source(ledger: Ledger, batch: str) -> str | None:
     """Return the file that a batch is named after, empty if that is not known, or None without such a batch."""
     try:
-        return ledger.batch(batch).source
+        return ledger.batches.get(batch).source
     except NotFound:
         return None
 
@@ -57,7 +57,7 @@ def _source(ledger: Ledger, batch: str) -> str | None:
 def _holds_some(ledger: Ledger, batch: str, prompts: PromptFile) -> bool:
     """Whether a batch has any of a file's first rows."""
     rows = [(job.row, *job.others) for job in islice(prompts.jobs(batch), LOOKED_AT)]
-    return bool(ledger.find([job_id(batch, row) for names in rows for row in names]))
+    return bool(ledger.jobs.find([job_id(batch, row) for names in rows for row in names]))
 
 
 def _name_of_earlier_versions(source: str) -> str:

@@ -37,7 +37,7 @@ def one_of(*values: str) -> Offer:
 
 def batches(incomplete: str) -> list[str]:
     """Offer the batches, newest first."""
-    return _offer(incomplete, lambda ledger: (view.name for view in ledger.batches()))
+    return _offer(incomplete, lambda ledger: (view.name for view in ledger.batches.all()))
 
 
 def targets(incomplete: str) -> list[str]:
@@ -45,12 +45,12 @@ def targets(incomplete: str) -> list[str]:
     batch, is_job, _ = incomplete.partition("/")
     if not is_job:
         return batches(incomplete)
-    return _offer(incomplete, lambda ledger: (f"{batch}/{job.row}" for job in ledger.every_job(batch)))
+    return _offer(incomplete, lambda ledger: (f"{batch}/{job.row}" for job in ledger.jobs.every(batch)))
 
 
 def workers(incomplete: str) -> list[str]:
     """Offer the workers."""
-    return _offer(incomplete, lambda ledger: (view.name for view in ledger.workers()))
+    return _offer(incomplete, lambda ledger: (view.name for view in ledger.workers.all()))
 
 
 def targets_or_workers(incomplete: str) -> list[str]:
@@ -60,17 +60,17 @@ def targets_or_workers(incomplete: str) -> list[str]:
 
 def owners(incomplete: str) -> list[str]:
     """Offer the owners."""
-    return _offer(incomplete, lambda ledger: (view.name for view in ledger.owners()))
+    return _offer(incomplete, lambda ledger: (view.name for view in ledger.owners.all()))
 
 
 def schedules(incomplete: str) -> list[str]:
     """Offer the schedules."""
-    return _offer(incomplete, lambda ledger: (view.schedule.name for view in ledger.schedules()))
+    return _offer(incomplete, lambda ledger: (view.schedule.name for view in ledger.schedules.all()))
 
 
 def classes(incomplete: str) -> list[str]:
     """Offer the classes of workers that there have been."""
-    return _offer(incomplete, lambda ledger: sorted({class_of(lane) for lane in ledger.served()} - {""}))
+    return _offer(incomplete, lambda ledger: sorted({class_of(lane) for lane in ledger.workers.served()} - {""}))
 
 
 def webhooks(incomplete: str) -> list[str]:

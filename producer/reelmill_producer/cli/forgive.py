@@ -22,7 +22,7 @@ def forgive(worker: WorkerName, *, json: Json = False) -> None:
     with reading() as farm:
         view = farm.worker(worker)
         was = view.state is WorkerState.QUARANTINED
-        farm.ledger.forgive(worker)
+        farm.ledger.workers.forgive(worker)
     if json:
         print_json({"worker": worker, "was_quarantined": was, "reason": view.reason})
     elif was:
@@ -44,7 +44,7 @@ def forget(
         for worker in workers:
             farm.worker(worker)
         for worker in workers:
-            farm.ledger.forget_worker(worker)
+            farm.ledger.workers.forget(worker)
             if json:
                 print_json({"worker": worker, "forgotten": True})
             else:

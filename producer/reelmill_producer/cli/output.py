@@ -121,7 +121,7 @@ def worker_record(view: WorkerView) -> dict[str, Any]:
         "reason": view.reason,
         "jobs": list(view.jobs),
         "seen_s": round(view.seen_s, 1),
-        "info": dict(view.info),
+        "info": view.info.record(),
     }
 
 

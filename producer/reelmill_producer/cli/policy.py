@@ -82,12 +82,12 @@ def owner(
         raise typer.BadParameter("--weight and --max-in-flight need the NAME of an owner")
     with reading() as farm:
         if name is None:
-            _show_owners(farm.ledger.owners(), json=json)
+            _show_owners(farm.ledger.owners.all(), json=json)
             return
         if weight is None and max_in_flight is None:
-            view = farm.ledger.owner(name)
+            view = farm.ledger.owners.get(name)
         else:
-            view = farm.ledger.set_owner(name, weight=weight, max_in_flight=max_in_flight)
+            view = farm.ledger.owners.set(name, weight=weight, max_in_flight=max_in_flight)
     if json:
         print_json(_owner_record(view))
     else:

@@ -108,7 +108,7 @@ def require_success(view: BatchView, farm: Reelmill | None = None) -> None:
 
 
 def _next_try(view: BatchView, farm: Reelmill | None) -> str:
-    jobs = farm.ledger.jobs(view.name, states=FAILED, count=1000) if farm is not None else []
+    jobs = farm.ledger.jobs.page(view.name, states=FAILED, count=1000) if farm is not None else []
     found = causes(view.name, [job.error or {} for job in jobs])
     hopeless = sum(cause.count for cause in found if not cause.retry)
     if not hopeless:
@@ -148,7 +148,7 @@ class _Watch:
         A later call goes on after the last event that was told.
         """
         try:
-            self._after = self._after if self._after != "$" else self._farm.ledger.newest_event()
+            self._after = self._after if self._after != "$" else self._farm.ledger.events.newest()
             for events in self._farm.rounds(self._batch, after=self._after):
                 for event in events:
                     self.tell(event)

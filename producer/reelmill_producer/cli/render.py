@@ -61,10 +61,10 @@ def render(  # noqa: PLR0913 - one parameter an option
     batch = Batch(name=_batch_of(specs), priority=5 if priority is None else priority)
     jobs = told_apart([unnamed_job(batch.name, spec) for spec in specs])
     with session(settings, renders="reelmill render" if wait else "") as opened:
-        before = opened.farm.ledger.newest_event()
+        before = opened.farm.ledger.events.newest()
         _renew(opened.farm, batch.name)
         opened.farm.submit_jobs(batch, jobs, reuse=mode)
-        jobs = list(opened.farm.ledger.placed(jobs))
+        jobs = list(opened.farm.ledger.jobs.placed(jobs))
         if wait:
             _wait_for_clips(opened, batch.name, jobs, out, after=before, json=json)
             return

@@ -114,7 +114,7 @@ def add(  # noqa: PLR0913 - one parameter an option
         checked(prompts, skip_invalid=skip_invalid)
         new = replaced(new, policy=_policy(prompts, asked, new))
         with session(settings) as opened:
-            view = opened.farm.ledger.add_schedule(new, _rows(prompts), replace=replace)
+            view = opened.farm.ledger.schedules.add(new, _rows(prompts), replace=replace)
             _show(view, new.name, json=json)
             tell(f"{view.jobs:,} jobs at each run; the first is {_time(view.next_at, tz)}")
             warn_if_idle(opened)
@@ -128,7 +128,7 @@ def _rows(prompts: PromptFile) -> Iterator[ScheduledRow]:
 def list_schedules(*, json: Json = False) -> None:
     """List all schedules."""
     with reading() as farm:
-        views = farm.ledger.schedules()
+        views = farm.ledger.schedules.all()
     if json:
         print_json({"schedules": [schedule_record(view) for view in views]})
         return
@@ -149,7 +149,7 @@ def list_schedules(*, json: Json = False) -> None:
 def show(name: ScheduleName, *, json: Json = False) -> None:
     """Show a schedule and its next run."""
     with reading() as farm:
-        view = farm.ledger.schedule(name)
+        view = farm.ledger.schedules.get(name)
     _show(view, _described(view), json=json)
 
 
@@ -157,7 +157,7 @@ def show(name: ScheduleName, *, json: Json = False) -> None:
 def remove(name: ScheduleName) -> None:
     """Remove a schedule; batches that it has submitted stay."""
     with reading() as farm:
-        farm.ledger.remove_schedule(name)
+        farm.ledger.schedules.remove(name)
     typer.echo("removed")
 
 
@@ -165,16 +165,16 @@ def remove(name: ScheduleName) -> None:
 def pause(name: ScheduleName, *, json: Json = False) -> None:
     """Pause a schedule: it begins no more runs."""
     with reading() as farm:
-        farm.ledger.pause_schedule(name)
-        _show(farm.ledger.schedule(name), "paused", json=json)
+        farm.ledger.schedules.pause(name)
+        _show(farm.ledger.schedules.get(name), "paused", json=json)
 
 
 @schedule.command("resume", epilog="Try: reelmill schedule resume nightly")
 def resume(name: ScheduleName, *, json: Json = False) -> None:
     """Go on with a schedule from its next run: what its pause held back is left out."""
     with reading() as farm:
-        farm.ledger.resume_schedule(name)
-        _show(farm.ledger.schedule(name), "resumed", json=json)
+        farm.ledger.schedules.resume(name)
+        _show(farm.ledger.schedules.get(name), "resumed", json=json)
 
 
 @schedule.command("run", epilog="Try: reelmill schedule run nightly")
@@ -221,7 +221,7 @@ def plan(
     """
     zone = zone_of(tz) if tz else None
     with reading() as farm:
-        moment = deadline(by, farm.ledger.now(), zone) if by else None
+        moment = deadline(by, farm.ledger.timetable.now(), zone) if by else None
         made = plan_of(farm.ledger, moment, depth=farm.settings.dispatch_depth)
     if json:
         print_json(plan_record(made))

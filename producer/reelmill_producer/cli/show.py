@@ -61,7 +61,7 @@ def rerender(
         recipe = find_recipe(clip, opened.farm)
         if not recipe.latents_sha256:
             raise NotFound("the recipe has no hash of its latents, so there is nothing to compare a new render with")
-        before = opened.farm.ledger.newest_event()
+        before = opened.farm.ledger.events.newest()
         row = f"{recipe.spec.digest}-{int(time.time() * 1000):x}"
         worker_class = _class_of(recipe) if same_class else ""
         warn_of_class(opened.farm, worker_class, recipe.spec.profile)

@@ -150,7 +150,7 @@ def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> N
     for worker in farm.workers():
         if worker.trouble and view.remaining:
             say(f"  worker {worker.name}: {worker.trouble}")
-    for job in farm.ledger.jobs(view.name, states=progress.FAILED, count=20):
+    for job in farm.ledger.jobs.page(view.name, states=progress.FAILED, count=20):
         typer.echo(f"  {job.row}: failed, {_error(job)} ({job.job_id})")
 
 

@@ -114,7 +114,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
             return
         renders = "reelmill submit --wait" if wait else ""
         with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:
-            before = opened.farm.ledger.newest_event()
+            before = opened.farm.ledger.events.newest()
             with told_if_interrupted(f"what was sent of batch {name} stays; the same command again adds the rest"):
                 submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
             _tell_submitted(opened.farm, policy, submitted, report, lane_of(settings))
@@ -225,7 +225,7 @@ def warn_of_class(farm: Reelmill, worker_class: str, profile: str) -> None:
 
     Of a farm that no worker has joined yet nothing is said: that is told as such.
     """
-    served = farm.ledger.served()
+    served = farm.ledger.workers.served()
     if lane_name(profile, worker_class) in served or not (served or worker_class):
         return
     if not worker_class:

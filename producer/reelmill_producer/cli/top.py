@@ -39,11 +39,11 @@ def top(
     with reading() as farm:
         outlook = Outlook(ledger=farm.ledger, depth=farm.settings.dispatch_depth)
         if json:
-            print_json(board_record(farm.ledger.board(), outlook.left_s))
+            print_json(board_record(farm.ledger.overview.snapshot(), outlook.left_s))
         elif once or not sys.stdout.isatty():
-            _print(page(farm.ledger.board(), lines=LINES, left_s=outlook.left_s))
+            _print(page(farm.ledger.overview.snapshot(), lines=LINES, left_s=outlook.left_s))
         else:
-            _live(farm.ledger.board, outlook.left_s, interval)
+            _live(farm.ledger.overview.snapshot, outlook.left_s, interval)
 
 
 def _print(drawn: RenderableType) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import FarmSnapshot, WorkerState, WorkerView
-from reelmill_common.ledger.board import OpenBatch, RunningJob
+from reelmill_common.ledger.snapshot import OpenBatch, RunningJob
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.columns import GAP, Cell, Row, cut, lay_out
 

@@ -93,7 +93,7 @@ def demo(
         report = rows.checked()
         if rows.head is not None:
             tell(f"what {file} says under batch: is left out: a demo renders at once")
-        before = opened.farm.ledger.newest_event()
+        before = opened.farm.ledger.events.newest()
         submitted = opened.farm.submit_jobs(Batch(name=rows.batch_name), rows.jobs(rows.batch_name))
         tell(summary(rows.batch_name, submitted, report))
         view = followed(opened, rows.batch_name, after=before)
@@ -180,9 +180,9 @@ def _show_farm(opened: Session, *, json: bool) -> None:
 
 def _watch_all(opened: Session) -> None:
     """Say what becomes of clips, until the farm ends."""
-    after = opened.farm.ledger.newest_event()
+    after = opened.farm.ledger.events.newest()
     while True:
-        for event in opened.farm.ledger.events(after=after, block_s=CHECK_S):
+        for event in opened.farm.ledger.events.read(after=after, block_s=CHECK_S):
             after = event.event_id
             word = progress.WORDS.get(event.name)
             if word is not None:

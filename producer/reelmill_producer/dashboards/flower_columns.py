@@ -15,7 +15,7 @@ from typing import Any
 
 from reelmill_common.contract import LABEL_SEPARATOR, TASK_RENDER
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, NotFound
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 
 Task = Any
 """A `celery.events.state.Task`: typed as what it is, it could be given no columns."""
@@ -78,7 +78,7 @@ class LedgerColumns:
         try:
             if task.state == "STARTED" and not task.stage:
                 with suppress(NotFound):
-                    task.stage = self.ledger.job(str(task.uuid).partition(".")[0]).stage
+                    task.stage = self.ledger.jobs.get(str(task.uuid).partition(".")[0]).stage
             if task.worker is not None and not task.worker_class:
                 task.worker_class = self._class_of(task.worker.hostname)
         except (LedgerRefused, LedgerUnavailable):
@@ -86,17 +86,16 @@ class LedgerColumns:
 
     def _class_of(self, worker: str) -> str:
         if time.monotonic() - self._asked > WORKERS_EVERY_S:
-            self._classes = {view.name: worker_class(view.info) for view in self.ledger.workers()}
+            self._classes = {view.name: worker_class(view.info) for view in self.ledger.workers.all()}
             self._asked = time.monotonic()
         return self._classes.get(worker, "")
 
 
-def worker_class(info: Mapping[str, Any]) -> str:
+def worker_class(info: WorkerInfo) -> str:
     """Return what decides a worker's bits in a few words: its card and arithmetic, or the renderer without a model."""
-    plan: Any = info.get("plan")
-    if isinstance(plan, dict):
-        return f"{plan.get('gpu', '')} {plan.get('linears', '')}".strip()
-    return str(info.get("renderer", ""))
+    if info.plan:
+        return f"{info.plan.get('gpu', '')} {info.plan.get('linears', '')}".strip()
+    return info.renderer
 
 
 def _parsed(text: object) -> dict[Any, Any]:

@@ -91,7 +91,7 @@ def gap_findings(settings: Settings) -> list[Finding]:
         return []
     try:
         with Ledger.connect(settings, patience=PROMPT) as ledger:
-            gaps = ledger.gaps()
+            gaps = ledger.dispatch.gaps()
     except ReelmillError:  # told already
         return []
     if not gaps:
@@ -133,7 +133,7 @@ def other_stores(settings: Settings) -> list[Finding]:
         return []
     try:
         with Ledger.connect(settings, patience=PROMPT) as ledger:
-            theirs = {_place(str(view.info.get("store", ""))): view.name for view in ledger.workers()}
+            theirs = {_place(view.info.store): view.name for view in ledger.workers.all()}
             mark = other_mark(ledger, open_store(settings))
     except ReelmillError:
         return []  # told by the findings of Redis and of the store

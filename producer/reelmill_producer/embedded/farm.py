@@ -144,7 +144,7 @@ class EmbeddedFarm:
     def _reason(self) -> str:
         """Return why the worker ended: as the ledger has it, else the end of its log."""
         with suppress(ReelmillError), Ledger.connect(self.settings) as ledger:
-            reasons = [worker.reason for worker in ledger.workers() if worker.state is WorkerState.QUARANTINED]
+            reasons = [worker.reason for worker in ledger.workers.all() if worker.state is WorkerState.QUARANTINED]
             if any(reasons):
                 return "; ".join(filter(None, reasons))
         lines = self.worker_log.read_text(errors="replace").strip().splitlines()[-3:]

@@ -109,7 +109,7 @@ def _live(farm: Reelmill, batch: str) -> Iterator[Wanted]:
 
 
 def _archived(farm: Reelmill, batch: str) -> Iterator[Wanted]:
-    key = newest_archive(farm.store, batch, known=(view.name for view in farm.ledger.batches()))
+    key = newest_archive(farm.store, batch, known=(view.name for view in farm.ledger.batches.all()))
     for record in read_archive(farm.store, key):
         if record.get("kind") == "job" and record.get("result"):
             try:

@@ -20,7 +20,7 @@ class Placed:
     jobs: Iterable[RenderJob]
 
     def __iter__(self) -> Iterator[RenderJob]:
-        return self.ledger.placed(self.jobs)
+        return self.ledger.jobs.placed(self.jobs)
 
 
 def unnamed_job(batch: str, spec: RenderSpec, metadata: Mapping[str, str] | None = None) -> RenderJob:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.ledger_scene import LANE, claim, make_result
 from reelmill_common.forecast import Course, Paces, Position, Target
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Dispatch, JobView, Ledger
+from reelmill_common.ledger import Claimed, Dispatch, JobView, Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 
 CLASSES = ("h100", "studio")
@@ -92,13 +92,13 @@ class Real:
     def step(self) -> bool:
         """Let idle workers take what pump sends, and then the first that is done be done; return whether one was."""
         while True:
-            self.sent += self.ledger.pump(LANE, depth=DEPTH)
+            self.sent += self.ledger.dispatch.pump(LANE, depth=DEPTH)
             if not self._claim():
                 break
         if not self.running:
             return False
         worker, claimed = self.running.pop(0)
-        self.ledger.finish(claimed.job_id, claimed.token, make_result())
+        self.ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
         self.idle.append(worker)
         return True
 
@@ -120,8 +120,8 @@ class Real:
 
 def tick(ledger: Ledger) -> None:
     """Wait for the server's next millisecond: what happens in the same one has no order that it could tell."""
-    now = ledger.now()
-    while int(ledger.now().timestamp() * 1000) == int(now.timestamp() * 1000):
+    now = ledger.timetable.now()
+    while int(ledger.timetable.now().timestamp() * 1000) == int(now.timestamp() * 1000):
         pass
 
 
@@ -129,24 +129,24 @@ def build(ledger: Ledger, farm: Farm) -> Real:
     workers: dict[str, list[str]] = {}
     for index, classes in enumerate(farm.workers):
         workers[f"gpu{index}@test"] = lanes = [*(f"{LANE}@{name}" for name in classes), LANE]
-        ledger.register(f"gpu{index}@test", LANE, {})
-        ledger.ready(f"gpu{index}@test", {}, lanes=lanes)
+        ledger.workers.register(f"gpu{index}@test", LANE, WorkerInfo())
+        ledger.workers.ready(f"gpu{index}@test", WorkerInfo(), lanes=lanes)
     for owner, (weight, cap) in zip(OWNERS, farm.owners, strict=True):
-        ledger.set_owner(owner, weight=weight, max_in_flight=cap)
+        ledger.owners.set(owner, weight=weight, max_in_flight=cap)
     for batch in farm.batches:
         name = batch.policy.name
         jobs = [
             RenderJob(batch=name, row=f"r{row}", spec=RenderSpec(prompt=f"clip {row}", profile=LANE))
             for row in range(batch.count)
         ]
-        ledger.submit(batch.policy, jobs)
+        ledger.batches.submit(batch.policy, jobs)
         if batch.hours is not None:
-            opens = (ledger.now().hour + batch.hours) % 24
-            ledger.set_window(name, f"{opens:02}:00-{(opens + 4) % 24:02}:00 UTC")
+            opens = (ledger.timetable.now().hour + batch.hours) % 24
+            ledger.timetable.set_window(name, f"{opens:02}:00-{(opens + 4) % 24:02}:00 UTC")
         for job, priority in zip(jobs, batch.own, strict=False):
-            ledger.prioritize_job(job.job_id, priority)
+            ledger.jobs.prioritize(job.job_id, priority)
         if batch.paused:
-            ledger.pause_batch(name)
+            ledger.batches.pause(name)
     return Real(ledger=ledger, workers=workers, idle=list(workers))
 
 
@@ -155,10 +155,10 @@ def in_the_middle(real: Real, farm: Farm) -> None:
     for _ in range(farm.before):
         if not real.step():
             break
-    for batch in real.ledger.batches():  # a pause takes back what was sent, and a resume changes nothing else
+    for batch in real.ledger.batches.all():  # a pause takes back what was sent, and a resume changes nothing else
         if batch.counts[JobState.DISPATCHED]:
-            real.ledger.pause_batch(batch.name)
-            real.ledger.resume_batch(batch.name)
+            real.ledger.batches.pause(batch.name)
+            real.ledger.batches.resume(batch.name)
     real.sent.clear()
     real.idle.sort()  # who has been idle for longest the ledger does not know
     real.started.clear()
@@ -179,9 +179,9 @@ def paces() -> Paces:
 
 
 def position_of(ledger: Ledger, job_id: str) -> Position | None:
-    job = ledger.job(job_id)
-    place = ledger.place(job)
-    course = Course(ledger.loads(), paces(), depth=DEPTH)
+    job = ledger.jobs.get(job_id)
+    place = ledger.jobs.place(job)
+    course = Course(ledger.overview.backlog(), paces(), depth=DEPTH)
     course.play(
         target=Target(job_id=job_id, batch=job.batch, lane=job.lane, priority=job.priority, before=place.before)
     )
@@ -194,14 +194,17 @@ def check(farm: Farm, pick: int, server: Settings) -> None:
     with Ledger.connect(replace(server, farm=f"{server.farm}-{next(_farms)}")) as ledger:
         real = build(ledger, farm)
         in_the_middle(real, farm)
-        course = Course(ledger.loads(), paces(), depth=DEPTH)
+        course = Course(ledger.overview.backlog(), paces(), depth=DEPTH)
         course.play()
         waiting = [
-            job.job_id for batch in ledger.batches() for job in ledger.jobs(batch.name) if job.state is JobState.QUEUED
+            job.job_id
+            for batch in ledger.batches.all()
+            for job in ledger.jobs.page(batch.name)
+            if job.state is JobState.QUEUED
         ]
         target = waiting[pick % len(waiting)] if waiting else ""
         position = position_of(ledger, target) if target else None
-        lanes = {worker for worker, served in real.workers.items() if target and ledger.job(target).lane in served}
+        lanes = {worker for worker, served in real.workers.items() if target and ledger.jobs.get(target).lane in served}
 
         while real.step():
             pass

@@ -21,7 +21,7 @@ def test_a_job_whose_metadata_cannot_be_read_is_shown_and_claimed_without(
     with redis.Redis.from_url(settings.redis_url) as client:
         client.set(f"reelmill:{{{settings.farm}}}:meta:{job_id}", kept)
 
-    shown = ledger.job(job_id)
-    claimed = claim(ledger, ledger.pump(LANE, depth=1)[0])
+    shown = ledger.jobs.get(job_id)
+    claimed = claim(ledger, ledger.dispatch.pump(LANE, depth=1)[0])
 
     assert (dict(shown.metadata), dict(claimed.metadata)) == ({}, {})

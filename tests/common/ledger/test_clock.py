@@ -12,7 +12,7 @@ import pytest
 from common.ledger_scene import LANE, WORKER, begin, claim, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, Orders, WorkerState, dispatching
+from reelmill_common.ledger import Ledger, Orders, WorkerState, dispatch
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 
@@ -55,14 +55,16 @@ def test_a_dead_workers_lease_ends_though_the_clock_was_set_back_an_hour(
     start_worker(own)
     (job,) = submit(own, "night", 1)
     begin(own, lease_s=3)
-    own.reap()
+    own.dispatch.reap()
 
     set_clock(-HOUR)
 
-    wait_for(lambda: own.reap() or own.job(job).state is JobState.QUEUED, timeout_s=20, what="the lease's end")
-    told = [event.fields["seconds"] for event in own.events(after="0") if event.name == "ledger.clock_moved"]
-    assert len(told) == 1
-    assert -HOUR - 2 <= int(told[0]) <= -HOUR + 30
+    wait_for(
+        lambda: own.dispatch.reap() or own.jobs.get(job).state is JobState.QUEUED, timeout_s=20, what="the lease's end"
+    )
+    steps = [event.fields["seconds"] for event in own.events.read(after="0") if event.name == "ledger.clock_moved"]
+    assert len(steps) == 1
+    assert -HOUR - 2 <= int(steps[0]) <= -HOUR + 30
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, HOUR])
@@ -72,14 +74,14 @@ def test_a_live_holder_keeps_its_lease_whichever_way_the_clock_is_set(
     start_worker(own)
     submit(own, "night", 1)
     claimed = begin(own, lease_s=60)
-    own.reap()
+    own.dispatch.reap()
 
     set_clock(seconds)
-    own.reap()
+    own.dispatch.reap()
 
-    assert own.renew(claimed.job_id, claimed.token, lease_s=60) is Orders.CONTINUE
-    assert own.job(claimed.job_id).state is JobState.RUNNING
-    assert own.reap() == 0
+    assert own.attempts.renew(claimed.job_id, claimed.token, lease_s=60) is Orders.CONTINUE
+    assert own.jobs.get(claimed.job_id).state is JobState.RUNNING
+    assert own.dispatch.reap() == 0
 
 
 def test_a_holder_keeps_its_lease_that_it_could_not_renew_while_the_server_was_away(
@@ -89,29 +91,37 @@ def test_a_holder_keeps_its_lease_that_it_could_not_renew_while_the_server_was_a
     start_worker(own)
     submit(own, "night", 1)
     claimed = begin(own, lease_s=15)
-    own.reap()
+    own.dispatch.reap()
 
     set_clock(30)
 
-    assert own.reap() == 0
-    assert own.renew(claimed.job_id, claimed.token, lease_s=15) is Orders.CONTINUE
-    (worker,) = own.workers()
+    assert own.dispatch.reap() == 0
+    assert own.attempts.renew(claimed.job_id, claimed.token, lease_s=15) is Orders.CONTINUE
+    (worker,) = own.workers.all()
     assert worker.seen_s >= 0  # nobody has beaten later than now
 
 
 def test_dead_workers_and_lost_messages_are_noticed_after_the_clock_was_set_back(
     own: Ledger, set_clock: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatching, "VANISHED_S", 2.0)
+    monkeypatch.setattr(dispatch, "VANISHED_S", 2.0)
     start_worker(own)
     (job,) = submit(own, "night", 1)
-    own.pump(LANE)
-    own.reap()
+    own.dispatch.pump(LANE)
+    own.dispatch.reap()
 
     set_clock(-HOUR)
 
-    wait_for(lambda: own.reap() or own.job(job).state is JobState.QUEUED, timeout_s=20, what="the message is missed")
-    wait_for(lambda: own.reap() or own.workers()[0].state is WorkerState.DEAD, timeout_s=30, what="the worker is lost")
-    own.beat(WORKER)
-    (item,) = own.pump(LANE)
+    wait_for(
+        lambda: own.dispatch.reap() or own.jobs.get(job).state is JobState.QUEUED,
+        timeout_s=20,
+        what="the message is missed",
+    )
+    wait_for(
+        lambda: own.dispatch.reap() or own.workers.all()[0].state is WorkerState.DEAD,
+        timeout_s=30,
+        what="the worker is lost",
+    )
+    own.workers.beat(WORKER)
+    (item,) = own.dispatch.pump(LANE)
     assert claim(own, item).attempt == 1

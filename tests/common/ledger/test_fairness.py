@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import pytest
-
-from common.ledger_audit import sound
 from common.ledger_scene import LANE, WORKER, begin, change, make_result, order_of, start_worker, submit, submit_as
-from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch, JobState
-from reelmill_common.ledger import Ledger, OwnerView, PolicyChange
-from reelmill_common.settings import Settings
+from reelmill_common.ledger import Ledger, PolicyChange
 
 
 def shares(order: Sequence[str], *, window: int = 100) -> list[Counter[str]]:
@@ -28,7 +23,7 @@ def test_three_batches_of_a_thousand_share_one_one_two_within_five_percent_after
 
     order: list[str] = []
     for _ in range(19):  # until cedar has ended, nearly
-        ledger.beat(WORKER)  # on a busy machine it would count as dead before the end
+        ledger.workers.beat(WORKER)  # on a busy machine it would count as dead before the end
         order += order_of(ledger, 100)
 
     for end in range(100, len(order) + 1):
@@ -63,65 +58,6 @@ def test_batches_of_one_owner_share_its_part_by_their_weights(ledger: Ledger) ->
     assert Counter(order_of(ledger, 80)) == {"amber": 30, "birch": 10, "cedar": 40}
 
 
-def test_an_owners_weight_acts_on_the_next_clips(ledger: Ledger) -> None:
-    submit_as(ledger, Batch(name="amber", owner="ann"), 100)
-    submit_as(ledger, Batch(name="birch", owner="bob"), 100)
-    start_worker(ledger)
-    order_of(ledger, 10)
-
-    ledger.set_owner("ann", weight=3)
-
-    assert abs(Counter(order_of(ledger, 80))["amber"] - 60) <= 1
-
-
-def test_an_owner_at_its_cap_lets_others_run_whatever_its_priority(ledger: Ledger, settings: Settings) -> None:
-    ledger.set_owner("ann", max_in_flight=2)
-    submit_as(ledger, Batch(name="amber", owner="ann", priority=9), 3)
-    submit_as(ledger, Batch(name="birch", owner="ann", priority=8), 3)
-    submit_as(ledger, Batch(name="cedar", owner="bob", priority=1), 5)
-    start_worker(ledger)
-
-    held = [begin(ledger) for _ in range(3)]
-    sound(settings)
-    ledger.finish(held[0].job_id, held[0].token, make_result())
-
-    assert [claimed.batch for claimed in held] == ["amber", "amber", "cedar"]
-    assert begin(ledger).batch == "amber"
-    assert ledger.owner("ann") == OwnerView(name="ann", weight=1, max_in_flight=2, in_flight=2)
-
-
-def test_an_owner_whose_cap_is_lifted_goes_on_at_once(ledger: Ledger) -> None:
-    ledger.set_owner("ann", max_in_flight=1)
-    submit_as(ledger, Batch(name="amber", owner="ann"), 3)
-    start_worker(ledger)
-    begin(ledger)
-    assert ledger.pump(LANE) == []
-
-    ledger.set_owner("ann", max_in_flight=0)
-
-    assert len(ledger.pump(LANE)) == 2
-
-
-def test_owners_are_listed_with_what_they_have_in_flight(ledger: Ledger) -> None:
-    submit(ledger, "night", 2)
-    ledger.set_owner("ann", weight=4)
-    start_worker(ledger)
-    begin(ledger)
-
-    assert ledger.owners() == [
-        OwnerView(name="", weight=1, max_in_flight=0, in_flight=1),
-        OwnerView(name="ann", weight=4, max_in_flight=0, in_flight=0),
-    ]
-
-
-@pytest.mark.parametrize(("weight", "cap"), [(0, None), (101, None), (None, -1)])
-def test_an_owners_policy_out_of_range_is_refused(ledger: Ledger, weight: int | None, cap: int | None) -> None:
-    with pytest.raises(InvalidJob, match="is out of range; use"):
-        ledger.set_owner("ann", weight=weight, max_in_flight=cap)
-
-    assert ledger.owners() == []
-
-
 # -- urgency
 
 
@@ -129,12 +65,14 @@ def test_an_urgent_clip_behind_a_hundred_thousand_is_the_next_that_starts(ledger
     submit(ledger, "bulk", 100_000)
     start_worker(ledger)
     in_hand = begin(ledger)
-    ledger.pump(LANE, depth=2)
+    ledger.dispatch.pump(LANE, depth=2)
 
     submit(ledger, "urgent", 1, priority=9)
-    ledger.finish(in_hand.job_id, in_hand.token, make_result())
+    ledger.attempts.finish(in_hand.job_id, in_hand.token, make_result())
 
-    assert [item.priority for item in ledger.pump(LANE, depth=2)] == [9]  # the broker hands out the most urgent first
+    assert [item.priority for item in ledger.dispatch.pump(LANE, depth=2)] == [
+        9
+    ]  # the broker hands out the most urgent first
 
 
 def test_prioritize_acts_on_the_next_clip(ledger: Ledger) -> None:
@@ -143,7 +81,7 @@ def test_prioritize_acts_on_the_next_clip(ledger: Ledger) -> None:
     start_worker(ledger)
     order_of(ledger, 10)
 
-    ledger.prioritize_batch("birch", 6)
+    ledger.batches.prioritize("birch", 6)
 
     assert order_of(ledger, 20) == ["birch"] * 20
 
@@ -166,23 +104,23 @@ def test_a_new_cap_takes_back_what_was_sent(ledger: Ledger) -> None:
     submit(ledger, "amber", 5)
     start_worker(ledger)
     begin(ledger)
-    ledger.pump(LANE, depth=3)
+    ledger.dispatch.pump(LANE, depth=3)
 
     change(ledger, "amber", PolicyChange(max_in_flight=1))
 
-    assert ledger.batch("amber").counts[JobState.DISPATCHED] == 0
-    assert ledger.pump(LANE, depth=3) == []
+    assert ledger.batches.get("amber").counts[JobState.DISPATCHED] == 0
+    assert ledger.dispatch.pump(LANE, depth=3) == []
 
 
 def test_a_change_to_what_is_so_already_disturbs_nothing(ledger: Ledger) -> None:
     submit(ledger, "amber", 5, weight=2)
     start_worker(ledger)
-    (sent,) = ledger.pump(LANE, depth=1)
+    (sent,) = ledger.dispatch.pump(LANE, depth=1)
 
     change(ledger, "amber", PolicyChange(weight=2, max_in_flight=0, max_failures="", after=()))
 
-    assert ledger.job(sent.job_id).generation == sent.generation
-    assert ledger.job(sent.job_id).state is JobState.DISPATCHED
+    assert ledger.jobs.get(sent.job_id).generation == sent.generation
+    assert ledger.jobs.get(sent.job_id).state is JobState.DISPATCHED
 
 
 def test_what_is_changed_can_be_read(ledger: Ledger) -> None:
@@ -194,6 +132,6 @@ def test_what_is_changed_can_be_read(ledger: Ledger) -> None:
 
     change(ledger, "night", policy)
 
-    view = ledger.batch("night")
+    view = ledger.batches.get("night")
     assert (view.weight, view.max_in_flight, view.max_failures) == (7, 3, "5%")
     assert (view.start_after, view.expires_at, view.after, view.after_any) == (4e9, 5e9, ("first",), ())

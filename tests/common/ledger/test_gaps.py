@@ -13,7 +13,7 @@ from common.ledger_audit import sound
 from common.ledger_scene import LANE, WORKER, begin, fail_one, make_jobs, make_result, start_worker, submit
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, BatchState, JobState
-from reelmill_common.ledger import Claimed, Ledger, Refused, dispatching
+from reelmill_common.ledger import Claimed, Ledger, Refused, dispatch
 from reelmill_common.settings import Settings
 
 OTHERS = ("second", "third")
@@ -21,7 +21,7 @@ OTHERS = ("second", "third")
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatching, "MEND_APART_S", 0.001)
+    monkeypatch.setattr(dispatch, "MEND_APART_S", 0.001)
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def admin(settings: Settings) -> Iterator[redis.Redis]:
 
 def tick(ledger: Ledger) -> None:
     """What a worker does each second, and one clip."""
-    if ledger.beat(WORKER) is None:
+    if ledger.workers.beat(WORKER) is None:
         start_worker(ledger)
-    ledger.reap()
-    ledger.mend()
-    ledger.sweep()
-    for item in ledger.pump(LANE):
-        claimed = ledger.claim(item.job_id, item.generation, WORKER, lease_s=60)
+    ledger.dispatch.reap()
+    ledger.dispatch.mend()
+    ledger.dispatch.sweep()
+    for item in ledger.dispatch.pump(LANE):
+        claimed = ledger.attempts.claim(item.job_id, item.generation, WORKER, lease_s=60)
         if isinstance(claimed, Claimed):
-            assert ledger.finish(claimed.job_id, claimed.token, make_result(), index=True)
+            assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result(), index=True)
 
 
 def work(ledger: Ledger, ticks: int = 12) -> None:
@@ -54,8 +54,8 @@ def scene(ledger: Ledger) -> list[str]:
     ids = submit(ledger, "first", 6)
     fail_one(ledger)
     begin(ledger)
-    ledger.pause_job(ids[5])
-    (sent,) = ledger.pump(LANE, depth=1)
+    ledger.jobs.pause(ids[5])
+    (sent,) = ledger.dispatch.pump(LANE, depth=1)
     assert sent.job_id == ids[2]
     for name in OTHERS:
         submit(ledger, name, 4)
@@ -63,7 +63,7 @@ def scene(ledger: Ledger) -> list[str]:
 
 
 def all_done(ledger: Ledger, names: tuple[str, ...]) -> bool:
-    return all(ledger.batch(name).counts[JobState.SUCCEEDED] == 4 for name in names)
+    return all(ledger.batches.get(name).counts[JobState.SUCCEEDED] == 4 for name in names)
 
 
 KEYS = (
@@ -81,12 +81,12 @@ def test_one_missing_key_stalls_no_other_batch(ledger: Ledger, admin: redis.Redi
     name = key.format(failed=failed, running=running, sent=sent, waiting=waiting, held=held)
 
     admin.delete(ledger._keys.prefix + name)
-    ledger.mend()
+    ledger.dispatch.mend()
     work(ledger)
 
     assert all_done(ledger, OTHERS)
-    ledger.census()
-    ledger.board()
+    ledger.overview.stats()
+    ledger.overview.snapshot()
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -98,20 +98,20 @@ def test_what_people_do_with_the_batch_itself_is_done_or_explained(
     admin.delete(ledger._keys.prefix + name)
 
     for call in (
-        ledger.pause_batch, ledger.resume_batch, ledger.retry_failed, ledger.resume_held, ledger.cancel_batch,
-        ledger.next_job, lambda batch: ledger.prioritize_batch(batch, 7), ledger.batch,
+        *(getattr(ledger.batches, verb) for verb in ("pause", "resume", "retry", "resume_held", "cancel", "get")),
+        ledger.jobs.next_of, lambda batch: ledger.batches.prioritize(batch, 7),
     ):  # fmt: skip
         with contextlib.suppress(NotFound):
             call("first")
-    ledger.upcoming(LANE)
-    ledger.loads()
+    ledger.dispatch.upcoming(LANE)
+    ledger.overview.backlog()
     work(ledger)
 
     assert all_done(ledger, OTHERS)
 
 
 @pytest.mark.parametrize("kind", ["job", "spec", "batch"])
-def test_what_is_missing_is_told_and_its_batch_ends_or_waits_for_people(
+def test_what_is_missing_is_reported_and_its_batch_ends_or_waits_for_people(
     ledger: Ledger, admin: redis.Redis, kind: str
 ) -> None:
     start_worker(ledger)
@@ -119,13 +119,13 @@ def test_what_is_missing_is_told_and_its_batch_ends_or_waits_for_people(
     name = "batch:first" if kind == "batch" else f"{kind}:{ids[1]}"
     admin.delete(ledger._keys.prefix + name)
 
-    before = ledger.gaps()
+    before = ledger.dispatch.gaps()
     work(ledger)
 
-    told = [event for event in ledger.events(after="0") if event.name == "ledger.key_missing"]
-    assert before == ledger.gaps() == [name.replace(":", " ", 1)]
-    assert [event.fields["kind"] for event in told] == [kind]
-    view = ledger.batch("first")
+    found = [event for event in ledger.events.read(after="0") if event.name == "ledger.key_missing"]
+    assert before == ledger.dispatch.gaps() == [name.replace(":", " ", 1)]
+    assert [event.fields["kind"] for event in found] == [kind]
+    view = ledger.batches.get("first")
     if kind == "batch":
         assert (view.state, view.counts[JobState.QUEUED]) == (BatchState.PAUSED, 3)
         assert "made anew" in view.why_paused
@@ -140,26 +140,26 @@ def test_submitting_again_brings_back_what_is_missing(ledger: Ledger, admin: red
     ids = submit(ledger, "first", 3)
     admin.delete(ledger._keys.prefix + ("batch:first" if kind == "batch" else f"{kind}:{ids[1]}"))
 
-    ledger.submit(Batch(name="first"), make_jobs("first", 3))
-    ledger.resume_batch("first")
+    ledger.batches.submit(Batch(name="first"), make_jobs("first", 3))
+    ledger.batches.resume("first")
     work(ledger)
 
-    assert ledger.batch("first").counts[JobState.SUCCEEDED] == 3
+    assert ledger.batches.get("first").counts[JobState.SUCCEEDED] == 3
 
 
 def test_an_attempt_whose_job_is_gone_ends_quietly(ledger: Ledger, admin: redis.Redis, settings: Settings) -> None:
     start_worker(ledger)
     submit(ledger, "first", 2)
     claimed = begin(ledger)
-    (item,) = ledger.pump(LANE, depth=1)
+    (item,) = ledger.dispatch.pump(LANE, depth=1)
     admin.delete(ledger._keys.job(claimed.job_id), ledger._keys.job(item.job_id))
 
-    assert ledger.finish(claimed.job_id, claimed.token, make_result()) is False
-    assert ledger.claim(item.job_id, item.generation, WORKER, lease_s=60) is Refused.UNKNOWN
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is False
+    assert ledger.attempts.claim(item.job_id, item.generation, WORKER, lease_s=60) is Refused.UNKNOWN
     work(ledger, 2)
-    ledger.retire(WORKER)
+    ledger.workers.retire(WORKER)
 
-    assert ledger.batch("first").remaining == 0
+    assert ledger.batches.get("first").remaining == 0
     sound(settings)
 
 

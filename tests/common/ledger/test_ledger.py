@@ -26,15 +26,15 @@ def test_many_workers_at_once_render_each_job_once(ledger: Ledger, settings: Set
         start_worker(ledger, worker)
 
     with ThreadPoolExecutor(len(WORKERS) + 2) as threads:
-        submitted = threads.submit(ledger.submit, Batch(name="night"), jobs)
-        submitted_too = threads.submit(ledger.submit, Batch(name="night"), jobs)
+        submitted = threads.submit(ledger.batches.submit, Batch(name="night"), jobs)
+        submitted_too = threads.submit(ledger.batches.submit, Batch(name="night"), jobs)
         published = [threads.submit(work, ledger, worker) for worker in WORKERS]
         keys = Counter(key for future in published for key in future.result())
         added = submitted.result().added + submitted_too.result().added
 
     assert added == JOBS
     assert keys == Counter(job.job_id for job in jobs)
-    batch = ledger.batch("night")
+    batch = ledger.batches.get("night")
     assert (batch.state, batch.counts[JobState.SUCCEEDED]) == (BatchState.DONE, JOBS)
     with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
         audit(snapshot(client, settings.farm))
@@ -44,18 +44,18 @@ def work(ledger: Ledger, worker: str) -> list[str]:
     """Work until all is done, hearing every message twice and failing some jobs once; return what was published."""
     published: list[str] = []
     deadline = time.monotonic() + 120
-    while [batch.counts[JobState.SUCCEEDED] for batch in ledger.batches()] != [JOBS]:
-        assert time.monotonic() < deadline, ledger.batches()
-        for item in ledger.pump(LANE, depth=2):
-            claimed = ledger.claim(item.job_id, item.generation, worker, lease_s=600)
+    while [batch.counts[JobState.SUCCEEDED] for batch in ledger.batches.all()] != [JOBS]:
+        assert time.monotonic() < deadline, ledger.batches.all()
+        for item in ledger.dispatch.pump(LANE, depth=2):
+            claimed = ledger.attempts.claim(item.job_id, item.generation, worker, lease_s=600)
             if claimed is Refused.AVOIDED:  # it failed here, so it is left to the others for a while
                 continue
             assert isinstance(claimed, Claimed)
-            assert ledger.claim(item.job_id, item.generation, worker, lease_s=600) is Refused.NOT_DISPATCHED
+            assert ledger.attempts.claim(item.job_id, item.generation, worker, lease_s=600) is Refused.NOT_DISPATCHED
             row = int(claimed.row.removeprefix("r"))
             if claimed.attempt == 1 and row in FAILS_ONCE:
                 code = "out_of_memory" if row in SUSPECTS else "delivery_lost"
-                assert ledger.fail(item.job_id, claimed.token, code, "once", retryable=True)
-            elif ledger.finish(item.job_id, claimed.token, make_result(item.job_id)):
+                assert ledger.attempts.fail(item.job_id, claimed.token, code, "once", retryable=True)
+            elif ledger.attempts.finish(item.job_id, claimed.token, make_result(item.job_id)):
                 published.append(item.job_id)
     return published

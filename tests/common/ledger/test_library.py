@@ -1,4 +1,4 @@
-"""The function library: whole, named by its text, there after a crash, and loaded by whoever misses it."""
+"""The function library: whole, named by its text, there after a crash, and loaded by the client that misses it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_server_that_lost_it_gets_it_again_in_the_middle_of_work(
         start_worker(ledger)
         claimed = begin(ledger)
 
-        assert ledger.finish(claimed.job_id, claimed.token, make_result())
+        assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
 
 def test_it_is_there_after_a_crash(own_valkey: ValkeyServer, settings: Settings) -> None:
@@ -91,10 +91,15 @@ def test_farms_that_take_turns_on_one_server_keep_apart(settings: Settings) -> N
             start_worker(ledger)
         first, second = begin(here), begin(there)
         finished = [
-            ledger.finish(its.job_id, its.token, make_result()) for ledger, its in ((here, first), (there, second))
+            ledger.attempts.finish(its.job_id, its.token, make_result())
+            for ledger, its in ((here, first), (there, second))
         ]
 
         assert finished == [True, True]
-        assert [batch.name for batch in here.batches()] == ["night"]
-        assert [batch.name for batch in there.batches()] == ["day"]
-        assert here.batch("night").counts[JobState.SUCCEEDED] == there.batch("day").counts[JobState.SUCCEEDED] == 1
+        assert [batch.name for batch in here.batches.all()] == ["night"]
+        assert [batch.name for batch in there.batches.all()] == ["day"]
+        assert (
+            here.batches.get("night").counts[JobState.SUCCEEDED]
+            == there.batches.get("day").counts[JobState.SUCCEEDED]
+            == 1
+        )

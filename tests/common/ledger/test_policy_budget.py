@@ -15,16 +15,16 @@ from reelmill_common.settings import Settings
 def test_a_batch_that_uses_up_its_failures_pauses_itself_and_says_why(ledger: Ledger, settings: Settings) -> None:
     submit_as(ledger, Batch(name="night", max_failures="2"), 10)
     start_worker(ledger)
-    before = ledger.newest_event()
+    before = ledger.events.newest()
 
     fail_one(ledger)
-    assert ledger.batch("night").state is BatchState.ACTIVE
+    assert ledger.batches.get("night").state is BatchState.ACTIVE
     fail_one(ledger)
 
-    view = ledger.batch("night")
+    view = ledger.batches.get("night")
     assert (view.state, view.why_paused) == (BatchState.PAUSED, "2 failed, and max_failures is 2")
-    assert ledger.pump(LANE) == []
-    (event,) = [event for event in ledger.events(after=before) if event.name == "batch.paused"]
+    assert ledger.dispatch.pump(LANE) == []
+    (event,) = [event for event in ledger.events.read(after=before) if event.name == "batch.paused"]
     assert event.fields == {"reason": "2 failed, and max_failures is 2"}
     sound(settings)
 
@@ -35,13 +35,13 @@ def test_a_resumed_batch_counts_its_failures_anew(ledger: Ledger) -> None:
     fail_one(ledger)
     fail_one(ledger)
 
-    ledger.resume_batch("night")
+    ledger.batches.resume("night")
     fail_one(ledger)
 
-    view = ledger.batch("night")
+    view = ledger.batches.get("night")
     assert (view.state, view.why_paused) == (BatchState.ACTIVE, "")
     fail_one(ledger)
-    assert ledger.batch("night").state is BatchState.PAUSED
+    assert ledger.batches.get("night").state is BatchState.PAUSED
 
 
 def test_a_budget_can_be_a_share_of_the_batch(ledger: Ledger) -> None:
@@ -49,10 +49,10 @@ def test_a_budget_can_be_a_share_of_the_batch(ledger: Ledger) -> None:
     start_worker(ledger)
 
     for _ in range(3):
-        assert ledger.batch("night").state is BatchState.ACTIVE
+        assert ledger.batches.get("night").state is BatchState.ACTIVE
         fail_one(ledger)
 
-    assert ledger.batch("night").why_paused == "3 failed, and max_failures is 15%"
+    assert ledger.batches.get("night").why_paused == "3 failed, and max_failures is 15%"
 
 
 def test_an_attempt_that_is_tried_again_costs_nothing_of_the_budget(ledger: Ledger) -> None:
@@ -60,9 +60,9 @@ def test_an_attempt_that_is_tried_again_costs_nothing_of_the_budget(ledger: Ledg
     start_worker(ledger)
     claimed = begin(ledger)
 
-    ledger.fail(claimed.job_id, claimed.token, "bad_output", "all frames are black", retryable=True)
+    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "all frames are black", retryable=True)
 
-    assert ledger.batch("night").state is BatchState.ACTIVE
+    assert ledger.batches.get("night").state is BatchState.ACTIVE
 
 
 @pytest.mark.parametrize("budget", ["0", "-1", "0%", "101%", "many", "1.5", "5 %", "99999999"])

@@ -9,34 +9,34 @@ import pytest
 from common.ledger_scene import LANE, claim, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Claimed, Ledger, Refused, WorkerState
+from reelmill_common.ledger import Claimed, Ledger, Refused, WorkerInfo, WorkerState
 from reelmill_common.ledger.retry_rules import RULES
 
 GOOD, BAD = "gpu0@good", "gpu1@bad"
 
 
 def take(ledger: Ledger, worker: str) -> Claimed:
-    (item,) = ledger.pump(LANE, depth=1)[:1]
+    (item,) = ledger.dispatch.pump(LANE, depth=1)[:1]
     return claim(ledger, item, worker=worker)
 
 
 def fail(ledger: Ledger, worker: str, code: str = "worker_bug") -> Claimed:
     """Let a worker take the next job and fail it."""
     claimed = take(ledger, worker)
-    ledger.fail(claimed.job_id, claimed.token, code, "CUDA error", retryable=True)
+    ledger.attempts.fail(claimed.job_id, claimed.token, code, "CUDA error", retryable=True)
     return claimed
 
 
 def die(ledger: Ledger, worker: str, stage: str = "denoise 2/3") -> Claimed:
     """Let a worker take the next job and lose its process at a stage."""
     claimed = take(ledger, worker)
-    ledger.stage(claimed.job_id, claimed.token, stage, lease_s=600)
-    ledger.register(worker, LANE, {}, ended="died")
+    ledger.attempts.stage(claimed.job_id, claimed.token, stage, lease_s=600)
+    ledger.workers.register(worker, LANE, WorkerInfo(), ended="died")
     return claimed
 
 
 def state_of(ledger: Ledger, worker: str) -> WorkerState:
-    return next(view.state for view in ledger.workers() if view.name == worker)
+    return next(view.state for view in ledger.workers.all() if view.name == worker)
 
 
 @pytest.mark.parametrize("code", [code for code, rule in RULES.items() if rule.counts and rule.retries < 3 and code])
@@ -44,10 +44,12 @@ def test_each_class_of_error_has_its_own_number_of_tries(ledger: Ledger, code: s
     (job_id,) = submit(ledger, "night", 1)
     start_worker(ledger, GOOD)
 
-    tries = next(number for number in count(1) if ledger.job(fail(ledger, GOOD, code).job_id).state is JobState.FAILED)
+    tries = next(
+        number for number in count(1) if ledger.jobs.get(fail(ledger, GOOD, code).job_id).state is JobState.FAILED
+    )
 
     assert tries == 1 + RULES[code].retries
-    assert (ledger.job(job_id).error or {})["code"] == code
+    assert (ledger.jobs.get(job_id).error or {})["code"] == code
 
 
 def test_a_stores_trouble_uses_up_no_attempts(ledger: Ledger) -> None:
@@ -57,7 +59,7 @@ def test_a_stores_trouble_uses_up_no_attempts(ledger: Ledger) -> None:
     for _ in range(5):
         failed = fail(ledger, GOOD, "store_error")
 
-    assert ledger.job(failed.job_id).state is JobState.QUEUED
+    assert ledger.jobs.get(failed.job_id).state is JobState.QUEUED
 
 
 def test_classes_share_the_overall_number_of_attempts(ledger: Ledger) -> None:
@@ -67,7 +69,7 @@ def test_classes_share_the_overall_number_of_attempts(ledger: Ledger) -> None:
     for code in ("out_of_memory", "timed_out", "bad_output"):
         fail(ledger, GOOD, code)
 
-    assert (ledger.job(job_id).state, ledger.job(job_id).attempts) == (JobState.FAILED, 3)
+    assert (ledger.jobs.get(job_id).state, ledger.jobs.get(job_id).attempts) == (JobState.FAILED, 3)
 
 
 def test_a_job_that_killed_two_workers_is_not_given_to_a_third(ledger: Ledger) -> None:
@@ -77,7 +79,7 @@ def test_a_job_that_killed_two_workers_is_not_given_to_a_third(ledger: Ledger) -
     start_worker(ledger, BAD)
     die(ledger, BAD, "decode")
 
-    view = ledger.job(job_id)
+    view = ledger.jobs.get(job_id)
     assert view.state is JobState.FAILED
     assert view.error == {
         "code": "poison",
@@ -92,18 +94,18 @@ def test_jobs_on_their_way_to_the_store_are_not_blamed_for_a_death(ledger: Ledge
             start_worker(ledger, worker)
             die(ledger, worker, "upload")
 
-    assert ledger.job(job_id).state is JobState.QUEUED
+    assert ledger.jobs.get(job_id).state is JobState.QUEUED
 
 
 def test_hosts_that_vanish_put_no_job_under_suspicion(ledger: Ledger) -> None:
     (job_id,) = submit(ledger, "night", 1)
     for worker in (GOOD, BAD):
         start_worker(ledger, worker)
-        (item,) = ledger.pump(LANE, depth=1)
+        (item,) = ledger.dispatch.pump(LANE, depth=1)
         claim(ledger, item, worker=worker, lease_s=0)
-        ledger.reap()
+        ledger.dispatch.reap()
 
-    assert ledger.job(job_id).state is JobState.QUEUED
+    assert ledger.jobs.get(job_id).state is JobState.QUEUED
 
 
 def test_a_job_that_failed_on_two_workers_is_at_fault_itself(ledger: Ledger) -> None:
@@ -113,7 +115,7 @@ def test_a_job_that_failed_on_two_workers_is_at_fault_itself(ledger: Ledger) -> 
     start_worker(ledger, BAD)
     fail(ledger, BAD)
 
-    view = ledger.job(job_id)
+    view = ledger.jobs.get(job_id)
     assert view.state is JobState.FAILED
     assert (view.error or {})["message"] == f"CUDA error (it failed on {GOOD}, {BAD})"
 
@@ -123,9 +125,9 @@ def test_a_job_goes_to_another_worker_than_the_one_it_failed_on(ledger: Ledger) 
     start_worker(ledger, BAD)
     fail(ledger, BAD)
     start_worker(ledger, GOOD)
-    (item,) = ledger.pump(LANE, depth=1)
+    (item,) = ledger.dispatch.pump(LANE, depth=1)
 
-    assert ledger.claim(item.job_id, item.generation, BAD, lease_s=60) is Refused.AVOIDED
+    assert ledger.attempts.claim(item.job_id, item.generation, BAD, lease_s=60) is Refused.AVOIDED
 
     assert take(ledger, GOOD).job_id == item.job_id
 
@@ -146,32 +148,32 @@ def test_a_worker_that_fails_jobs_of_two_batches_in_a_row_is_quarantined_and_the
     for job_id in ids:
         claimed = take(ledger, BAD)
         assert claimed.job_id in ids, job_id
-        ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+        ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
 
-    (view,) = ledger.workers()
+    (view,) = ledger.workers.all()
     assert (view.state, view.may_return) == (WorkerState.QUARANTINED, True)
     assert view.reason == "failed 3 jobs in a row of 2 batches, the last with bad_output"
-    assert {ledger.job(job_id).state for job_id in ids} == {JobState.QUEUED}
+    assert {ledger.jobs.get(job_id).state for job_id in ids} == {JobState.QUEUED}
     start_worker(ledger, GOOD)
     for _ in ids:
         claimed = take(ledger, GOOD)
-        assert ledger.finish(claimed.job_id, claimed.token, make_result())
+        assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
 
 def test_a_worker_that_fails_what_others_can_make_is_quarantined_within_one_batch(ledger: Ledger) -> None:
     submit(ledger, "night", 5)
     start_worker(ledger, BAD)
     start_worker(ledger, GOOD)
-    items = list(ledger.pump(LANE, depth=3))
+    items = list(ledger.dispatch.pump(LANE, depth=3))
 
     for item in items[:2]:
         claimed = claim(ledger, item, worker=BAD)
-        ledger.fail(claimed.job_id, claimed.token, "worker_bug", "CUDA error", retryable=True)
-    for item in ledger.pump(LANE, depth=3)[:1]:
+        ledger.attempts.fail(claimed.job_id, claimed.token, "worker_bug", "CUDA error", retryable=True)
+    for item in ledger.dispatch.pump(LANE, depth=3)[:1]:
         claimed = claim(ledger, item, worker=GOOD)
-        ledger.finish(claimed.job_id, claimed.token, make_result())
+        ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
     third = claim(ledger, items[2], worker=BAD)
-    ledger.fail(third.job_id, third.token, "worker_bug", "CUDA error", retryable=True)
+    ledger.attempts.fail(third.job_id, third.token, "worker_bug", "CUDA error", retryable=True)
 
     assert state_of(ledger, BAD) is WorkerState.QUARANTINED
     assert state_of(ledger, GOOD) is WorkerState.READY
@@ -185,9 +187,9 @@ def test_a_clip_in_between_clears_a_worker(ledger: Ledger) -> None:
     for _ in range(2):
         for _ in range(2):
             claimed = take(ledger, BAD)
-            ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+            ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
         claimed = take(ledger, BAD)
-        ledger.finish(claimed.job_id, claimed.token, make_result())
+        ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
     assert state_of(ledger, BAD) is WorkerState.READY
 
@@ -208,10 +210,10 @@ def test_a_quarantine_for_failures_ends_with_time_and_the_worker_starts_again(le
     start_worker(ledger, BAD)
     for _ in range(3):
         claimed = take(ledger, BAD)
-        ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+        ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
 
     def state_after(forgive_after_s: float) -> WorkerState | None:
-        view = ledger.beat(BAD, forgive_after_s=forgive_after_s)
+        view = ledger.workers.beat(BAD, forgive_after_s=forgive_after_s)
         return view.state if view else None
 
     assert state_after(0) is WorkerState.QUARANTINED
@@ -219,11 +221,11 @@ def test_a_quarantine_for_failures_ends_with_time_and_the_worker_starts_again(le
     wait_for(lambda: state_after(0.001) is WorkerState.STARTING, what="the next millisecond")
 
 
-def test_a_quarantine_that_somebody_must_look_at_does_not_end_with_time(ledger: Ledger) -> None:
+def test_a_quarantine_that_a_person_must_look_at_does_not_end_with_time(ledger: Ledger) -> None:
     start_worker(ledger, BAD)
-    ledger.quarantine(BAD, "the canary came out black")
+    ledger.workers.quarantine(BAD, "the canary came out black")
 
-    view = ledger.beat(BAD, forgive_after_s=0.000001)
+    view = ledger.workers.beat(BAD, forgive_after_s=0.000001)
 
     assert view is not None
     assert (view.state, view.may_return) == (WorkerState.QUARANTINED, False)
@@ -235,17 +237,17 @@ def test_a_quarantine_that_somebody_must_look_at_does_not_end_with_time(ledger: 
 def test_a_claim_that_is_repeated_gets_the_same_lease(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     start_worker(ledger, GOOD)
-    (item,) = ledger.pump(LANE)
-    first = ledger.claim(item.job_id, item.generation, GOOD, lease_s=600, word="7f")
+    (item,) = ledger.dispatch.pump(LANE)
+    first = ledger.attempts.claim(item.job_id, item.generation, GOOD, lease_s=600, word="7f")
 
-    assert ledger.claim(item.job_id, item.generation, GOOD, lease_s=600, word="7f") == first
-    assert ledger.job(item.job_id).attempts == 1
+    assert ledger.attempts.claim(item.job_id, item.generation, GOOD, lease_s=600, word="7f") == first
+    assert ledger.jobs.get(item.job_id).attempts == 1
 
 
 def test_a_message_that_comes_twice_to_one_worker_is_claimed_once(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     start_worker(ledger, GOOD)
-    (item,) = ledger.pump(LANE)
+    (item,) = ledger.dispatch.pump(LANE)
     claim(ledger, item, worker=GOOD)
 
-    assert ledger.claim(item.job_id, item.generation, GOOD, lease_s=600) is Refused.NOT_DISPATCHED
+    assert ledger.attempts.claim(item.job_id, item.generation, GOOD, lease_s=600) is Refused.NOT_DISPATCHED

@@ -24,7 +24,7 @@ def with_url(settings: Settings, url: str) -> Settings:
     return dataclasses.replace(settings, redis_url=url)
 
 
-def test_nobody_at_the_address_is_unavailable(settings: Settings) -> None:
+def test_no_server_at_the_address_is_unavailable(settings: Settings) -> None:
     port = free_port()
 
     with pytest.raises(LedgerUnavailable, match=rf"Redis at 127.0.0.1:{port} does not answer.*Start it, or correct"):
@@ -108,10 +108,10 @@ def test_a_server_that_takes_no_jobs_is_refused_with_advice_and_takes_them_when_
     ):
         admin.config_set(setting, "1")
         with pytest.raises(error, match=advice):
-            ledger.submit(Batch(name="night"), make_jobs("night", 1))
+            ledger.batches.submit(Batch(name="night"), make_jobs("night", 1))
         admin.config_set(setting, "0")
 
-        assert ledger.submit(Batch(name="night"), make_jobs("night", 1)).added == 1
+        assert ledger.batches.submit(Batch(name="night"), make_jobs("night", 1)).added == 1
 
 
 def test_a_full_server_lets_clips_in_hand_be_published_and_starts_no_more(
@@ -123,16 +123,16 @@ def test_a_full_server_lets_clips_in_hand_be_published_and_starts_no_more(
     ):
         submit(ledger, "night", 3)
         start_worker(ledger)
-        first, second = ledger.pump(LANE)
+        first, second = ledger.dispatch.pump(LANE)
         claimed = claim(ledger, first)
 
         admin.config_set("maxmemory", "1")
         with pytest.raises(LedgerReadOnly, match="is full: raise maxmemory"):
-            ledger.claim(second.job_id, second.generation, WORKER, lease_s=60)
+            ledger.attempts.claim(second.job_id, second.generation, WORKER, lease_s=60)
         with pytest.raises(LedgerReadOnly):
-            ledger.pump(LANE, depth=3)
-        orders = ledger.stage(claimed.job_id, claimed.token, "upload", lease_s=60)
-        published = ledger.finish(claimed.job_id, claimed.token, make_result())
+            ledger.dispatch.pump(LANE, depth=3)
+        orders = ledger.attempts.stage(claimed.job_id, claimed.token, "upload", lease_s=60)
+        published = ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
         admin.config_set("maxmemory", "0")
 
         assert (orders, published) == (Orders.CONTINUE, True)
@@ -144,16 +144,16 @@ def test_a_full_server_can_be_looked_at_and_makes_room(settings: Settings, own_v
     with redis.Redis.from_url(own_valkey.url) as admin, Ledger.connect(full) as ledger:
         submit(ledger, "old", 2)
         submit(ledger, "new", 2)
-        ledger.cancel_batch("old")
+        ledger.batches.cancel("old")
         admin.config_set("maxmemory", "1")
 
         with Ledger.connect(full) as late:
-            pruned = late.prune_batch(late.batch("old"))
-            late.cancel_batch("new")
-            census = late.census()
+            pruned = late.retention.prune_batch(late.batches.get("old"))
+            late.batches.cancel("new")
+            stats = late.overview.stats()
         admin.config_set("maxmemory", "0")
 
-    assert (pruned, census.ended[JobState.CANCELLED]) == (Pruned.PRUNED, 2)
+    assert (pruned, stats.ended[JobState.CANCELLED]) == (Pruned.PRUNED, 2)
 
 
 def test_a_read_only_replica_is_refused(settings: Settings, own_valkey: ValkeyServer) -> None:
@@ -197,26 +197,26 @@ def test_a_server_without_the_library_gets_it_in_the_middle_of_a_submission(ledg
     with redis.Redis.from_url(settings.redis_url) as client:
         client.function_flush()
 
-    assert ledger.submit(Batch(name="night"), make_jobs("night", 600)).added == 600
+    assert ledger.batches.submit(Batch(name="night"), make_jobs("night", 600)).added == 600
 
 
 def test_a_ledger_survives_a_killed_server(settings: Settings, own_valkey: ValkeyServer) -> None:
     with Ledger.connect(with_url(settings, own_valkey.url)) as ledger:
         (job_id,) = submit(ledger, "night", 1)
         start_worker(ledger)
-        (item,) = ledger.pump(LANE)
-        claimed = ledger.claim(job_id, item.generation, "gpu0@test", lease_s=600, word="word")
+        (item,) = ledger.dispatch.pump(LANE)
+        claimed = ledger.attempts.claim(job_id, item.generation, "gpu0@test", lease_s=600, word="word")
         with redis.Redis.from_url(own_valkey.url) as admin:  # `everysec` holds writes back while it syncs
             wait_for(lambda: admin.info("persistence")["aof_buffer_length"] == 0, what="the last write in the file")
         own_valkey.kill()
         with pytest.raises(LedgerUnavailable):
-            ledger.renew(job_id, "1.word", lease_s=600)
+            ledger.attempts.renew(job_id, "1.word", lease_s=600)
 
         again = ValkeyServer.start(own_valkey.folder)
         try:
             assert claimed
-            assert ledger.renew(job_id, "1.word", lease_s=600) is Orders.CONTINUE
-            assert ledger.finish(job_id, "1.word", make_result()) is True
+            assert ledger.attempts.renew(job_id, "1.word", lease_s=600) is Orders.CONTINUE
+            assert ledger.attempts.finish(job_id, "1.word", make_result()) is True
         finally:
             again.stop()
 
@@ -231,10 +231,10 @@ def test_what_is_settled_is_on_the_disk(own_valkey: ValkeyServer) -> None:
         settled, nothing = ledger.settle(), ledger.forgets()
         with redis.Redis.from_url(own_valkey.url) as client:
             client.config_set("appendonly", "no")
-        unknown, told = ledger.settle(), ledger.forgets()
+        unknown, reason = ledger.settle(), ledger.forgets()
 
     assert (settled, unknown, nothing) == (True, False, "")
-    assert "append-only file" in told
+    assert "append-only file" in reason
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from common.ledger_audit import audit, snapshot
 from common.ledger_model import LEASED, LedgerModel, ModelJob
 from reelmill_common.errors import JobConflict, NotFound
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger, Result, base, dispatching
+from reelmill_common.ledger import Claimed, Ledger, Result, WorkerInfo, base, dispatch
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.views import LETTERS
 
@@ -67,7 +67,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for worker, lane in zip(WORKERS, (LANES[0], LANES[0], LANES[1]), strict=True):
             self.start_worker(worker, lane)
         for owner, weight in (("ann", 2), ("bo:b", 3)):
-            self.ledger.set_owner(owner, weight=weight)
+            self.ledger.owners.set(owner, weight=weight)
             self.model.set_owner(owner, weight, 0)
 
     # -- producer
@@ -85,7 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
         policy = Batch(name=name, priority=priority, weight=weight, max_in_flight=cap, owner=owner, max_failures=budget)
         jobs = [render_job(name, row) for row in rows]
 
-        done = self.ledger.submit(policy, jobs)
+        done = self.ledger.batches.submit(policy, jobs)
 
         assert done.added == self.model.submit(policy, jobs)
         assert done.added + done.unchanged == len(jobs)
@@ -94,11 +94,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def submit_other_content(self, name: str, rows: list[int]) -> None:
         jobs = [render_job(name, row, seed=2) for row in rows]
         if self.model.conflicting(jobs):
-            assert self.ledger.conflicts(jobs) == [job for job in jobs if job.job_id in self.model.jobs]
+            assert self.ledger.jobs.conflicts(jobs) == [job for job in jobs if job.job_id in self.model.jobs]
             with pytest.raises(JobConflict):
-                self.ledger.submit(Batch(name=name), jobs)
+                self.ledger.batches.submit(Batch(name=name), jobs)
         else:
-            assert self.ledger.conflicts(jobs) == []
+            assert self.ledger.jobs.conflicts(jobs) == []
 
     @rule(
         name=names,
@@ -112,23 +112,23 @@ class LedgerMachine(RuleBasedStateMachine):
         batch = self.model.batches.get(name)
         if batch is None:
             with pytest.raises(NotFound):
-                self.ledger.pause_batch(name)
+                self.ledger.batches.pause(name)
         elif verb == "cancel":
-            assert self.ledger.cancel_batch(name) == self.model.cancel(batch.jobs)
+            assert self.ledger.batches.cancel(name) == self.model.cancel(batch.jobs)
         elif verb == "cancel job":
             job = batch.jobs[index % len(batch.jobs)]
-            state = self.ledger.cancel_job(job.job.job_id)
+            state = self.ledger.jobs.cancel(job.job.job_id)
             self.model.cancel([job])
             assert state == job.state
         elif verb == "retry":
-            assert self.ledger.retry_failed(name) == self.model.retry(batch.jobs)
+            assert self.ledger.batches.retry(name) == self.model.retry(batch.jobs)
         elif verb == "prioritize":
-            self.ledger.prioritize_batch(name, to)
+            self.ledger.batches.prioritize(name, to)
             self.model.prioritize(name, to)
         elif verb == "resume held":
-            assert self.ledger.resume_held(name) == self.model.resume_jobs(batch.jobs)
+            assert self.ledger.batches.resume_held(name) == self.model.resume_jobs(batch.jobs)
         else:
-            getattr(self.ledger, f"{verb}_batch")(name)
+            getattr(self.ledger.batches, verb)(name)
             getattr(self.model, verb)(name)
 
     @precondition(lambda self: self.model.jobs)
@@ -136,9 +136,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def change_job(self, index: int, verb: str, to: int) -> None:
         job_id, job = sorted(self.model.jobs.items())[index % len(self.model.jobs)]
         if verb == "retry":
-            assert self.ledger.retry_jobs([job_id]) == self.model.retry([job])
+            assert self.ledger.jobs.retry([job_id]) == self.model.retry([job])
             return
-        state = self.ledger.prioritize_job(job_id, to) if verb == "prioritize" else self.hold(job_id, verb)
+        state = self.ledger.jobs.prioritize(job_id, to) if verb == "prioritize" else self.hold(job_id, verb)
         if verb == "pause":
             self.model.pause_job(job)
         elif verb == "resume":
@@ -148,22 +148,22 @@ class LedgerMachine(RuleBasedStateMachine):
         assert state == job.state
 
     def hold(self, job_id: str, verb: str) -> JobState:
-        return self.ledger.pause_job(job_id) if verb == "pause" else self.ledger.resume_job(job_id)
+        return self.ledger.jobs.pause(job_id) if verb == "pause" else self.ledger.jobs.resume(job_id)
 
     @rule(name=names, state=st.sampled_from((JobState.FAILED, JobState.CANCELLED)), code=codes)
     def retry_some(self, name: str, state: JobState, code: str) -> None:
         if name in self.model.batches:
-            queued = self.ledger.retry_failed(name, states=[state], code=code)
+            queued = self.ledger.batches.retry(name, states=[state], code=code)
             assert queued == self.model.retry(self.model.batches[name].jobs, [state], code)
 
     @rule(name=st.one_of(names, owners), weight=st.integers(1, 3), cap=st.sampled_from((0, 0, 1, 2)))
     def change_shares(self, name: str, weight: int, cap: int) -> None:
         if name not in BATCHES:
-            self.ledger.set_owner(name, weight=weight, max_in_flight=cap)
+            self.ledger.owners.set(name, weight=weight, max_in_flight=cap)
             self.model.set_owner(name, weight, cap)
         elif name in self.model.batches:
             change = PolicyChange(weight=weight, max_in_flight=cap)
-            self.ledger.set_policy(self.ledger.batch(name), change)
+            self.ledger.batches.set_policy(self.ledger.batches.get(name), change)
             self.model.set_weight_and_cap(name, weight, cap)
 
     # -- dispatch
@@ -173,7 +173,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.pump_lane(lane, depth)
 
     def pump_lane(self, lane: str, depth: int) -> list[tuple[str, int]]:
-        chosen = [(item.job_id, item.generation, item.priority) for item in self.ledger.pump(lane, depth=depth)]
+        chosen = [
+            (item.job_id, item.generation, item.priority) for item in self.ledger.dispatch.pump(lane, depth=depth)
+        ]
 
         assert chosen == self.model.pump(lane, depth)
         sent = [(job_id, generation) for job_id, generation, _ in chosen]
@@ -203,8 +205,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(vanished=st.booleans())
     def reap(self, vanished: bool) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dispatching, "VANISHED_S", 0.0 if vanished else FOREVER_S)
-            assert self.ledger.reap() == self.model.reap(messages_vanished=vanished)
+            patch.setattr(dispatch, "VANISHED_S", 0.0 if vanished else FOREVER_S)
+            assert self.ledger.dispatch.reap() == self.model.reap(messages_vanished=vanished)
 
     # -- attempts
 
@@ -214,7 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.claim_message(*self.messages[max(0, len(self.messages) - 1 - back)], worker)
 
     def claim_message(self, job_id: str, generation: int, worker: str) -> None:
-        answer = self.ledger.claim(job_id, generation, worker, lease_s=FOREVER_S)
+        answer = self.ledger.attempts.claim(job_id, generation, worker, lease_s=FOREVER_S)
 
         expected = self.model.claim(job_id, generation, worker)
         if isinstance(answer, Claimed):
@@ -249,38 +251,40 @@ class LedgerMachine(RuleBasedStateMachine):
     def report(self, job_id: str, attempt: int, verb: str) -> None:
         token = self.tokens[job_id, attempt]
         if verb == "renew":
-            assert self.ledger.renew(job_id, token, lease_s=FOREVER_S) == self.model.renew(job_id, attempt)
+            assert self.ledger.attempts.renew(job_id, token, lease_s=FOREVER_S) == self.model.renew(job_id, attempt)
         elif verb == "expire":
-            assert self.ledger.renew(job_id, token, lease_s=0) == self.model.renew(job_id, attempt, lease_over=True)
+            assert self.ledger.attempts.renew(job_id, token, lease_s=0) == self.model.renew(
+                job_id, attempt, lease_over=True
+            )
         elif verb == "stage":
-            orders = self.ledger.stage(job_id, token, "denoise 2/3", lease_s=FOREVER_S)
+            orders = self.ledger.attempts.stage(job_id, token, "denoise 2/3", lease_s=FOREVER_S)
             assert orders == self.model.renew(job_id, attempt, "denoise 2/3")
         elif verb == "cancelled":
-            assert self.ledger.cancelled(job_id, token) == self.model.cancelled(job_id, attempt)
+            assert self.ledger.attempts.cancelled(job_id, token) == self.model.cancelled(job_id, attempt)
         elif verb == "release":
-            assert self.ledger.release(job_id, token) == self.model.release(job_id, attempt)
+            assert self.ledger.attempts.release(job_id, token) == self.model.release(job_id, attempt)
         elif verb == "finish":
             self.finish(job_id, attempt)
         else:
             retryable = verb == "fail"
-            state = self.ledger.fail(job_id, token, "odd", "of no known class", retryable=retryable)
+            state = self.ledger.attempts.fail(job_id, token, "odd", "of no known class", retryable=retryable)
             assert state == self.model.fail(job_id, attempt, "odd", retryable=retryable)
 
     def finish(self, job_id: str, attempt: int) -> None:
         result = Result(key=f"{job_id}.mp4", sha256="00", size_bytes=1, latents_sha256="11")
 
-        accepted = self.ledger.finish(job_id, self.tokens[job_id, attempt], result)
+        accepted = self.ledger.attempts.finish(job_id, self.tokens[job_id, attempt], result)
 
         assert accepted == self.model.finish(job_id, attempt)
         if accepted:
             assert self.published.setdefault(job_id, attempt) == attempt
-            assert self.ledger.job(job_id).result == result
+            assert self.ledger.jobs.get(job_id).result == result
 
     # -- workers
 
     def start_worker(self, worker: str, lane: str) -> None:
-        self.ledger.register(worker, lane, {"pid": 1})
-        self.ledger.ready(worker, {"pid": 1})
+        self.ledger.workers.register(worker, lane, WorkerInfo(pid=1))
+        self.ledger.workers.ready(worker, WorkerInfo(pid=1))
 
         self.model.register(worker, lane)
         self.model.ready(worker)
@@ -289,22 +293,22 @@ class LedgerMachine(RuleBasedStateMachine):
         worker=workers,
         lane=lanes,
         verb=st.sampled_from(
-            ("start", "start", "start", "ready", "quarantine", "forgive", "draining", "retire", "beat"),
+            ("start", "start", "start", "ready", "quarantine", "forgive", "drain", "retire", "beat"),
         ),
     )
     def change_worker(self, worker: str, lane: str, verb: str) -> None:
-        arguments = {"ready": ({"pid": 2},), "quarantine": ("the canary is black",)}.get(verb, ())
+        arguments = {"ready": (WorkerInfo(pid=2),), "quarantine": ("the canary is black",)}.get(verb, ())
         if verb == "start":
             self.start_worker(worker, lane)
         elif verb == "beat":
-            seen = self.ledger.beat(worker)
+            seen = self.ledger.workers.beat(worker)
             assert (seen.state if seen else None) == getattr(self.model.workers.get(worker), "state", None)
         elif verb == "retire" or worker in self.model.workers:
-            getattr(self.ledger, verb)(worker, *arguments)
+            getattr(self.ledger.workers, verb)(worker, *arguments)
             getattr(self.model, verb)(worker)
         else:
             with pytest.raises(NotFound):
-                getattr(self.ledger, verb)(worker, *arguments)
+                getattr(self.ledger.workers, verb)(worker, *arguments)
 
     # -- what must hold at all times
 
@@ -313,9 +317,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for name, batch in self.model.batches.items():
             assert [
                 (view.job_id, view.state, view.priority, (view.error or {}).get("code", ""))
-                for view in self.ledger.jobs(name)
+                for view in self.ledger.jobs.page(name)
             ] == [(job.job.job_id, job.state, job.own_priority or batch.priority, job.error_code) for job in batch.jobs]
-        assert {(view.name, view.lane, view.state, view.jobs) for view in self.ledger.workers()} == {
+        assert {(view.name, view.lane, view.state, view.jobs) for view in self.ledger.workers.all()} == {
             (name, worker.lane, worker.state, tuple(sorted(job.job.job_id for job in self.model.held(name))))
             for name, worker in self.model.workers.items()
         }

@@ -7,26 +7,26 @@ from common.ledger_scene import LANE, WORKER, begin, make_result, start_worker, 
 from fixtures.valkey import wait_for
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, Orders, Refused, WorkerState, WorkerView, base
+from reelmill_common.ledger import Ledger, Orders, Refused, WorkerInfo, WorkerState, WorkerView, base
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.settings import Settings
 
 
 def state_of(ledger: Ledger, worker: str = WORKER) -> WorkerState:
-    view = ledger.beat(worker)
+    view = ledger.workers.beat(worker)
     assert view is not None
     return view.state
 
 
 def test_a_worker_starts_and_becomes_ready(ledger: Ledger) -> None:
-    ledger.register(WORKER, LANE, {"pid": 7})
+    ledger.workers.register(WORKER, LANE, WorkerInfo(pid=7))
     assert state_of(ledger) is WorkerState.STARTING
 
-    ledger.ready(WORKER, {"pid": 8, "device": "H100"})
+    ledger.workers.ready(WORKER, WorkerInfo(pid=8, gpu_arch="sm90"))
 
-    (view,) = ledger.workers()
+    (view,) = ledger.workers.all()
     assert (view.name, view.lane, view.state) == (WORKER, LANE, WorkerState.READY)
-    assert (view.info, view.reason, view.jobs) == ({"pid": 8, "device": "H100"}, "", ())
+    assert (view.info, view.reason, view.jobs) == (WorkerInfo(pid=8, gpu_arch="sm90"), "", ())
     assert view.seen_s < 60
 
 
@@ -35,16 +35,16 @@ def test_a_worker_is_seen_with_the_jobs_that_it_holds(ledger: Ledger) -> None:
     start_worker(ledger)
     first, second = begin(ledger), begin(ledger)
 
-    assert [view.jobs for view in ledger.workers()] == [tuple(sorted([first.job_id, second.job_id]))]
-    ledger.finish(first.job_id, first.token, make_result())
-    assert [view.jobs for view in ledger.workers()] == [(second.job_id,)]
+    assert [view.jobs for view in ledger.workers.all()] == [tuple(sorted([first.job_id, second.job_id]))]
+    ledger.attempts.finish(first.job_id, first.token, make_result())
+    assert [view.jobs for view in ledger.workers.all()] == [(second.job_id,)]
 
 
 def test_workers_are_listed_by_name(ledger: Ledger) -> None:
     for name in ("gpu1@b", "gpu0@b", "gpu0@a"):
-        ledger.register(name, LANE, {})
+        ledger.workers.register(name, LANE, WorkerInfo())
 
-    assert [view.name for view in ledger.workers()] == ["gpu0@a", "gpu0@b", "gpu1@b"]
+    assert [view.name for view in ledger.workers.all()] == ["gpu0@a", "gpu0@b", "gpu1@b"]
 
 
 def test_a_worker_that_starts_anew_gives_back_the_jobs_of_its_earlier_life_at_once(ledger: Ledger) -> None:
@@ -52,21 +52,21 @@ def test_a_worker_that_starts_anew_gives_back_the_jobs_of_its_earlier_life_at_on
     start_worker(ledger)
     claimed = begin(ledger)
 
-    ledger.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
 
-    view = ledger.job(job_id)
+    view = ledger.jobs.get(job_id)
     assert (view.state, (view.error or {})["code"]) == (JobState.QUEUED, "worker_lost")
-    assert ledger.renew(job_id, claimed.token, lease_s=60) is Orders.LOST
+    assert ledger.attempts.renew(job_id, claimed.token, lease_s=60) is Orders.LOST
 
 
 def test_a_worker_that_is_registered_anew_must_become_ready_again(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     start_worker(ledger)
 
-    ledger.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
 
     assert state_of(ledger) is WorkerState.STARTING
-    assert ledger.pump(LANE) == []
+    assert ledger.dispatch.pump(LANE) == []
 
 
 def test_a_worker_can_change_its_lane(ledger: Ledger) -> None:
@@ -75,34 +75,38 @@ def test_a_worker_can_change_its_lane(ledger: Ledger) -> None:
 
     start_worker(ledger, WORKER, "fastwan-qad-fp8")
 
-    assert ledger.pump(LANE) == []
-    assert [view.lane for view in ledger.workers()] == ["fastwan-qad-fp8"]
+    assert ledger.dispatch.pump(LANE) == []
+    assert [view.lane for view in ledger.workers.all()] == ["fastwan-qad-fp8"]
 
 
 def test_a_quarantine_lasts_through_restarts_until_it_is_lifted(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     start_worker(ledger)
-    ledger.quarantine(WORKER, "the canary came out black")
+    ledger.workers.quarantine(WORKER, "the canary came out black")
 
-    for again in (lambda: start_worker(ledger), lambda: ledger.draining(WORKER), lambda: ledger.retire(WORKER)):
+    for again in (
+        lambda: start_worker(ledger),
+        lambda: ledger.workers.drain(WORKER),
+        lambda: ledger.workers.retire(WORKER),
+    ):
         again()
-        assert ledger.workers()[0].state is WorkerState.QUARANTINED
-        assert ledger.workers()[0].reason == "the canary came out black"
-        assert ledger.pump(LANE) == []
-    ledger.forgive(WORKER)
+        assert ledger.workers.all()[0].state is WorkerState.QUARANTINED
+        assert ledger.workers.all()[0].reason == "the canary came out black"
+        assert ledger.dispatch.pump(LANE) == []
+    ledger.workers.forgive(WORKER)
 
-    assert (state_of(ledger), ledger.workers()[0].reason) == (WorkerState.STARTING, "")
+    assert (state_of(ledger), ledger.workers.all()[0].reason) == (WorkerState.STARTING, "")
     start_worker(ledger)
-    assert len(ledger.pump(LANE)) == 1
+    assert len(ledger.dispatch.pump(LANE)) == 1
 
 
 def test_a_quarantined_worker_may_end_what_it_has(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     start_worker(ledger)
     claimed = begin(ledger)
-    ledger.quarantine(WORKER, "three failures in a row")
+    ledger.workers.quarantine(WORKER, "three failures in a row")
 
-    assert ledger.finish(claimed.job_id, claimed.token, make_result()) is True
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is True
 
 
 def test_a_draining_worker_ends_what_it_has_and_takes_no_more(ledger: Ledger) -> None:
@@ -110,12 +114,12 @@ def test_a_draining_worker_ends_what_it_has_and_takes_no_more(ledger: Ledger) ->
     start_worker(ledger)
     claimed = begin(ledger)
 
-    ledger.draining(WORKER)
-    ledger.ready(WORKER, {})  # a child that comes up late must not undo it
+    ledger.workers.drain(WORKER)
+    ledger.workers.ready(WORKER, WorkerInfo())  # a child that comes up late must not undo it
 
     assert state_of(ledger) is WorkerState.DRAINING
-    assert ledger.pump(LANE) == []
-    assert ledger.finish(claimed.job_id, claimed.token, make_result()) is True
+    assert ledger.dispatch.pump(LANE) == []
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is True
 
 
 def test_a_worker_that_retires_gives_back_what_it_holds_uncounted(ledger: Ledger) -> None:
@@ -123,20 +127,20 @@ def test_a_worker_that_retires_gives_back_what_it_holds_uncounted(ledger: Ledger
     start_worker(ledger)
     begin(ledger)
 
-    ledger.retire(WORKER)
+    ledger.workers.retire(WORKER)
 
-    assert ledger.workers() == []
-    assert (ledger.job(job_id).state, ledger.job(job_id).error) == (JobState.QUEUED, None)
-    assert ledger.beat(WORKER) is None
+    assert ledger.workers.all() == []
+    assert (ledger.jobs.get(job_id).state, ledger.jobs.get(job_id).error) == (JobState.QUEUED, None)
+    assert ledger.workers.beat(WORKER) is None
 
 
 def test_retiring_twice_is_no_error(ledger: Ledger) -> None:
     start_worker(ledger)
 
-    ledger.retire(WORKER)
-    ledger.retire(WORKER)
+    ledger.workers.retire(WORKER)
+    ledger.workers.retire(WORKER)
 
-    assert [event.name for event in ledger.events(after="0")].count("worker.retired") == 1
+    assert [event.name for event in ledger.events.read(after="0")].count("worker.retired") == 1
 
 
 def test_a_silent_worker_is_called_lost_once_and_comes_back_with_a_beat(
@@ -146,46 +150,46 @@ def test_a_silent_worker_is_called_lost_once_and_comes_back_with_a_beat(
     start_worker(ledger)
     with monkeypatch.context() as patch:
         patch.setattr(base, "LIVE_S", 0.0)
-        ledger.reap()
-        ledger.reap()
-    assert ledger.pump(LANE) == []
+        ledger.dispatch.reap()
+        ledger.dispatch.reap()
+    assert ledger.dispatch.pump(LANE) == []
 
     assert state_of(ledger) is WorkerState.READY
 
-    assert len(ledger.pump(LANE)) == 1
-    names = [event.name for event in ledger.events(after="0")]
+    assert len(ledger.dispatch.pump(LANE)) == 1
+    names = [event.name for event in ledger.events.read(after="0")]
     assert (names.count("worker.lost"), names.count("worker.returned")) == (1, 1)
 
 
 @pytest.mark.parametrize(
     "report",
     [
-        pytest.param(lambda ledger: ledger.ready("gpu9@x", {}), id="ready"),
-        pytest.param(lambda ledger: ledger.quarantine("gpu9@x", "why"), id="quarantine"),
-        pytest.param(lambda ledger: ledger.forgive("gpu9@x"), id="forgive"),
-        pytest.param(lambda ledger: ledger.draining("gpu9@x"), id="draining"),
+        pytest.param(lambda ledger: ledger.workers.ready("gpu9@x", WorkerInfo()), id="ready"),
+        pytest.param(lambda ledger: ledger.workers.quarantine("gpu9@x", "why"), id="quarantine"),
+        pytest.param(lambda ledger: ledger.workers.forgive("gpu9@x"), id="forgive"),
+        pytest.param(lambda ledger: ledger.workers.drain("gpu9@x"), id="draining"),
     ],
 )
 def test_a_worker_that_is_not_registered_is_named(ledger: Ledger, report) -> None:
     with pytest.raises(NotFound, match="no worker 'gpu9@x' is registered"):
         report(ledger)
-    assert ledger.workers() == []
+    assert ledger.workers.all() == []
 
 
-def test_a_beat_of_nobody_is_answered_with_none(ledger: Ledger) -> None:
-    assert ledger.beat("gpu9@x") is None
+def test_a_beat_of_an_unknown_worker_is_answered_with_none(ledger: Ledger) -> None:
+    assert ledger.workers.beat("gpu9@x") is None
 
 
 def test_a_view_says_all_of_a_worker(ledger: Ledger) -> None:
-    ledger.register("gpu0@ünï", LANE, {"plan": {"linears": "fp8"}})
+    ledger.workers.register("gpu0@ünï", LANE, WorkerInfo(plan={"linears": "fp8"}))
 
-    view = ledger.beat("gpu0@ünï")
+    view = ledger.workers.beat("gpu0@ünï")
 
     assert view == WorkerView(
         name="gpu0@ünï",
         lane=LANE,
         state=WorkerState.STARTING,
-        info={"plan": {"linears": "fp8"}},
+        info=WorkerInfo(plan={"linears": "fp8"}),
         reason="",
         jobs=(),
         seen_s=view.seen_s if view else 0,
@@ -201,41 +205,41 @@ def test_a_paused_worker_gets_nothing_and_stays_paused_when_it_is_started_anew(l
     start_worker(ledger)
     claimed = begin(ledger)
 
-    ledger.pause_worker(WORKER)
+    ledger.workers.pause(WORKER)
 
-    assert ledger.pump(LANE) == []
-    assert ledger.finish(claimed.job_id, claimed.token, make_result())  # what it has goes on
+    assert ledger.dispatch.pump(LANE) == []
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())  # what it has goes on
     assert state_of(ledger) is WorkerState.PAUSED
-    ledger.retire(WORKER)
+    ledger.workers.retire(WORKER)
     start_worker(ledger)
     assert state_of(ledger) is WorkerState.PAUSED
-    ledger.resume_worker(WORKER)
+    ledger.workers.resume(WORKER)
     assert state_of(ledger) is WorkerState.READY
-    assert len(ledger.pump(LANE)) == 2
-    names = [event.name for event in ledger.events(after="0")]
+    assert len(ledger.dispatch.pump(LANE)) == 2
+    names = [event.name for event in ledger.events.read(after="0")]
     assert (names.count("worker.paused"), names.count("worker.resumed")) == (1, 1)
 
 
 def test_a_message_that_a_paused_worker_had_fetched_goes_to_another(ledger: Ledger) -> None:
     (job_id,) = submit(ledger, "night", 1)
     start_worker(ledger)
-    (item,) = ledger.pump(LANE)
-    ledger.pause_worker(WORKER)
+    (item,) = ledger.dispatch.pump(LANE)
+    ledger.workers.pause(WORKER)
 
-    answer = ledger.claim(item.job_id, item.generation, WORKER, lease_s=600)
+    answer = ledger.attempts.claim(item.job_id, item.generation, WORKER, lease_s=600)
     start_worker(ledger, "gpu1@test")
 
     assert answer is Refused.UNFIT
-    assert [again.job_id for again in ledger.pump(LANE)] == [job_id]
+    assert [again.job_id for again in ledger.dispatch.pump(LANE)] == [job_id]
 
 
 def test_a_quarantine_outlasts_a_pause_and_a_pause_a_quarantine(ledger: Ledger) -> None:
     start_worker(ledger)
-    ledger.quarantine(WORKER, "black")
-    ledger.pause_worker(WORKER)
+    ledger.workers.quarantine(WORKER, "black")
+    ledger.workers.pause(WORKER)
     quarantined = state_of(ledger)
 
-    ledger.forgive(WORKER)
+    ledger.workers.forgive(WORKER)
     start_worker(ledger)
 
     assert (quarantined, state_of(ledger)) == (WorkerState.QUARANTINED, WorkerState.PAUSED)
@@ -246,19 +250,19 @@ def test_one_that_was_leaving_when_it_fell_silent_is_gone_and_not_dead(
 ) -> None:
     start_worker(ledger, "gpu0@spot")
     start_worker(ledger, "gpu0@crashed")
-    ledger.draining("gpu0@spot")
+    ledger.workers.drain("gpu0@spot")
     with monkeypatch.context() as patch:
         patch.setattr(base, "LIVE_S", 0.0)
-        states = {worker.name: worker.state for worker in ledger.workers()}
-        ledger.reap()
-        after = {worker.name: worker.state for worker in ledger.workers()}
+        states = {worker.name: worker.state for worker in ledger.workers.all()}
+        ledger.dispatch.reap()
+        after = {worker.name: worker.state for worker in ledger.workers.all()}
 
     assert states == {"gpu0@spot": WorkerState.GONE, "gpu0@crashed": WorkerState.DEAD}
     assert after == {"gpu0@crashed": WorkerState.DEAD}  # the other has left, as if it had said so
-    told = [(event.name, event.worker) for event in ledger.events(after="0")]
-    assert ("worker.lost", "gpu0@crashed") in told
-    assert ("worker.retired", "gpu0@spot") in told
-    assert ("worker.lost", "gpu0@spot") not in told
+    events = [(event.name, event.worker) for event in ledger.events.read(after="0")]
+    assert ("worker.lost", "gpu0@crashed") in events
+    assert ("worker.retired", "gpu0@spot") in events
+    assert ("worker.lost", "gpu0@spot") not in events
 
 
 def test_one_that_was_leaving_with_a_clip_is_kept_until_the_clip_is_taken_back(
@@ -267,33 +271,33 @@ def test_one_that_was_leaving_with_a_clip_is_kept_until_the_clip_is_taken_back(
     (job_id,) = submit(ledger, "night", 1)
     start_worker(ledger)
     begin(ledger, lease_s=0.05)
-    ledger.draining(WORKER)
+    ledger.workers.drain(WORKER)
     monkeypatch.setattr(base, "LIVE_S", 0.0)
 
-    wait_for(lambda: ledger.reap() or not ledger.workers())
-    wait_for(lambda: ledger.reap() >= 0 and not ledger.workers(), what="it is forgotten")
+    wait_for(lambda: ledger.dispatch.reap() or not ledger.workers.all())
+    wait_for(lambda: ledger.dispatch.reap() >= 0 and not ledger.workers.all(), what="it is forgotten")
 
-    assert ledger.job(job_id).state is JobState.QUEUED
+    assert ledger.jobs.get(job_id).state is JobState.QUEUED
 
 
 def test_all_that_is_known_of_a_worker_is_forgotten_and_nothing_of_one_that_lives(
     ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(ledger, "night", 1)
-    ledger.take_name(WORKER, "machine")
+    ledger.workers.take_name(WORKER, "machine")
     start_worker(ledger)
     claimed = begin(ledger)
-    ledger.pause_worker(WORKER)
+    ledger.workers.pause(WORKER)
     with pytest.raises(StillThere, match="lives; stop it first"):
-        ledger.forget_worker(WORKER)
+        ledger.workers.forget(WORKER)
     monkeypatch.setattr(base, "LIVE_S", 0.0)
     with pytest.raises(StillThere, match="clips are under leases"):
-        ledger.forget_worker(WORKER)
-    ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=True)  # which leaves a streak
+        ledger.workers.forget(WORKER)
+    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=True)  # which leaves a streak
 
-    ledger.forget_worker(WORKER)
+    ledger.workers.forget(WORKER)
 
-    assert ledger.workers() == []
+    assert ledger.workers.all() == []
     with redis.Redis.from_url(settings.redis_url, decode_responses=True) as server:
         prefix = Keys(settings.farm).prefix
         keys = [key for key in server.scan_iter(f"{prefix}*") if WORKER in key]
@@ -301,4 +305,4 @@ def test_all_that_is_known_of_a_worker_is_forgotten_and_nothing_of_one_that_live
         ranked = [name for name in ("beats", f"live:{LANE}") if server.zscore(prefix + name, WORKER) is not None]
     assert (keys, sets, ranked) == ([], [], [])
     with pytest.raises(NotFound, match="no worker"):
-        ledger.forget_worker(WORKER)
+        ledger.workers.forget(WORKER)

@@ -47,7 +47,7 @@ def submit(ledger: Ledger, prompts: Sequence[str], *, batch: str = "night", owne
         RenderJob(batch=batch, row=f"r{index}", spec=RenderSpec(prompt=prompt, seed=index, profile="tiny"))
         for index, prompt in enumerate(prompts)
     ]
-    ledger.submit(Batch(name=batch, owner=owner), jobs)
+    ledger.batches.submit(Batch(name=batch, owner=owner), jobs)
 
 
 def finish(hand: Hand, seconds: dict[str, float]) -> None:
@@ -59,11 +59,11 @@ def finish(hand: Hand, seconds: dict[str, float]) -> None:
         latents_sha256="cd" * 32,
         seconds=seconds,
     )
-    assert hand.ledger.finish(claimed.job_id, claimed.token, result)
+    assert hand.ledger.attempts.finish(claimed.job_id, claimed.token, result)
 
 
 def report_of(ledger: Ledger, **price: object) -> Report:
-    return gather(ledger.batch("night"), ledger.every_job("night"), made_at=0.0, **price)  # type: ignore[arg-type]
+    return gather(ledger.batches.get("night"), ledger.jobs.every("night"), made_at=0.0, **price)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_sheet_is_made_once_for_each_end_of_a_batch(night: Ledger, hand: Hand,
     store, makers = open_store(settings), [ReportMaker(settings=settings) for _ in range(2)]
 
     first = [maker.round(night, store) for maker in makers]
-    night.retry_jobs([next(job.job_id for job in night.jobs("night", states=[JobState.FAILED]))])
+    night.jobs.retry([next(job.job_id for job in night.jobs.page("night", states=[JobState.FAILED]))])
     between = makers[0].round(night, store)
     finish(hand, {"denoise": 1.0})
     again = [maker.round(night, store) for maker in makers]
@@ -167,7 +167,7 @@ def test_a_sheet_is_made_once_for_each_end_of_a_batch(night: Ledger, hand: Hand,
     assert again == ["night", ""]
     facts = json.loads(store.get("reports/night/facts.json"))
     assert facts["counts"] == {"succeeded": 3, "failed": 2}
-    assert [event.name for event in night.events(after="0")].count("batch.reported") == 2
+    assert [event.name for event in night.events.read(after="0")].count("batch.reported") == 2
 
 
 def test_a_sheet_in_a_folder_finds_its_clips(night: Ledger, settings: Settings) -> None:

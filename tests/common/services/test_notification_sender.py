@@ -88,13 +88,13 @@ def test_a_finished_batch_says_what_failed_why_and_how_to_try_again(
 ) -> None:
     add(mailroom, taker.url, "batch.finished")
     rows = [RenderJob(batch="night", row=str(row), spec=RenderSpec(prompt="fox", profile="tiny")) for row in range(4)]
-    ledger.submit(Batch(name="night"), rows)
+    ledger.batches.submit(Batch(name="night"), rows)
     hand = Hand(settings=settings, ledger=ledger)
     hand.ready()
     hand.finish(hand.claim())
     for code in ("bad_output", "prompt_too_long", "bad_output"):
         claimed = hand.claim()
-        ledger.fail(claimed.job_id, claimed.token, code=code, message=f"it was {code}", retryable=False)
+        ledger.attempts.fail(claimed.job_id, claimed.token, code=code, message=f"it was {code}", retryable=False)
 
     sender.round()
 

@@ -120,12 +120,12 @@ class Stand:
     @property
     def over(self) -> bool:
         """Whether nothing of the batch remains."""
-        return not self.farm.ledger.batch(BATCH).remaining
+        return not self.farm.ledger.batches.get(BATCH).remaining
 
     def wait_stored(self, count: int, timeout_s: float = 60.0) -> None:
         """Wait until that many jobs have ended well, so that a fault hits a farm in full swing."""
         deadline = time.monotonic() + timeout_s
-        while self.farm.ledger.batch(BATCH).counts[JobState.SUCCEEDED] < count and time.monotonic() < deadline:
+        while self.farm.ledger.batches.get(BATCH).counts[JobState.SUCCEEDED] < count and time.monotonic() < deadline:
             time.sleep(LOOK_S)
 
     def wait_over(self, timeout_s: float) -> bool:
@@ -142,7 +142,7 @@ class Stand:
 
     def in_flight(self) -> frozenset[str]:
         """Return the jobs that are dispatched or running, on whatever worker."""
-        jobs = self.farm.ledger.jobs(BATCH, states=IN_FLIGHT)
+        jobs = self.farm.ledger.jobs.page(BATCH, states=IN_FLIGHT)
         return frozenset(job.job_id for job in jobs) - self.doomed
 
     def held(self, host: Host) -> frozenset[str]:
@@ -178,7 +178,7 @@ class Stand:
     def child(self, host: Host) -> int:
         """Return the process that renders, or 0 while there is none that may take jobs."""
         view = self.farm.worker(host.node)
-        pid = int(view.info.get("pid", 0)) if view and view.state is WorkerState.READY else 0
+        pid = view.info.pid if view and view.state is WorkerState.READY else 0
         return pid if pid and Path(f"/proc/{pid}").exists() else 0
 
     def catch(self, host: Host, stage: str, timeout_s: float = 20.0) -> int:
@@ -191,7 +191,7 @@ class Stand:
             if found is None or not pid:
                 continue
             os.kill(pid, signal.SIGSTOP)
-            job = self.farm.ledger.job(found)
+            job = self.farm.ledger.jobs.get(found)
             if job.state is JobState.RUNNING and job.stage == stage and job.worker == host.node:
                 return pid
             os.kill(pid, signal.SIGCONT)

@@ -97,7 +97,7 @@ def judge(stand: Stand, store: ClipStore, *, check_bytes: bool = True) -> Verdic
 
 def _views(ledger: Ledger) -> Iterator[JobView]:
     start = 0
-    while page := ledger.jobs(BATCH, start=start, count=PAGE):
+    while page := ledger.jobs.page(BATCH, start=start, count=PAGE):
         yield from page
         start += len(page)
 

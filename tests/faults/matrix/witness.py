@@ -68,7 +68,7 @@ class Witness:
         after = "0"
         while True:
             try:
-                events = self.ledger.events(after=after, block_s=0 if self._stopping.is_set() else BLOCK_S)
+                events = self.ledger.events.read(after=after, block_s=0 if self._stopping.is_set() else BLOCK_S)
             except LedgerUnavailable:
                 if self._stopping.wait(PAUSE_S):
                     return

@@ -46,7 +46,7 @@ def lie(stand: Stand) -> None:
     told: set[tuple[str, int]] = set()
     count = 0
     while not stand.over:
-        jobs = [job for job in stand.farm.ledger.jobs("night") if job.job_id in stand.in_flight()]
+        jobs = [job for job in stand.farm.ledger.jobs.page("night") if job.job_id in stand.in_flight()]
         for job in jobs:
             if (job.job_id, job.generation) in told:
                 continue

@@ -17,7 +17,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.archive import due, prune
 from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import JobView, Result
+from reelmill_common.ledger import JobView, Result, WorkerInfo
 from reelmill_common.storage.keys import job_stem
 from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind, remove
 from reelmill_worker.child.renderer import FixedDurationRenderer
@@ -28,29 +28,29 @@ def deliver(bench: Bench, batch: str = "night") -> list[Result]:
     """Let the worker do whatever of a batch waits, and return the clips of all its jobs."""
 
     def one() -> bool:
-        bench.ledger.beat(NODE)
-        bench.ledger.pump("tiny", depth=10)
-        for job in bench.ledger.jobs(batch, states=[JobState.DISPATCHED]):
+        bench.ledger.workers.beat(NODE)
+        bench.ledger.dispatch.pump("tiny", depth=10)
+        for job in bench.ledger.jobs.page(batch, states=[JobState.DISPATCHED]):
             bench.desk().run(job.job_id, job.generation)
-        return not bench.ledger.batch(batch).remaining
+        return not bench.ledger.batches.get(batch).remaining
 
     wait_for(one, what="the clips")
-    return [job.result for job in bench.ledger.jobs(batch) if job.result is not None]
+    return [job.result for job in bench.ledger.jobs.page(batch) if job.result is not None]
 
 
 def wipe(bench: Bench) -> None:
     """Lose the farm's record, as FLUSHALL does."""
     redis = bench.ledger._server._redis
     redis.delete(*redis.scan_iter(f"{bench.ledger._keys.prefix}*"))
-    bench.ledger.register(NODE, "tiny", {})
-    bench.ledger.ready(NODE, {})
+    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
+    bench.ledger.workers.ready(NODE, WorkerInfo())
 
 
 def submit_corrected(bench: Bench) -> None:
     """Submit the same rows with other words."""
     rows = [replace(spec, prompt=f"{spec.prompt}, corrected") for spec in specs(3)]
     jobs = [RenderJob(batch="night", row=f"{number:04d}", spec=spec) for number, spec in enumerate(rows)]
-    bench.ledger.submit(Batch(name="night"), jobs)
+    bench.ledger.batches.submit(Batch(name="night"), jobs)
 
 
 def path_of(bench: Bench, key: str) -> Path:
@@ -143,10 +143,10 @@ def test_the_only_clip_of_a_row_is_kept_though_it_is_of_an_earlier_life(bench: B
     wipe(bench)
     submit_corrected(bench)
     assert found(bench) == []  # all of them still run or wait
-    bench.ledger.cancel_batch("night")
-    bench.ledger.reap()
-    for job in bench.ledger.jobs("night"):
-        bench.ledger.cancel_job(job.job_id)
+    bench.ledger.batches.cancel("night")
+    bench.ledger.dispatch.reap()
+    for job in bench.ledger.jobs.page("night"):
+        bench.ledger.jobs.cancel(job.job_id)
 
     assert found(bench) == [("superseded", f"000{row}", False) for row in range(3)]
 
@@ -154,10 +154,10 @@ def test_the_only_clip_of_a_row_is_kept_though_it_is_of_an_earlier_life(bench: B
 def test_clips_that_an_archive_or_another_batch_points_to_are_nobodys_orphans(
     bench: Bench, night: list[Result]
 ) -> None:
-    (reused,) = bench.ledger.jobs("night", count=1)
+    (reused,) = bench.ledger.jobs.page("night", count=1)
     other = RenderJob(batch="other", row="a", spec=reused.spec)
-    bench.ledger.submit(Batch(name="other"), [other])
-    assert bench.ledger.reuse({other.job_id: reused})
+    bench.ledger.batches.submit(Batch(name="other"), [other])
+    assert bench.ledger.reuse.answer({other.job_id: reused})
     list(prune(bench.ledger, None, due(bench.ledger, 0, batch="night")))
     submit_corrected(bench)
     deliver(bench)
@@ -174,7 +174,7 @@ def test_clips_that_an_archive_or_another_batch_points_to_are_nobodys_orphans(
 def test_young_objects_without_a_manifest_are_left_to_whoever_makes_them(
     cli: Cli, bench: Bench, night: list[Result]
 ) -> None:
-    (job,) = bench.ledger.jobs("night", count=1)
+    (job,) = bench.ledger.jobs.page("night", count=1)
     key = f"{job_stem('night', job.row)}.a9.mp4"
     bench.store.put(key, b"half", content_type="video/mp4")
     young = found(bench)
@@ -190,13 +190,13 @@ def test_a_leftover_that_is_adopted_since_it_was_found_is_not_removed(bench: Ben
     lost = bench.claim()
     packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
     bench.courier._upload(PendingClip(lease=bench.leases.hold(lost), rendering=None, packed=packed), packed)
-    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=False)
+    bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=False)
     (item,) = Audit(ledger=bench.ledger, store=bench.store).of_batch("night")
     assert item.removable
 
-    bench.ledger.retry_jobs([lost.job_id])
-    bench.ledger.pump("tiny")
-    answer = bench.desk().run(lost.job_id, bench.ledger.job(lost.job_id).generation)
+    bench.ledger.jobs.retry([lost.job_id])
+    bench.ledger.dispatch.pump("tiny")
+    answer = bench.desk().run(lost.job_id, bench.ledger.jobs.get(lost.job_id).generation)
 
     assert answer["outcome"] == "adopted"
     assert not remove(bench.ledger, bench.store, item)
@@ -218,7 +218,7 @@ def test_objects_of_no_job_are_told_and_never_removed(cli: Cli, bench: Bench, ni
 
 
 def test_a_hostile_manifest_keeps_its_objects_from_being_removed(bench: Bench, night: list[Result]) -> None:
-    (job,) = bench.ledger.jobs("night", count=1)
+    (job,) = bench.ledger.jobs.page("night", count=1)
     stem = job_stem("night", job.row)
     for name, body in (("a7", b"[" * 100_000), ("a8", b"{}"), ("a9", b'{"job":{"job_id":"x"},"submitted_at":[]}')):
         bench.store.put(f"{stem}.{name}.json", body, content_type="application/json")
@@ -234,19 +234,19 @@ def test_a_name_that_neither_side_knows_is_not_found(cli: Cli, night: list[Resul
 
 
 def test_a_job_that_has_another_clip_by_now_is_not_queued_again(bench: Bench, night: list[Result]) -> None:
-    job: JobView = bench.ledger.jobs("night")[0]
+    job: JobView = bench.ledger.jobs.page("night")[0]
 
-    assert bench.ledger.redo_jobs([(job.job_id, "night/other.mp4")]) == 0
-    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
-    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 0
+    assert bench.ledger.jobs.redo([(job.job_id, "night/other.mp4")]) == 0
+    assert bench.ledger.jobs.redo([(job.job_id, night[0].key)]) == 1
+    assert bench.ledger.jobs.redo([(job.job_id, night[0].key)]) == 0
 
 
 def test_a_clip_whose_result_the_first_versions_wrote_is_queued_again_too(bench: Bench, night: list[Result]) -> None:
-    job: JobView = bench.ledger.jobs("night")[0]
+    job: JobView = bench.ledger.jobs.page("night")[0]
     old = {"key": night[0].key, "sha256": night[0].sha256, "size_bytes": night[0].size_bytes}
     bench.ledger._server._redis.set(bench.ledger._keys.result(job.job_id), json.dumps(old))
 
-    assert bench.ledger.redo_jobs([(job.job_id, night[0].key)]) == 1
+    assert bench.ledger.jobs.redo([(job.job_id, night[0].key)]) == 1
 
 
 def test_the_words_for_what_differs_are_stable() -> None:

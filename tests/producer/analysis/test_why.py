@@ -12,7 +12,7 @@ from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.calendar.windows import DAYS
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.analysis.why import Reason, WaitCause, sentence, why
 from reelmill_producer.client import Reelmill
@@ -23,7 +23,7 @@ def submit(ledger: Ledger, name: str, count: int = 2, **policy: object) -> list[
         RenderJob(batch=name, row=f"r{row}", spec=RenderSpec(prompt=f"clip {row}", profile="tiny"))
         for row in range(count)
     ]
-    ledger.submit(Batch(name=name, **policy), jobs)  # type: ignore[arg-type]
+    ledger.batches.submit(Batch(name=name, **policy), jobs)  # type: ignore[arg-type]
     return [job.job_id for job in jobs]
 
 
@@ -49,7 +49,7 @@ def test_quarantined_workers_are_counted_with_their_reason(
     ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
 ) -> None:
     ids = submit(ledger, "night")
-    ledger.quarantine(hand.name, "the canary is black")
+    ledger.workers.quarantine(hand.name, "the canary is black")
 
     reason = ask(ids[0])
 
@@ -74,8 +74,8 @@ def test_clips_of_higher_priority_and_of_the_own_batch_go_first(
 
 
 def classes(ledger: Ledger, worker: str, *names: str) -> None:
-    ledger.register(worker, "tiny", {})
-    ledger.ready(worker, {}, lanes=[*(f"tiny@{name}" for name in names), "tiny"])
+    ledger.workers.register(worker, "tiny", WorkerInfo())
+    ledger.workers.ready(worker, WorkerInfo(), lanes=[*(f"tiny@{name}" for name in names), "tiny"])
 
 
 def test_more_urgent_clips_of_another_lane_go_first_where_its_workers_serve_both(
@@ -120,7 +120,7 @@ def test_once_clips_are_measured_it_is_told_when_a_job_starts_and_a_batch_is_don
     ids = submit(ledger, "night", 5)
     hand.finish(hand.claim(), seconds={"denoise": 10.0})
     hand.claim()
-    now = ledger.now().timestamp()
+    now = ledger.timetable.now().timestamp()
 
     job, batch = ask(ids[4]), ask("night")
 
@@ -146,7 +146,7 @@ def test_a_job_with_a_priority_of_its_own_waits_at_that(
     ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
 ) -> None:
     ids = submit(ledger, "night", 4, priority=3)
-    ledger.prioritize_job(ids[3], 9)
+    ledger.jobs.prioritize(ids[3], 9)
 
     assert ask(ids[3]).behind == 0
     assert ask(ids[0]).above == {9: 1}
@@ -162,7 +162,7 @@ def test_a_batch_that_paused_itself_says_why(ledger: Ledger, hand: Hand, ask: Ca
 
 def test_a_held_job_is_held(ledger: Ledger, ask: Callable[[str], Reason]) -> None:
     ids = submit(ledger, "night", 1)
-    ledger.pause_job(ids[0])
+    ledger.jobs.pause(ids[0])
 
     assert ask("night").cause is ask(ids[0]).cause is WaitCause.HELD
 
@@ -200,7 +200,7 @@ def test_a_batch_at_its_cap_says_so(ledger: Ledger, hand: Hand, ask: Callable[[s
 
 def test_an_owner_at_its_cap_says_so(ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]) -> None:
     ids = submit(ledger, "night", 3, owner="ada")
-    ledger.set_owner("ada", max_in_flight=1)
+    ledger.owners.set("ada", max_in_flight=1)
     hand.claim()
 
     assert ask(ids[2]).cause is WaitCause.OWNER_CAP
@@ -209,7 +209,7 @@ def test_an_owner_at_its_cap_says_so(ledger: Ledger, hand: Hand, ask: Callable[[
 
 def test_a_dispatched_job_is_in_the_queue(ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]) -> None:
     ids = submit(ledger, "night", 1)
-    ledger.pump("tiny")
+    ledger.dispatch.pump("tiny")
 
     reason = ask(ids[0])
 
@@ -220,10 +220,10 @@ def test_a_dispatched_job_is_in_the_queue(ledger: Ledger, hand: Hand, ask: Calla
 def test_a_running_job_says_where_and_at_what_stage(ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]) -> None:
     submit(ledger, "night", 1)
     claimed = hand.claim()
-    ledger.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
+    ledger.attempts.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
 
     reason = ask(claimed.job_id)
-    ledger.cancel_job(claimed.job_id)
+    ledger.jobs.cancel(claimed.job_id)
 
     assert (reason.cause, reason.worker, reason.stage) == (WaitCause.RUNNING, hand.name, "denoise 2/3")
     assert ask(claimed.job_id).cause is ask("night").cause is WaitCause.CANCELLING
@@ -233,7 +233,7 @@ def test_how_it_ended_is_said(ledger: Ledger, hand: Hand, ask: Callable[[str], R
     ids = submit(ledger, "night", 3)
     hand.fail(hand.claim())
     hand.finish(hand.claim())
-    ledger.cancel_job(ids[2])
+    ledger.jobs.cancel(ids[2])
 
     assert [ask(job_id).cause for job_id in ids] == [WaitCause.FAILED, WaitCause.SUCCEEDED, WaitCause.CANCELLED]
     assert (ask(ids[0]).code, ask("night").cause) == ("bad_output", WaitCause.FAILED)
@@ -241,14 +241,14 @@ def test_how_it_ended_is_said(ledger: Ledger, hand: Hand, ask: Callable[[str], R
 
 def test_what_did_not_start_in_time_has_expired(ledger: Ledger, ask: Callable[[str], Reason]) -> None:
     ids = submit(ledger, "night", 1, expires_at=time.time() - 60)
-    ledger.sweep()
+    ledger.dispatch.sweep()
 
     assert ask(ids[0]).cause is WaitCause.EXPIRED
 
 
 def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) -> None:
     ids = submit(ledger, "night", 1)
-    ledger.pause_batch("night")
+    ledger.batches.pause("night")
 
     plain, ran = cli("why", ids[0]), cli("why", ids[0], "--json")
 

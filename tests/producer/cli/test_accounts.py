@@ -31,15 +31,15 @@ def night(settings: Settings) -> Iterator[Ledger]:
                 RenderJob(batch=batch, row=f"r{row}", spec=RenderSpec(prompt="fox", seed=row, profile="tiny"))
                 for row in range(rows)
             ]
-            ledger.submit(Batch(name=batch, owner=owner), jobs)
+            ledger.batches.submit(Batch(name=batch, owner=owner), jobs)
         clips = {"night": CLIP, "day": replace(CLIP, energy_j=None)}
         spent = Spent(gpu_s=1800.0)
         for _ in range(3):
             claimed = hand.claim()
             if claimed.row == "r1":
-                ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False, spent=spent)
+                ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False, spent=spent)
             else:
-                ledger.finish(claimed.job_id, claimed.token, clips[claimed.batch])
+                ledger.attempts.finish(claimed.job_id, claimed.token, clips[claimed.batch])
         yield ledger
 
 
@@ -69,8 +69,8 @@ def test_without_a_price_no_cost_is_told(cli: Cli) -> None:
 
 
 def test_owners_are_billed_for_batches_that_are_forgotten(cli: Cli, night: Ledger) -> None:
-    for view in night.batches():
-        night.prune_batch(view)
+    for view in night.batches.all():
+        night.retention.prune_batch(view)
 
     assert cli("accounts", "--owner", "ada", "--since", "7d", "--json").json["accounts"][0]["clips"] == 1
     assert cli("accounts", "--batch", "night").status == 66

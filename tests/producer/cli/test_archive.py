@@ -31,7 +31,7 @@ def test_export_of_a_forgotten_batch_reads_its_archive(cli: Cli, ended: str, led
     assert ran.json["batch"] == ended
     assert ran.json["fate"] == "pruned"
     assert ran.json["archive"].startswith(f"{ended}/archive-")
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
     after = cli("export", ended).out
     assert [without_link(line) for line in after.splitlines()] == [without_link(line) for line in before.splitlines()]
 
@@ -51,7 +51,7 @@ def test_a_dry_run_forgets_nothing(cli: Cli, ended: str, ledger: Ledger) -> None
     ran = cli("prune", "--older", "0s", "--dry-run")
 
     assert ran.out == f"{ended}\n"
-    assert ledger.batch(ended).total == 3
+    assert ledger.batches.get(ended).total == 3
 
 
 def test_by_default_only_old_batches_are_due(cli: Cli, ended: str) -> None:

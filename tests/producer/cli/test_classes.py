@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.cli import Cli
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def night(tmp_path: Path) -> Path:
 
 def start(ledger: Ledger, worker: str, *classes: str) -> None:
     lanes = [*(f"tiny@{name}" for name in classes), "tiny"]
-    ledger.register(worker, "tiny", {"pid": 1}, lanes=lanes)
-    ledger.ready(worker, {"pid": 1}, lanes=lanes)
+    ledger.workers.register(worker, "tiny", WorkerInfo(pid=1), lanes=lanes)
+    ledger.workers.ready(worker, WorkerInfo(pid=1), lanes=lanes)
 
 
 def test_submit_pins_a_batch_and_warns_of_a_class_that_no_worker_ever_had(
@@ -32,14 +32,14 @@ def test_submit_pins_a_batch_and_warns_of_a_class_that_no_worker_ever_had(
 
     assert ran.status == 0
     assert ran.json["worker_class"] == "h1000"
-    assert {job.lane for job in ledger.jobs("night")} == {"tiny@h1000"}
+    assert {job.lane for job in ledger.jobs.page("night")} == {"tiny@h1000"}
     assert "no worker of class h1000 has ever worked for tiny" in ran.err
     assert "known classes: h100, studio" in ran.err
 
 
 def test_a_class_that_a_worker_has_had_is_no_reason_to_warn(cli: Cli, night: Path, ledger: Ledger) -> None:
     start(ledger, "gpu0@a", "h100")
-    ledger.retire("gpu0@a")
+    ledger.workers.retire("gpu0@a")
 
     ran = cli("submit", night, "--profile", "tiny", "--class", "h100")
 

@@ -35,7 +35,7 @@ def there(settings: Settings, ledger: Ledger, hand: Hand, cli: Cli, tmp_path: An
     for batch, owner in (("night", "ann"), ("noon", "bob")):
         spec = RenderSpec(prompt=f"a fox at {batch}", profile="tiny", frames=5)
         rows = [RenderJob(batch=batch, row=row, spec=spec) for row in ("fox", "fawn", "owl")]
-        ledger.submit(Batch(name=batch, owner=owner), rows)
+        ledger.batches.submit(Batch(name=batch, owner=owner), rows)
     (tmp_path / "nightly.txt").write_text("an owl\n")
     cli("schedule", "add", "0 22 * * *", tmp_path / "nightly.txt", "--tz", "UTC")
     return settings.to_env()

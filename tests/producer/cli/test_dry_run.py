@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.cli import Cli, program
 from fixtures.hand import Hand
-from reelmill_common.ledger import Ledger, Result
+from reelmill_common.ledger import Ledger, Result, WorkerInfo
 from reelmill_common.settings import Settings
 
 RESULT = Result(key="k.mp4", sha256="ab" * 32, size_bytes=1, latents_sha256="cd" * 32)
@@ -31,7 +31,7 @@ def measured(cli: Cli, hand: Hand, ledger: Ledger, tmp_path: Path) -> None:
     for seconds in (2.0, 4.0):
         claimed = hand.claim()
         stages = {"encode_text": 0.5, "denoise": seconds - 0.5, "mux": 50.0, "upload": 70.0}
-        assert ledger.finish(claimed.job_id, claimed.token, replace(RESULT, seconds=stages))
+        assert ledger.attempts.finish(claimed.job_id, claimed.token, replace(RESULT, seconds=stages))
 
 
 def test_nothing_is_submitted_and_what_is_not_measured_is_unknown(cli: Cli, night: Path, ledger: Ledger) -> None:
@@ -42,7 +42,7 @@ def test_nothing_is_submitted_and_what_is_not_measured_is_unknown(cli: Cli, nigh
     assert "4 new, 0 unchanged, 0 in conflict" in ran.err
     assert "GPU-hours: unknown: no clip of this profile has finished yet (tiny)" in ran.err
     assert "cost at 2.5 a GPU-hour: unknown" in ran.err
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
 
 
 @pytest.mark.usefixtures("measured")
@@ -65,8 +65,8 @@ def test_estimates_come_from_the_gpu_seconds_of_finished_clips(cli: Cli, night: 
 def test_the_finish_counts_what_waits_and_every_ready_worker(cli: Cli, night: Path, ledger: Ledger) -> None:
     (night.parent / "first.txt").write_text("a\nb\nc\n")
     cli("submit", night.parent / "first.txt")
-    ledger.register("second@test", "tiny", {})
-    ledger.ready("second@test", {})
+    ledger.workers.register("second@test", "tiny", WorkerInfo())
+    ledger.workers.ready("second@test", WorkerInfo())
 
     ran = cli("submit", night, "--dry-run", "--json")
 
@@ -89,7 +89,7 @@ def test_the_finish_goes_by_the_policy_that_it_would_have(cli: Cli, night: Path,
 
 @pytest.mark.usefixtures("measured")
 def test_without_a_ready_worker_only_the_finish_is_unknown(cli: Cli, night: Path, ledger: Ledger) -> None:
-    ledger.retire("hand@test")
+    ledger.workers.retire("hand@test")
 
     ran = cli("submit", night, "--dry-run")
 
@@ -106,7 +106,7 @@ def test_what_is_there_is_unchanged_or_in_conflict(cli: Cli, night: Path, ledger
     assert ran.status == 65
     assert (ran.json["new"], ran.json["unchanged"], ran.json["conflicts"]) == (1, 3, 1)
     assert "a submit would be refused" in ran.err
-    assert ledger.batch("night").total == 4
+    assert ledger.batches.get("night").total == 4
 
 
 @pytest.mark.parametrize("redis_url", ["", "redis://127.0.0.1:1/0"])
@@ -140,4 +140,4 @@ def test_options_that_need_each_other_say_so(
 
     assert (ran.status, ran.out) == (2, "")
     assert words in " ".join(ran.err.split())
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []

@@ -32,12 +32,12 @@ pytestmark = pytest.mark.services
 def night(ledger: Ledger, hand: Hand) -> str:
     """A batch with a clip that is stored, one that was cancelled, and one that waits."""
     specs = [RenderSpec(prompt=f"a fox crosses river {n}", profile="tiny", frames=5) for n in range(3)]
-    ledger.submit(
+    ledger.batches.submit(
         Batch(name="night"), [RenderJob(batch="night", row=f"clip-{n}", spec=spec) for n, spec in enumerate(specs)]
     )
     hand.finish(hand.claim())
-    waiting = [job.job_id for job in ledger.jobs("night") if not job.state.is_final]
-    ledger.cancel_job(waiting[0])
+    waiting = [job.job_id for job in ledger.jobs.page("night") if not job.state.is_final]
+    ledger.jobs.cancel(waiting[0])
     return "night"
 
 
@@ -167,7 +167,7 @@ def test_ctrl_c_while_a_cancel_is_confirmed_says_that_it_stands(
     hand.claim()
 
     with started("cancel", "night", env=settings.to_env()) as command:
-        wait_for(lambda: ledger.jobs("night", states=[JobState.CANCEL_REQUESTED]), what="the request")
+        wait_for(lambda: ledger.jobs.page("night", states=[JobState.CANCEL_REQUESTED]), what="the request")
         command.interrupt()
         status = command.wait()
 
@@ -211,7 +211,7 @@ def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(
 ) -> None:
     (tmp_path / "nightly.txt").write_text("an owl\n")
     spec = RenderSpec(prompt="an owl", profile="tiny", frames=5)
-    ledger.submit(Batch(name="owls", owner="ann"), [RenderJob(batch="owls", row="owl", spec=spec)])
+    ledger.batches.submit(Batch(name="owls", owner="ann"), [RenderJob(batch="owls", row="owl", spec=spec)])
     for _ in range(2):
         hand.finish(hand.claim())
     cli("schedule", "add", "0 22 * * *", tmp_path / "nightly.txt", "--tz", "UTC")

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.cli import Cli
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger, WorkerState, base
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState, base
 from reelmill_common.settings import Settings
 
 NODE = "gpu0@render-3"
@@ -14,30 +14,30 @@ NODE = "gpu0@render-3"
 
 def test_forgiving_lifts_a_quarantine_and_says_what_it_was_for(cli: Cli, settings: Settings) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.register(NODE, "tiny", {})
-        ledger.quarantine(NODE, "the canary came out black")
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
+        ledger.workers.quarantine(NODE, "the canary came out black")
 
         ran = cli("forgive", NODE, "--json")
 
-        (view,) = ledger.workers()
+        (view,) = ledger.workers.all()
         assert view.state is WorkerState.STARTING
     assert json.loads(ran.out) == {"worker": NODE, "was_quarantined": True, "reason": "the canary came out black"}
 
 
 def test_a_worker_that_is_well_is_left_alone(cli: Cli, settings: Settings) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.register(NODE, "tiny", {})
-        ledger.ready(NODE, {})
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
+        ledger.workers.ready(NODE, WorkerInfo())
 
         ran = cli("forgive", NODE)
 
-        assert ledger.workers()[0].state is WorkerState.READY
+        assert ledger.workers.all()[0].state is WorkerState.READY
     assert "is ready, not quarantined" in ran.err
 
 
 def test_an_unknown_worker_is_answered_with_those_that_are_known(cli: Cli, settings: Settings) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.register(NODE, "tiny", {})
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
 
     ran = cli("forgive", "gpu9@nowhere")
 
@@ -49,22 +49,22 @@ def test_a_worker_that_is_gone_is_forgotten_and_a_live_one_is_not(
     cli: Cli, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.register(NODE, "tiny", {})
+        ledger.workers.register(NODE, "tiny", WorkerInfo())
         live = cli("forget", NODE)
         monkeypatch.setattr(base, "LIVE_S", 0.0)
 
         gone = cli("forget", NODE)
 
-        assert ledger.workers() == []
+        assert ledger.workers.all() == []
     assert (live.status, gone.status, gone.out) == (75, 0, "forgotten\n")
     assert "lives; stop it first" in live.err
     assert cli("forget", NODE).status == 66
 
 
 def test_a_worker_is_paused_and_resumed_by_its_name(cli: Cli, ledger: Ledger) -> None:
-    ledger.register(NODE, "tiny", {})
-    ledger.ready(NODE, {})
-    ledger.submit(
+    ledger.workers.register(NODE, "tiny", WorkerInfo())
+    ledger.workers.ready(NODE, WorkerInfo())
+    ledger.batches.submit(
         Batch(name="night"),
         [RenderJob(batch="night", row="fox", spec=RenderSpec(prompt="a fox", profile="tiny"))],
     )

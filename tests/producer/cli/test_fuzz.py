@@ -51,16 +51,16 @@ def there(cli: Cli, ledger: Ledger, hand: Hand) -> dict[str, list[str]]:
         finish(ledger, hand, job_id)
     hand.fail(claim(ledger, hand, jobs["night"][1]))
     claim(ledger, hand, jobs["dusk"][0])
-    ledger.cancel_job(jobs["dusk"][1])
-    ledger.pause_batch("dusk")
-    ledger.set_owner("ann", weight=2)
+    ledger.jobs.cancel(jobs["dusk"][1])
+    ledger.batches.pause("dusk")
+    ledger.owners.set("ann", weight=2)
     hook = cli("webhook", "add", "https://192.0.2.1/a", "--json").json["webhook"]
     cli("schedule", "add", "0 22 * * *", "-", "--tz", "UTC", "--name", "nightly", "--format", "txt", stdin="a fox\n")
     names, ids = [*jobs], [job_id for ids in jobs.values() for job_id in ids]
     return {
         **dict.fromkeys(("batch", "batches"), names),
         **dict.fromkeys(("target", "targets"), names + ids),
-        "clip": [*ids, *(str(view.result.key) for view in ledger.jobs("ended") if view.result)],
+        "clip": [*ids, *(str(view.result.key) for view in ledger.jobs.page("ended") if view.result)],
         "name": ["nightly", "ann"],
         "webhook_id": [hook],
         "to": [hook],
@@ -72,16 +72,16 @@ def submit(ledger: Ledger, batch: str) -> list[str]:
         RenderJob(batch=batch, row=row, spec=RenderSpec(prompt=f"a {row}", profile="tiny", frames=5))
         for row in ("fox", "owl", "hen", "elk")
     ]
-    ledger.submit(Batch(name=batch), rows)
+    ledger.batches.submit(Batch(name=batch), rows)
     return [job.job_id for job in rows]
 
 
 def claim(ledger: Ledger, hand: Hand, job_id: str) -> Any:
     """Take one certain job, by letting it go before all others."""
-    ledger.prioritize_job(job_id, 9)
-    ledger.beat(hand.name)
-    ledger.pump("tiny", depth=10)
-    return ledger.claim(job_id, ledger.job(job_id).generation, hand.name, lease_s=600)
+    ledger.jobs.prioritize(job_id, 9)
+    ledger.workers.beat(hand.name)
+    ledger.dispatch.pump("tiny", depth=10)
+    return ledger.attempts.claim(job_id, ledger.jobs.get(job_id).generation, hand.name, lease_s=600)
 
 
 def finish(ledger: Ledger, hand: Hand, job_id: str) -> None:
@@ -188,7 +188,7 @@ def test_a_submit_whose_rows_are_refused_leaves_the_batchs_policy_as_it_was(cli:
     ran = cli("submit", "-", "--format", "csv", "--batch", "rows", "--weight", "7", stdin="id,prompt\nfox,an owl\n")
 
     assert ran.status == errors.JobConflict.exit_status
-    assert ledger.batch("rows").weight == 1
+    assert ledger.batches.get("rows").weight == 1
 
 
 def test_an_argument_that_is_not_utf_8_is_a_wrong_usage(cli: Cli) -> None:

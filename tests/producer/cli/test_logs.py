@@ -11,7 +11,7 @@ from redis import Redis
 from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger
+from reelmill_common.ledger import Claimed, Ledger, WorkerInfo
 from reelmill_common.storage import open_store
 from reelmill_common.storage.keys import log_key
 
@@ -21,13 +21,13 @@ def submit(ledger: Ledger, rows: int = 1) -> list[str]:
         RenderJob(batch="night", row=f"r{row}", spec=RenderSpec(prompt="a shy fox", seed=row, profile="tiny"))
         for row in range(rows)
     ]
-    ledger.submit(Batch(name="night"), jobs)
+    ledger.batches.submit(Batch(name="night"), jobs)
     return [job.job_id for job in jobs]
 
 
 def keep_log(hand: Hand, claimed: Claimed, event: str, **fields: str) -> None:
     """Store what a worker's log of the attempt would be, of now."""
-    now = hand.ledger.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    now = hand.ledger.timetable.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     known = {"job_id": claimed.job_id, "batch": claimed.batch, "row": claimed.row, "attempt": claimed.attempt}
     line = {**known, "event": event, "level": "error", "timestamp": now, **fields}
     key = log_key(claimed.batch, claimed.row, attempt=claimed.attempt)
@@ -45,12 +45,12 @@ def failed(ledger: Ledger, hand: Hand) -> str:
     """A job that failed once with a log, was queued again, and was then made."""
     (job_id,) = submit(ledger)
     first = hand.claim()
-    ledger.stage(first.job_id, first.token, "denoise 1/3", lease_s=60)
+    ledger.attempts.stage(first.job_id, first.token, "denoise 1/3", lease_s=60)
     keep_log(hand, first, "clip.failed", code="worker_bug", exception="Traceback:\nRuntimeError: \x1b[2Jlost")
-    ledger.fail(first.job_id, first.token, "worker_bug", "lost", retryable=True)
+    ledger.attempts.fail(first.job_id, first.token, "worker_bug", "lost", retryable=True)
     second = hand.ledger
-    second.register("other@test", "tiny", {})
-    second.ready("other@test", {})
+    second.workers.register("other@test", "tiny", WorkerInfo())
+    second.workers.ready("other@test", WorkerInfo())
     hand.name = "other@test"
     hand.finish(hand.claim())
     return job_id
@@ -128,7 +128,7 @@ def test_what_somebody_else_put_beside_the_logs_is_left_alone(cli: Cli, hand: Ha
 
 def test_a_pruned_batchs_logs_are_found_in_the_store(cli: Cli, failed: str, ledger: Ledger) -> None:
     cli("prune", "--older", "0s")
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
 
     ran = cli("logs", "night", "--json")
     of_job = cli("logs", failed)
@@ -175,4 +175,4 @@ def test_times_are_those_of_utc(cli: Cli, failed: str, ledger: Ledger) -> None:
     first = cli("logs", failed).out.splitlines()[0]
 
     read = datetime.strptime(first[:23], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
-    assert abs(read - ledger.now()) < timedelta(minutes=5)
+    assert abs(read - ledger.timetable.now()) < timedelta(minutes=5)

@@ -33,7 +33,7 @@ def alone(settings: Settings, own_valkey: ValkeyServer) -> Settings:
     """A farm on a server of its own, with a batch that waits."""
     found = dataclasses.replace(settings, redis_url=own_valkey.url)
     with Ledger.connect(found) as ledger:
-        ledger.submit(Batch(name="night"), make_jobs("night", 2))
+        ledger.batches.submit(Batch(name="night"), make_jobs("night", 2))
     return found
 
 
@@ -106,7 +106,7 @@ def test_whoever_watches_goes_on_when_the_server_is_back(alone: Settings, own_va
             refused = program("cancel", "night", env=alone.to_env())
             admin.replicaof("NO", "ONE")
         with Ledger.connect(alone) as ledger:
-            ledger.cancel_batch("night")
+            ledger.batches.cancel("night")
         status = watching.wait()
 
     assert (refused.status, "is a read-only replica: point the URL at the primary" in refused.err) == (75, True)
@@ -126,7 +126,7 @@ def test_whoever_submits_and_waits_goes_on_when_the_server_was_restarted(
         again = ValkeyServer.start(own_valkey.folder, port=own_valkey.port)
         try:
             with Ledger.connect(alone) as ledger:
-                ledger.cancel_batch("list")
+                ledger.batches.cancel("list")
             status = waiting.wait()
         finally:
             again.stop()

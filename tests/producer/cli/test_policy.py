@@ -31,7 +31,7 @@ def test_submit_gives_a_new_batch_its_policy(cli: Cli, tmp_path: Path, ledger: L
     ran = cli("submit", prompts(tmp_path, "night"), *map(str, options), "--after", "first", "--json")
 
     assert ran.status == 0
-    view = ledger.batch("night")
+    view = ledger.batches.get("night")
     assert (view.owner, view.weight, view.max_in_flight, view.max_failures) == ("studio", 3, 2, "5%")
     assert abs(view.expires_at - time.time() - 8 * 3600) < 120
     assert ran.json["state"] == "scheduled"
@@ -44,7 +44,7 @@ def test_submitting_again_changes_what_is_given_and_nothing_else(cli: Cli, tmp_p
 
     assert cli("submit", night, "--weight", "5").status == 0
 
-    assert (ledger.batch("night").weight, ledger.batch("night").max_failures) == (5, "7")
+    assert (ledger.batches.get("night").weight, ledger.batches.get("night").max_failures) == (5, "7")
 
 
 def test_submitting_again_for_another_owner_is_refused(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
@@ -54,7 +54,7 @@ def test_submitting_again_for_another_owner_is_refused(cli: Cli, tmp_path: Path,
 
     assert ran.status == 65
     assert "has owner 'ann', not 'bob', which cannot be changed; submit under another batch name" in ran.err
-    assert ledger.batch("night").total == 3
+    assert ledger.batches.get("night").total == 3
 
 
 def test_a_submit_that_should_wait_for_nothing_known_adds_nothing(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
@@ -65,7 +65,7 @@ def test_a_submit_that_should_wait_for_nothing_known_adds_nothing(cli: Cli, tmp_
 
     assert (new.status, more.status) == (66, 66)
     assert "should wait for 'nihgt', which is not there; submit that one first" in new.err
-    assert [(view.name, view.total) for view in ledger.batches()] == [("there", 3)]
+    assert [(view.name, view.total) for view in ledger.batches.all()] == [("there", 3)]
 
 
 def test_policy_shows_and_changes_a_batch(cli: Cli, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_policy_takes_away_what_is_called_none(cli: Cli, tmp_path: Path, ledger:
 
     cli("policy", "night", "--start-after", "none", "--max-failures", "none", "--after", "none")
 
-    view = ledger.batch("night")
+    view = ledger.batches.get("night")
     assert (view.state, view.start_after, view.max_failures, view.after) == (BatchState.ACTIVE, 0.0, "", ())
 
 
@@ -103,12 +103,12 @@ def test_a_circle_of_batches_is_refused(cli: Cli, tmp_path: Path) -> None:
 def test_status_says_why_a_batch_paused_itself(cli: Cli, tmp_path: Path, hand: Hand, ledger: Ledger) -> None:
     cli("submit", prompts(tmp_path, "night"), "--max-failures", "1")
     claimed = hand.claim()
-    ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
 
     ran = cli("status", "night")
 
     assert "night: paused (2 queued, 1 failed); paused itself: 1 failed, and max_failures is 1" in ran.out
-    assert ledger.batch("night").counts[JobState.FAILED] == 1
+    assert ledger.batches.get("night").counts[JobState.FAILED] == 1
 
 
 def test_owner_lists_shows_and_changes(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
@@ -117,7 +117,7 @@ def test_owner_lists_shows_and_changes(cli: Cli, tmp_path: Path, ledger: Ledger)
     changed = cli("owner", "studio", "--weight", "2", "--max-in-flight", "4")
 
     assert changed.out == "weight 2, max in flight 4, 0 in flight\n"
-    assert ledger.owner("studio") == OwnerView(name="studio", weight=2, max_in_flight=4, in_flight=0)
+    assert ledger.owners.get("studio") == OwnerView(name="studio", weight=2, max_in_flight=4, in_flight=0)
     assert cli("owner", "studio").out == changed.out
     assert [view["owner"] for view in cli("owner", "--json").json["owners"]] == ["", "studio"]
     assert cli("owner").out.splitlines()[0].split() == ["OWNER", "WEIGHT", "MAX", "IN", "FLIGHT", "IN", "FLIGHT"]

@@ -16,7 +16,7 @@ from reelmill_common.settings import Settings
 def test_without_waiting_it_prints_the_job(cli: Cli, ledger: Ledger) -> None:
     ran = cli("render", "a red fox", "--no-wait", "--seed", "7")
 
-    job = ledger.job(ran.out.strip())
+    job = ledger.jobs.get(ran.out.strip())
     assert ran.status == 0
     assert (job.spec.prompt, job.spec.seed, job.spec.profile) == ("a red fox", 7, "tiny")
 
@@ -43,20 +43,20 @@ def test_asking_again_names_the_same_job(cli: Cli, ledger: Ledger) -> None:
     first, again = (cli("render", "a red fox", "--no-wait") for _ in range(2))
 
     assert first.out == again.out
-    assert [batch.total for batch in ledger.batches()] == [1]
+    assert [batch.total for batch in ledger.batches.all()] == [1]
 
 
 def test_several_seeds_are_several_clips_of_one_batch(cli: Cli, ledger: Ledger) -> None:
     ran = cli("render", "a red fox", "--no-wait", "--seeds", "1..3,7,3", "--json")
 
     assert [job["spec"]["seed"] for job in ran.jsons] == [1, 2, 3, 7]
-    assert [batch.total for batch in ledger.batches()] == [4]
+    assert [batch.total for batch in ledger.batches.all()] == [4]
 
 
 def test_the_prompt_can_come_from_standard_input(cli: Cli, ledger: Ledger) -> None:
     ran = cli("render", "-", "--no-wait", stdin="a fox\nin snow\n")
 
-    assert ledger.job(ran.out.strip()).spec.prompt == "a fox in snow"
+    assert ledger.jobs.get(ran.out.strip()).spec.prompt == "a fox in snow"
 
 
 def test_it_waits_prints_the_path_and_copies_the_clip(
@@ -84,7 +84,7 @@ def test_a_failed_clip_is_told_and_asking_again_tries_again(settings: Settings, 
 
     assert (status, render.out) == (69, "")
     assert "bad_output: all frames are black" in render.err
-    assert ledger.job(claimed.job_id).state is not JobState.FAILED
+    assert ledger.jobs.get(claimed.job_id).state is not JobState.FAILED
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,4 @@ def test_what_cannot_be_rendered_is_refused_and_enqueues_nothing(
     assert (ran.status, ran.out) == (status, "")
     for word in words:
         assert word in ran.err
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []

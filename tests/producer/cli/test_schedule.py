@@ -29,7 +29,7 @@ def prompts(tmp_path: Path) -> Path:
 
 def closed_now(ledger: Ledger) -> str:
     """Return a window that is shut for the next hours."""
-    hour = ledger.now().hour
+    hour = ledger.timetable.now().hour
     return f"{(hour + 6) % 24:02}:00-{(hour + 8) % 24:02}:00 UTC"
 
 
@@ -67,13 +67,13 @@ def test_submitting_again_with_a_window_gives_the_batch_that_window(cli: Cli, pr
 
     cli("submit", prompts, "--window", closed_now(ledger))
 
-    assert ledger.batch("night").state is BatchState.SCHEDULED
+    assert ledger.batches.get("night").state is BatchState.SCHEDULED
 
 
 def test_a_wrong_window_submits_nothing(cli: Cli, prompts: Path, ledger: Ledger) -> None:
     ran = cli("submit", prompts, "--window", "at night")
 
-    assert (ran.status, ledger.batches()) == (65, [])
+    assert (ran.status, ledger.batches.all()) == (65, [])
     assert "22:00-07:00 Europe/Vienna" in ran.err
 
 
@@ -81,10 +81,10 @@ def test_a_window_is_given_and_taken(cli: Cli, prompts: Path, ledger: Ledger, ha
     cli("submit", prompts)
 
     assert cli("window", "night", closed_now(ledger)).out == f"{closed_now(ledger)}\n"
-    assert ledger.pump("tiny") == []
+    assert ledger.dispatch.pump("tiny") == []
     assert cli("window", "night", "none").out == "none\n"
 
-    assert ledger.batch("night").state is BatchState.ACTIVE
+    assert ledger.batches.get("night").state is BatchState.ACTIVE
 
 
 def test_a_window_of_a_batch_that_is_not_there_exits_66(cli: Cli) -> None:
@@ -117,7 +117,7 @@ def test_a_schedule_run_by_hand_submits_the_file_as_it_was(
 
     ran = program("schedule", "run", "night", env=settings.to_env())
 
-    view = ledger.batch(ran.out.strip())
+    view = ledger.batches.get(ran.out.strip())
     assert (view.total, view.window, view.state) == (3, closed_now(ledger), BatchState.SCHEDULED)
 
 

@@ -52,7 +52,7 @@ def test_status_as_json_has_stable_keys(cli: Cli, night: str, hand: Hand) -> Non
 def test_status_of_a_batch_shows_what_runs_and_what_failed(cli: Cli, night: str, hand: Hand, ledger: Ledger) -> None:
     failed, running = hand.claim(), hand.claim()
     hand.fail(failed)
-    ledger.stage(running.job_id, running.token, "denoise 2/3", lease_s=60)
+    ledger.attempts.stage(running.job_id, running.token, "denoise 2/3", lease_s=60)
 
     ran = cli("status", night)
     as_json = cli("status", night, "--json").json
@@ -70,10 +70,10 @@ def test_status_lists_every_job_of_a_batch_if_it_is_asked_to(cli: Cli, night: st
     listed = cli("status", night, "--jobs", "--json").json["jobs"]
     wrong = cli("status", "--jobs")
 
-    names = [f"{job.batch}/{job.row}" for job in ledger.jobs(night)]
+    names = [f"{job.batch}/{job.row}" for job in ledger.jobs.page(night)]
     assert [line.split(":")[0].strip() for line in ran.out.splitlines()[1:]] == names
     assert f"{running.batch}/{running.row}: running" in ran.out
-    assert [job["row"] for job in listed] == [job.row for job in ledger.jobs(night)]
+    assert [job["row"] for job in listed] == [job.row for job in ledger.jobs.page(night)]
     assert wrong.status == 2
 
 
@@ -150,17 +150,17 @@ def test_on_a_terminal_the_batch_and_each_running_clip_have_a_bar(
     night: str, hand: Hand, settings: Settings, ledger: Ledger
 ) -> None:
     claimed = hand.claim()
-    ledger.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
+    ledger.attempts.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
 
     with on_a_terminal("watch", night, env=settings.to_env()) as wait_for_text:
         wait_for_text("0/3")
         wait_for_text("fox denoise 2/3")
-        ledger.stage(claimed.job_id, claimed.token, "decode", lease_s=60)
+        ledger.attempts.stage(claimed.job_id, claimed.token, "decode", lease_s=60)
         wait_for_text("fox decode")
         hand.finish(claimed)
         wait_for_text("fox succeeded")
         wait_for_text("1/3")
-        ledger.cancel_batch(night)
+        ledger.batches.cancel(night)
         wait_for_text("3/3")
 
 
@@ -204,7 +204,7 @@ def test_a_batch_with_a_failed_clip_ends_the_watch_with_69(cli: Cli, night: str,
 def test_a_watch_says_when_nobody_is_there_to_render(night: str, settings: Settings, ledger: Ledger) -> None:
     with started("watch", night, env=settings.to_env()) as watch:
         told = watch.wait_for_line("no worker is ready")
-        ledger.cancel_batch(night)
+        ledger.batches.cancel(night)
         status = watch.wait()
 
     assert "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`" in told
@@ -219,7 +219,7 @@ def test_another_try_is_not_advised_for_what_can_only_fail_again(
     hand.fail(hand.claim(), "invalid_job", "frames=82")
     hand.fail(hand.claim(), "bad_output", "black")
     mixed = cli("watch", night).err
-    ledger.retry_failed(night, code="bad_output")
+    ledger.batches.retry(night, code="bad_output")
     hand.fail(hand.claim(), "poison", "killed its worker twice")
 
     hopeless = cli("watch", night)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from fixtures.cli import Cli, program
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 
@@ -28,7 +28,7 @@ def test_a_file_becomes_a_batch_of_its_name(cli: Cli, night: Path, ledger: Ledge
 
     assert (ran.status, ran.out) == (0, "night\n")
     assert "8 added to batch night, 0 unchanged" in ran.err
-    assert [job.row for job in ledger.jobs("night")] == [f"clip-{n}" for n in range(8)]
+    assert [job.row for job in ledger.jobs.page("night")] == [f"clip-{n}" for n in range(8)]
 
 
 def test_a_redis_that_cannot_confirm_its_disk_is_told(cli: Cli, night: Path, own_valkey: ValkeyServer) -> None:
@@ -48,7 +48,7 @@ def test_submitting_it_again_enqueues_nothing_and_says_so(cli: Cli, night: Path,
 
     assert (ran.status, ran.out) == (0, "night\n")
     assert "nothing new: batch night has all 8 jobs already" in ran.err
-    assert ledger.batch("night").total == 8
+    assert ledger.batches.get("night").total == 8
 
 
 def test_a_new_row_adds_one(cli: Cli, night: Path, ledger: Ledger) -> None:
@@ -58,7 +58,7 @@ def test_a_new_row_adds_one(cli: Cli, night: Path, ledger: Ledger) -> None:
     ran = cli("submit", night, "--json")
 
     assert (ran.json["added"], ran.json["unchanged"], ran.json["total"]) == (1, 8, 9)
-    assert ledger.batch("night").total == 9
+    assert ledger.batches.get("night").total == 9
 
 
 def test_changing_a_row_without_an_id_adds_one(cli: Cli, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_changing_the_content_of_an_id_is_refused_and_adds_nothing(cli: Cli, nig
 
     assert (ran.status, ran.out) == (65, "")
     assert "batch 'night' has clip-3 already, with other content; nothing was submitted" in ran.err
-    assert ledger.batch("night").total == 8
+    assert ledger.batches.get("night").total == 8
 
 
 def test_the_json_has_stable_keys(cli: Cli, night: Path) -> None:
@@ -98,7 +98,7 @@ def test_standard_input_needs_a_format_and_may_name_its_batch(cli: Cli, ledger: 
     without = cli("submit", "-", stdin="a fox\n")
 
     assert ran.out == "piped\n"
-    assert ledger.batch("piped").total == 2
+    assert ledger.batches.get("piped").total == 2
     assert without.status == 65
     assert "say --format txt or csv or jsonl" in without.err
 
@@ -108,7 +108,7 @@ def test_a_dry_run_submits_nothing(cli: Cli, night: Path, ledger: Ledger) -> Non
 
     assert (ran.status, ran.out) == (0, "8\n")
     assert "nothing was submitted" in ran.err
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
 
 
 def test_the_good_rows_of_a_bad_file_can_be_submitted_alone(cli: Cli, night: Path, ledger: Ledger) -> None:
@@ -119,7 +119,7 @@ def test_the_good_rows_of_a_bad_file_can_be_submitted_alone(cli: Cli, night: Pat
     assert ran.status == 0
     assert (ran.json["added"], ran.json["skipped"]) == (8, 2)
     assert "skipped line 10: seed=-8 is out of range" in ran.err
-    assert ledger.batch("night").total == 8
+    assert ledger.batches.get("night").total == 8
 
 
 def test_a_priority_acts_on_a_batch_that_is_there_too(cli: Cli, night: Path, ledger: Ledger) -> None:
@@ -127,16 +127,16 @@ def test_a_priority_acts_on_a_batch_that_is_there_too(cli: Cli, night: Path, led
 
     cli("submit", night, "--priority", "9")
 
-    assert ledger.batch("night").priority == 9
+    assert ledger.batches.get("night").priority == 9
 
 
 def test_an_idle_worker_gets_its_jobs_at_once(cli: Cli, night: Path, ledger: Ledger) -> None:
-    ledger.register("idle@test", "tiny", {})
-    ledger.ready("idle@test", {})
+    ledger.workers.register("idle@test", "tiny", WorkerInfo())
+    ledger.workers.ready("idle@test", WorkerInfo())
 
     cli("submit", night)
 
-    assert [event.name for event in ledger.events(after="0")].count("job.dispatched") == 2
+    assert [event.name for event in ledger.events.read(after="0")].count("job.dispatched") == 2
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_bad_file_is_refused_and_enqueues_nothing(
     assert ran.err.startswith("error: ")
     for word in words:
         assert word in ran.err
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_bad_option_is_refused(
     assert (ran.status, ran.out) == (status, "")
     for word in words:
         assert word in ran.err
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
 
 
 def test_a_prompt_over_the_tokenizers_limit_is_refused_with_the_place(
@@ -213,7 +213,7 @@ def test_a_prompt_over_the_tokenizers_limit_is_refused_with_the_place(
     assert "line 2: prompt has 513 tokens" in ran.err
     assert "it would be cut after" in ran.err
     assert "line 1" not in ran.err
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
 
 
 def test_redis_that_does_not_answer_is_told_with_its_address(night: Path, settings: Settings) -> None:

@@ -19,8 +19,8 @@ from rich.console import Console
 from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger, WorkerState
-from reelmill_common.ledger.board import PAGE, take_sample
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
+from reelmill_common.ledger.snapshot import PAGE, take_sample
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.top import page
 
@@ -28,14 +28,14 @@ from reelmill_producer.cli.top import page
 def submit(ledger: Ledger, name: str, count: int, **policy: object) -> None:
     specs = (RenderSpec(prompt="a fox", seed=seed, profile="tiny") for seed in range(count))
     jobs = (RenderJob(batch=name, row=f"r{spec.seed}", spec=spec) for spec in specs)
-    ledger.submit(Batch(name=name, **policy), jobs)  # type: ignore[arg-type]  # a test's shorthand
+    ledger.batches.submit(Batch(name=name, **policy), jobs)  # type: ignore[arg-type]  # a test's shorthand
 
 
 def test_the_board_says_who_does_what(cli: Cli, ledger: Ledger, hand: Hand) -> None:
     submit(ledger, "night", 4, owner="ada")
     hand.finish(hand.claim())
     claimed = hand.claim()
-    ledger.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
+    ledger.attempts.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
 
     found = cli("top", "--json").json
 
@@ -94,7 +94,7 @@ def test_a_batch_that_has_ended_is_counted_and_not_listed(cli: Cli, ledger: Ledg
 def test_a_page_has_all_that_a_person_looks_for(cli: Cli, ledger: Ledger, hand: Hand) -> None:
     submit(ledger, "night", 2)
     hand.claim()
-    ledger.pause_batch("night")
+    ledger.batches.pause("night")
 
     told = cli("top", "--once").out
 
@@ -108,9 +108,9 @@ def test_what_does_not_fit_is_counted_in_the_title(ledger: Ledger) -> None:
     for index in range(PAGE + 7):
         submit(ledger, f"batch-{index}", 1, priority=index % 10)
     for index in range(30):
-        ledger.register(f"gpu{index}@host", "tiny", {})
+        ledger.workers.register(f"gpu{index}@host", "tiny", WorkerInfo())
 
-    board = ledger.board()
+    board = ledger.overview.snapshot()
     drawn = io.StringIO()
     Console(file=drawn, width=120, height=40).print(page(board, lines=40))
 
@@ -125,7 +125,7 @@ def test_a_hostile_name_draws_nothing_of_its_own(ledger: Ledger) -> None:
     submit(ledger, "night", 1, owner="[red]x[/red]")
 
     drawn = io.StringIO()
-    Console(file=drawn, width=120).print(page(ledger.board(), lines=40))
+    Console(file=drawn, width=120).print(page(ledger.overview.snapshot(), lines=40))
 
     assert "[red]x[/red]" in drawn.getvalue()
 
@@ -139,7 +139,7 @@ NAMES = ("gpu0@render-node-with-a-very-long-name.studio.example.org", "gpu0@レ�
 
 def drawn(ledger: Ledger, width: int, height: int) -> list[str]:
     console = Console(file=(file := io.StringIO()), width=width, height=height)
-    console.print(page(ledger.board(), lines=height))
+    console.print(page(ledger.overview.snapshot(), lines=height))
     return file.getvalue().splitlines()
 
 
@@ -147,16 +147,16 @@ def drawn(ledger: Ledger, width: int, height: int) -> list[str]:
 def crowd(ledger: Ledger, hand: Hand) -> None:
     """30 workers, three of them under quarantine, and batches of long and wide names."""
     for index in range(29 - len(NAMES)):
-        ledger.register(f"gpu{index % 8}@node-{index // 8}", "tiny", {})
-        ledger.ready(f"gpu{index % 8}@node-{index // 8}", {})
+        ledger.workers.register(f"gpu{index % 8}@node-{index // 8}", "tiny", WorkerInfo())
+        ledger.workers.ready(f"gpu{index % 8}@node-{index // 8}", WorkerInfo())
     for name in NAMES:
-        ledger.register(name, "tiny", {})
-        ledger.quarantine(name, REASON)
+        ledger.workers.register(name, "tiny", WorkerInfo())
+        ledger.workers.quarantine(name, REASON)
     submit(ledger, "animals-in-the-snow-and-other-stories-of-a-very-long-winter-in-m", 40, owner="狐と梟と兎の工房")
     for index in range(30):
         submit(ledger, f"batch-{index}", 3, priority=index % 10)
     claimed = hand.claim()
-    ledger.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
+    ledger.attempts.stage(claimed.job_id, claimed.token, "denoise 2/3", lease_s=60)
 
 
 @pytest.mark.usefixtures("crowd")

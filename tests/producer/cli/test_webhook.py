@@ -62,7 +62,7 @@ def test_serve_sends_what_waits_and_again_what_is_asked_for(
     cli: Cli, taker: Receiver, settings: Settings, ledger: Ledger
 ) -> None:
     webhook_id = cli("webhook", "add", taker.url, "--event", "batch.submitted").out.strip()
-    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=RenderSpec(prompt="fox"))])
+    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=RenderSpec(prompt="fox"))])
 
     with started("webhook", "serve", env=settings.to_env() | ALLOW):
         wait_for(lambda: cli("webhook", "log", "--json").out, what="the message is sent")

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fixtures.cli import program, started
 from fixtures.s3 import free_port
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger, Result
+from reelmill_common.ledger import Claimed, Ledger, Result, WorkerInfo
 from reelmill_common.metrics.exporter import registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.profiles import PROFILES
@@ -46,23 +46,25 @@ def submit(ledger: Ledger, batch: str, count: int, *, priority: int = 5) -> list
         RenderJob(batch=batch, row=f"row-{row}", spec=RenderSpec(prompt=PROMPT, seed=row, frames=5, profile="tiny"))
         for row in range(count)
     ]
-    ledger.submit(Batch(name=batch, priority=priority, owner="mallory"), jobs)
+    ledger.batches.submit(Batch(name=batch, priority=priority, owner="mallory"), jobs)
     return [job.job_id for job in jobs]
 
 
 def start_worker(ledger: Ledger) -> None:
-    ledger.register(WORKER, "tiny", {})
-    ledger.ready(WORKER, {})
+    ledger.workers.register(WORKER, "tiny", WorkerInfo())
+    ledger.workers.ready(WORKER, WorkerInfo())
 
 
 def test_the_targets_are_the_workers_that_answer(ledger: Ledger) -> None:
     for name in ("ready", "resting", "quarantined", "starting"):
-        ledger.register(f"gpu0@{name}", "tiny", {"metrics": f"{name}:9465"})
+        ledger.workers.register(f"gpu0@{name}", "tiny", WorkerInfo(metrics=f"{name}:9465"))
         if name != "starting":
-            ledger.ready(f"gpu0@{name}", {"metrics": f"{name}:9465"})
-    ledger.quarantine("gpu0@quarantined", "the canary came out black")
-    opens = ledger.now() + timedelta(hours=2)
-    ledger.hours("gpu0@resting", f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M} UTC", ledger.now())
+            ledger.workers.ready(f"gpu0@{name}", WorkerInfo(metrics=f"{name}:9465"))
+    ledger.workers.quarantine("gpu0@quarantined", "the canary came out black")
+    opens = ledger.timetable.now() + timedelta(hours=2)
+    ledger.timetable.keep_hours(
+        "gpu0@resting", f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M} UTC", ledger.timetable.now()
+    )
 
     found = FarmCollector(ledger).targets()
 
@@ -72,12 +74,12 @@ def test_the_targets_are_the_workers_that_answer(ledger: Ledger) -> None:
 def test_the_figures_are_those_of_the_ledger(ledger: Ledger) -> None:
     start_worker(ledger)
     submit(ledger, "night", 5, priority=7)
-    sent, _other = ledger.pump("tiny", depth=2)
-    assert isinstance(ledger.claim(sent.job_id, sent.generation, WORKER, lease_s=60), Claimed)
+    sent, _other = ledger.dispatch.pump("tiny", depth=2)
+    assert isinstance(ledger.attempts.claim(sent.job_id, sent.generation, WORKER, lease_s=60), Claimed)
     submit(ledger, "later", 2, priority=3)
-    ledger.pause_batch("later")
+    ledger.batches.pause("later")
     given_up = submit(ledger, "given-up", 1)
-    ledger.cancel_job(given_up[0])
+    ledger.jobs.cancel(given_up[0])
 
     found = scrape(ledger)
 
@@ -110,12 +112,12 @@ def test_the_time_that_remains_is_that_of_the_forecast_and_not_a_number_where_no
     nothing = scrape(ledger)
     ids = submit(ledger, "night", 5)
     unmeasured = scrape(ledger)
-    (sent, *_) = ledger.pump("tiny", depth=2)
-    claimed = ledger.claim(sent.job_id, sent.generation, WORKER, lease_s=60)
+    (sent, *_) = ledger.dispatch.pump("tiny", depth=2)
+    claimed = ledger.attempts.claim(sent.job_id, sent.generation, WORKER, lease_s=60)
     assert isinstance(claimed, Claimed)
     result = Result(key="k", sha256="", size_bytes=1, latents_sha256="", seconds={"denoise": 10.0})
-    ledger.finish(claimed.job_id, claimed.token, result)
-    ledger.pause_job(ids[4])  # all that may run
+    ledger.attempts.finish(claimed.job_id, claimed.token, result)
+    ledger.jobs.pause(ids[4])  # all that may run
 
     assert value(nothing, "reelmill_remaining_seconds") == 0
     assert math.isnan(value(unmeasured, "reelmill_remaining_seconds"))
@@ -135,7 +137,7 @@ def test_workers_that_there_are_none_of_are_said_to_be_none(ledger: Ledger) -> N
 def test_a_scrape_of_the_real_program_names_no_prompt_batch_job_or_worker(settings: Settings, ledger: Ledger) -> None:
     start_worker(ledger)
     ids = submit(ledger, "very-private-batch", 3)
-    ledger.quarantine(WORKER, "the canary came out black")
+    ledger.workers.quarantine(WORKER, "the canary came out black")
     port = free_port()
 
     with started("metrics", "--port", str(port), env=settings.to_env()) as running:
@@ -192,5 +194,5 @@ def test_a_farm_of_many_batches_is_scraped_in_a_moment(ledger: Ledger) -> None:
 def taken(ledger: Ledger) -> float:
     """Return how long one census takes on the server, in milliseconds."""
     before = ledger._server._redis.info("commandstats")["cmdstat_fcall"]["usec"]
-    ledger.census()
+    ledger.overview.stats()
     return (ledger._server._redis.info("commandstats")["cmdstat_fcall"]["usec"] - before) / 1000

@@ -14,7 +14,7 @@ import redis
 from fixtures.cli import Cli
 from fixtures.s3 import S3Server, free_port
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer.doctor.checks import Finding, Severity, examine, link_finding, worst
@@ -52,10 +52,10 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
 
 
 def test_workers_that_store_elsewhere_are_told(settings: Settings, ledger: Ledger) -> None:
-    ledger.register("gpu0@there", "tiny", {})
-    ledger.ready("gpu0@there", {"store": "s3://clips/ at http://store:8333"})
-    ledger.register("gpu0@here", "tiny", {})
-    ledger.ready("gpu0@here", {"store": settings.store_url})
+    ledger.workers.register("gpu0@there", "tiny", WorkerInfo())
+    ledger.workers.ready("gpu0@there", WorkerInfo(store="s3://clips/ at http://store:8333"))
+    ledger.workers.register("gpu0@here", "tiny", WorkerInfo())
+    ledger.workers.ready("gpu0@here", WorkerInfo(store=settings.store_url))
 
     told = by_name(examine(dataclasses.replace(settings, renderer="fixed:1")))["store.workers"]
 
@@ -83,7 +83,7 @@ def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey:
 @pytest.mark.parametrize("kind", ["job", "spec"])
 def test_a_key_of_the_ledger_that_is_missing_is_named(settings: Settings, ledger: Ledger, kind: str) -> None:
     job = RenderJob(batch="night", row="r0", spec=RenderSpec(prompt="a fox", profile="tiny"))
-    ledger.submit(Batch(name="night"), [job])
+    ledger.batches.submit(Batch(name="night"), [job])
     with redis.Redis.from_url(settings.redis_url) as client:
         client.delete(f"{ledger._keys.prefix}{kind}:{job.job_id}")
 

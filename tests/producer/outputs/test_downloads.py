@@ -83,7 +83,7 @@ def test_missing_and_altered_clips_are_told_and_the_others_come(
     cli: Cli, night: str, tmp_path: Path, settings: Settings, ledger: Ledger
 ) -> None:
     store = open_store(settings)
-    keys = [job.result.key for job in ledger.jobs(night, states=[JobState.SUCCEEDED]) if job.result]
+    keys = [job.result.key for job in ledger.jobs.page(night, states=[JobState.SUCCEEDED]) if job.result]
     store.delete(keys[0])
     store.put(keys[1], b"MP4 of 0wl-s2", content_type="video/mp4", replace=True)
 

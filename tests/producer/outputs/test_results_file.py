@@ -31,10 +31,10 @@ def test_results_are_written_beside_the_input_when_all_has_ended(
     file.write_text("of yesterday\n")
 
     with started("submit", str(night), "--wait", "--results", str(file), env=settings.to_env()) as running:
-        wait_for(lambda: [view for view in ledger.batches() if view.total == 3])
+        wait_for(lambda: [view for view in ledger.batches.all() if view.total == 3])
         result = hand.finish(hand.claim())
         hand.fail(hand.claim())
-        ledger.cancel_batch("night")
+        ledger.batches.cancel("night")
         status = running.wait()
 
     records = [json.loads(line) for line in file.read_text().splitlines()]
@@ -90,4 +90,4 @@ def test_a_results_file_that_cannot_be_is_refused_before_anything_is_submitted(
     assert (ran.status, ran.out) == (78, "")
     assert words in ran.err
     assert night.read_text() == before
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []

@@ -196,7 +196,7 @@ def test_the_command_enqueues_all_of_a_file_or_nothing(cli: Cli, ledger: Ledger,
 
         ran = cli("submit", tmp_path / batch, "--format", form, "--batch", batch, "--profile", "tiny", "--json")
 
-        held = {view.name: view.total for view in ledger.batches()}
+        held = {view.name: view.total for view in ledger.batches.all()}
         statuses.append(ran.status)
         if ran.status == 0:
             assert held[batch] == ran.json["added"] > 0

@@ -49,7 +49,7 @@ def before(cli: Cli, tmp_path: Path) -> None:
 def test_a_file_brings_its_policy_along(cli: Cli, night: Path, ledger: Ledger) -> None:
     assert cli("submit", night).status == 0
 
-    view = ledger.batch("night")
+    view = ledger.batches.get("night")
     assert (view.priority, view.weight, view.owner, view.max_in_flight) == (7, 3, "studio", 2)
     assert (view.max_failures, view.window, view.worker_class) == ("5%", "00:00-24:00 UTC", "h100")
     assert (list(view.after), list(view.after_any), view.start_after) == (["first"], ["second"], 0.0)
@@ -62,7 +62,7 @@ def test_an_option_wins_over_the_file_and_leaves_the_rest_of_it(cli: Cli, night:
 
     assert cli("submit", night, *options).status == 0
 
-    view = ledger.batch("night")
+    view = ledger.batches.get("night")
     assert (view.priority, view.owner, view.max_in_flight, view.expires_at) == (2, "ann", 0, 0.0)
     assert (list(view.after), list(view.after_any), view.weight) == (["second"], ["second"], 3)
 
@@ -75,7 +75,7 @@ def test_a_file_that_is_submitted_again_gives_its_policy_again(cli: Cli, night: 
 
     cli("submit", night)
 
-    assert (ledger.batch("night").priority, ledger.batch("night").weight) == (7, 5)
+    assert (ledger.batches.get("night").priority, ledger.batches.get("night").weight) == (7, 5)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_wrong_head_is_refused_and_nothing_is_enqueued(
 
     dry, ran = cli("submit", night, "--dry-run"), cli("submit", night, "--skip-invalid")
 
-    assert (dry.status, ran.status, ledger.batches()) == (65, 65, [])
+    assert (dry.status, ran.status, ledger.batches.all()) == (65, 65, [])
     assert f"error: {night}: {advice}" in ran.err
     assert "; nothing was submitted" in dry.err
 
@@ -105,7 +105,7 @@ def test_a_dry_run_says_the_policy(cli: Cli, night: Path, ledger: Ledger) -> Non
     assert ran.status == 0
     assert "priority 7, window 00:00-24:00 UTC, owner studio, weight 9," in ran.err
     assert "expires 8h, after first" in ran.err
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
 
 
 @pytest.mark.usefixtures("before")
@@ -113,7 +113,7 @@ def test_each_run_of_a_schedule_has_the_policy_of_the_file(cli: Cli, night: Path
     added = cli("schedule", "add", "0 22 * * *", night, "--tz", "Europe/Vienna", "--weight", "4", "--json")
     night.unlink()
 
-    view = ledger.batch(cli("schedule", "run", "night").out.split()[-1])
+    view = ledger.batches.get(cli("schedule", "run", "night").out.split()[-1])
 
     assert added.json["policy"]["expires_at"] == "8h"
     assert (view.priority, view.weight, view.owner, view.worker_class) == (7, 4, "studio", "h100")
@@ -151,7 +151,7 @@ def test_a_head_that_no_run_could_have_is_refused(
 
     ran = cli("schedule", "add", "0 22 * * *", night, "--tz", "UTC")
 
-    assert (ran.status, ledger.schedules()) == (65, [])
+    assert (ran.status, ledger.schedules.all()) == (65, [])
     assert advice in ran.err
 
 
@@ -160,6 +160,6 @@ def test_a_run_that_should_wait_for_what_is_not_there_says_so(cli: Cli, night: P
 
     ran = cli("schedule", "run", "night")
 
-    assert (ran.status, ledger.batches()) == (65, [])
+    assert (ran.status, ledger.batches.all()) == (65, [])
     assert "should wait for 'first', which is not there" in ran.err
     assert "last run failed" in cli("schedule", "show", "night").out

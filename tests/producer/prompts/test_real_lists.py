@@ -253,7 +253,7 @@ def test_metadata_travels_with_the_job(cli: Cli, tmp_path: Path, ledger: Ledger,
     assert claimed.metadata == {"concept": "animal", "motion_level": "low"}
     assert cli("export", "list").json["metadata"] == claimed.metadata
     assert cli("results", "list", "--json").jsons[0]["metadata"] == claimed.metadata
-    sheet = page(gather(ledger.batch("list"), ledger.every_job("list"), made_at=0), link=relative)
+    sheet = page(gather(ledger.batches.get("list"), ledger.jobs.every("list"), made_at=0), link=relative)
     assert "concept: animal" in sheet
     assert "concept: &lt;b&gt;bird" in sheet
 
@@ -266,8 +266,8 @@ def test_metadata_is_no_part_of_a_jobs_identity_and_the_last_word_counts(
         file.write_text(content)
         cli("submit", file, "--profile", "tiny")
 
-    assert ledger.batch("list").total == 2
-    assert [job.metadata["concept"] for job in ledger.jobs("list")] == ["mammal", "<b>bird"]
+    assert ledger.batches.get("list").total == 2
+    assert [job.metadata["concept"] for job in ledger.jobs.page("list")] == ["mammal", "<b>bird"]
 
 
 def test_a_job_without_metadata_costs_no_key(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
@@ -290,7 +290,7 @@ def test_a_schedule_and_an_archive_keep_metadata(cli: Cli, tmp_path: Path, ledge
     cli("cancel", batch)
     cli("prune", "--older", "0s")
 
-    assert ledger.batches() == []
+    assert ledger.batches.all() == []
     assert [record["metadata"]["concept"] for record in cli("export", batch).jsons] == ["animal", "<b>bird"]
 
 

@@ -22,7 +22,7 @@ GRID = """
 
 
 def rows(ledger: Ledger, batch: str) -> list[str]:
-    return [job.row for job in ledger.jobs(batch)]
+    return [job.row for job in ledger.jobs.page(batch)]
 
 
 def submit(cli: Cli, file: Path, content: str) -> str:
@@ -55,7 +55,7 @@ def test_a_row_that_is_put_first_renames_no_other(cli: Cli, tmp_path: Path, ledg
 
 def test_a_batch_of_an_earlier_version_gets_nothing_twice(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
     old = [RenderSpec(prompt=prompt, profile="tiny") for prompt in ("a fox", "an owl")]
-    ledger.submit(Batch(name="a"), [RenderJob(batch="a", row=spec.digest, spec=spec) for spec in old])
+    ledger.batches.submit(Batch(name="a"), [RenderJob(batch="a", row=spec.digest, spec=spec) for spec in old])
 
     submit(cli, tmp_path / "a.csv", "prompt\na fox\na hare\nan owl\n")
 
@@ -85,7 +85,7 @@ def test_two_files_whose_names_look_alike_have_a_batch_each(cli: Cli, tmp_path: 
 def test_the_batch_of_an_earlier_version_is_found_by_its_rows(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
     spec = RenderSpec(prompt="a fox", profile="tiny")
     for name in ("f-chse", "night"):
-        ledger.submit(Batch(name=name), [RenderJob(batch=name, row=spec.digest, spec=spec)])
+        ledger.batches.submit(Batch(name=name), [RenderJob(batch=name, row=spec.digest, spec=spec)])
 
     assert submit(cli, tmp_path / "Füchse.txt", "a fox\n") == "f-chse"
     assert submit(cli, tmp_path / "night.txt", "an owl\n") == "night"
@@ -109,12 +109,12 @@ def test_the_seed_is_in_the_bar_in_top_and_on_the_sheet(
     cli: Cli, ledger: Ledger, hand: Hand, row: str, shown: str
 ) -> None:
     job = RenderJob(batch="a", row=row, spec=RenderSpec(prompt='"seed":9', seed=7, profile="tiny"))
-    ledger.submit(Batch(name="a"), [job])
+    ledger.batches.submit(Batch(name="a"), [job])
     hand.claim()
 
     assert f"a/{shown}" in cli("top", "--once").out
     assert cli("top", "--json").json["in_hand"][0]["seed"] == 7
-    assert label(ledger.job(job.job_id)) == shown
+    assert label(ledger.jobs.get(job.job_id)) == shown
     long = RenderJob(batch="a", row="x" * 60, spec=RenderSpec(prompt="b", seed=8, profile="tiny"))
-    ledger.submit(Batch(name="a"), [long])
-    assert label(ledger.job(long.job_id), 32) == "x" * 24 + "… seed 8"
+    ledger.batches.submit(Batch(name="a"), [long])
+    assert label(ledger.jobs.get(long.job_id), 32) == "x" * 24 + "… seed 8"

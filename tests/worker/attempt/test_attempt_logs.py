@@ -82,7 +82,7 @@ def attempt(store: FolderStore, keep: Any = "failed", **options: Any) -> tuple[A
 
 
 def read(bench: Bench, job_id: str, number: int = 1) -> list[dict[str, Any]]:
-    job = bench.ledger.job(job_id)
+    job = bench.ledger.jobs.get(job_id)
     key = log_key(job.batch, job.row, attempt=number)
     wait_for(lambda: bench.store.head(key), what=key)
     return [json.loads(line) for line in bench.store.get(key).splitlines()]
@@ -99,7 +99,7 @@ def test_the_log_of_a_failed_attempt_says_why_and_shows_no_prompt(listening: Cal
     assert (lines[-1]["code"], lines[-1]["level"]) == ("worker_bug", "error")
     assert "illegal memory access" in lines[-1]["exception"]
     assert all(line["job_id"] == job_id and line["attempt"] == 1 for line in lines)
-    assert bench.ledger.job(job_id).spec.prompt not in json.dumps(lines)
+    assert bench.ledger.jobs.get(job_id).spec.prompt not in json.dumps(lines)
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("failed", []), ("off", []), ("all", ["card.drawn", "clip.rendered"])])

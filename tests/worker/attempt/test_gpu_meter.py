@@ -88,7 +88,7 @@ def test_a_clip_and_its_manifest_say_what_it_took(bench: Bench) -> None:
     manifest = json.loads(bench.store.get(view.result.key.removesuffix(".mp4") + ".json"))
     assert view.result.energy_j == manifest["energy_j"] == 250.0
     assert view.result.gpu_s == manifest["gpu_s"] == pytest.approx(view.result.seconds["denoise"], abs=1e-3)
-    account = bench.ledger.batch("night").account
+    account = bench.ledger.batches.get("night").account
     assert (account.clips, account.size_bytes, account.energy_j) == (1, view.result.size_bytes, 250.0)
 
 
@@ -100,6 +100,6 @@ def test_a_failed_render_is_wasted(bench: Bench) -> None:
 
     desk.run(job_id, generation)
 
-    account = bench.ledger.batch("night").account
+    account = bench.ledger.batches.get("night").account
     assert (account.clips, account.gpu_s, account.wasted_energy_j) == (0, 0.0, 30.0)
     assert account.wasted_gpu_s > 0

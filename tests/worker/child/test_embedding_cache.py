@@ -207,15 +207,15 @@ def shares(worker: str, *, workers: int, shared: bool) -> list[int]:
 def test_the_ledger_tells_what_comes_next_and_changes_nothing(bench: Bench) -> None:
     for name, priority in (("calm", 2), ("urgent", 8)):
         jobs = [RenderJob(batch=name, row=f"r{seed}", spec=dataclasses.replace(FOX, seed=seed)) for seed in range(2)]
-        bench.ledger.submit(Batch(name=name, priority=priority), jobs)
-        bench.ledger.pump("tiny")
+        bench.ledger.batches.submit(Batch(name=name, priority=priority), jobs)
+        bench.ledger.dispatch.pump("tiny")
 
-    found = bench.ledger.upcoming("tiny")
+    found = bench.ledger.dispatch.upcoming("tiny")
 
     assert found.workers == 1
     assert [spec.seed for spec in found.specs] == [0, 1, 0, 1]
-    assert bench.ledger.upcoming("fastwan-qad-fp8").specs == []
-    assert bench.ledger.upcoming("tiny") == found
+    assert bench.ledger.dispatch.upcoming("fastwan-qad-fp8").specs == []
+    assert bench.ledger.dispatch.upcoming("tiny") == found
 
 
 def test_the_next_job_is_asked_for_once_a_render_and_when_the_gpu_is_busy(bench: Bench) -> None:

@@ -85,7 +85,7 @@ def test_the_same_message_twice_renders_once(bench: Bench) -> None:
 
 def test_a_worker_in_quarantine_renders_nothing_and_the_job_waits_for_another(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
-    bench.ledger.quarantine(NODE, "its clips were black")
+    bench.ledger.workers.quarantine(NODE, "its clips were black")
     renderer = Scripted(lambda: None)
 
     answer = bench.desk(renderer).run(job_id, generation)
@@ -100,7 +100,7 @@ def test_a_cancelled_clip_stops_at_the_next_step_and_only_then_is_cancelled(benc
     states: list[JobState] = []
 
     def cancel() -> None:
-        bench.ledger.cancel_job(job_id)
+        bench.ledger.jobs.cancel(job_id)
         states.append(bench.state(job_id))
 
     renderer = Scripted(cancel)
@@ -130,7 +130,7 @@ def test_a_failed_render_is_tried_again_only_where_that_can_help(
     with capture_logs() as logs:
         answer = bench.desk(Scripted(raiser(error))).run(job_id, generation)
 
-    view = bench.ledger.job(job_id)
+    view = bench.ledger.jobs.get(job_id)
     assert answer["outcome"] == code
     assert view.state is state
     assert view.error is not None
@@ -167,7 +167,7 @@ def test_the_signal_of_the_time_limit_confirms_a_cancel_that_was_asked_for(bench
     ((job_id, generation),) = bench.submit()
 
     def cancel_and_interrupt() -> None:
-        bench.ledger.cancel_job(job_id)
+        bench.ledger.jobs.cancel(job_id)
         raise SoftTimeLimitExceeded
 
     answer = bench.desk(Scripted(cancel_and_interrupt)).run(job_id, generation)
@@ -203,4 +203,4 @@ def test_errors_of_ours_keep_their_words(bench: Bench) -> None:
 
     bench.desk(Scripted(raiser(error))).run(job_id, generation)
 
-    assert bench.ledger.job(job_id).error == {"code": "bad_output", "message": str(error)}
+    assert bench.ledger.jobs.get(job_id).error == {"code": "bad_output", "message": str(error)}

@@ -16,7 +16,7 @@ from fixtures.s3 import S3Server
 from fixtures.valkey import wait_for
 from reelmill_common.archive import due, prune
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Claimed, Result
+from reelmill_common.ledger import Claimed, Result, WorkerInfo
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
 
@@ -27,7 +27,7 @@ def parcel(bench: Bench, claimed: Claimed) -> PendingClip:
 
 
 def claims(bench: Bench, count: int) -> list[Claimed]:
-    answers = [bench.ledger.claim(*message, NODE, lease_s=5) for message in bench.submit(count)]
+    answers = [bench.ledger.attempts.claim(*message, NODE, lease_s=5) for message in bench.submit(count)]
     return [answer for answer in answers if isinstance(answer, Claimed)]
 
 
@@ -47,10 +47,10 @@ def block(bench: Bench) -> Callable[[], None]:
 
 def again(bench: Bench) -> Claimed:
     """Dispatch what waits, unless that was done, and claim it."""
-    (job,) = bench.ledger.jobs("night")
-    bench.ledger.pump("tiny", depth=10)
+    (job,) = bench.ledger.jobs.page("night")
+    bench.ledger.dispatch.pump("tiny", depth=10)
     generation = bench.ledger._server.read([("HGET", bench.ledger._keys.job(job.job_id), "g")])[0]
-    claimed = bench.ledger.claim(job.job_id, int(generation), NODE, lease_s=bench.settings.lease_s)
+    claimed = bench.ledger.attempts.claim(job.job_id, int(generation), NODE, lease_s=bench.settings.lease_s)
     assert isinstance(claimed, Claimed), claimed
     return claimed
 
@@ -94,9 +94,9 @@ def test_there_is_room_for_as_many_clips_as_the_limit_says(make_bench: Callable[
 def test_a_later_attempt_stores_under_its_own_keys_and_removes_what_the_earlier_one_left(bench: Bench) -> None:
     first = bench.claim()
     bench.store.put("night/0000-" + first.job_id[:8] + ".mp4", b"half", content_type="video/mp4")
-    bench.ledger.release(first.job_id, first.token)
-    (message,) = [(item.job_id, item.generation) for item in bench.ledger.pump("tiny")]
-    second = bench.ledger.claim(*message, NODE, lease_s=5)
+    bench.ledger.attempts.release(first.job_id, first.token)
+    (message,) = [(item.job_id, item.generation) for item in bench.ledger.dispatch.pump("tiny")]
+    second = bench.ledger.attempts.claim(*message, NODE, lease_s=5)
     assert isinstance(second, Claimed)
 
     bench.deliveries.hand_over(parcel(bench, second))
@@ -112,7 +112,7 @@ def test_an_attempt_that_lost_its_lease_publishes_nothing(bench: Bench) -> None:
     loser = parcel(bench, claimed)
     assert bench.courier.pack(loser)
 
-    bench.ledger.register(NODE, "tiny", {})
+    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
     delivered = bench.courier.ship(loser)
 
     assert not delivered
@@ -130,7 +130,7 @@ def test_a_clip_refused_at_the_last_moment_is_taken_out_of_the_store_again(
     def put_then_lose(key: str, *args: object, **kwargs: object) -> object:
         answer = put(key, *args, **kwargs)  # type: ignore[arg-type]
         if key.endswith(".json"):
-            bench.ledger.register(NODE, "tiny", {})
+            bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
         return answer
 
     monkeypatch.setattr(bench.store, "put", put_then_lose)
@@ -145,7 +145,7 @@ def test_a_job_cancelled_before_its_upload_is_not_stored(bench: Bench) -> None:
     cancelled = parcel(bench, claimed)
     assert bench.courier.pack(cancelled)
 
-    bench.ledger.cancel_job(claimed.job_id)
+    bench.ledger.jobs.cancel(claimed.job_id)
     delivered = bench.courier.ship(cancelled)
 
     assert not delivered
@@ -180,13 +180,13 @@ def test_a_store_that_refuses_us_is_asked_again_though_the_clip_that_waited_for_
     bench.deliveries.hand_over(parcel(bench, claimed))
     wait_for(lambda: told, what="word of the trouble")
 
-    bench.ledger.cancel_job(claimed.job_id)
+    bench.ledger.jobs.cancel(claimed.job_id)
     wait_for(lambda: bench.ends(claimed.job_id), what="the end of the only clip")
     unblock()
 
     wait_for(lambda: bench.deliveries.wait_for_room(0.1), timeout_s=30, what="room for a clip that asks the store")
     (message,) = bench.submit(1, batch="next")
-    following = bench.ledger.claim(*message, NODE, lease_s=bench.settings.lease_s)
+    following = bench.ledger.attempts.claim(*message, NODE, lease_s=bench.settings.lease_s)
     assert isinstance(following, Claimed)
     bench.deliveries.hand_over(parcel(bench, following))
     assert wait_for(lambda: bench.ends(following.job_id), what="the next clip").state is JobState.SUCCEEDED
@@ -213,7 +213,7 @@ def test_a_clip_that_cannot_be_muxed_fails_its_attempt(make_bench: Callable[...,
     bench.deliveries.hand_over(parcel(bench, claimed))
     wait_for(lambda: bench.state(claimed.job_id) is JobState.QUEUED, what="the failure")
 
-    error = bench.ledger.job(claimed.job_id).error
+    error = bench.ledger.jobs.get(claimed.job_id).error
     assert error is not None
     assert "no_such_codec" in error["message"]
 
@@ -225,7 +225,7 @@ def test_a_foreign_clip_under_the_same_key_is_not_overwritten(bench: Bench) -> N
 
     bench.deliveries.hand_over(parcel(bench, claimed))
     wait_for(lambda: bench.state(claimed.job_id) is JobState.QUEUED, what="the failure")
-    error = bench.ledger.job(claimed.job_id).error
+    error = bench.ledger.jobs.get(claimed.job_id).error
     bench.deliveries.hand_over(parcel(bench, again(bench)))
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the second attempt")
 
@@ -241,7 +241,7 @@ def test_what_was_made_before_a_prune_is_not_taken_for_a_leftover(bench: Bench) 
     list(prune(bench.ledger, bench.store, due(bench.ledger, 0, batch="night")))
     bench.submit()
     lost = again(bench)
-    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+    bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
 
     after = deliver(bench, again(bench))
 
@@ -254,7 +254,7 @@ def test_a_clip_of_another_farm_is_not_taken_for_a_leftover(bench: Bench, make_b
     other = make_bench(farm="other")
     theirs = deliver(other, other.claim())
     lost = bench.claim()
-    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+    bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
 
     ours = deliver(bench, again(bench))
 
@@ -267,7 +267,7 @@ def test_what_a_lost_attempt_stored_is_removed(bench: Bench) -> None:
     packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
     dead = PendingClip(lease=bench.leases.hold(lost), rendering=None, packed=packed)
     left = bench.courier._upload(dead, packed)  # and dies before its finish
-    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+    bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
 
     stored = deliver(bench, again(bench))
 
@@ -284,13 +284,13 @@ def test_threads_outlive_what_nobody_foresaw(bench: Bench) -> None:
     wait_for(lambda: not bench.deliveries.load().deliveries, what="the end of the broken ones")
     bench.leases.hold(broken[0])  # renewing it fails too
     (message,) = bench.submit(1, batch="next")
-    sound = bench.ledger.claim(*message, NODE, lease_s=bench.settings.lease_s)
+    sound = bench.ledger.attempts.claim(*message, NODE, lease_s=bench.settings.lease_s)
     assert isinstance(sound, Claimed)
     lease = bench.leases.hold(sound)
 
     time.sleep(1.5 * bench.settings.lease_s)
     (ends_ms,) = bench.ledger._server.read([("ZSCORE", f"{bench.ledger._keys.prefix}leases", sound.job_id)])
-    assert float(ends_ms) / 1000 > bench.ledger.now().timestamp()
+    assert float(ends_ms) / 1000 > bench.ledger.timetable.now().timestamp()
     rendering = FixedDurationRenderer(seconds=0).render(sound.spec, lambda _stage: None)
     bench.deliveries.hand_over(PendingClip(lease=lease, rendering=rendering))
 
@@ -344,7 +344,7 @@ def test_a_strangers_manifest_under_an_earlier_attempts_key_fails_no_job(bench: 
     lost = bench.claim()
     key = f"night/0000-{lost.job_id[:8]}.json"
     bench.store.put(key, HOSTILE[name], content_type="application/json")
-    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+    bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
 
     stored = deliver(bench, again(bench))
 

@@ -14,7 +14,7 @@ from fixtures.bench import NODE, Bench
 from fixtures.farm import specs
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, JobView, Orders
+from reelmill_common.ledger import Claimed, JobView, Orders, WorkerInfo
 from reelmill_common.text.untrusted_json import MOST_BYTES
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
@@ -49,15 +49,15 @@ def forgotten(bench: Bench, admin: redis.Redis) -> Iterator[None]:
 
 def submit(bench: Bench, spec: RenderSpec) -> RenderJob:
     job = RenderJob(batch="night", row=ROW, spec=spec)
-    bench.ledger.submit(Batch(name="night"), [job])
+    bench.ledger.batches.submit(Batch(name="night"), [job])
     return job
 
 
 def claim(bench: Bench, lease_s: float = 600) -> Claimed:
-    bench.ledger.register(NODE, "tiny", {})
-    bench.ledger.ready(NODE, {})
-    (item,) = bench.ledger.pump("tiny")
-    claimed = bench.ledger.claim(item.job_id, item.generation, NODE, lease_s=lease_s)
+    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
+    bench.ledger.workers.ready(NODE, WorkerInfo())
+    (item,) = bench.ledger.dispatch.pump("tiny")
+    claimed = bench.ledger.attempts.claim(item.job_id, item.generation, NODE, lease_s=lease_s)
     assert isinstance(claimed, Claimed), claimed
     return claimed
 
@@ -87,7 +87,7 @@ def stopped(bench: Bench, parcel: PendingClip, last_put: str) -> None:
 
 def published(bench: Bench, job: RenderJob) -> JobView:
     """Return the job with its clip; fail unless the store has this one clip of it, whole."""
-    view = bench.ledger.job(job.job_id)
+    view = bench.ledger.jobs.get(job.job_id)
     assert view.state is JobState.SUCCEEDED
     assert view.result is not None
     stem = view.result.key.removesuffix(".mp4")
@@ -96,7 +96,7 @@ def published(bench: Bench, job: RenderJob) -> JobView:
     assert manifests[f"{stem}.json"]["clip"]["key"] == view.result.key
     assert manifests[f"{stem}.json"]["spec"]["prompt"] == job.spec.prompt
     assert [item.key for item in bench.store.list()] == [f"{stem}{kind}" for kind in (".jpg", ".json", ".mp4")]
-    assert bench.ledger.batch("night").account.clips == 1
+    assert bench.ledger.batches.get("night").account.clips == 1
     wait_for(lambda: not bench.leases._held, what="an end of every lease")
     return view
 
@@ -105,13 +105,13 @@ def until_done(bench: Bench, job: RenderJob) -> None:
     """Do what workers do until the job has ended: claim, adopt or render, deliver."""
 
     def turn() -> JobView | None:
-        bench.ledger.reap()
-        view = bench.ledger.job(job.job_id)
+        bench.ledger.dispatch.reap()
+        view = bench.ledger.jobs.get(job.job_id)
         if view.state in (JobState.QUEUED, JobState.DISPATCHED):
-            bench.ledger.register(NODE, "tiny", {})
-            bench.ledger.ready(NODE, {})
-            bench.ledger.pump("tiny")
-            bench.desk().run(job.job_id, bench.ledger.job(job.job_id).generation)
+            bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
+            bench.ledger.workers.ready(NODE, WorkerInfo())
+            bench.ledger.dispatch.pump("tiny")
+            bench.desk().run(job.job_id, bench.ledger.jobs.get(job.job_id).generation)
         return bench.ends(job.job_id)
 
     wait_for(turn, what="the job's end")
@@ -133,13 +133,13 @@ def test_an_attempt_of_a_life_that_was_wiped_can_do_nothing_in_the_next(bench: B
 
     assert (ghost.attempt, heir.attempt) == (1, 1)
     assert ghost.token != heir.token
-    assert ledger.renew(job.job_id, ghost.token, lease_s=60) is Orders.LOST
-    assert ledger.stage(job.job_id, ghost.token, "upload", lease_s=60) is Orders.LOST
-    assert ledger.fail(job.job_id, ghost.token, "bad_output", "black", retryable=False) is None
-    assert ledger.release(job.job_id, ghost.token) is False
-    ledger.cancel_job(job.job_id)
-    assert ledger.cancelled(job.job_id, ghost.token) is False
-    assert ledger.renew(job.job_id, heir.token, lease_s=60) is Orders.CANCEL
+    assert ledger.attempts.renew(job.job_id, ghost.token, lease_s=60) is Orders.LOST
+    assert ledger.attempts.stage(job.job_id, ghost.token, "upload", lease_s=60) is Orders.LOST
+    assert ledger.attempts.fail(job.job_id, ghost.token, "bad_output", "black", retryable=False) is None
+    assert ledger.attempts.release(job.job_id, ghost.token) is False
+    ledger.jobs.cancel(job.job_id)
+    assert ledger.attempts.cancelled(job.job_id, ghost.token) is False
+    assert ledger.attempts.renew(job.job_id, heir.token, lease_s=60) is Orders.CANCEL
 
 
 @pytest.mark.parametrize("last_put", [None, ".mp4", ".jpg", ".json"])
@@ -173,15 +173,15 @@ def test_a_forgotten_finish_is_adopted_so_its_clip_stays_where_it_was_announced(
 ) -> None:
     job = submit(bench, old)
     if claim_too:
-        bench.ledger.pump("tiny")
+        bench.ledger.dispatch.pump("tiny")
         with forgotten(bench, admin):
             assert bench.courier.ship(rendered(bench, claim_dispatched(bench, job)))
-            before = bench.ledger.job(job.job_id).result
+            before = bench.ledger.jobs.get(job.job_id).result
     else:
         claimed = claim(bench, lease_s=0)
         with forgotten(bench, admin):
             assert bench.courier.ship(rendered(bench, claimed))
-            before = bench.ledger.job(job.job_id).result
+            before = bench.ledger.jobs.get(job.job_id).result
 
     until_done(bench, job)
 
@@ -189,8 +189,8 @@ def test_a_forgotten_finish_is_adopted_so_its_clip_stays_where_it_was_announced(
 
 
 def claim_dispatched(bench: Bench, job: RenderJob) -> Claimed:
-    generation = bench.ledger.job(job.job_id).generation
-    claimed = bench.ledger.claim(job.job_id, generation, NODE, lease_s=600)
+    generation = bench.ledger.jobs.get(job.job_id).generation
+    claimed = bench.ledger.attempts.claim(job.job_id, generation, NODE, lease_s=600)
     assert isinstance(claimed, Claimed), claimed
     return claimed
 
@@ -201,7 +201,7 @@ def test_two_holders_of_one_number_publish_one_clip(
     bench: Bench, admin: redis.Redis, first: str, last_put: str | None
 ) -> None:
     job = submit(bench, old)
-    bench.ledger.pump("tiny")
+    bench.ledger.dispatch.pump("tiny")
     with forgotten(bench, admin):
         ghost = rendered(bench, claim_dispatched(bench, job))
         if last_put:
@@ -220,26 +220,26 @@ def test_two_holders_of_one_number_publish_one_clip(
 
 def test_a_clip_that_an_attempt_takes_back_is_not_adopted(bench: Bench, admin: redis.Redis) -> None:
     job = submit(bench, old)
-    bench.ledger.pump("tiny")
+    bench.ledger.dispatch.pump("tiny")
     with forgotten(bench, admin):
         ghost = rendered(bench, claim_dispatched(bench, job))
         stopped(bench, ghost, ".json")
     heir = rendered(bench, claim_dispatched(bench, job))
     (clip,) = [item.key for item in bench.store.list() if item.key.endswith(".mp4")]
     # The forgotten one asks whether it may remove its clip, and is frozen before it has.
-    assert bench.ledger.withdraw(job.job_id, clip, ghost.lease.claimed.word)
+    assert bench.ledger.attempts.withdraw(job.job_id, clip, ghost.lease.claimed.word)
 
     assert not bench.courier.ship(heir)
     bench.courier.leftovers.store.delete(clip)
     until_done(bench, job)
 
-    assert bench.ledger.job(job.job_id).result.key != clip
-    assert bench.store.head(bench.ledger.job(job.job_id).result.key) is not None
+    assert bench.ledger.jobs.get(job.job_id).result.key != clip
+    assert bench.store.head(bench.ledger.jobs.get(job.job_id).result.key) is not None
 
 
 def test_a_published_clip_is_not_taken_back_by_whoever_lost_it(bench: Bench, admin: redis.Redis) -> None:
     job = submit(bench, old)
-    bench.ledger.pump("tiny")
+    bench.ledger.dispatch.pump("tiny")
     with forgotten(bench, admin):
         ghost = rendered(bench, claim_dispatched(bench, job))
         stopped(bench, ghost, ".json")
@@ -268,10 +268,10 @@ def test_what_is_not_the_whole_clip_of_this_job_is_not_adopted(
     bench: Bench, admin: redis.Redis, damage: str, make_bench: Callable[..., Bench]
 ) -> None:
     job = submit(bench, old)
-    bench.ledger.pump("tiny")
+    bench.ledger.dispatch.pump("tiny")
     with forgotten(bench, admin):
         assert bench.courier.ship(rendered(bench, claim_dispatched(bench, job)))
-        left = bench.ledger.job(job.job_id).result
+        left = bench.ledger.jobs.get(job.job_id).result
     assert left is not None
     stem, put = left.key.removesuffix(".mp4"), bench.store.put
     manifest = json.loads(bench.store.get(f"{stem}.json"))
@@ -296,7 +296,7 @@ def test_what_is_not_the_whole_clip_of_this_job_is_not_adopted(
 
     until_done(bench, job)
 
-    result = bench.ledger.job(job.job_id).result
+    result = bench.ledger.jobs.get(job.job_id).result
     assert result is not None
     assert bench.store.head(result.key).sha256 in (None, result.sha256)
     assert (result.key, result.sha256) != (left.key, left.sha256)
@@ -305,10 +305,10 @@ def test_what_is_not_the_whole_clip_of_this_job_is_not_adopted(
 @pytest.mark.parametrize("last_put", [None, ".mp4", ".json"])
 def test_an_attempt_of_a_higher_number_is_forgotten_too(bench: Bench, admin: redis.Redis, last_put: str | None) -> None:
     job = submit(bench, old)
-    bench.ledger.pump("tiny")
+    bench.ledger.dispatch.pump("tiny")
     with forgotten(bench, admin):
         lost = claim_dispatched(bench, job)
-        bench.ledger.fail(job.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+        bench.ledger.attempts.fail(job.job_id, lost.token, "worker_lost", "the host died", retryable=True)
         second = rendered(bench, claim(bench))
         if last_put:
             stopped(bench, second, last_put)
@@ -334,11 +334,11 @@ def test_an_attempt_parted_from_the_ledger_puts_no_manifest_until_it_has_asked(
     def put_late(key: str, *args: object, **kwargs: object) -> object:
         if key.endswith(".jpg") and bench.state(job.job_id) is JobState.RUNNING:
             monkeypatch.setattr(bench.store, "put", put)
-            bench.ledger.reap()
+            bench.ledger.dispatch.reap()
             until_done(bench, job)  # by somebody else, meanwhile
         return put(key, *args, **kwargs)  # type: ignore[arg-type]
 
-    bench.ledger.renew(job.job_id, ghost.lease.claimed.token, lease_s=0)
+    bench.ledger.attempts.renew(job.job_id, ghost.lease.claimed.token, lease_s=0)
     monkeypatch.setattr(bench.leases, "lease_s", 0)
     monkeypatch.setattr(bench.store, "put", put_late)
     delivered = bench.courier.ship(ghost)

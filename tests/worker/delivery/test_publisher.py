@@ -18,7 +18,7 @@ from fixtures.s3 import S3Server
 from fixtures.s3_front import S3Front, front_of
 from fixtures.valkey import free_port, wait_for
 from reelmill_common.jobs import JobState, RenderSpec
-from reelmill_common.ledger import Claimed
+from reelmill_common.ledger import Claimed, WorkerInfo
 from reelmill_producer.embedded.valkey import ValkeyServer
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
 from reelmill_worker.delivery import publisher
@@ -48,7 +48,7 @@ def hand_over(bench: Bench, claimed: Claimed) -> None:
 
 
 def claims(bench: Bench, count: int) -> list[Claimed]:
-    answers = [bench.ledger.claim(*message, NODE, lease_s=15) for message in bench.submit(count)]
+    answers = [bench.ledger.attempts.claim(*message, NODE, lease_s=15) for message in bench.submit(count)]
     return [answer for answer in answers if isinstance(answer, Claimed)]
 
 
@@ -143,9 +143,11 @@ def test_an_attempt_that_is_stopped_between_two_puts_leaves_nothing(
     def put_then_stop(key: str, *args: object, **kwargs: object) -> object:
         answer = put(key, *args, **kwargs)  # type: ignore[arg-type]
         if key.endswith(after) and event == "lost":
-            bench.ledger.register(NODE, "tiny", {})  # its process is another one by now: the lease is taken back
+            bench.ledger.workers.register(
+                NODE, "tiny", WorkerInfo()
+            )  # its process is another one by now: the lease is taken back
         elif key.endswith(after):
-            bench.ledger.cancel_job(claimed.job_id)
+            bench.ledger.jobs.cancel(claimed.job_id)
         return answer
 
     monkeypatch.setattr(bench.store, "put", put_then_stop)
@@ -171,9 +173,9 @@ def test_what_a_dead_attempt_stored_is_not_doubled_though_the_store_shows_it_lat
     assert dead.packed is not None
     bench.courier._upload(dead, dead.packed)  # and dies before its finish
     bench.leases.drop(dead.lease)
-    bench.ledger.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
+    bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
     front._put_at = dict.fromkeys(front._put_at, math.inf)
-    (message,) = bench.ledger.pump("tiny")
+    (message,) = bench.ledger.dispatch.pump("tiny")
 
     class Renderer(FixedDurationRenderer):
         def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
@@ -265,7 +267,7 @@ def test_a_clip_that_waits_to_be_shown_stops_when_its_job_is_cancelled(bench: Be
     hand_over(bench, claimed)
     wait_for(lambda: bench.deliveries._unseen, what="a clip that is not shown")
 
-    bench.ledger.cancel_job(claimed.job_id)
+    bench.ledger.jobs.cancel(claimed.job_id)
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the end")
 
     assert view.state is JobState.CANCELLED

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reelmill_common.errors import InvalidSettings
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_worker.host import slots
 from reelmill_worker.host.gpus import Gpu
@@ -59,7 +59,7 @@ def test_a_gpu_is_not_served_twice(tmp_path: Path) -> None:
 
 
 def test_a_name_that_another_machine_has_gets_a_suffix(tmp_path: Path, ledger: Ledger, settings: Settings) -> None:
-    ledger.register("gpu0@mill", "tiny", {"pid": 1, "machine": "ffffffff"})
+    ledger.workers.register("gpu0@mill", "tiny", WorkerInfo(pid=1, machine="ffffffff"))
 
     with ExitStack() as stack:
         found = reserve(tmp_path, stack, [card(0), card(1)], take=taker(settings, "1a2b3c4d"))
@@ -75,12 +75,12 @@ def test_two_machines_of_one_name_that_start_together_get_different_ones(
         second = reserve(tmp_path / "b", stack, take=taker(settings, "bbbbbbbb"))
 
     assert first[0].node != second[0].node
-    assert ledger.workers() == []
+    assert ledger.workers.all() == []
 
 
 def test_a_worker_that_starts_again_keeps_its_name(tmp_path: Path, ledger: Ledger, settings: Settings) -> None:
     machine = machine_of(tmp_path)
-    ledger.register("cpu0@mill", "tiny", {"pid": 1, "machine": machine})
+    ledger.workers.register("cpu0@mill", "tiny", WorkerInfo(pid=1, machine=machine))
 
     with ExitStack() as stack:
         found = reserve(tmp_path, stack, take=taker(settings, machine_of(tmp_path)))
@@ -91,7 +91,7 @@ def test_a_worker_that_starts_again_keeps_its_name(tmp_path: Path, ledger: Ledge
 def test_the_name_of_a_worker_that_is_long_silent_may_be_taken(
     tmp_path: Path, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.register("cpu0@mill", "tiny", {"pid": 1, "machine": "ffffffff"})
+    ledger.workers.register("cpu0@mill", "tiny", WorkerInfo(pid=1, machine="ffffffff"))
     monkeypatch.setattr("reelmill_common.ledger.base.LIVE_S", 0.0)
 
     with ExitStack() as stack:
@@ -152,10 +152,10 @@ def test_cpus_that_the_command_may_not_use_are_left_out(tmp_path: Path, monkeypa
 
 def test_starting_a_worker_by_hand_forgives_it(settings: Settings) -> None:
     with Ledger.connect(settings) as ledger:
-        ledger.register("cpu0@test", "tiny", {})
-        ledger.quarantine("cpu0@test", "its model was incomplete")
+        ledger.workers.register("cpu0@test", "tiny", WorkerInfo())
+        ledger.workers.quarantine("cpu0@test", "its model was incomplete")
 
         slots.forgive(settings, [WorkerSlot(device="", node="cpu0@test"), WorkerSlot(device="", node="never@seen")])
-        ledger.register("cpu0@test", "tiny", {})
+        ledger.workers.register("cpu0@test", "tiny", WorkerInfo())
 
-        assert ledger.workers()[0].state is WorkerState.STARTING
+        assert ledger.workers.all()[0].state is WorkerState.STARTING

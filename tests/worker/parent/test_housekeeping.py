@@ -79,22 +79,22 @@ def fail_jobs_of_two_batches(ledger: Ledger) -> None:
     """Let the worker fail as many jobs in a row as quarantine it."""
     for batch, count in (("one", 1), ("two", 2)):
         jobs = [RenderJob(batch=batch, row=str(row), spec=spec) for row, spec in enumerate(specs(count))]
-        ledger.submit(Batch(name=batch), jobs)
+        ledger.batches.submit(Batch(name=batch), jobs)
     for _ in range(3):
-        item = ledger.pump("tiny", depth=1)[0]
-        claimed = ledger.claim(item.job_id, item.generation, NODE, lease_s=60)
+        item = ledger.dispatch.pump("tiny", depth=1)[0]
+        claimed = ledger.attempts.claim(item.job_id, item.generation, NODE, lease_s=60)
         assert isinstance(claimed, Claimed)
-        ledger.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+        ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
 
 
 def state(ledger: Ledger) -> WorkerState | None:
-    return next((view.state for view in ledger.workers() if view.name == NODE), None)
+    return next((view.state for view in ledger.workers.all() if view.name == NODE), None)
 
 
 def claim(ledger: Ledger) -> Claimed:
-    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
-    (item,) = ledger.pump("tiny")
-    claimed = ledger.claim(item.job_id, item.generation, NODE, lease_s=60)
+    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+    (item,) = ledger.dispatch.pump("tiny")
+    claimed = ledger.attempts.claim(item.job_id, item.generation, NODE, lease_s=60)
     assert isinstance(claimed, Claimed)
     return claimed
 
@@ -114,7 +114,7 @@ def test_a_child_that_passed_the_gate_makes_the_worker_ready(house: Housekeeping
 
     assert state(ledger) is WorkerState.READY
     info = {"pid": child.pid, "machine": machine_of(house.settings.state_dir), "model_hash": "abc"}
-    assert ledger.workers()[0].info == info
+    assert ledger.workers.all()[0].info.record() == info
     assert house.consuming
 
 
@@ -133,12 +133,12 @@ def test_a_worker_that_is_paused_fetches_nothing_until_it_is_resumed(
 ) -> None:
     child.says("ready")
     house.look()
-    ledger.pause_worker(NODE)
+    ledger.workers.pause(NODE)
 
     house.round()
     house.look()
     paused = (house.consuming, house.standing)
-    ledger.resume_worker(NODE)
+    ledger.workers.resume(NODE)
     house.round()
     house.look()
 
@@ -156,7 +156,7 @@ def test_a_dead_childs_jobs_are_taken_back_at_once_and_the_lane_rests(
     child.pid += 1
     house.look()
 
-    assert ledger.job(job).state is JobState.QUEUED
+    assert ledger.jobs.get(job).state is JobState.QUEUED
     assert state(ledger) is WorkerState.STARTING
     assert not house.consuming
 
@@ -170,7 +170,7 @@ def test_an_unfit_child_quarantines_the_worker_for_good(house: Housekeeping, led
 
     assert house.unfit == "invalid_model: a tensor is missing"
     assert state(ledger) is WorkerState.QUARANTINED
-    assert ledger.workers()[0].reason == house.unfit
+    assert ledger.workers.all()[0].reason == house.unfit
     assert [entry["event"] for entry in logs] == ["worker.quarantined"]
 
 
@@ -194,14 +194,14 @@ def test_children_that_end_while_they_wait_for_a_server_are_nobodys_fault(
         child.pid += 1
 
     assert house.unfit == ""
-    assert ledger.workers()[0].info["trouble"] == "store: no answer"
+    assert ledger.workers.all()[0].trouble == "store: no answer"
 
 
 def test_a_quarantine_from_outside_stops_the_worker(house: Housekeeping, ledger: Ledger, child: Child) -> None:
     child.says("ready")
     house.look()
 
-    ledger.quarantine(NODE, "its clips are green")
+    ledger.workers.quarantine(NODE, "its clips are green")
     house.round()
 
     assert house.unfit == "its clips are green"
@@ -211,7 +211,7 @@ def test_a_quarantine_from_outside_stops_the_worker(house: Housekeeping, ledger:
 def test_a_worker_that_the_ledger_forgot_enters_itself_again(house: Housekeeping, ledger: Ledger, child: Child) -> None:
     child.says("ready")
     house.look()
-    ledger.retire(NODE)
+    ledger.workers.retire(NODE)
 
     house.round()
     house.look()
@@ -227,7 +227,7 @@ def test_new_facts_of_a_ready_child_reach_the_record(house: Housekeeping, ledger
     child.says("ready", info={"trouble": "store: bucket is missing"})
     house.look()
 
-    assert ledger.workers()[0].info["trouble"] == "store: bucket is missing"
+    assert ledger.workers.all()[0].trouble == "store: bucket is missing"
 
 
 def test_a_draining_worker_says_so_and_leaves_no_record_when_it_ends(
@@ -250,13 +250,13 @@ def test_a_round_takes_back_expired_leases_and_sends_what_is_next(
 ) -> None:
     child.says("ready")
     house.look()
-    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
-    (item,) = ledger.pump("tiny")
-    ledger.claim(item.job_id, item.generation, NODE, lease_s=0.1)
+    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+    (item,) = ledger.dispatch.pump("tiny")
+    ledger.attempts.claim(item.job_id, item.generation, NODE, lease_s=0.1)
 
     def dispatched_again() -> bool:
         house.round()
-        view = ledger.job(item.job_id)
+        view = ledger.jobs.get(item.job_id)
         return view.state is JobState.DISPATCHED and view.generation > item.generation
 
     wait_for(dispatched_again, what="another message")
@@ -283,7 +283,7 @@ def test_the_thread_outlives_a_server_that_goes_and_comes_back(
         server = ValkeyServer.start(own_valkey.folder)
         try:
             with Ledger.connect(house.settings) as ledger:
-                wait_for(lambda: (view := ledger.workers()) and view[0].seen_s < 1, what="a beat")
+                wait_for(lambda: (view := ledger.workers.all()) and view[0].seen_s < 1, what="a beat")
             wait_for(lambda: any(entry["event"] == "tick.recovered" for entry in logs), what="its end")
             house.stop()
         finally:
@@ -330,7 +330,7 @@ def test_a_worker_that_failed_job_after_job_stays_and_starts_a_new_child_when_it
     house.round()
     house.look()
     suspended = (house.unfit, house.consuming, house.standing)
-    ledger.forgive(NODE)
+    ledger.workers.forgive(NODE)
     house.round()
 
     assert suspended == ("", False, WorkerState.QUARANTINED)
@@ -360,9 +360,9 @@ def test_a_child_without_progress_is_killed_and_its_job_says_why(
     child.pid += 1
     house.look()
 
-    assert (ledger.job(job).error or {})["code"] == "stalled"
-    assert ledger.job(job).state is JobState.QUEUED
-    (event,) = [event for event in ledger.events(after="0") if event.name == "worker.stalled"]
+    assert (ledger.jobs.get(job).error or {})["code"] == "stalled"
+    assert ledger.jobs.get(job).state is JobState.QUEUED
+    (event,) = [event for event in ledger.events.read(after="0") if event.name == "worker.stalled"]
     assert event.fields["action"] == "kill"
     assert event.fields["what"].startswith("no progress at denoise 2/3 for 3")
 
@@ -374,7 +374,7 @@ def test_a_worker_that_fetches_nothing_while_messages_wait_subscribes_anew_and_t
     house.idle = lambda: True
     child.says("ready")
     house.look()
-    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
 
     def asked(what: str) -> bool:
         house.round()
@@ -384,7 +384,7 @@ def test_a_worker_that_fetches_nothing_while_messages_wait_subscribes_anew_and_t
     assert not house.restart
     wait_for(lambda: asked("restart"), what="a new start")
 
-    actions = [event.fields["action"] for event in ledger.events(after="0") if event.name == "worker.stalled"]
+    actions = [event.fields["action"] for event in ledger.events.read(after="0") if event.name == "worker.stalled"]
     assert actions == ["resubscribe", "restart"]
 
 
@@ -410,7 +410,7 @@ def test_a_worker_with_a_message_in_hand_is_no_stalled_one(house: Housekeeping, 
     house.idle = lambda: False
     child.says("ready")
     house.look()
-    ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
+    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
 
     house.round()
     house.round()

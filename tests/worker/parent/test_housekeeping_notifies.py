@@ -22,7 +22,7 @@ NODE = "cpu0@test"
 
 
 def beaten_since(ledger: Ledger, moment: float) -> bool:
-    return any(view.seen_s < time.monotonic() - moment for view in ledger.workers())
+    return any(view.seen_s < time.monotonic() - moment for view in ledger.workers.all())
 
 
 def test_a_receiver_that_is_slow_holds_up_no_round_of_the_parent(settings: Settings) -> None:
@@ -40,7 +40,7 @@ def test_a_receiver_that_is_slow_holds_up_no_round_of_the_parent(settings: Setti
     with receiver() as taker, Ledger.connect(settings) as ledger, WebhookStore.connect(settings) as mailroom:
         taker.before_answer = lambda: answering.wait(60)
         mailroom.add(Webhook.new(taker.url, kind=ReceiverKind.STANDARD, events=("batch.submitted",)))
-        ledger.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=RenderSpec(prompt="fox"))])
+        ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=RenderSpec(prompt="fox"))])
         house.start()
         try:
             wait_for(lambda: taker.received, what="the message arrives")

@@ -28,7 +28,7 @@ def end_attempt(
     job_id, token = lease.claimed.job_id, lease.claimed.token
     leases.drop(lease)
     if isinstance(error, JobCancelled):
-        leases.insist(lambda: leases.ledger.cancelled(job_id, token, spent=spent))
+        leases.insist(lambda: leases.ledger.attempts.cancelled(job_id, token, spent=spent))
         leases.tally.ended("cancelled")
         log.info("clip.cancelled")
         leases.logs.end(lease.claimed, failed=False)
@@ -40,7 +40,9 @@ def end_attempt(
         return "lost"
     code, message, worth_it = _classify(error)
     again = worth_it or retryable
-    state = leases.insist(lambda: leases.ledger.fail(job_id, token, code, message, retryable=again, spent=spent))
+    state = leases.insist(
+        lambda: leases.ledger.attempts.fail(job_id, token, code, message, retryable=again, spent=spent)
+    )
     leases.tally.ended("retried" if state is JobState.QUEUED else "failed" if state else "lost", code)
     known = isinstance(error, ReelmillError)
     log.error("clip.failed", code=code, error=message, state=state, exc_info=None if known else error)

@@ -136,7 +136,9 @@ class Leases:
         if time.monotonic() - lease.heard_s < within_s:
             return
         claimed = lease.claimed
-        lease.orders = self.insist(lambda: self.ledger.renew(claimed.job_id, claimed.token, lease_s=self.lease_s))
+        lease.orders = self.insist(
+            lambda: self.ledger.attempts.renew(claimed.job_id, claimed.token, lease_s=self.lease_s)
+        )
         lease.check()
 
     def renew(self, lease: Lease) -> None:
@@ -159,9 +161,9 @@ class Leases:
         job_id, token, asked_s = lease.claimed.job_id, lease.claimed.token, time.monotonic()
         try:
             if stage:
-                orders = self.ledger.stage(job_id, token, stage, lease_s=self.lease_s)
+                orders = self.ledger.attempts.stage(job_id, token, stage, lease_s=self.lease_s)
             else:
-                orders = self.ledger.renew(job_id, token, lease_s=self.lease_s)
+                orders = self.ledger.attempts.renew(job_id, token, lease_s=self.lease_s)
         except (LedgerUnavailable, LedgerRefused) as err:
             if self._reachable:
                 log.warning("ledger.lost", error=str(err))

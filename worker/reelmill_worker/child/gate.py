@@ -190,7 +190,7 @@ class Gate:
         ahead = Prefetcher(
             worker=self.worker,
             shared=settings.embedding_cache != "off",
-            upcoming=lambda: ledger.upcoming(*lanes_of(self.lane, info["classes"])),
+            upcoming=lambda: ledger.dispatch.upcoming(*lanes_of(self.lane, info["classes"])),
             prepare=renderer.prepare,
         )
         for part in (leases, refill, deliveries, *([ahead] if _prepares(settings, info) else ())):

@@ -70,7 +70,7 @@ class JobRunner:
             return {"outcome": "no_room"}
         word = token_hex(8)  # one for all tries: if only the answer was lost, the next one gets the same lease
         claimed = self.leases.insist(
-            lambda: self.ledger.claim(job_id, generation, self.worker, lease_s=self.lease_s, word=word)
+            lambda: self.ledger.attempts.claim(job_id, generation, self.worker, lease_s=self.lease_s, word=word)
         )
         if isinstance(claimed, Refused):
             log.debug("claim.refused", job_id=job_id, generation=generation, why=claimed)

@@ -105,7 +105,7 @@ class Leftovers:
         The video goes last: whoever may put it has the keys for its own.
         """
         try:
-            if self.ledger.withdraw(job_id, keys.video, word):
+            if self.ledger.attempts.withdraw(job_id, keys.video, word):
                 for key in sorted(stored, key=lambda key: (key == keys.video, key != keys.manifest)):
                     self.store.delete(key)
         except ReelmillError as err:  # as in `clear`

@@ -107,7 +107,7 @@ class ClipPublisher:
         claimed = parcel.lease.claimed
         self.leases.drop(parcel.lease)
         with suppress(ReelmillError):
-            self.leases.ledger.release(claimed.job_id, claimed.token)
+            self.leases.ledger.attempts.release(claimed.job_id, claimed.token)
         parcel.forget_files()
         self.leases.tally.ended("given_back")
         log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.attempt)
@@ -207,7 +207,7 @@ class ClipPublisher:
         claimed, ledger = parcel.lease.claimed, self.leases.ledger
         self.leftovers.clear(claimed)
         index = self.packer.settings.reuse_index == "on"
-        if not self.leases.insist(lambda: ledger.finish(claimed.job_id, claimed.token, result, index=index)):
+        if not self.leases.insist(lambda: ledger.attempts.finish(claimed.job_id, claimed.token, result, index=index)):
             raise AttemptLost(f"attempt {claimed.attempt} at job {claimed.job_id} came too late to be published")
         self.leases.drop(parcel.lease)
         parcel.forget_files()
@@ -232,7 +232,7 @@ class ClipPublisher:
         self.leftovers.clear(claimed, keep=found.result.key)
         index = self.packer.settings.reuse_index == "on"
         if not self.leases.insist(
-            lambda: ledger.finish(claimed.job_id, claimed.token, found.result, index=index, adopted=found.word)
+            lambda: ledger.attempts.finish(claimed.job_id, claimed.token, found.result, index=index, adopted=found.word)
         ):
             return False
         self.leases.drop(lease)

@@ -81,7 +81,7 @@ def taker(settings: Settings, machine: str) -> Taker:
 
     def take(node: str) -> bool:
         try:
-            return ledger.take_name(node, machine)
+            return ledger.workers.take_name(node, machine)
         except (LedgerUnavailable, LedgerReadOnly) as err:
             log.warning("ledger.awaited", error=str(err))
             return True
@@ -144,7 +144,7 @@ def forgive(settings: Settings, posts: Sequence[WorkerSlot]) -> None:
         ledger = Ledger.connect(settings, patience=PROMPT)
         for post in posts:
             with suppress(NotFound):  # it never worked here
-                ledger.forgive(post.node)
+                ledger.workers.forgive(post.node)
     except (LedgerUnavailable, LedgerReadOnly) as err:
         log.warning("ledger.awaited", error=str(err))
 

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from reelmill_common import broker
 from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.ledger.workers import Ended
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.pruner import Pruner
@@ -153,7 +153,7 @@ class Housekeeping:
         if self._ledger is None or self.unfit:
             return  # a quarantine stays on record until somebody has looked
         try:
-            self._ledger.retire(self.worker)
+            self._ledger.workers.retire(self.worker)
         except (LedgerUnavailable, LedgerRefused) as err:  # its leases run out instead
             log.warning("worker.retire_failed", error=str(err))
 
@@ -166,7 +166,7 @@ class Housekeeping:
         self._said = read(self.notices, pid=self._pid) or self._said
         ledger = self._connected()
         if self._pid is not None and not self._registered:
-            ledger.register(self.worker, self.lane, self._info({}), ended=self._ended, lanes=self.lanes)
+            ledger.workers.register(self.worker, self.lane, self._info({}), ended=self._ended, lanes=self.lanes)
             self._registered, self._heeded, self._ended = True, None, ""
         if self._registered and self._said is not None and self._said != self._heeded:
             self._heed(ledger, self._said)
@@ -177,9 +177,9 @@ class Housekeeping:
         """Beat, reap and pump once."""
         ledger = self._connected()
         if self._draining and not self._drain_told:
-            ledger.draining(self.worker)
+            ledger.workers.drain(self.worker)
             self._drain_told = True
-        seen = ledger.beat(self.worker, forgive_after_s=self.settings.forgive_after_s)
+        seen = ledger.workers.beat(self.worker, forgive_after_s=self.settings.forgive_after_s)
         if seen is None or seen.state is WorkerState.DEAD:
             self.consuming = self._registered = False  # forgotten or given up meanwhile: enter again
         elif seen.state is WorkerState.QUARANTINED and seen.may_return:
@@ -190,8 +190,8 @@ class Housekeeping:
             self._return()
         self._paused = seen is not None and seen.state is WorkerState.PAUSED
         self._rest(self._ticker.round(ledger) or self._paused)
-        ledger.reap()
-        ledger.mend()
+        ledger.dispatch.reap()
+        ledger.dispatch.mend()
         for lane in self.lanes:
             broker.reconcile(ledger, self.settings, lane)
         self._watch_fetching(ledger)
@@ -208,24 +208,24 @@ class Housekeeping:
         self._pid, self._registered, self._said = pid, False, None
         if self._early_deaths >= EARLY_DEATHS:
             reason = f"the process that loads the model died {self._early_deaths} times in a row while loading"
-            self._connected().quarantine(self.worker, reason)
+            self._connected().workers.quarantine(self.worker, reason)
             self._give_up(reason)
 
     def _heed(self, ledger: Ledger, notice: ChildStatus) -> None:
         if notice.verdict == "ready" and not self._draining:
             self.lanes = lanes_of(self.lane, notice.info.get("classes", ()))
-            ledger.ready(self.worker, self._info(notice.info), lanes=self.lanes)
+            ledger.workers.ready(self.worker, self._info(notice.info), lanes=self.lanes)
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
             self.consuming = not self._resting and not self._suspended
         elif notice.verdict == "loading" and notice.info:
-            ledger.register(self.worker, self.lane, self._info(notice.info), lanes=self.lanes)
+            ledger.workers.register(self.worker, self.lane, self._info(notice.info), lanes=self.lanes)
         elif notice.verdict == "unfit":
-            ledger.quarantine(self.worker, notice.reason)
+            ledger.workers.quarantine(self.worker, notice.reason)
             self._give_up(notice.reason)
 
-    def _info(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        return {"pid": self._pid, "machine": self._machine, **told}
+    def _info(self, told: Mapping[str, Any]) -> WorkerInfo:
+        return WorkerInfo.of({"pid": self._pid, "machine": self._machine, **told})
 
     def _rest(self, resting: bool) -> None:  # noqa: FBT001 - the one thing that it is told
         if resting:
@@ -270,7 +270,7 @@ class Housekeeping:
         log.error("child.stalled", pid=self._pid, stage=at.stage, seconds=seconds, mean_s=round(at.mean_s, 3))
         self._ended = "stalled"
         self._kill_child()
-        ledger.stalled(self.worker, f"no progress at {at.stage} for {seconds:.0f} s", "kill")
+        ledger.workers.stalled(self.worker, f"no progress at {at.stage} for {seconds:.0f} s", "kill")
 
     def _kill_child(self) -> None:
         if self._pid is not None:
@@ -280,13 +280,13 @@ class Housekeeping:
     def _watch_fetching(self, ledger: Ledger) -> None:
         able = self.consuming and not self._draining and self.idle()
         lists = [key for lane in self.lanes for key in broker.lists(self.settings, lane)]
-        starving = able and ledger.messages(lists) > 0
+        starving = able and ledger.dispatch.messages(lists) > 0
         remedy = self._fetching.look(starving=starving, now=time.monotonic())
         if not remedy:
             return
         log.error("worker.stalled", worker=self.worker, action=remedy)
         self.resubscribe, self.restart = remedy == "resubscribe", remedy != "resubscribe"
-        ledger.stalled(self.worker, "messages wait and it fetches none", remedy)
+        ledger.workers.stalled(self.worker, "messages wait and it fetches none", remedy)
         if remedy == "abort":
             os._exit(STALLED_STATUS)  # the child dies with us, and the next parent takes its leases back
 

@@ -1,4 +1,4 @@
--- List the jobs of a lane that were sent a while ago and not claimed, if it is anybody's turn to look for their messages.
+-- List the jobs of a lane that were sent a while ago and not claimed, unless their messages were looked for shortly before.
 -- ARGV: lane, seconds that a message may take, seconds between two looks of the whole farm, most jobs.
 -- Returns {milliseconds at which a worker of the lane was last lost or the server was started, for it may remember
 -- messages as fetched whose end it has forgotten; {id, generation, milliseconds it was sent at} ...}.

@@ -4,5 +4,5 @@
 local key = batch_key(ARGV[1])
 if redis.call('HGET', key, 'done') ~= ARGV[2] then return 0 end
 redis.call('HSET', key, 'archived', ARGV[2] .. ' ' .. ARGV[3])
-tell('batch.archived', ARGV[1], '', '', 'key', ARGV[3])
+emit('batch.archived', ARGV[1], '', '', 'key', ARGV[3])
 return 1

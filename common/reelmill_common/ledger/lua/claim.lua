@@ -1,6 +1,6 @@
 -- Accept a message: count the attempt and grant a lease.
--- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions, seconds without a
--- beat after which a worker counts as dead.
+-- ARGV: id, generation, worker, lease in seconds, a word that this call shares only with its own repetitions, seconds
+-- without a beat after which a worker counts as dead.
 -- Returns {batch, row, token, spec, milliseconds since it was sent, attempts whose objects are not ours, milliseconds
 -- at which it was submitted, milliseconds for which this server surely has forgotten nothing, metadata as JSON or ''},
 -- or why not.
@@ -60,7 +60,7 @@ if closes or rests then -- a clip that would end outside of a window does not st
         return 'closing'
     end
     if closes and done > closes then
-        shut(job.batch, 'window_closing')
+        close_window(job.batch, 'window_closing')
         return 'closing'
     end
 end

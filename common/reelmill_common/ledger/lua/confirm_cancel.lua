@@ -1,6 +1,6 @@
 -- flags: allow-oom
--- Confirm that a running job has stopped as it was asked to. ARGV: id, token, and what it cost: GPU ms, mJ or ''.
--- Returns 1, also when it is said again; 0 if the lease was lost or nobody had asked.
+-- Confirm that a running job has stopped because it was asked to. ARGV: id, token, and what it cost: GPU ms, mJ or ''.
+-- Returns 1, also when it is repeated; 0 if the lease was lost or no cancel was requested.
 local job = load_job(ARGV[1])
 if not job or token_of(job) ~= ARGV[2] then return 0 end
 if job.state == 'c' then return 1 end

@@ -1,5 +1,5 @@
 -- flags: no-writes
--- Read what is due: windows that change, schedules that run, and runs whose submit somebody has to do or to finish.
+-- Read what is due: windows that change, schedules that run, and runs that some worker has to submit or to finish.
 -- Changes nothing, and costs three empty looks when nothing is due. ARGV: most of each.
 -- Returns {milliseconds now, {batch, window, due, …}, {schedule, due, …}, {run, …}}.
 local function some(key, ...)

@@ -1,9 +1,9 @@
 -- flags: allow-oom
 -- Publish a clip: once, and only by the holder of the lease. A clip that is stored already wins over a request to
--- cancel. The same attempt may say it again (its first answer can be lost on the way) and hears the same.
+-- cancel. The same attempt may repeat it (its first answer can be lost on the way) and gets the same answer.
 -- ARGV: id, token, key of the clip, result, what it cost (bytes, GPU ms, mJ or ''), '1' if others may have the clip too,
--- '' or, if another attempt stored the clip, the word of its claim after a `:`. Returns 1, or 0 if the attempt lost, or if
--- the clip is taken back.
+-- '' or, if another attempt stored the clip, the word of its claim after a `:`.
+-- Returns 1, or 0 if the attempt lost, or if the clip is being removed.
 local job = load_leased(ARGV[1], ARGV[2])
 if not job then
     job = load_job(ARGV[1])

@@ -7,5 +7,5 @@ if not seen and redis.call('SISMEMBER', WORKERS, worker) == 0 then return false 
 if now - (seen or 0) < ARGV[2] * 1000 then return 'live' end
 if redis.call('EXISTS', held_key(worker)) == 1 then return 'busy' end
 forget(worker)
-tell('worker.forgotten', '', '', worker)
+emit('worker.forgotten', '', '', worker)
 return 'forgotten'

@@ -1,5 +1,5 @@
--- Say until when a worker may work by its own window: it rests outside of it, and once a clip would not end inside.
--- ARGV: worker, milliseconds at which its window closes (0: it is shut), or '' if it never does; the window.
+-- Note until when a worker may work by its own window: it rests outside of it, and once a clip would not end inside.
+-- ARGV: worker, milliseconds at which its window closes (0: it is closed), or '' if it never does; the window.
 -- Returns its state, or false if it is not registered.
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
@@ -18,7 +18,7 @@ if v[2] == 'ready' and not work then
 end
 if v[2] == 'resting' and work then
     set_worker(worker, v[1], 'ready')
-    tell('worker.woke', '', '', worker)
+    emit('worker.woke', '', '', worker)
     return 'ready'
 end
 return v[2]

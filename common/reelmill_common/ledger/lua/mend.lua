@@ -35,7 +35,7 @@ for _, worker in ipairs(redis.call('ZRANGE', BEATS, 0, -1)) do
     if redis.call('EXISTS', worker_key(worker)) == 1 then redis.call('SADD', WORKERS, worker) end
 end
 
--- A batch's jobs in flight stand in `sent` or in `leases`, and what waits for a moment in the set of that moment.
+-- A batch's jobs in flight stand in `sent` or in `leases`, and what waits for a time in the set of that time.
 local function mend_flight(batch)
     for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
         local job = load_or_drop(id, batch)
@@ -49,7 +49,7 @@ local function mend_flight(batch)
     end
 end
 
-local function mend_moments(batch)
+local function mend_times(batch)
     local v = redis.call('HMGET', batch_key(batch), 'early', 'start', 'expires', 'window', 'unmet')
     if v[1] == '1' and v[2] then redis.call('ZADD', STARTS, 'NX', v[2], batch) end
     if (v[3] or '') ~= '' and tonumber(v[3]) > now then redis.call('ZADD', EXPIRIES, 'NX', v[3], batch) end
@@ -76,7 +76,7 @@ local function mend_index(batch, v)
         lanes[lane] = true
         for priority in string.gmatch((v[8] or '') .. (v[9] or ''), '%d') do
             if redis.call('ZSCORE', share_key(lane, priority, v[7] or ''), batch) then
-                redis.call('SADD', spots_key(v[7] or ''), lane .. ':' .. priority)
+                redis.call('SADD', owner_levels_key(v[7] or ''), lane .. ':' .. priority)
                 place_owner(v[7] or '', lane, priority)
                 if redis.call('EXISTS', ready_key(lane, priority)) == 1 then
                     redis.call('SADD', levels_key(lane), priority)
@@ -97,11 +97,11 @@ local function mend_batch(batch)
     local v = redis.call('HMGET', batch_key(batch), unpack(read))
     if v[10] then return end
     mend_flight(batch)
-    mend_moments(batch)
+    mend_times(batch)
     if not is_whole(batch, redis.call('HMGET', batch_key(batch), unpack(read))) then
         restore(batch)
         recount(batch)
-        tell('batch.mended', batch, '', '')
+        emit('batch.mended', batch, '', '')
     end
     mend_index(batch, redis.call('HMGET', batch_key(batch), unpack(read)))
 end

@@ -22,8 +22,8 @@ else
 end
 if ARGV[10] == '1' or now - redis.call('HGET', hook_key(id), 'failing') >= tonumber(ARGV[9]) then
     local why = ARGV[7]
-    if ARGV[6] ~= '' then why = 'it answered ' .. ARGV[6] end -- not its words: they go to other receivers
+    if ARGV[6] ~= '' then why = 'it answered ' .. ARGV[6] end -- not its text: this goes to other receivers
     redis.call('HSET', hook_key(id), 'disabled', why)
-    tell('webhook.disabled', '', '', '', 'webhook', id, 'reason', why)
+    emit('webhook.disabled', '', '', '', 'webhook', id, 'reason', why)
 end
 return 1

@@ -1,4 +1,4 @@
--- Enter a webhook, or change one that there is; events are told from the first webhook on. ARGV: id, config, '1' if it
+-- Enter a webhook, or change one; events are sent from the first webhook on. ARGV: id, config, '1' if it
 -- must be there already. Returns 1, or 0 if it is not.
 local id = ARGV[1]
 if ARGV[3] == '1' and redis.call('EXISTS', hook_key(id)) == 0 then return 0 end

@@ -7,5 +7,5 @@ if redis.call('HGET', batch_key(batch), 'paused') == '1' then return 1 end
 redis.call('HSET', batch_key(batch), 'paused', 1)
 take_back_sent(batch, 'paused')
 reindex(batch)
-tell('batch.paused', batch, '', '')
+emit('batch.paused', batch, '', '')
 return 1

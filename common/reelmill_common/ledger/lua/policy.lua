@@ -28,5 +28,5 @@ if changes.start then set_start(batch, changes.start) end
 if changes.expires then set_expiry(batch, changes.expires) end
 take_back_sent(batch, 'policy')
 reindex(batch)
-tell('batch.policy_set', batch, '', '', 'changed', table.concat(changed, ','))
+emit('batch.policy_set', batch, '', '', 'changed', table.concat(changed, ','))
 return 1

@@ -14,5 +14,5 @@ if job.state == 'q' then
     enter(job, 'q')
     reindex(job.batch)
 end
-tell('job.prioritized', job.batch, job.id, '', 'priority', own)
+emit('job.prioritized', job.batch, job.id, '', 'priority', own)
 return job.state

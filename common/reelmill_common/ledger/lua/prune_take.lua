@@ -1,3 +1,3 @@
 -- flags: allow-oom
--- Take the turn to prune what is due: one taker in so many seconds. ARGV: seconds. Returns 1, or 0 if it is taken.
+-- Take the right to prune what is due: one process in so many seconds. ARGV: seconds. Returns 1, or 0 if it is taken.
 return redis.call('SET', P .. 'prune_turn', 1, 'NX', 'PX', math.floor(ARGV[1] * 1000)) and 1 or 0

@@ -1,8 +1,19 @@
--- Choose what the lanes of a profile run next and mark it dispatched: the most urgent priority, there the owner whose
--- turn it is, of the owner's batches the one whose turn it is, and of that the first job. Costs O(log n) for each job,
--- whatever waits, times the lanes of a class that have work.
+-- Choose what the lanes of a profile run next and mark it dispatched: the most urgent priority, there the owner with the
+-- least virtual time, of the owner's batches the one with the least, and of that the first job. Costs O(log n) for each
+-- job, whatever waits, times the lanes of a class that have work.
 -- ARGV: a lane of the profile, depth, seconds within which a worker must have beaten, most jobs to choose.
 -- Returns {id, generation, priority, spec, batch, lane} for each.
+--
+-- Which lane has room: a worker is sent `depth` jobs at most, and a job of a class goes only to workers of that class. So
+-- the lane of a class may take one more job only while each of three sums is below its limit:
+--   jobs sent on this lane                                      depth * workers of its class
+--   jobs sent on all lanes with which it shares a worker        depth * workers of these lanes, each counted once
+--   jobs sent on all lanes                                      depth * workers of the profile
+-- The general lane has the last limit only, and there counts what is sent on lanes of classes up to their workers' capacity.
+-- Example: depth 2; worker A has the classes h100 and fast, B has fast, C has none. `h100` may have 2 (A), `fast` 4 (A, B),
+-- and both together 4, not 6, since they share A. All lanes may have 6: with 4 on `fast` and 2 on the general lane all is
+-- full. If a worker D with `fast` is lost after it was sent 2 more, `fast` has 6, of which only 4 (A, B) count against the
+-- general lane: the other 2 wait for A and B, and C must not idle because of them.
 local profile, depth, most = profile_of(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local since, chosen = '(' .. (now - ARGV[3] * 1000), {}
 local workers = redis.call('ZCOUNT', live_key(profile), since, '+inf')
@@ -24,18 +35,18 @@ local lanes, classes = {general}, {}
 for _, name in ipairs(redis.call('SMEMBERS', classes_key(profile))) do
     local lane = look_at(name)
     if lane.busy then
-        lane.crew = redis.call('ZRANGEBYSCORE', live_key(name), since, '+inf')
+        lane.workers = redis.call('ZRANGEBYSCORE', live_key(name), since, '+inf')
         lanes[#lanes + 1], classes[#classes + 1] = lane, lane
     else
         redis.call('SREM', classes_key(profile), name)
     end
 end
 
--- Lanes of a class that share a worker share what may be sent to all their workers together: `near` and its `places`.
-local function places_of(some)
+-- Return how many jobs may be sent to the workers of some lanes of classes, each worker counted once; and those workers.
+local function capacity_of(some)
     local seen, count = {}, 0
     for _, lane in ipairs(some) do
-        for _, worker in ipairs(lane.crew) do
+        for _, worker in ipairs(lane.workers) do
             if not seen[worker] then seen[worker], count = true, count + 1 end
         end
     end
@@ -43,19 +54,19 @@ local function places_of(some)
 end
 
 for _, lane in ipairs(classes) do
-    local _, own = places_of({lane})
-    lane.near = {}
+    local _, own = capacity_of({lane})
+    lane.sharing = {}
     for _, other in ipairs(classes) do
-        for _, worker in ipairs(other.crew) do
+        for _, worker in ipairs(other.workers) do
             if own[worker] then
-                lane.near[#lane.near + 1] = other
+                lane.sharing[#lane.sharing + 1] = other
                 break
             end
         end
     end
-    lane.places = places_of(lane.near)
+    lane.shared_capacity = capacity_of(lane.sharing)
 end
-local class_places = places_of(classes)
+local class_capacity = capacity_of(classes)
 
 local function sent_of(some)
     local sum = 0
@@ -66,15 +77,15 @@ end
 local function has_room(lane)
     if #classes == 0 then return lane.sent < depth * workers end
     local all = sent_of(classes)
-    -- Beyond its workers' places a class takes none from the general lane: whoever else is there must not idle.
-    if lane == general then return lane.sent + math.min(all, class_places) < depth * workers end
-    return lane.sent < depth * #lane.crew and sent_of(lane.near) < lane.places
+    -- What is sent beyond the capacity of a class takes none from the general lane: other workers must not idle.
+    if lane == general then return lane.sent + math.min(all, class_capacity) < depth * workers end
+    return lane.sent < depth * #lane.workers and sent_of(lane.sharing) < lane.shared_capacity
         and general.sent + all < depth * workers
 end
 
--- Return the lane, of those that have room, where the owner and then the batch is that whose turn is first.
-local next_turn
-function next_turn(priority)
+-- Return the choice with the least virtual time, of the owner and then of the batch, on the lanes that have room.
+local next_choice
+function next_choice(priority)
     local best
     for _, lane in ipairs(lanes) do
         local first = lane.levels[priority] and has_room(lane)
@@ -83,38 +94,38 @@ function next_turn(priority)
             local share = redis.call('ZRANGE', share_key(lane.name, priority, first[1]), 0, 0, 'WITHSCORES')
             if not share[1] then -- the owner's share is missing
                 place_owner(first[1], lane.name, priority)
-                return next_turn(priority)
+                return next_choice(priority)
             end
-            local turn = {
+            local choice = {
                 lane = lane, owner = first[1], owner_start = tonumber(first[2]), batch = share[1],
                 start = tonumber(share[2]),
             }
             -- On a tie a class goes first: its jobs have fewer places to go to.
-            if not best or turn.owner_start < best.owner_start
-                or turn.owner_start == best.owner_start and turn.start <= best.start then best = turn end
+            if not best or choice.owner_start < best.owner_start
+                or choice.owner_start == best.owner_start and choice.start <= best.start then best = choice end
         end
     end
     return best
 end
 
-local function dispatch(priority, turn)
-    local lane, owner, batch = turn.lane.name, turn.owner, turn.batch
+local function dispatch(priority, choice)
+    local lane, owner, batch = choice.lane.name, choice.owner, choice.batch
     local level = profile .. ':' .. priority
     local id = redis.call('ZRANGE', waiting_key(batch, lane, priority), 0, 0)[1]
         or redis.call('ZRANGE', waiting_key(batch, lane), 0, 0)[1]
     local job = id and load_job(id)
     local policy = redis.call('HMGET', batch_key(batch), 'weight', 'priority')
-    if not policy[2] or not job then -- a key is missing: pass over it, and go on with the next turn
+    if not policy[2] or not job then -- a key is missing: pass over it, and go on with the next choice
         ensure_batch(batch)
         if id and not job then drop_job(id, batch) end
         if not id then note_missing('waiting', batch .. ':' .. lane, batch) end
-        unready(batch, lane, priority, owner)
+        leave_share(batch, lane, priority, owner)
         return reindex(batch)
     end
-    local finish = turn.start + 1 / policy[1]
-    local owner_finish = turn.owner_start + 1 / (redis.call('HGET', owner_key(owner), 'weight') or 1)
-    redis.call('HSET', lane_key(profile), 'v' .. priority, turn.owner_start)
-    redis.call('HSET', owner_key(owner), 'c:' .. level, turn.start, 'v:' .. level, owner_finish)
+    local finish = choice.start + 1 / policy[1]
+    local owner_finish = choice.owner_start + 1 / (redis.call('HGET', owner_key(owner), 'weight') or 1)
+    redis.call('HSET', lane_key(profile), 'v' .. priority, choice.owner_start)
+    redis.call('HSET', owner_key(owner), 'c:' .. level, choice.start, 'v:' .. level, owner_finish)
     if tonumber(policy[2]) == priority then redis.call('HSET', batch_key(batch), 'v:' .. profile, finish) end
     for _, other in ipairs(lanes) do -- what it used here it has used everywhere
         redis.call('ZADD', ready_key(other.name, priority), 'XX', owner_finish, owner)
@@ -124,16 +135,16 @@ local function dispatch(priority, turn)
     if not spec then return end_without_spec(job) end
     job.priority = priority
     move(job, 'd', {'p', priority}, 'job.dispatched', 'priority', priority)
-    turn.lane.sent = turn.lane.sent + 1
+    choice.lane.sent = choice.lane.sent + 1
     chosen[#chosen + 1] = {id, job.generation, priority, spec, batch, lane}
 end
 
 for priority = 9, 0, -1 do
     for _, lane in ipairs(lanes) do lane.sent = lane.sent + tonumber(lane.counts[priority + 1] or 0) end
     while #chosen < most do
-        local turn = next_turn(priority)
-        if not turn then break end
-        dispatch(priority, turn)
+        local choice = next_choice(priority)
+        if not choice then break end
+        dispatch(priority, choice)
     end
 end
 return chosen

@@ -9,6 +9,6 @@ redis.call('HSET', worker_key(worker), 'info', ARGV[2], 'seen', now)
 if ARGV[3] ~= '' then set_lanes(worker, ARGV[3]) end
 if v[2] == 'starting' or v[2] == 'ready' then
     set_worker(worker, v[1], 'ready')
-    if v[2] == 'starting' then tell('worker.ready', '', '', worker) end
+    if v[2] == 'starting' then emit('worker.ready', '', '', worker) end
 end
 return 1

@@ -1,6 +1,6 @@
 -- flags: allow-oom
--- Take back some of what nobody works on: expired leases, and dispatched jobs whose message must have vanished.
--- Notices that the clock was set. Says once of a worker that it is lost; one that was leaving is forgotten instead.
+-- Take back some of what no worker works on: expired leases, and dispatched jobs whose message must have vanished.
+-- Notices that the clock was set. Reports once that a worker is lost; one that was leaving is forgotten instead.
 -- ARGV: seconds after which a message is given up, seconds of silence after which a worker is lost, most attempts, most
 -- jobs to touch, rules. Returns the number of jobs touched.
 watch_clock()
@@ -22,11 +22,11 @@ for _, worker in ipairs(redis.call('ZRANGEBYSCORE', BEATS, '-inf', now - ARGV[2]
     if v[2] ~= 'draining' then
         redis.call('ZREM', BEATS, worker)
         if v[1] then note_lost(worker) end
-        tell('worker.lost', '', '', worker)
+        emit('worker.lost', '', '', worker)
     elseif redis.call('EXISTS', held_key(worker)) == 0 then -- it left, and was killed before it could say so
         note_lost(worker)
         forget(worker)
-        tell('worker.retired', '', '', worker)
+        emit('worker.retired', '', '', worker)
     end
 end
 return #expired + #vanished

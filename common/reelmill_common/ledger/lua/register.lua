@@ -20,5 +20,5 @@ redis.call('ZADD', BEATS, now, worker)
 redis.call('HSET', worker_key(worker), 'info', ARGV[3], 'seen', now)
 set_lanes(worker, ARGV[7])
 set_worker(worker, lane, before[2] == 'quarantined' and 'quarantined' or 'starting')
-tell('worker.registered', '', '', worker, 'lane', lane)
+emit('worker.registered', '', '', worker, 'lane', lane)
 return 1

@@ -1,5 +1,5 @@
--- Take a batch that has ended and whose report is not made. Whoever takes it has the given time; then it is due again.
--- ARGV: seconds to have it for. Returns {batch, moment at which it ended} or false.
+-- Take a batch that has ended and whose report is not made. The taker has the given time; then it is due again.
+-- ARGV: seconds to have it for. Returns {batch, milliseconds at which it ended} or false.
 local due = P .. 'unreported'
 local batch = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 1)[1]
 if not batch then return false end

@@ -7,5 +7,5 @@ if paused == '0' then return 1 end
 redis.call('HSET', batch_key(batch), 'paused', 0)
 redis.call('HDEL', batch_key(batch), 'why_paused', 'spent')
 reindex(batch)
-tell('batch.resumed', batch, '', '')
+emit('batch.resumed', batch, '', '')
 return 1

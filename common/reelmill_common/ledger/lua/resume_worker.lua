@@ -3,6 +3,6 @@
 local worker = ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'lane', 'state')
 if not v[1] then return 0 end
-if redis.call('SREM', paused_workers(), worker) == 1 then tell('worker.resumed', '', '', worker) end
+if redis.call('SREM', paused_workers(), worker) == 1 then emit('worker.resumed', '', '', worker) end
 if v[2] == 'paused' then set_worker(worker, v[1], 'ready') end
 return 1

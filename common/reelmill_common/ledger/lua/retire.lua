@@ -14,5 +14,5 @@ if v[2] ~= 'quarantined' then
     redis.call('DEL', worker_key(worker))
     redis.call('SREM', WORKERS, worker)
 end
-tell('worker.retired', '', '', worker)
+emit('worker.retired', '', '', worker)
 return 1

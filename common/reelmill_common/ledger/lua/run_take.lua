@@ -1,5 +1,5 @@
--- Take up a run that nobody works on, or go on with one that is ours. ARGV: batch, token of whoever takes it,
--- milliseconds for which nobody else may. Returns {schedule, policy, rows}, or false if it is somebody else's or done.
+-- Take up a run that no process works on, or go on with one that is ours. ARGV: batch, token of the taker,
+-- milliseconds for which no other may. Returns {schedule, policy, rows}, or false if another process has it or it is done.
 local batch = ARGV[1]
 local v = redis.call('HMGET', run_key(batch), 'schedule', 'policy', 'rows', 'taker')
 local free_at = redis.call('ZSCORE', RUNS, batch)

@@ -1,5 +1,5 @@
--- Begin a schedule's run that is due, or pass over it: by one ticker only, that which finds the due moment as it was.
--- ARGV: name, milliseconds that were due ('' if somebody runs it by hand), milliseconds of the next run, batch of the
+-- Begin a schedule's run that is due, or pass over it: only by the ticker that finds the due time as it was.
+-- ARGV: name, milliseconds that were due ('' if it is run by hand), milliseconds of the next run, batch of the
 -- run or '' to pass over it. Returns 1, or 0 if another was first or there is no such schedule.
 local name, batch = ARGV[1], ARGV[4]
 if redis.call('EXISTS', schedule_key(name)) == 0 then return 0 end
@@ -9,7 +9,7 @@ if ARGV[2] ~= '' then
     redis.call('ZADD', SCHEDULES, ARGV[3], name)
 end
 if batch == '' then
-    tell('schedule.missed', '', '', '', 'schedule', name, 'due', ARGV[2])
+    emit('schedule.missed', '', '', '', 'schedule', name, 'due', ARGV[2])
 else
     begin_run(name, batch)
 end

@@ -6,10 +6,10 @@ if redis.call('EXISTS', schedule_key(name)) == 0 then return 0 end
 if ARGV[2] == '' then
     redis.call('ZREM', SCHEDULES, name)
     redis.call('HSET', schedule_key(name), 'paused', 1)
-    tell('schedule.paused', '', '', '', 'schedule', name)
+    emit('schedule.paused', '', '', '', 'schedule', name)
 else
     redis.call('ZADD', SCHEDULES, ARGV[2], name)
     redis.call('HSET', schedule_key(name), 'paused', 0)
-    tell('schedule.resumed', '', '', '', 'schedule', name)
+    emit('schedule.resumed', '', '', '', 'schedule', name)
 end
 return 1

@@ -10,5 +10,5 @@ redis.call('HSET', schedule_key(name), 'cron', ARGV[3], 'zone', ARGV[4], 'catch_
     'rows', rows, 'jobs', ARGV[8], 'paused', 0)
 redis.call('ZADD', SCHEDULES, ARGV[9], name)
 if before and before ~= rows then drop_rows(before, name) end
-tell('schedule.put', '', '', '', 'schedule', name)
+emit('schedule.put', '', '', '', 'schedule', name)
 return 1

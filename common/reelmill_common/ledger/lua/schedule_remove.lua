@@ -7,5 +7,5 @@ redis.call('ZREM', SCHEDULES, name)
 redis.call('SREM', SCHEDULE_NAMES, name)
 redis.call('DEL', schedule_key(name))
 drop_rows(rows, name)
-tell('schedule.removed', '', '', '', 'schedule', name)
+emit('schedule.removed', '', '', '', 'schedule', name)
 return 1

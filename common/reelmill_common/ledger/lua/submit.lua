@@ -4,7 +4,7 @@
 -- Returns {number added, number that was there}, {'conflict', id, row, spec that is there} or
 -- {'unknown', a batch that it should wait for}.
 local batch = ARGV[1]
-local fresh, given, same, told_anew = {}, {}, 0, {}
+local fresh, given, same, with_metadata = {}, {}, 0, {}
 for i = 8, #ARGV, 5 do
     local id, spec = ARGV[i], ARGV[i + 3]
     local known = given[id] or redis.call('GET', spec_key(id))
@@ -21,12 +21,12 @@ for i = 8, #ARGV, 5 do
         fresh[#fresh + 1] = i
     elseif known == spec then
         same = same + 1
-        if ARGV[i + 4] ~= '' and not given[id] then told_anew[#told_anew + 1] = i end
+        if ARGV[i + 4] ~= '' and not given[id] then with_metadata[#with_metadata + 1] = i end
     else
         return {'conflict', id, ARGV[i + 1], known}
     end
 end
-for _, i in ipairs(told_anew) do redis.call('SET', meta_key(ARGV[i]), ARGV[i + 4]) end
+for _, i in ipairs(with_metadata) do redis.call('SET', meta_key(ARGV[i]), ARGV[i + 4]) end
 if #fresh == 0 then
     if same > 0 then ensure_batch(batch) end
     return {0, same}
@@ -48,7 +48,7 @@ if is_new then
     if more.max_failures ~= '' then redis.call('HSET', key, 'max_failures', more.max_failures) end
     if more.start ~= '' then set_start(batch, more.start) end
     if more.expires ~= '' then set_expiry(batch, more.expires) end
-    if ARGV[6] ~= '' then -- shut until somebody has looked what its window says, which is due at once
+    if ARGV[6] ~= '' then -- closed until `update_window`, which is due at once, says otherwise
         redis.call('HSET', key, 'window', ARGV[6], 'shut', 1)
         redis.call('ZADD', P .. 'windows', 0, batch)
     end
@@ -57,13 +57,13 @@ end
 local class = redis.call('HGET', key, 'class') or ''
 local order = redis.call('HINCRBY', key, 'n', #fresh) - #fresh
 -- A row that was pruned goes on counting attempts: its clip may still lie under the number of an earlier one.
-local worn = redis.call('HGET', WORN, batch)
+local prior = redis.call('HGET', PRIOR_ATTEMPTS, batch)
 local ids, waiting = {}, {}
 for position, i in ipairs(fresh) do
     local id, row, lane, spec = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     if class ~= '' and lane == profile_of(lane) then lane = lane .. '@' .. class end -- a job's own class goes first
     redis.call('HSET', job_key(id), 's', 'q', 'b', batch, 'r', row, 'l', lane, 'n', order + position, 'g', 1, 't0', now)
-    if worn then redis.call('HSET', job_key(id), 'a', worn, 'u', worn) end
+    if prior then redis.call('HSET', job_key(id), 'a', prior, 'u', prior) end
     redis.call('SET', spec_key(id), spec)
     if ARGV[i + 4] ~= '' then redis.call('SET', meta_key(id), ARGV[i + 4]) end
     ids[position] = id
@@ -84,5 +84,5 @@ redis.call('HSET', key, 'lanes', lanes)
 redis.call('HINCRBY', key, 'q', #fresh)
 if redis.call('HDEL', key, 'done') == 1 then settle_dependants(batch) end
 if is_new and more.after .. more.after_any ~= '' then set_after(batch, more.after, more.after_any) else reindex(batch) end
-tell('batch.submitted', batch, '', '', 'count', #fresh)
+emit('batch.submitted', batch, '', '', 'count', #fresh)
 return {#fresh, same}

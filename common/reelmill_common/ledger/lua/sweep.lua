@@ -21,7 +21,7 @@ for _, batch in ipairs(redis.call('ZRANGEBYSCORE', STARTS, '-inf', now, 'LIMIT',
     touched = touched + 1
     if redis.call('HDEL', batch_key(batch), 'early') == 1 then
         reindex(batch)
-        tell('batch.start_came', batch, '', '')
+        emit('batch.start_came', batch, '', '')
     end
 end
 
@@ -44,7 +44,7 @@ for i = 1, #due, 2 do
         if not lanes or left[1] + (left[2] or 0) == 0 then
             redis.call('ZREM', EXPIRIES, batch)
             touched = touched + 1
-            if lanes then tell('batch.expired', batch, '', '') end
+            if lanes then emit('batch.expired', batch, '', '') end
         end
     end
 end

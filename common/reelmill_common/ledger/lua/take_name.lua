@@ -1,5 +1,5 @@
 -- Take a worker's name for a machine, before it registers: only if no live worker of another machine has it, and no
--- other machine took it a moment ago. ARGV: worker, machine, seconds within which a worker must have beaten, seconds
+-- other machine took it within that time. ARGV: worker, machine, seconds within which a worker must have beaten, seconds
 -- that it has for registering. Returns 1, or 0 if the name is another's.
 local worker, machine, key = ARGV[1], ARGV[2], P .. 'name:' .. ARGV[1]
 local v = redis.call('HMGET', worker_key(worker), 'info', 'seen')

@@ -11,7 +11,7 @@ local BREAK_MS = 15000 -- without a call: a farm's ticks call every few seconds 
 local P -- "reelmill:{farm}:", so that every key of a farm has one hash tag
 local now -- milliseconds of Redis' clock, never of the caller's: hosts disagree
 -- The keys that a farm has one of.
-local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS, WORN, MISSING
+local SENT, LEASES, BEATS, WORKERS, OWNERS, STARTS, EXPIRIES, WINDOWS, PRIOR_ATTEMPTS, MISSING
 -- Since when this process of the server has served farms without a break. A server that was started anew or promoted
 -- begins anew: only then can it have forgotten what was answered.
 local steady_since, last_call = 0, 0
@@ -27,7 +27,7 @@ local function begin(prefix)
     P = prefix
     SENT, LEASES, BEATS, WORKERS = P .. 'sent', P .. 'leases', P .. 'beats', P .. 'workers'
     OWNERS, STARTS, EXPIRIES, WINDOWS = P .. 'owners', P .. 'starts', P .. 'expiries', P .. 'windows'
-    WORN = P .. 'worn' -- by the name of a pruned batch: the most attempts that a job of it had
+    PRIOR_ATTEMPTS = P .. 'worn' -- an older name; by pruned batch: the most attempts that a job of it had
     MISSING = P .. 'missing' -- by kind and name of a key that others point to: when it was first missed
     SCHEDULES, SCHEDULE_NAMES, RUNS = P .. 'schedules', P .. 'schedule_names', P .. 'runs'
     HOOKS, HOOK_LOG, HOOK_CURSOR, HOOK_SENDER = P .. 'hooks', P .. 'hook_log', P .. 'hook_cursor', P .. 'hook_sender'
@@ -59,14 +59,15 @@ local function levels_key(lane) return P .. 'levels:' .. lane end
 local function live_key(lane) return P .. 'live:' .. lane end
 local function worker_key(worker) return P .. 'worker:' .. worker end
 local function owner_key(owner) return P .. 'owner:' .. owner end
-local function spots_key(owner) return P .. 'spots:' .. owner end
+-- Lanes and priorities at which an owner has batches that may run (the key has an older name).
+local function owner_levels_key(owner) return P .. 'spots:' .. owner end
 local function dependants_key(batch) return P .. 'dependants:' .. batch end
 local function held_key(worker) return P .. 'held:' .. worker end
 local function faults_key(id) return P .. 'faults:' .. id end
 local function streak_key(worker) return P .. 'streak:' .. worker end
 
 -- Append to the event stream; more fields follow as name, value, name, value.
-local function tell(name, batch, job, worker, ...)
+local function emit(name, batch, job, worker, ...)
     redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
         'e', name, 'b', batch, 'j', job, 'w', worker, ...)
 end
@@ -76,7 +77,7 @@ end
 local function note_missing(kind, name, batch)
     if redis.call('HLEN', MISSING) < MISSING_KEPT and redis.call('HSETNX', MISSING, kind .. ' ' .. name, now) == 1 then
         redis.call('EXPIRE', MISSING, MISSING_S)
-        tell('ledger.key_missing', batch or '', kind ~= 'batch' and name or '', '', 'kind', kind)
+        emit('ledger.key_missing', batch or '', kind ~= 'batch' and name or '', '', 'kind', kind)
     end
 end
 
@@ -100,11 +101,11 @@ local function waiting_keys(batch, lane)
 end
 
 -- The fencing token of a job's last claim: the number of the attempt, and a word that no other claim has. Numbers come
--- again when the ledger is wiped or forgets a claim; words do not. A job that was claimed by an older version has none.
+-- again when the ledger is wiped or forgets a claim; the word does not. A job that was claimed by an older version has none.
 local function token_of(job) return job.attempts .. '.' .. job.fence end
 
--- Load a job only for the holder of its lease: nil for anybody else. A lease that is over but not yet reaped still is
--- its holder's, for nobody else has the job.
+-- Load a job only for the holder of its lease, else return nil. A lease that is over but not yet reaped still is its
+-- holder's, for no other worker has the job.
 local function load_leased(id, token)
     local job = load_job(id)
     if job and LEASED[job.state] and token_of(job) == token then return job end

@@ -1,8 +1,8 @@
 -- The server's clock may be set while a farm runs. Each reap notes what it says; if it has gone back since, or on by more
--- than ticks are ever apart, what was counted by it is moved along: leases, messages that were sent, beats, turns that were
--- taken. What people gave as a time of day (windows, starts, expiries, schedules) stays as it is. The same is done where
--- the server was away since the last reap (started anew, promoted, frozen), since no holder could renew its lease; but
--- not for messages, which it may have forgotten: they are looked for at once.
+-- than ticks are ever apart, what was counted by it is moved along: leases, messages that were sent, beats, and
+-- locks that end with time. What was given as a time of day (windows, starts, expiries, schedules) stays as it is. The
+-- same is done where the server was away since the last reap (restarted, promoted, frozen), because no holder could renew
+-- its lease. Sent messages are not moved then: the server may have forgotten them, and they are looked for at once.
 
 local BACK_MS = 1000 -- a step, not NTP's slewing
 local AHEAD_MS = 60000 -- nor a farm whose only parent was busy
@@ -44,7 +44,7 @@ local function watch_clock()
     local step, away = now - before, before < steady_since
     if step < -BACK_MS or step > AHEAD_MS then
         move_clock(step, away)
-        tell('ledger.clock_moved', '', '', '', 'seconds', math.floor(step / 1000))
+        emit('ledger.clock_moved', '', '', '', 'seconds', math.floor(step / 1000))
     elseif away and step > BACK_MS then
         move_clock(step, away)
     end

@@ -1,42 +1,61 @@
--- How an attempt ends without a clip, and whom that speaks against. `common/faults.py` has the rules by error code.
+-- How an attempt ends without a clip, and whether the job or the worker is to blame. `retry_rules.py` has the rules.
 --
--- A job's faults are a hash: a count for each code, `at` (when the last one was), `on` (workers on which it failed) and
--- `killed` (workers whose process died rendering it), both as `,a,b,`. In `on`, `-a` is a worker whose own fault it was.
+-- A job's faults are a hash: a count for each error code, `at` (milliseconds of the last one), and two lists of workers,
+-- written `,a,-b,`: `on` (those on which it failed) and `killed` (those whose process died rendering it). `-b` is a worker
+-- that was found to be at fault itself, so that it does not speak against the job. Lists are short: a job that failed on two
+-- workers that are not at fault is at fault itself.
 -- A worker's streak is the list of its failures since its last clip, each as `job code`.
+--
+-- Example: job J fails on `a` with bad_output: on = ',a,'. `a` then fails jobs of two more batches and is quarantined, so
+-- J is cleared of it: on = ',-a,', its count for bad_output and its failures go down by one, and J is queued again. If it
+-- then fails on `b` and `c`, on = ',-a,b,c,': two workers that are not at fault, so J fails for good.
 
-local STREAK = 3 -- failed jobs in a row from which on a worker may be at fault: one bad prompt, or two, prove nothing
+local STREAK = 3 -- failed jobs in a row from which on a worker may be at fault: two bad prompts prove nothing
 local STREAK_KEPT = 20
 local IN_DELIVERY = {mux = true, upload = true}
 
--- Not counted: back in line, or cancelled if the job was asked to stop.
+-- End an attempt that does not count: the job is queued again, or cancelled if it was asked to stop.
 local function give_back(job, reason)
     if job.state == 'x' then return cancel(job) end
     requeue(job, reason)
 end
 
--- Enter a worker into a list of a job's faults; return how many there are that were not at fault themselves.
-local function enter_worker(job, list, worker)
-    local names = redis.call('HGET', faults_key(job.id), list) or ','
-    if not string.find(names, ',' .. worker .. ',', 1, true) then
-        names = names .. worker .. ','
-        redis.call('HSET', faults_key(job.id), list, names)
-    end
+local function workers_in(job_id, list)
     local workers = {}
-    for name in string.gmatch(names, '[^,]+') do
-        if string.sub(name, 1, 1) ~= '-' then workers[#workers + 1] = name end
+    for name in string.gmatch(redis.call('HGET', faults_key(job_id), list) or '', '[^,]+') do
+        workers[#workers + 1] = name
     end
-    return #workers, table.concat(workers, ', ')
+    return workers
+end
+
+local function write_workers(job_id, list, workers)
+    redis.call('HSET', faults_key(job_id), list, ',' .. table.concat(workers, ',') .. ',')
+end
+
+-- Enter a worker into a list of a job's faults; return how many there are that were not at fault themselves, and their
+-- names for people.
+local function enter_worker(job, list, worker)
+    local workers, suspects, is_there = workers_in(job.id, list), {}, false
+    for _, name in ipairs(workers) do is_there = is_there or name == worker end
+    if not is_there then
+        workers[#workers + 1] = worker
+        write_workers(job.id, list, workers)
+    end
+    for _, name in ipairs(workers) do
+        if string.sub(name, 1, 1) ~= '-' then suspects[#suspects + 1] = name end
+    end
+    return #suspects, table.concat(suspects, ', ')
 end
 
 local function has_failed_elsewhere(id, worker)
-    for name in string.gmatch(redis.call('HGET', faults_key(id), 'on') or '', '[^,]+') do
+    for _, name in ipairs(workers_in(id, 'on')) do
         if name ~= worker and name ~= '-' .. worker then return true end
     end
     return false
 end
 
--- Whether a worker's failures since its last clip are its own: of jobs of several batches, or of one whose jobs others
--- have made. A job that failed elsewhere too speaks for the worker. Returns the reason, or nil.
+-- Return why a worker's failures since its last clip are its own, or nil: at least three jobs failed, of several batches or
+-- of one of which other workers have made some. A job that failed on another worker too does not count against it.
 local function unfit_by_streak(worker, streak)
     local jobs, batches, count, several, made, last = {}, {}, 0, 0, false, ''
     for _, entry in ipairs(streak) do
@@ -53,22 +72,19 @@ local function unfit_by_streak(worker, streak)
         ', of which others have made some') .. ', the last with ' .. last
 end
 
--- A worker was at fault: take back what it cost this job. Returns whether the job has an attempt to gain by it.
+-- A worker was at fault: clear a job of what it failed on it. Returns whether the job may be tried again because of that.
 local function absolve(id, code, worker)
-    local faults = faults_key(id)
     for _, list in ipairs({'on', 'killed'}) do
-        local names = redis.call('HGET', faults, list)
-        if names then
-            local at, to = string.find(names, ',' .. worker .. ',', 1, true)
-            if at then
-                redis.call('HSET', faults, list, string.sub(names, 1, at) .. '-' .. worker .. string.sub(names, to))
-            end
+        local workers, is_there = workers_in(id, list), false
+        for i, name in ipairs(workers) do
+            if name == worker then workers[i], is_there = '-' .. worker, true end
         end
+        if is_there then write_workers(id, list, workers) end
     end
+    local faults, key = faults_key(id), job_key(id)
     if tonumber(redis.call('HGET', faults, code) or 0) > 0 then redis.call('HINCRBY', faults, code, -1) end
-    local v = redis.call('HMGET', job_key(id), 'k', 's')
-    if tonumber(v[1] or 0) > 0 then redis.call('HINCRBY', job_key(id), 'k', -1) end
-    return v[2] == 'f'
+    if tonumber(redis.call('HGET', key, 'k') or 0) > 0 then redis.call('HINCRBY', key, 'k', -1) end
+    return redis.call('HGET', key, 's') == 'f'
 end
 
 -- Quarantine a worker by its streak, and queue again what failed because of it.
@@ -94,45 +110,60 @@ local function suspect(job, code)
     return reason ~= nil
 end
 
--- Back in line while its class and `limits.most` leave it tries and it makes sense to try again; or cancelled if it was
--- asked to stop. `killed`: the process died rendering it.
+local function write_error(job, code, message)
+    redis.call('SET', error_key(job.id), cjson.encode({code = code, message = message}))
+end
+
+-- Weigh a failure for which job or worker may be to blame. `killed`: the process died rendering the job.
+-- Returns 'worker' if that was quarantined for it (the job is then cleared); 'poison' or 'job', with a message, if the job
+-- is at fault; or nil while that is open.
+local function blame(job, code, message, killed)
+    redis.call('HSET', faults_key(job.id), 'at', now)
+    local failed_on, names = enter_worker(job, 'on', job.worker)
+    local deaths, victims = 0, ''
+    if killed then deaths, victims = enter_worker(job, 'killed', job.worker) end
+    if suspect(job, code) then return 'worker' end
+    if deaths > 1 then
+        return 'poison', 'killed its worker twice: ' .. victims .. ' (the last time: ' .. message .. ')'
+    end
+    if failed_on > 1 then return 'job', message .. ' (it failed on ' .. names .. ')' end
+end
+
+-- End a failed attempt: the job is queued again while the rule of its error code and `limits.most` leave it tries and it
+-- makes sense to try again (`retryable`); it is cancelled if it was asked to stop.
+-- `limits`: {most = failures of a job at most, rules = JSON of `retry_rules.RULES`, blames_none = true if the failure speaks
+-- against neither job nor worker}. A rule is {retries, whether a failure counts towards `most`, whether it puts job and
+-- worker under suspicion}. `killed`: the process died rendering the job.
 local function attempt_failed(job, code, message, retryable, limits, killed)
     local rules = cjson.decode(limits.rules)
-    local rule, faults = rules[code] or rules[''], faults_key(job.id)
-    redis.call('SET', error_key(job.id), cjson.encode({code = code, message = message}))
-    -- Somebody else's clip lies under the keys of this attempt: no later one may take it for a leftover.
+    local retries, counts, suspects = unpack(rules[code] or rules[''])
+    write_error(job, code, message)
+    -- Another job's clip lies under the keys of this attempt: no later one may take it for a leftover.
     if code == 'clip_exists' then redis.call('HSET', job_key(job.id), 'u', job.attempts) end
     if job.state == 'x' then return cancel(job) end
-    if rule[2] then
+    if counts then
         job.failures = job.failures + 1
         redis.call('HSET', job_key(job.id), 'k', job.failures)
     end
-    local of_class = redis.call('HINCRBY', faults, code, 1)
-    if rule[3] and job.worker ~= '' and limits.suspects ~= false then
-        redis.call('HSET', faults, 'at', now)
-        local failed_on, names = enter_worker(job, 'on', job.worker)
-        local deaths, victims = 0, ''
-        if killed then deaths, victims = enter_worker(job, 'killed', job.worker) end
-        if suspect(job, code) then return requeue(job, 'worker_quarantined') end
-        if deaths > 1 then
-            code, retryable = 'poison', false
-            message = 'killed its worker twice: ' .. victims .. ' (the last time: ' .. message .. ')'
-        elseif failed_on > 1 and retryable then
-            retryable, message = false, message .. ' (it failed on ' .. names .. ')'
-        end
-        redis.call('SET', error_key(job.id), cjson.encode({code = code, message = message}))
+    local of_code = redis.call('HINCRBY', faults_key(job.id), code, 1)
+    if suspects and job.worker ~= '' and not limits.blames_none then
+        local who, why = blame(job, code, message, killed)
+        if who == 'worker' then return requeue(job, 'worker_quarantined') end
+        if who == 'poison' then code, message, retryable = 'poison', why, false end
+        if who == 'job' and retryable then message, retryable = why, false end
+        if who then write_error(job, code, message) end
     end
-    if retryable and of_class <= rule[1] and job.failures < limits.most then return requeue(job, code) end
+    if retryable and of_code <= retries and job.failures < limits.most then return requeue(job, code) end
     move(job, 'f', {}, 'job.failed', 'code', code, 'message', message)
 end
 
--- A worker, or its process, is gone. `code` is `worker_lost` or `stalled`. Of its jobs those on the way to the store were
--- bystanders, and of a silent host nobody knows what ended it: neither puts anybody under suspicion.
+-- A worker, or its process, is gone. `code` is `worker_lost` or `stalled`. A job on its way to the store did not cause it,
+-- and what ended a silent host is unknown: neither puts job or worker under suspicion.
 local function worker_lost(job, code, why, limits)
     local doing, killed = '', code == 'stalled' or limits.died
     if job.stage ~= '' then doing = ' at ' .. job.stage end
     local message = 'worker ' .. job.worker .. ' ' .. why .. doing
     if IN_DELIVERY[job.stage] then return attempt_failed(job, 'delivery_lost', message, true, limits, false) end
-    local known = {rules = limits.rules, most = limits.most, suspects = killed}
+    local known = {rules = limits.rules, most = limits.most, blames_none = not killed}
     attempt_failed(job, code, message, true, known, killed)
 end

@@ -74,7 +74,7 @@ local function restore(batch)
     for state, number in pairs(count) do redis.call('HSET', key, state, number) end
 end
 
--- A batch's hash is missing, and its policy with it: make one of its jobs, paused until somebody has looked.
+-- A batch's hash is missing, and its policy with it: make one of its jobs, paused until a person has looked.
 function ensure_batch(batch)
     local key = batch_key(batch)
     if redis.call('HEXISTS', key, 'priority') == 1 then return end

@@ -1,11 +1,23 @@
 -- The one way in which a job changes its state. Where a job stands follows from its state, and only `move` changes
 -- either:
---   q      in a waiting set of its batch and lane: of its own priority, if it has one
---   h      in the set of held jobs of its batch and lane
---   d      in `sent`, counted in its lane by the priority that it was sent with
---   r, x   in `leases` and in the set of its worker
---   d,r,x  in the in-flight set of its batch
---   f, c   in the retry set of its batch
+--   q      waiting:BATCH:LANE, or waiting:BATCH:LANE:PRIORITY if it has a priority of its own
+--   h      hold:BATCH:LANE
+--   d      sent; counted in lane:LANE, field d0 to d9, by the priority that it was sent with
+--   r, x   leases, held:WORKER
+--   d,r,x  flight:BATCH; counted in owner:OWNER, field n
+--   f, c   retry:BATCH
+--   any    counted in batch:BATCH, in the field of its state's letter
+--
+-- Where a batch stands follows from its hash and its jobs, and `reindex` puts it there:
+--   has waiting jobs and may run (not paused, window not closed, not early, unmet empty, below its cap, not expired)
+--                                share:LANE:PRIORITY:OWNER, for each lane and priority at which it has such jobs
+--   start in the future          starts           expires              expiries
+--   has a window that changes    windows          waits for another    dependants:OTHER
+--   has ended, without a report  unreported       always               batches, and its owner in owners
+-- Where an owner stands follows from its shares, and `place_owner` puts it there:
+--   below its cap, with a share  ready:LANE:PRIORITY; the priority then is in levels:LANE, a lane of a class in
+--                                classes:PROFILE
+--   with a share, at its cap too spots:OWNER has LANE:PRIORITY, so that `replace_owner` finds it everywhere
 
 local IN_FLIGHT = {d = true, r = true, x = true}
 local FINAL = {s = true, f = true, c = true}
@@ -32,21 +44,21 @@ local function place_owner(owner, lane, priority)
     end
 end
 
--- The same wherever the owner has batches that may run: its cap was reached, left or changed.
+-- Do the same wherever the owner has batches that may run: its cap was reached, left or changed.
 local function replace_owner(owner)
-    for _, level in ipairs(redis.call('SMEMBERS', spots_key(owner))) do
+    for _, level in ipairs(redis.call('SMEMBERS', owner_levels_key(owner))) do
         local lane, priority = string.match(level, '^(.*):(%d)$')
         place_owner(owner, lane, priority)
     end
 end
 
 -- Take a batch out of its owner's share of a lane.
-local function unready(batch, lane, priority, owner)
+local function leave_share(batch, lane, priority, owner)
     owner = owner or redis.call('HGET', batch_key(batch), 'owner')
     local share = share_key(lane, priority, owner)
     redis.call('ZREM', share, batch)
     if redis.call('EXISTS', share) == 0 then
-        redis.call('SREM', spots_key(owner), lane .. ':' .. priority)
+        redis.call('SREM', owner_levels_key(owner), lane .. ':' .. priority)
         place_owner(owner, lane, priority)
     end
 end
@@ -61,31 +73,32 @@ local function place_batch(batch, lane, priority, owner, fit, home)
         local used = home and redis.call('HGET', batch_key(batch), 'v:' .. profile)
         local current = redis.call('HGET', owner_key(owner), 'c:' .. profile .. ':' .. priority)
         redis.call('ZADD', share, math.max(tonumber(used or 0), tonumber(current or 0)), batch)
-        redis.call('SADD', spots_key(owner), lane .. ':' .. priority)
+        redis.call('SADD', owner_levels_key(owner), lane .. ':' .. priority)
         place_owner(owner, lane, priority)
     elseif inside and not fit then
-        unready(batch, lane, priority)
+        leave_share(batch, lane, priority)
     end
 end
 
--- The same wherever the batch has jobs, so that pump never looks at one that may not run.
+-- Do the same wherever the batch has jobs, so that pump never looks at one that may not run.
 local function reindex(batch)
-    local v = redis.call('HMGET', batch_key(batch), 'paused', 'cap', 'd', 'r', 'x', 'priority', 'lanes', 'shut',
-        'owner', 'early', 'unmet', 'expires', 'q', 'own')
-    if not v[6] then return end -- its hash is missing
-    local cap, priority, owner, expires = tonumber(v[2]), v[6], v[9], tonumber(v[12] or nil)
-    local open = v[1] ~= '1' and v[8] ~= '1' and v[10] ~= '1' and (v[11] or '') == ''
-        and (cap == 0 or v[3] + v[4] + v[5] < cap)
+    local paused, cap, dispatched, running, cancelling, priority, lanes, closed, owner, early, unmet, expires, waiting,
+        own_priorities = unpack(redis.call('HMGET', batch_key(batch), 'paused', 'cap', 'd', 'r', 'x', 'priority',
+        'lanes', 'shut', 'owner', 'early', 'unmet', 'expires', 'q', 'own'))
+    if not priority then return end -- its hash is missing
+    cap, expires = tonumber(cap), tonumber(expires or nil)
+    local may_run = paused ~= '1' and closed ~= '1' and early ~= '1' and (unmet or '') == ''
+        and (cap == 0 or dispatched + running + cancelling < cap)
     if expires and expires <= now then
-        open = false
-        if v[13] ~= '0' then redis.call('ZADD', EXPIRIES, expires, batch) end -- sweep ends what came back in line
+        may_run = false
+        if waiting ~= '0' then redis.call('ZADD', EXPIRIES, expires, batch) end -- sweep ends what came back in line
     end
-    for lane in string.gmatch(v[7], '[^,]+') do
+    for lane in string.gmatch(lanes, '[^,]+') do
         local waits = {[priority] = redis.call('EXISTS', waiting_key(batch, lane)) == 1}
-        for own in string.gmatch(v[14] or '', '%d') do -- single jobs have a priority of their own
+        for own in string.gmatch(own_priorities or '', '%d') do -- single jobs have a priority of their own
             waits[own] = waits[own] or redis.call('EXISTS', waiting_key(batch, lane, own)) == 1
         end
-        for at, any in pairs(waits) do place_batch(batch, lane, at, owner, open and any, at == priority) end
+        for at, any in pairs(waits) do place_batch(batch, lane, at, owner, may_run and any, at == priority) end
     end
 end
 
@@ -115,14 +128,14 @@ local function settle_after(batch)
     local why = table.concat(stuck, ',')
     redis.call('HSET', key, 'unmet', table.concat(unmet, ','), 'stuck', why)
     if #unmet == 0 and v[1] ~= '' then
-        tell('batch.released', batch, '', '')
+        emit('batch.released', batch, '', '')
     elseif why ~= '' and why ~= v[3] then
-        tell('batch.stuck', batch, '', '', 'after', why)
+        emit('batch.stuck', batch, '', '', 'after', why)
     end
     reindex(batch)
 end
 
--- A batch ended, or goes on: whoever waits for it looks again.
+-- A batch ended, or goes on: batches that wait for it are looked at again.
 local function settle_dependants(batch)
     for _, dependant in ipairs(redis.call('SMEMBERS', dependants_key(batch))) do settle_after(dependant) end
 end
@@ -181,21 +194,21 @@ local function spend(batch)
     redis.call('HSET', key, 'paused', 1, 'why_paused', why)
     take_back_sent(batch, 'paused')
     reindex(batch)
-    tell('batch.paused', batch, '', '', 'reason', why)
+    emit('batch.paused', batch, '', '', 'reason', why)
 end
 
--- If nothing of a batch is left to do it has ended; its report is due, and whoever waits for it looks again.
+-- If nothing of a batch is left to do it has ended; its report is due, and batches that wait for it are looked at again.
 local function end_if_done(batch)
     local left = redis.call('HMGET', batch_key(batch), 'q', 'd', 'r', 'x', 'h')
     if left[1] + left[2] + left[3] + left[4] + (left[5] or 0) > 0 then return false end
     redis.call('HSET', batch_key(batch), 'done', now)
-    tell('batch.finished', batch, '', '')
+    emit('batch.finished', batch, '', '')
     redis.call('ZADD', P .. 'unreported', now, batch)
     settle_dependants(batch)
     return true
 end
 
--- Move a job to another state, with all that depends on it, and tell so.
+-- Move a job to another state, with all that depends on it, and emit an event.
 -- `fields`: more of its hash, as a list of name, value. The event's own fields follow `event`.
 local function move(job, state, fields, event, ...)
     local from, batch = job.state, batch_key(job.batch)
@@ -223,7 +236,7 @@ local function move(job, state, fields, event, ...)
         count_flight(job.batch, -1)
     end
     if not (IN_FLIGHT[from] and IN_FLIGHT[state]) then reindex(job.batch) end
-    tell(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
+    emit(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
     if FINAL[state] then
         if not end_if_done(job.batch) and state == 'f' and LEASED[from] then spend(job.batch) end
     elseif FINAL[from] then

@@ -1,6 +1,6 @@
 -- How a batch's policy gets into its hash, when it is made and when it is changed.
 --   max_failures  how many may fail before it pauses itself, or a share as `5%`
---   start         milliseconds before which nothing of it starts; `early` is 1 until sweep has seen that moment
+--   start         milliseconds before which nothing of it starts; `early` is 1 until sweep has seen that time
 --   expires       milliseconds after which nothing of it starts
 --   after         batches of which all clips must have succeeded; `after_any` those that only must have ended
 

@@ -1,5 +1,5 @@
--- Runs of schedules. A run is a submit that somebody has to do: its hash has all that it takes, and the sorted set of
--- runs has the moment from which on anybody may take it up, so that one whose ticker died is finished by another.
+-- Runs of schedules. A run is a submit that some worker has to do: its hash has all that it takes, and the sorted
+-- set of runs has the time from which any worker may take it up, so that another one finishes it if its ticker died.
 
 local function schedule_key(name) return P .. 'schedule:' .. name end
 local function run_key(batch) return P .. 'run:' .. batch end
@@ -11,7 +11,7 @@ local function begin_run(name, batch)
     if redis.call('ZADD', RUNS, 'NX', now, batch) == 0 then return end
     redis.call('HSET', run_key(batch), 'schedule', name, 'policy', v[1], 'rows', v[2])
     redis.call('HSET', schedule_key(name), 'last', now, 'last_batch', batch, 'error', '')
-    tell('schedule.fired', batch, '', '', 'schedule', name)
+    emit('schedule.fired', batch, '', '', 'schedule', name)
 end
 
 -- Delete rows that neither their schedule nor any run of it needs.

@@ -28,7 +28,7 @@ local function set_lanes(worker, lanes)
     for lane in string.gmatch(lanes, '[^,]+') do redis.call('SADD', P .. 'served', lane) end
 end
 
-local function paused_workers() return P .. 'paused_workers' end -- by people: also when they are started anew
+local function paused_workers() return P .. 'paused_workers' end -- by a person; they stay so when they are started anew
 
 -- Only a ready one counts for pump.
 local function set_worker(worker, lane, state, ...)
@@ -43,19 +43,19 @@ end
 
 local function rest(worker, lane)
     set_worker(worker, lane, 'resting')
-    tell('worker.rested', '', '', worker)
+    emit('worker.rested', '', '', worker)
 end
 
--- `may_return`: '1' if it is for failed jobs, which a fresh process may end; else somebody has to look first.
+-- `may_return`: '1' if it is for failed jobs, which a fresh process may end; else a person has to look first.
 local function quarantine(worker, lane, reason, may_return)
     set_worker(worker, lane, 'quarantined', 'reason', reason, 'since', now, 'may_return', may_return)
-    tell('worker.quarantined', '', '', worker, 'reason', reason)
+    emit('worker.quarantined', '', '', worker, 'reason', reason)
 end
 
 local function forgive(worker, lane)
     set_worker(worker, lane, 'starting', 'reason', '', 'may_return', '')
     redis.call('DEL', streak_key(worker))
-    tell('worker.forgiven', '', '', worker)
+    emit('worker.forgiven', '', '', worker)
 end
 
 -- Remove all that is known of a worker; none that holds a lease.

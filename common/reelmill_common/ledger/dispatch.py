@@ -1,17 +1,18 @@
-"""Dispatching: what runs next, and what is taken back because nobody works on it."""
+"""Dispatch: what runs next, and what is taken back because no worker works on it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from reelmill_common.config.setting_values import FlowerPrompts
+from reelmill_common.errors import InvalidDocument
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import base, views
 from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.retry_rules import RULES_JSON
+from reelmill_common.text.untrusted_json import read_json
 
 VANISHED_S = 60.0
 """Seconds after which the message of a dispatched job is taken for lost, and another is sent."""
@@ -32,10 +33,11 @@ _LOOK_MOST = 1000
 GAPS_MOST = 200  # jobs of each set of a batch that `gaps` looks at
 _PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
+_SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
 
 
-class Dispatching(LedgerPart):
-    """What anybody may do at any time: pump and reap."""
+class Dispatcher(LedgerPart):
+    """Chooses what runs next, and takes back what no worker works on. Any process may call it at any time."""
 
     def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
         """Choose what the lanes of a profile run next, at the last moment, and mark it dispatched.
@@ -68,18 +70,6 @@ class Dispatching(LedgerPart):
         workers, specs = self._server.run("upcoming", ",".join(lanes), count, base.LIVE_S)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
-    def take_report(self, *, turn_s: float) -> tuple[str, int] | None:
-        """Return a batch that has ended and has no report yet, and when it ended; for `turn_s` nobody else gets it."""
-        while (found := self._server.run("report_take", turn_s)) is not None:
-            batch, ended = found
-            if batch:
-                return batch, ended
-        return None
-
-    def report_made(self, batch: str, ended: int, key: str) -> bool:
-        """Say that a batch's report is in the store; False if the batch has gone on meanwhile."""
-        return bool(self._server.run("report_made", batch, ended, key))
-
     def reap(self) -> int:
         """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed."""
         total = 0
@@ -90,10 +80,20 @@ class Dispatching(LedgerPart):
                 break
         return total
 
-    def mend(self) -> int:
-        """Look after what is out of reach because a key is missing; return how many batches were looked at.
+    def sweep(self) -> int:
+        """Let batches run whose start has come, and end what expired unstarted; return how much that touched."""
+        total = 0
+        while total < _SWEEP_MOST:
+            touched: int = self._server.run("sweep", TOUCH_MOST)
+            total += touched
+            if touched < TOUCH_MOST:
+                break
+        return total
 
-        Evicted, deleted by hand or lost with a broken file: it is told as an event, and `gaps` finds it.
+    def mend(self) -> int:
+        """Restore what is out of reach because a key is missing; return how many batches were looked at.
+
+        The key was evicted, deleted by hand or lost with a broken file: an event reports it, and `gaps` finds it.
         """
         return int(self._server.run("mend", MEND_APART_S, MEND_BATCHES, int(MEND_LEASE_S * 1000)))
 
@@ -105,10 +105,10 @@ class Dispatching(LedgerPart):
         """Take back dispatched jobs whose message is not in the broker; return how many.
 
         A message that a worker has fetched counts as there, unless a worker of the lane was lost since it was sent:
-        then nobody knows whose it was. Should it turn up after all it dies at claim.
+        then it may have been that worker's. Should it turn up after all it dies at claim.
 
         Args:
-            lane: Whose jobs.
+            lane: The lane of the jobs.
             queues: Keys of the lists of messages.
             unacked: Key of the hash of messages that workers have fetched.
         """
@@ -134,12 +134,12 @@ class Dispatching(LedgerPart):
 def task_id(text: str) -> str:
     """Return the task id that a message in the broker carries: job and generation, see `broker.send`.
 
-    Empty for what is no message of ours: anybody who may write to the broker may leave anything there.
+    Empty for any other content: whoever may write to the broker may leave anything there.
     """
     try:
-        message: Any = json.loads(text)
-        if isinstance(message, list):  # as it lies among those that were fetched
+        message: Any = read_json(text, "a message in the broker")
+        if isinstance(message, list):  # the form of a message that was fetched
             message = message[0]
         return str(message["headers"]["id"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (InvalidDocument, LookupError, TypeError):
         return ""

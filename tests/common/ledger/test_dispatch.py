@@ -6,23 +6,22 @@ import pytest
 
 from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_result, order_of, start_worker, submit
 from reelmill_common.contract import LABEL_CHARS, LABEL_SEPARATOR, PROMPT_CHARS
-from reelmill_common.errors import InvalidJob, NotFound
-from reelmill_common.jobs import Batch, BatchState, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused, WorkerState, base, dispatching
+from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
+from reelmill_common.ledger import Dispatch, Ledger, Refused, WorkerInfo, WorkerState, base, dispatch
 
 
 def test_nothing_is_dispatched_while_no_worker_is_ready(ledger: Ledger) -> None:
     submit(ledger, "night", 3)
-    ledger.register(WORKER, LANE, {})
+    ledger.workers.register(WORKER, LANE, WorkerInfo())
 
-    assert ledger.pump(LANE) == []
+    assert ledger.dispatch.pump(LANE) == []
 
 
 def test_a_worker_of_another_lane_does_not_count(ledger: Ledger) -> None:
     submit(ledger, "night", 3)
     start_worker(ledger, lane="fastwan-qad-fp8")
 
-    assert ledger.pump(LANE) == []
+    assert ledger.dispatch.pump(LANE) == []
 
 
 def test_a_worker_whose_beats_stopped_does_not_count(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,26 +29,26 @@ def test_a_worker_whose_beats_stopped_does_not_count(ledger: Ledger, monkeypatch
     start_worker(ledger)
     monkeypatch.setattr(base, "LIVE_S", 0.0)
 
-    assert ledger.pump(LANE) == []
-    assert [worker.state for worker in ledger.workers()] == [WorkerState.DEAD]
+    assert ledger.dispatch.pump(LANE) == []
+    assert [worker.state for worker in ledger.workers.all()] == [WorkerState.DEAD]
 
 
 def test_a_dispatch_carries_what_a_message_needs(ledger: Ledger) -> None:
     (job_id,) = submit(ledger, "night", 1, priority=7)
     start_worker(ledger)
 
-    assert ledger.pump(LANE) == [
+    assert ledger.dispatch.pump(LANE) == [
         Dispatch(job_id=job_id, generation=1, lane=LANE, priority=7, label="night · seed 1024 · clip 0 of night"),
     ]
-    assert ledger.job(job_id).state is JobState.DISPATCHED
+    assert ledger.jobs.get(job_id).state is JobState.DISPATCHED
 
 
 def test_a_long_prompt_makes_a_short_label(ledger: Ledger) -> None:
     job = RenderJob(batch="night", row="long", spec=RenderSpec(prompt="fox " * 100, profile=LANE))
-    ledger.submit(Batch(name="night"), [job])
+    ledger.batches.submit(Batch(name="night"), [job])
     start_worker(ledger)
 
-    (item,) = ledger.pump(LANE)
+    (item,) = ledger.dispatch.pump(LANE)
 
     batch, seed, prompt = item.label.split(LABEL_SEPARATOR)
     assert (batch, seed) == ("night", "seed 1024")
@@ -63,7 +62,7 @@ def test_a_prompt_that_shall_be_hidden_is_in_no_label(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     start_worker(ledger)
 
-    (item,) = ledger.pump(LANE, prompts="hide")
+    (item,) = ledger.dispatch.pump(LANE, prompts="hide")
 
     assert item.label == "night · seed 1024 · "
 
@@ -73,9 +72,9 @@ def test_the_depth_is_kept_for_each_live_worker(ledger: Ledger) -> None:
     start_worker(ledger, "gpu0@test")
     start_worker(ledger, "gpu1@test")
 
-    first, second = ledger.pump(LANE, depth=3), ledger.pump(LANE, depth=3)
+    first, second = ledger.dispatch.pump(LANE, depth=3), ledger.dispatch.pump(LANE, depth=3)
     claim(ledger, first[0], worker="gpu1@test")
-    third = ledger.pump(LANE, depth=3)
+    third = ledger.dispatch.pump(LANE, depth=3)
 
     assert [len(items) for items in (first, second, third)] == [6, 0, 1]
 
@@ -84,7 +83,7 @@ def test_more_than_one_script_can_choose_are_chosen_by_one_pump(ledger: Ledger) 
     ids = submit(ledger, "night", 130)
     start_worker(ledger)
 
-    assert [item.job_id for item in ledger.pump(LANE, depth=120)] == ids[:120]
+    assert [item.job_id for item in ledger.dispatch.pump(LANE, depth=120)] == ids[:120]
 
 
 def test_a_batch_runs_first_come_first_served(ledger: Ledger) -> None:
@@ -105,13 +104,13 @@ def test_a_lower_priority_waits_while_a_higher_one_has_work(ledger: Ledger) -> N
 def test_an_urgent_job_is_dispatched_although_the_depth_is_used_up_by_less_urgent_ones(ledger: Ledger) -> None:
     submit(ledger, "bulk", 10, priority=1)
     start_worker(ledger)
-    assert len(ledger.pump(LANE, depth=2)) == 2
+    assert len(ledger.dispatch.pump(LANE, depth=2)) == 2
     submit(ledger, "urgent", 3, priority=9)
 
-    chosen = ledger.pump(LANE, depth=2)
+    chosen = ledger.dispatch.pump(LANE, depth=2)
 
     assert [item.priority for item in chosen] == [9, 9]
-    assert ledger.pump(LANE, depth=2) == []
+    assert ledger.dispatch.pump(LANE, depth=2) == []
 
 
 def test_less_urgent_jobs_get_no_room_beside_more_urgent_ones(ledger: Ledger) -> None:
@@ -119,8 +118,8 @@ def test_less_urgent_jobs_get_no_room_beside_more_urgent_ones(ledger: Ledger) ->
     submit(ledger, "bulk", 2, priority=1)
     start_worker(ledger)
 
-    assert [item.priority for item in ledger.pump(LANE, depth=2)] == [9, 9]
-    assert ledger.pump(LANE, depth=2) == []
+    assert [item.priority for item in ledger.dispatch.pump(LANE, depth=2)] == [9, 9]
+    assert ledger.dispatch.pump(LANE, depth=2) == []
 
 
 def test_batches_of_equal_priority_share_by_weight_at_any_moment(ledger: Ledger) -> None:
@@ -154,9 +153,9 @@ def test_a_batch_that_was_paused_does_not_catch_up_either(ledger: Ledger) -> Non
     submit(ledger, "birch", 60)
     start_worker(ledger)
     order_of(ledger, 4)
-    ledger.pause_batch("birch")
+    ledger.batches.pause("birch")
     order_of(ledger, 20)
-    ledger.resume_batch("birch")
+    ledger.batches.resume("birch")
 
     assert Counter(order_of(ledger, 20)) == {"amber": 10, "birch": 10}
 
@@ -167,7 +166,7 @@ def test_a_batch_at_its_cap_lets_others_run_and_comes_back_when_one_ends(ledger:
     start_worker(ledger)
 
     batches = [begin(ledger) for _ in range(3)]
-    ledger.finish(batches[0].job_id, batches[0].token, make_result())
+    ledger.attempts.finish(batches[0].job_id, batches[0].token, make_result())
 
     assert [claimed.batch for claimed in batches] == ["capped", "capped", "other"]
     assert begin(ledger).batch == "capped"
@@ -176,66 +175,12 @@ def test_a_batch_at_its_cap_lets_others_run_and_comes_back_when_one_ends(ledger:
 
 def test_jobs_of_one_batch_go_to_the_lanes_of_their_profiles(ledger: Ledger) -> None:
     jobs = make_jobs("night", 2) + make_jobs("night", 2, start=2, lane="fastwan-qad-fp8")
-    ledger.submit(Batch(name="night"), jobs)
+    ledger.batches.submit(Batch(name="night"), jobs)
     start_worker(ledger, "gpu0@test", LANE)
     start_worker(ledger, "gpu1@test", "fastwan-qad-fp8")
 
-    assert [item.job_id for item in ledger.pump(LANE)] == [job.job_id for job in jobs[:2]]
-    assert [item.job_id for item in ledger.pump("fastwan-qad-fp8")] == [job.job_id for job in jobs[2:]]
-
-
-def test_pausing_stops_what_waits_and_what_was_sent_but_not_what_runs(ledger: Ledger) -> None:
-    submit(ledger, "night", 5)
-    start_worker(ledger)
-    running = begin(ledger)
-    (sent,) = ledger.pump(LANE, depth=1)
-
-    ledger.pause_batch("night")
-
-    assert ledger.batch("night").state is BatchState.PAUSED
-    assert ledger.claim(sent.job_id, sent.generation, WORKER, lease_s=60) is Refused.HELD
-    assert ledger.pump(LANE) == []
-    assert ledger.renew(running.job_id, running.token, lease_s=60) is Orders.CONTINUE
-
-
-def test_a_resumed_batch_goes_on_where_it_was(ledger: Ledger) -> None:
-    ids = submit(ledger, "night", 3)
-    start_worker(ledger)
-    stale = ledger.pump(LANE, depth=2)
-    ledger.pause_batch("night")
-
-    ledger.resume_batch("night")
-
-    assert ledger.batch("night").state is BatchState.ACTIVE
-    assert [(item.job_id, item.generation) for item in ledger.pump(LANE, depth=2)] == [(ids[0], 2), (ids[1], 2)]
-    assert ledger.claim(stale[0].job_id, stale[0].generation, WORKER, lease_s=60) is Refused.STALE
-
-
-def test_pausing_frees_the_depth_for_others(ledger: Ledger) -> None:
-    submit(ledger, "night", 5)
-    submit(ledger, "day", 5, priority=1)
-    start_worker(ledger)
-    ledger.pump(LANE, depth=2)
-
-    ledger.pause_batch("night")
-
-    assert [item.priority for item in ledger.pump(LANE, depth=2)] == [1, 1]
-
-
-def test_a_new_priority_acts_on_the_next_pump_even_for_what_was_sent(ledger: Ledger) -> None:
-    (first, *_) = submit(ledger, "night", 5, priority=3)
-    submit(ledger, "day", 5, priority=4)
-    start_worker(ledger)
-    ledger.pause_batch("day")
-    (sent,) = ledger.pump(LANE, depth=1)
-    ledger.resume_batch("day")
-
-    ledger.prioritize_batch("night", 8)
-
-    (again,) = ledger.pump(LANE, depth=1)
-    assert (sent.job_id, sent.priority) == (first, 3)
-    assert (again.job_id, again.priority, again.generation) == (first, 8, 2)
-    assert ledger.job(first).priority == 8
+    assert [item.job_id for item in ledger.dispatch.pump(LANE)] == [job.job_id for job in jobs[:2]]
+    assert [item.job_id for item in ledger.dispatch.pump("fastwan-qad-fp8")] == [job.job_id for job in jobs[2:]]
 
 
 def test_a_batch_shares_fairly_at_its_new_priority_whatever_it_had_before(ledger: Ledger) -> None:
@@ -243,22 +188,9 @@ def test_a_batch_shares_fairly_at_its_new_priority_whatever_it_had_before(ledger
     submit(ledger, "new", 60, priority=9)
     start_worker(ledger)
     order_of(ledger, 30)
-    ledger.prioritize_batch("new", 5)
+    ledger.batches.prioritize("new", 5)
 
     assert Counter(order_of(ledger, 20)) == {"old": 10, "new": 10}
-
-
-def test_a_priority_out_of_range_is_refused(ledger: Ledger) -> None:
-    submit(ledger, "night", 1)
-
-    with pytest.raises(InvalidJob, match="priority=10 is out of range; use 0 to 9"):
-        ledger.prioritize_batch("night", 10)
-
-
-@pytest.mark.parametrize("verb", ["pause_batch", "resume_batch", "cancel_batch", "retry_failed", "batch", "jobs"])
-def test_a_batch_that_is_not_there_is_named(ledger: Ledger, verb: str) -> None:
-    with pytest.raises(NotFound, match="no batch 'nihgt'"):
-        getattr(ledger, verb)("nihgt")
 
 
 def test_a_vanished_message_is_sent_again_under_a_new_generation(
@@ -266,12 +198,12 @@ def test_a_vanished_message_is_sent_again_under_a_new_generation(
 ) -> None:
     submit(ledger, "night", 3)
     start_worker(ledger)
-    (lost,) = ledger.pump(LANE, depth=1)
-    assert ledger.reap() == 0
+    (lost,) = ledger.dispatch.pump(LANE, depth=1)
+    assert ledger.dispatch.reap() == 0
 
-    monkeypatch.setattr(dispatching, "VANISHED_S", 0.0)
-    assert ledger.reap() == 1
+    monkeypatch.setattr(dispatch, "VANISHED_S", 0.0)
+    assert ledger.dispatch.reap() == 1
 
-    (again,) = ledger.pump(LANE, depth=1)
+    (again,) = ledger.dispatch.pump(LANE, depth=1)
     assert (again.job_id, again.generation) == (lost.job_id, lost.generation + 1)
-    assert ledger.claim(lost.job_id, lost.generation, WORKER, lease_s=60) is Refused.STALE
+    assert ledger.attempts.claim(lost.job_id, lost.generation, WORKER, lease_s=60) is Refused.STALE

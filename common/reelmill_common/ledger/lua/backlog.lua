@@ -1,16 +1,16 @@
 -- flags: no-writes
 -- Read all that pump goes by, for a forecast; changes nothing. Costs O(batches that are not done + jobs in flight).
--- Returns {milliseconds now, batches, workers, owners, turns of owners, clocks of profiles, lanes of classes}:
+-- Returns {milliseconds now, batches, workers, owners, order of owners, clocks of profiles, lanes of classes}:
 --   batches, oldest first: {name, its fields as in `FIELDS`, {lane, jobs left, …}, {lane, priority, jobs that wait,
 --     virtual time or '', …}, {id, lane, priority, 1 if it runs, milliseconds since it was sent or claimed, worker, …},
 --     the spec of its next job if no clip of it is measured, or '', {profile, virtual time, …}}
 --   workers: {name, lanes by commas, state, milliseconds since it was seen, window}
 --   owners: {name, {field, value, …}, {lane:priority where it has batches that may run, …}}
---   turns of owners: {lane, priority, {owner, virtual time, …}}
+--   order of owners: {lane, priority, {owner, virtual time, …}}
 --   clocks of profiles: {profile, {virtual time by priority from 0 to 9}, milliseconds from a claim to its clip or ''}
 local FIELDS = {'priority', 'weight', 'cap', 'paused', 'shut', 'window', 'start', 'unmet', 'lanes', 'done', 'own', 'h',
     'owner', 'closes', 'expires', 'after_any', 'f', 'c', 'cost:gpu', 'cost:clips'}
-local batches, workers, owners, turns, clocks, classes = {}, {}, {}, {}, {}, {}
+local batches, workers, owners, order, clocks, classes = {}, {}, {}, {}, {}, {}
 local lanes, profiles = {}, {}
 
 local function note_lane(lane)
@@ -25,7 +25,7 @@ local function note_lane(lane)
         note_lane(profile)
     end
     for _, priority in ipairs(redis.call('SMEMBERS', levels_key(lane))) do
-        turns[#turns + 1] = {lane, priority, redis.call('ZRANGE', ready_key(lane, priority), 0, -1, 'WITHSCORES')}
+        order[#order + 1] = {lane, priority, redis.call('ZRANGE', ready_key(lane, priority), 0, -1, 'WITHSCORES')}
     end
 end
 
@@ -76,10 +76,10 @@ for _, batch in ipairs(redis.call('ZRANGE', P .. 'batches', 0, -1)) do
         local spec = v[20] == '' and first and redis.call('GET', spec_key(first)) or ''
         local used = {}
         for lane in string.gmatch(v[9], '[^,]+') do
-            local turn = redis.call('HGET', batch_key(batch), 'v:' .. profile_of(lane))
-            if turn then
+            local time = redis.call('HGET', batch_key(batch), 'v:' .. profile_of(lane))
+            if time then
                 used[#used + 1] = profile_of(lane)
-                used[#used + 1] = turn
+                used[#used + 1] = time
             end
         end
         batches[#batches + 1] = {batch, v, flat, lines, flight, spec, used}
@@ -90,6 +90,7 @@ for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
     if v[1] and v[3] then workers[#workers + 1] = {worker, v[5] or v[1], v[2], math.max(0, now - v[3]), v[4] or ''} end
 end
 for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do
-    owners[#owners + 1] = {owner, redis.call('HGETALL', owner_key(owner)), redis.call('SMEMBERS', spots_key(owner))}
+    owners[#owners + 1] = {owner, redis.call('HGETALL', owner_key(owner)), redis.call('SMEMBERS',
+        owner_levels_key(owner))}
 end
-return {now, batches, workers, owners, turns, clocks, classes}
+return {now, batches, workers, owners, order, clocks, classes}

@@ -1,4 +1,4 @@
-"""The board: everything that runs at one moment, read in a few round trips whatever the size of the farm."""
+"""The snapshot: everything that runs at one time, read in a few round trips whatever the size of the farm."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import views
+from reelmill_common.ledger.event_names import EventName
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
@@ -25,11 +26,11 @@ _ENDED = tuple(state for state in JobState if state.is_final)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningJob:
-    """A job that somebody works on.
+    """A job that a worker has.
 
     Attributes:
         since_s: Seconds since it was claimed, on Redis' clock.
-        seed: Of its noise; None if its spec cannot be read.
+        seed: Seed of its noise; None if its spec cannot be read.
     """
 
     job_id: str
@@ -92,7 +93,7 @@ class FarmSnapshot:
 
     @property
     def waiting(self) -> int:
-        """Jobs that nobody works on yet."""
+        """Jobs that no worker has yet."""
         states = (JobState.QUEUED, JobState.DISPATCHED)
         return sum(batch.counts.get(state, 0) for batch in self.batches for state in states)
 
@@ -121,8 +122,8 @@ class Sample:
         return self.stored.get(batch, 0) * 3600 / span_s if span_s > 0 else 0.0
 
 
-def board(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
-    """Read the board, in pages that hold up the server for a few milliseconds each."""
+def read_snapshot(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
+    """Read the snapshot, in pages that hold up the server for a few milliseconds each."""
     workers = server.run("workers")
     clock, events, batches, leased = server.read(
         [
@@ -133,8 +134,8 @@ def board(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
         ]
     )
     sample = take_sample(events, int(clock[0]) + int(clock[1]) / 1e6)
-    whole = [_batch(row, sample) for row in _pages(server, "board_batches", batches, *views.LETTERS.values())]
-    rows = _pages(server, "board_hand", leased)
+    whole = [_batch(row, sample) for row in _pages(server, "snapshot_batches", batches, *views.LETTERS.values())]
+    rows = _pages(server, "snapshot_jobs", leased)
     specs = server.read([("MGET", *(keys.spec(row[0]) for row in rows))])[0] if rows else ()
     hand = [_in_hand(row, spec) for row, spec in zip(rows, specs, strict=True)]
     still_open = [batch for batch in whole if batch.remaining]
@@ -196,10 +197,10 @@ def take_sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> 
         at, batch = int(event_id.partition("-")[0]) / 1000, entry["b"]
         if now - at > SAMPLE_S:
             break
-        if entry["e"] in ("job.claimed", "job.finished"):
+        if entry["e"] in (EventName.JOB_CLAIMED, EventName.JOB_FINISHED):
             sample.since[batch] = at
-        if entry["e"] == "job.finished":
+        if entry["e"] == EventName.JOB_FINISHED:
             sample.stored[batch] = sample.stored.get(batch, 0) + 1
-        elif entry["e"] == "job.failed":
+        elif entry["e"] == EventName.JOB_FAILED:
             sample.failures += 1
     return sample

@@ -1,0 +1,31 @@
+"""The backlog: what is left to do, and the workers that are there for it."""
+
+from __future__ import annotations
+
+from common.ledger_scene import LANE, WORKER, begin, start_worker, submit, window
+from fixtures.valkey import wait_for
+from reelmill_common.calendar.timestamps import milliseconds
+from reelmill_common.ledger import Ledger
+from reelmill_common.services.scheduler import Ticker
+
+
+def test_a_backlog_has_what_is_left_and_the_workers_that_are_there(ledger: Ledger) -> None:
+    start_worker(ledger)
+    submit(ledger, "night", 4, priority=7, weight=2, cap=3)
+    first = milliseconds(ledger.timetable.now())
+    wait_for(
+        lambda: milliseconds(ledger.timetable.now()) > first, what="the next millisecond, for the order of the two"
+    )
+    ids = submit(ledger, "day", 3)
+    begin(ledger)
+    ledger.jobs.prioritize(ids[0], 9)
+    ledger.jobs.pause(ids[1])
+    ledger.timetable.set_window("day", spec := window(ledger, -3600, 3600))
+    Ticker(worker=WORKER, window=spec).round(ledger)
+
+    backlog = ledger.overview.backlog()
+
+    night, day = backlog.batches
+    assert (night.batch, night.priority, night.weight, night.cap, night.left) == ("night", 7, 2, 3, {LANE: 4})
+    assert (day.window, day.shut, day.held, day.left) == (spec, False, 1, {LANE: 2})
+    assert [(hand.lane, hand.live, hand.window) for hand in backlog.hands] == [(LANE, True, spec)]
