@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from fixtures.repository import PACKAGES, ROOT, tracked
 
 EVERYWHERE = {
     "courier": "publisher",
@@ -97,15 +96,7 @@ NOUNS = {
 HISTORY = ("docs/decisions/", "docs/lab-notes.md", "tests/repository/test_vocabulary.py")
 """What quotes old words: decisions and measurements as they were written, and this file."""
 
-PACKAGES = ("common/", "producer/", "worker/")
 PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-
-
-def tracked(*suffixes: str) -> list[str]:
-    """Return the files of the tree by name, those not yet added included."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    return sorted(name for name in set(names) if name.endswith(suffixes or "") and (ROOT / name).is_file())
 
 
 def texts() -> Iterator[tuple[str, str]]:
