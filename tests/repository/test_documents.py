@@ -16,9 +16,13 @@ import pytest
 import yaml
 from typer.main import get_command
 
+import reelmill_common.errors
 from fixtures.documents import Block, names, read
 from fixtures.repository import ROOT
+from reelmill_common.errors import ReelmillError
 from reelmill_common.jobs import JobState
+from reelmill_common.ledger.retry_rules import RULES
+from reelmill_producer.analysis.why import WaitCause
 from reelmill_producer.cli import app
 
 DOCUMENTS = names()
@@ -64,7 +68,7 @@ def test_every_command_line_is_one_that_the_program_takes(name: str) -> None:
 def test_command_lines_were_found() -> None:
     lines = [line for name in DOCUMENTS for _, line in read(name).commands() if COMMAND.search(line)]
 
-    assert len(lines) > 60
+    assert len(lines) > 50
 
 
 def refusal(line: str) -> str:
@@ -225,6 +229,29 @@ def test_an_index_names_every_file_of_its_folder(folder: str, page: str) -> None
 
     assert files
     assert [path.name for path in files if path not in linked] == []
+
+
+def test_each_question_of_a_newcomer_has_a_link_that_answers_it() -> None:
+    rows = re.findall(r"^\| ([^|]+\?) \| ([^|]+) \|", (ROOT / "docs/questions.md").read_text(), re.MULTILINE)
+
+    assert len(rows) >= 10
+    assert [question for question, answer in rows if "](" not in answer] == []
+
+
+def test_troubleshooting_names_causes_codes_and_statuses_that_there_are() -> None:
+    parts = re.split(r"^## ", (ROOT / "docs/how-to/troubleshooting.md").read_text(), flags=re.MULTILINE)
+    first = {part.partition("\n")[0]: re.findall(r"^\| ([^|]+) \|", part, re.MULTILINE) for part in parts}
+    errors = [kind for kind in vars(reelmill_common.errors).values() if isinstance(kind, type)]
+    statuses = {str(kind.exit_status) for kind in errors if issubclass(kind, ReelmillError)}
+
+    causes = set(re.findall(r"`(\w+)`", " ".join(first["A batch does not go on"])))
+    codes = set(re.findall(r"`(\w+)`", " ".join(first["A clip failed"])))
+
+    assert causes
+    assert causes <= {cause.value for cause in WaitCause}
+    assert codes
+    assert codes <= {*RULES, "expired", "spec_missing"}
+    assert statuses <= set(first["By exit status"])
 
 
 def test_every_alert_has_a_part_of_the_runbook() -> None:
