@@ -37,5 +37,8 @@ SERVERS = {"valkey_server", "own_valkey", "nanio_server", "seaweed_server", "hub
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if SERVERS & set(getattr(item, "fixturenames", ())):
+        params = getattr(getattr(item, "callspec", None), "params", {}).values()
+        servers = (f"{value.partition(' ')[0]}_server" for value in params if isinstance(value, str))
+        asked = {*getattr(item, "fixturenames", ()), *servers}
+        if SERVERS & asked:
             item.add_marker("services")

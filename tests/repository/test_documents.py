@@ -107,20 +107,20 @@ def test_every_option_in_the_text_is_one_of_its_command(name: str) -> None:
     assert unknown == []
 
 
-def is_known(words: list[str]) -> bool:
+def is_known(arguments: list[str]) -> bool:
     command: Any = get_command(app)
     context = command.make_context("reelmill", ["status"])
-    while words and hasattr(command, "get_command") and not words[0].startswith("-"):
-        if not re.fullmatch(r"[a-z]+", words[0]):
+    while arguments and hasattr(command, "get_command") and not arguments[0].startswith("-"):
+        if not re.fullmatch(r"[a-z]+", arguments[0]):
             return True  # a placeholder, as in `reelmill VERB`
-        found = command.get_command(context, words[0])
+        found = command.get_command(context, arguments[0])
         if found is None:
             return False
-        command, words = found, words[1:]
+        command, arguments = found, arguments[1:]
     options = {
         name for parameter in command.get_params(context) for name in [*parameter.opts, *parameter.secondary_opts]
     }
-    return all(word.split("=")[0].rstrip(",") in options for word in words if word.startswith("--"))
+    return all(word.split("=")[0].rstrip(",") in options for word in arguments if word.startswith("--"))
 
 
 @documents
