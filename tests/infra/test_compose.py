@@ -69,7 +69,6 @@ def test_it_is_valid_by_the_compose_specification() -> None:
 
 
 def test_every_service_is_watched_locked_down_and_started_again(composition: Composition) -> None:
-    assert len(composition["services"]) >= 8
     for name, service in composition["services"].items():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name
         assert service["read_only"], name
@@ -88,11 +87,9 @@ def test_nothing_is_published_beyond_this_host(composition: Composition) -> None
 
 
 def test_what_holds_no_keys_cannot_reach_the_store(composition: Composition) -> None:
-    on_it = {name: part for name, part in composition["services"].items() if "storage" in part["networks"]}
-
-    assert {"store", "worker", "producer"} <= on_it.keys() < composition["services"].keys()
-    for name, service in on_it.items():
-        assert service["environment"]["AWS_SECRET_ACCESS_KEY"] == SECRETS["S3_SECRET_KEY"], name
+    for name, service in composition["services"].items():
+        if "storage" in service["networks"]:
+            assert service["environment"]["AWS_SECRET_ACCESS_KEY"] == SECRETS["S3_SECRET_KEY"], name
 
 
 def test_every_volume_is_used_and_no_used_one_is_forgotten(composition: Composition) -> None:
@@ -120,11 +117,11 @@ def test_every_variable_is_explained_in_the_example_and_none_is_left_over() -> N
     assert explained == used | {"COMPOSE_PROFILES"}
 
 
-def test_the_defaults_in_the_example_are_those_of_compose() -> None:
-    shown = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+def test_the_defaults_that_the_example_tells_are_those_of_compose() -> None:
+    told = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
 
-    assert {name: value for name, value in shown.items() if name != "GPU_COUNT"} == {
+    assert {name: value for name, value in told.items() if name != "GPU_COUNT"} == {
         name: value for name, value in defaults.items() if name != "GPU_COUNT"
     }
 
@@ -177,7 +174,7 @@ def test_a_worker_is_given_the_time_to_finish_and_store_its_clip(composition: Co
 
 
 @pytest.mark.parametrize(("variables", "count"), [({}, -1), ({"GPU_COUNT": "2"}, 2)])
-def test_a_worker_reserves_as_many_gpus_as_it_should(variables: dict[str, str], count: int) -> None:
+def test_a_worker_reserves_the_gpus_that_it_is_told_to(variables: dict[str, str], count: int) -> None:
     done = compose("--profile", "gpu", "config", "--format", "json", **SECRETS, **variables)
 
     (device,) = json.loads(done.stdout)["services"]["worker"]["deploy"]["resources"]["reservations"]["devices"]

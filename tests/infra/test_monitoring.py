@@ -78,7 +78,6 @@ def test_no_alert_is_without_both_tests() -> None:
 
 
 def test_each_alert_says_how_urgent_it_is_and_what_to_do() -> None:
-    assert len(RULES) > 10
     for rule in RULES:
         assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
         assert set(rule["annotations"]) == {"summary", "action"}, rule["alert"]
@@ -117,17 +116,17 @@ def test_every_query_of_the_dashboard_is_one_that_prometheus_can_read(
 @pytest.fixture
 def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
     """What farm and workers export, by name with the labels of each, from their real collectors."""
-    counters_file = tmp_path / "counters"
-    counters = Counters(counters_file)
-    counters.passed_gate(1.0)
-    counters.took({"denoise": 1.0})
-    counters.ended("failed", "bad_output")
-    counters.store_failed("store_unavailable")
-    counters._write()
+    figures = tmp_path / "figures"
+    tally = Counters(figures)
+    tally.passed_gate(1.0)
+    tally.took({"denoise": 1.0})
+    tally.ended("failed", "bad_output")
+    tally.store_failed("store_unavailable")
+    tally._write()
     worker = WorkerCollector(
         worker="gpu0@host",
         lane="tiny",
-        figures=counters_file,
+        figures=figures,
         standing=lambda: WorkerState.READY,
         info=lambda: {"gpu_uuid": UUID},
     )
