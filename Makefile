@@ -4,13 +4,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format faults soak fuzz clean
+.PHONY: demo test check quick format references faults soak fuzz clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/reelmill demo --dir demo examples/prompts.csv
 
+# Everything; with T=path only the tests of that file or folder, without the checks before them.
+ifdef T
+test: $(STAMP)
+	$(BIN)/pytest $(T)
+else
 test: check
 	$(BIN)/pytest
+endif
+
+# While you write: lint, and the tests that start no server and no worker; kernels (in Triton's interpreter) are left out.
+quick: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest -q -m "not services and not slow and not gpu" --ignore tests/worker/kernels
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -22,6 +34,10 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The pages of docs/reference, which are made from the code.
+references: $(STAMP)
+	$(BIN)/python docs/generate
 
 # Every row, about half an hour; FAULT=name runs one. Writes docs/fault-matrix.md and .json.
 faults: $(STAMP)

@@ -23,7 +23,7 @@ PROMPT = (
 )
 
 
-def clips(plan: RenderPlan, figures: dict[str, float]) -> None:
+def clips(plan: RenderPlan, measurements: dict[str, float]) -> None:
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp) / "model"
         with section("a model folder at full size"):
@@ -33,15 +33,15 @@ def clips(plan: RenderPlan, figures: dict[str, float]) -> None:
                 f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e9:.1f} GB",
             )
         with section("whole clips"):
-            whole_clips(folder, plan, figures)
+            whole_clips(folder, plan, measurements)
         for residency in ("gpu-8bit", "cpu"):
             with section(f"memory with the text encoder on {residency}"):
                 memory(folder, replace(plan, text_encoder=residency))
         with section("diffusers' WanPipeline: bf16, SDPA, 3 steps, Wan VAE"):
-            peer(folder, figures)
+            peer(folder, measurements)
 
 
-def whole_clips(folder: Path, plan: RenderPlan, figures: dict[str, float]) -> None:
+def whole_clips(folder: Path, plan: RenderPlan, measurements: dict[str, float]) -> None:
     torch.cuda.reset_peak_memory_stats()
     started = time.monotonic()
     resident = Resident.load(folder, plan=plan, compile_cache=folder.with_name("compile-cache"))
@@ -55,10 +55,14 @@ def whole_clips(folder: Path, plan: RenderPlan, figures: dict[str, float]) -> No
         rendered = resident.render(RenderSpec(prompt=PROMPT.format(take=take), seed=take), lambda _: None)
         walls.append(time.monotonic() - since)
         stages.append(rendered.seconds)
-    figures["clip"] = statistics.median(walls)
+    measurements["clip"] = statistics.median(walls)
     split = {stage: statistics.median(one[stage] for one in stages) for stage in stages[0]}
-    row("text + 3 steps + tiny decode, frames in host memory", f"{figures['clip']:.3f} s", f"max {max(walls):.3f} s")
-    row("  of which " + ", ".join(split), *(f"{seconds:.3f} s" for seconds in split.values()))
+    row(
+        "text + 3 steps + tiny decode, frames in host memory",
+        f"{measurements['clip']:.3f} s",
+        f"max {max(walls):.3f} s",
+    )
+    row("  in it: " + ", ".join(split), *(f"{seconds:.3f} s" for seconds in split.values()))
     hashes = {resident.render(RenderSpec(prompt=PROMPT, seed=5), lambda _: None).latents_sha256 for _ in range(2)}
     row("same job twice", "equal" if len(hashes) == 1 else "DIFFERS", next(iter(hashes))[:12])
     print_peak()
@@ -82,7 +86,7 @@ def print_peak() -> None:
         f"{torch.cuda.max_memory_reserved() / 1e9:.1f} GB", f"{(total - free) / 1e9:.1f} GB")  # fmt: skip
 
 
-def peer(folder: Path, figures: dict[str, float]) -> None:
+def peer(folder: Path, measurements: dict[str, float]) -> None:
     from diffusers import WanPipeline  # noqa: PLC0415 - takes seconds
 
     pipeline = WanPipeline.from_pretrained(folder, torch_dtype=torch.bfloat16).to("cuda")
@@ -98,4 +102,6 @@ def peer(folder: Path, figures: dict[str, float]) -> None:
         torch.cuda.synchronize()
         walls.append(time.monotonic() - since)
     seconds = statistics.median(walls[1:])
-    row("one clip", f"{seconds:.2f} s", f"{seconds / figures['clip']:.2f} x ours" if "clip" in figures else "")
+    row(
+        "one clip", f"{seconds:.2f} s", f"{seconds / measurements['clip']:.2f} x ours" if "clip" in measurements else ""
+    )

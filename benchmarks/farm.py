@@ -12,7 +12,7 @@ What the figures are:
 
 - wall a clip: from the ledger's first claim to its last accepted finish (the clip is in the store then), by the clips.
 - GPU time a clip: `Result.gpu_s`, the seconds of `encode_text`, `denoise` and `decode`, each from its launch to the
-  moment when the GPU is done with it. What passes between stages, between clips and in delivery is not in it. What the
+  time when the GPU is done with it. What passes between stages, between clips and in delivery is not in it. What the
   GPU does meanwhile for the next clip (its text) is.
 - GPU idle: 1 - sum of these / wall; by the worker's own gaps between renders, with their causes; and by NVML, which
   tells every 50 ms in which share of the last part of a second any kernel ran.
@@ -48,7 +48,7 @@ from reelmill_worker import logs
 from reelmill_worker.host.supervisor import THREADS
 
 MOST_WALL, MOST_IDLE = 1.03, 0.03
-"""Of the farm at full size: wall a clip by its GPU time, and idle share of the GPU."""
+"""Limits of the farm at full size: wall time of a clip by its GPU time, and idle share of the GPU."""
 PARTS = ("model", "serial", "diffusers")
 
 

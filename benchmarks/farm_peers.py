@@ -57,7 +57,7 @@ class Script:
     """The serial script: all that a worker does to a clip, by the worker's own functions, one after the other."""
 
     resident: Resident
-    packer: ClipWriter
+    writer: ClipWriter
     store: ClipStore
 
     @classmethod
@@ -66,17 +66,17 @@ class Script:
         resident = Resident.load(model, plan=detect(), compile_cache=state / "compile-cache")
         resident.canary()
         spool = run / "serial-spool"
-        packer = ClipWriter(
+        writer = ClipWriter(
             settings=Settings(video_threads=encoder_threads(1)), renderer=resident.describe(), worker=BATCH, spool=spool
         )
-        return cls(resident=resident, packer=packer, store=FolderStore(run / "serial-store"))
+        return cls(resident=resident, writer=writer, store=FolderStore(run / "serial-store"))
 
     def make(self, take: int, spec: RenderSpec) -> dict[str, float]:
         """Make and store a clip; return its seconds by stage."""
         row = f"{take:04d}"
         claimed = Claimed(job_id=job_id(BATCH, row), batch=BATCH, row=row, token="1.word", spec=spec)
         rendered = self.resident.render(spec, lambda _: None)
-        packed = self.packer.pack(claimed, rendered)
+        packed = self.writer.pack(claimed, rendered)
         started = time.monotonic()
         self._put(packed, row, gpu_seconds(rendered.seconds))
         shutil.rmtree(packed.folder)
@@ -101,9 +101,9 @@ def serial(run: Path, model: Path, shape: Shape, clips: int) -> dict[str, Any]:
     started = time.monotonic()
     script = Script.load(model, run / "state", run)
     ready = time.monotonic() - started
-    figures = _measure(lambda take: script.make(take, spec_of(shape, take)), clips)
+    measurements = _measure(lambda take: script.make(take, spec_of(shape, take)), clips)
     more = {"ready_s": round(ready, 1), **script.resident.describe()}
-    return asdict(figures) | {"more": more}
+    return asdict(measurements) | {"more": more}
 
 
 def diffusers(run: Path, model: Path, shape: Shape, clips: int) -> dict[str, Any]:

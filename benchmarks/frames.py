@@ -117,8 +117,10 @@ def compare(frames: Pixels, planes: Pixels, path: Path) -> None:
             *timed(lambda encoder=encoder: write_clip(planes, path, fps=FPS, recipe={}, encoder=encoder)),
             (path.stat().st_size),
         )
-        figures = [f"{wall:.3f} s {core:.3f} s {size:,}" for wall, core, size in (rgb, yuv)]
-        print(f"{preset:10}", *figures, *(f"{new / old:.2f}" for new, old in zip(yuv, rgb, strict=True)), sep="   ")
+        measurements = [f"{wall:.3f} s {core:.3f} s {size:,}" for wall, core, size in (rgb, yuv)]
+        print(
+            f"{preset:10}", *measurements, *(f"{new / old:.2f}" for new, old in zip(yuv, rgb, strict=True)), sep="   "
+        )
 
 
 def table(planes: Pixels, path: Path) -> None:

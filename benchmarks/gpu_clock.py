@@ -54,9 +54,9 @@ def section(title: str) -> Iterator[None]:
     print(f"   ({time.monotonic() - started:.1f} s)", flush=True)
 
 
-def row(what: str, *figures: str) -> None:
+def row(what: str, *measurements: str) -> None:
     """Print one line of the table."""
-    print(f"{what:<58} " + " ".join(f"{figure:>14}" for figure in figures), flush=True)
+    print(f"{what:<58} " + " ".join(f"{figure:>14}" for figure in measurements), flush=True)
 
 
 def machine() -> str:

@@ -76,8 +76,8 @@ def projections(operations: int) -> None:
             return attention.attention(*heads, kernel)
 
         ms = median_ms(lambda kernel=kernel: attention.projected_attention(qkv, weights, *tables, 1e-6, kernel))
-        figures = f"{ms:.2f} ms", f"{operations / ms / 1e9:.0f} TFLOP/s", f"cosine {verdict.cosine:.5f}"
-        row(f"{kernel}, norm and rotation: wrapper, ours", f"{median_ms(wrapped):.2f} ms", *figures)
+        measurements = f"{ms:.2f} ms", f"{operations / ms / 1e9:.0f} TFLOP/s", f"cosine {verdict.cosine:.5f}"
+        row(f"{kernel}, norm and rotation: wrapper, ours", f"{median_ms(wrapped):.2f} ms", *measurements)
 
 
 def elementwise_kernels() -> None:
@@ -141,14 +141,14 @@ def one_linear(name, target, multiply, tensors, want, bf16) -> None:
         multiply(x_codes, x_scale, codes, scale, bias).float().flatten(), want.flatten(), dim=0
     )
     rate = 2 * want.numel() * x.shape[1] / ms / 1e9
-    figures = (
+    measurements = (
         f"{ms:.3f} ms",
         f"{rate:.0f} T/s",
         f"all {whole:.3f} ms",
         f"{bf16 / whole:.2f} x bf16",
         f"cos {cosine:.5f}",
     )
-    row(f"{name} {target}", *figures)
+    row(f"{name} {target}", *measurements)
 
 
 def fp8_linear(x, x_scale, weight, scale, bias):

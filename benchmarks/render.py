@@ -45,26 +45,26 @@ def main() -> None:
     started = time.monotonic()
     plan = detect()
     print(f"plan ({time.monotonic() - started:.1f} s): {plan.describe()}")
-    figures: dict[str, float] = {}
+    measurements: dict[str, float] = {}
     if not options.clips:
-        parts(plan, figures, quick=options.quick)
+        parts(plan, measurements, quick=options.quick)
     if not options.quick:
-        clips(plan, figures)
+        clips(plan, measurements)
 
 
-def parts(plan: RenderPlan, figures: dict[str, float], *, quick: bool) -> None:
+def parts(plan: RenderPlan, measurements: dict[str, float], *, quick: bool) -> None:
     with section("the floor of one step, from its own kernels"):
-        figures |= floor(plan)
+        measurements |= floor(plan)
     inputs = make_inputs()
     with section("diffusers' transformer, bf16"):
         theirs = full_size.transformer()
-        peer(theirs, inputs, figures)
+        peer(theirs, inputs, measurements)
     tensors = {name: tensor.cpu() for name, tensor in theirs.state_dict().items()}
     del theirs
     with section("our transformer"):
-        ours(plan, tensors, inputs, figures, quick=quick)
+        ours(plan, tensors, inputs, measurements, quick=quick)
     with section("tiny decoder"):
-        decoder(plan, figures)
+        decoder(plan, measurements)
 
 
 def make_inputs():
@@ -126,11 +126,11 @@ def gemm(k: int, n: int) -> Callable[[], torch.Tensor]:
     return lambda: linear(*x)
 
 
-def peer(theirs, inputs, figures) -> None:
+def peer(theirs, inputs, measurements) -> None:
     latents, embedding = inputs
     x, text = latents.bfloat16(), embedding.bfloat16()
-    figures["peer"] = median_ms(lambda: theirs(x, torch.tensor([757], device="cuda"), text), repeats=5, warm=1)
-    row("one step, eager", f"{figures['peer']:.0f} ms")
+    measurements["peer"] = median_ms(lambda: theirs(x, torch.tensor([757], device="cuda"), text), repeats=5, warm=1)
+    row("one step, eager", f"{measurements['peer']:.0f} ms")
 
 
 def three_steps(velocity, latents):
@@ -144,7 +144,7 @@ def three_steps(velocity, latents):
     raise AssertionError
 
 
-def ours(plan: RenderPlan, tensors, inputs, figures, *, quick: bool) -> None:
+def ours(plan: RenderPlan, tensors, inputs, measurements, *, quick: bool) -> None:
     wanted = reference(inputs)
     exact = {"attention": "sdpa-cudnn", "weight_scales": "none"}
     variants = {
@@ -163,7 +163,7 @@ def ours(plan: RenderPlan, tensors, inputs, figures, *, quick: bool) -> None:
     }
     for name, variant in list(variants.items())[: 3 if quick else None]:
         with section(name):
-            one_variant(name, variant, tensors, inputs, wanted, figures)
+            one_variant(name, variant, tensors, inputs, wanted, measurements)
 
 
 def reference(inputs):
@@ -178,7 +178,7 @@ def reference(inputs):
     return velocity(latents, 757.0).float(), three_steps(velocity, latents)
 
 
-def one_variant(name, plan, tensors, inputs, wanted, figures) -> None:
+def one_variant(name, plan, tensors, inputs, wanted, measurements) -> None:
     latents, embedding = inputs
     started = time.monotonic()
     before = torch.cuda.memory_allocated()
@@ -190,7 +190,7 @@ def one_variant(name, plan, tensors, inputs, wanted, figures) -> None:
     torch.cuda.synchronize()
     first = time.monotonic()
     ms = median_ms(lambda: transformer.velocity(latents, 757.0, text), repeats=20, warm=2)
-    figures[name] = ms
+    measurements[name] = ms
     launch = time.monotonic()
     transformer.velocity(latents, 757.0, text)
     launched = (time.monotonic() - launch) * 1000
@@ -200,10 +200,10 @@ def one_variant(name, plan, tensors, inputs, wanted, figures) -> None:
     row(
         f"{name}: one step",
         f"{ms:.1f} ms",
-        f"{ms / figures['sum']:.3f} x sum",
-        f"{ms / figures['chain']:.3f} x chain",
-        f"{ms / figures['bare']:.3f} x bare" if "bare" in figures else "",
-        f"{figures['peer'] / ms:.2f} x peer",
+        f"{ms / measurements['sum']:.3f} x sum",
+        f"{ms / measurements['chain']:.3f} x chain",
+        f"{ms / measurements['bare']:.3f} x bare" if "bare" in measurements else "",
+        f"{measurements['peer'] / ms:.2f} x peer",
     )
     row(
         "  load / first call / host time of a launch / text K,V",
@@ -232,7 +232,7 @@ def digest(x) -> str:
     return hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
 
 
-def decoder(plan: RenderPlan, figures) -> None:
+def decoder(plan: RenderPlan, measurements) -> None:
     tensors = full_size.tiny_decoder()
     latents = torch.randn(LATENTS, device="cuda")
     whole = TinyDecoder.load(tensors, plan=replace(plan, compile=False, decode_chunk=21))
@@ -250,7 +250,7 @@ def decoder(plan: RenderPlan, figures) -> None:
                 first = time.monotonic() - started
                 ms = median_ms(lambda ours=ours: [None for _ in ours.decode_chunks(latents)])
                 gb = peak_gb(lambda ours=ours: [None for _ in ours.decode_chunks(latents)])
-                figures[f"decode {chunk} {compiled}"] = ms
+                measurements[f"decode {chunk} {compiled}"] = ms
                 off = (got.int() - want.int()).abs()
                 same = (
                     "equal bits"

@@ -3,6 +3,7 @@
 import os
 from importlib.util import find_spec
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A slow machine is no failure, and every run tries the same examples; `make fuzz` tries others each time.
@@ -30,3 +31,15 @@ pytest_plugins = [
     )
     if find_spec(name)
 ]
+
+SERVERS = {"valkey_server", "own_valkey", "nanio_server", "seaweed_server", "hub", "browser", "prometheus_programs"}
+"""Fixtures that start a server: a test that asks for one, however indirectly, has the marker `services`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {}).values()
+        servers = (f"{value.partition(' ')[0]}_server" for value in params if isinstance(value, str))
+        asked = {*getattr(item, "fixturenames", ()), *servers}
+        if SERVERS & asked:
+            item.add_marker("services")

@@ -46,16 +46,16 @@ def flower() -> str:
 
 
 def metrics() -> str:
-    """Raise unless the farm's figures are served, and the ledger answers them."""
+    """Raise unless the farm's metrics are served, and the ledger answers."""
     port = os.environ.get("METRICS_PORT", "9464")
     token = Settings.from_env(os.environ).metrics_token
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
     with urllib.request.urlopen(request, timeout=8) as answer:  # noqa: S310 - the URL is ours
-        figures = answer.read().decode()
-    if "\nreelmill_ledger_up 1.0" not in figures:
-        raise RuntimeError("the figures are served, but the ledger does not answer")
-    return f"{figures.count(chr(10))} lines of figures"
+        metrics_text = answer.read().decode()
+    if "\nreelmill_ledger_up 1.0" not in metrics_text:
+        raise RuntimeError("the metrics are served, but the ledger does not answer")
+    return f"{metrics_text.count(chr(10))} lines of metrics"
 
 
 CHECKS: dict[str, Callable[[], str]] = {"worker": worker, "ledger": ledger, "flower": flower, "metrics": metrics}

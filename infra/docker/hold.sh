@@ -30,7 +30,7 @@ case "$stop$status" in
 69 | 78) ;;
 *) exit "$status" ;;
 esac
-echo "ended with status $status: see the reason above, mend it, then restart this container" >&2
+echo "ended with status $status: see the reason above, fix it, then restart this container" >&2
 trap 'exit "$status"' TERM INT
 while :; do
     sleep 3600 &

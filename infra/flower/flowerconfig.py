@@ -1,6 +1,6 @@
 """Options of Flower for `reelmill flower --conf infra/flower/flowerconfig.py`: what a site may want to change.
 
-Everything else has its value in `reelmill_producer/flower.py`. The options are Flower's own.
+Everything else has its value in `reelmill_producer/dashboards/flower.py`. The options are Flower's own.
 """
 
 # ruff: noqa: ERA001 - the options at the end are there to be taken out of their comments
@@ -17,7 +17,7 @@ tasks_columns = _reelmill.SHOWN
 # Two GPUs finish about 17,000 clips of 3.4 s in eight hours.
 max_tasks = 20_000
 
-# True: nobody stops workers or revokes messages from the browser. The ledger would send a revoked message again.
+# True: the browser cannot stop workers or revoke messages. The ledger would send a revoked message again.
 read_only = True
 
 # Sign-in by OAuth instead of FLOWER_BASIC_AUTH; key and secret come from FLOWER_OAUTH2_KEY and FLOWER_OAUTH2_SECRET.

@@ -54,7 +54,7 @@ def farm(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def told(farm: Farm) -> Iterator[Receiver]:
+def notified(farm: Farm) -> Iterator[Receiver]:
     """A receiver of webhooks that wants to know of batches."""
     with receiver() as taker:
         added = program(
@@ -65,8 +65,8 @@ def told(farm: Farm) -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def sheet(farm: Farm, told: Receiver) -> Path:
-    """A batch of 200 of which some failed of three causes, first; a real worker renders the others."""
+def sheet(farm: Farm, notified: Receiver) -> Path:
+    """A batch of 200: some clips have failed for three causes, and a real worker renders the others."""
     jobs = [
         RenderJob(batch="night", row=f"row-{seed:03d}", spec=RenderSpec(prompt=prompt(seed), seed=seed, **SHORT))
         for seed in range(CLIPS)
@@ -137,7 +137,7 @@ def test_a_phone_gets_one_column_and_nothing_to_push_sideways(browser: Browser, 
     context.close()
 
 
-def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, told: Receiver, opened: Page) -> None:
+def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, notified: Receiver, opened: Page) -> None:
     causes = opened.locator(".causes li")
     expect(causes).to_have_count(3)
     commands = [shlex.split(text) for text in opened.locator(".causes code").all_inner_texts()]
@@ -148,13 +148,13 @@ def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, told: R
     view = farm.wait_done("night")
     again = program("report", "night", "--json", env=farm.settings.to_env())
 
-    # A worker that is quick ends the batch after each of the three commands, and each end is told, with what is true
-    # when it is told: the next command may have queued what had failed.
+    # A worker that is quick ends the batch after each of the three commands, and each end is sent, with what is true
+    # when it is sent: the next command may have queued what had failed.
     last = wait_for(
-        lambda: next((end for end in messages(told) if end["counts"].get("succeeded") == CLIPS - HOPELESS), None),
+        lambda: next((end for end in messages(notified) if end["counts"].get("succeeded") == CLIPS - HOPELESS), None),
         what="the last end",
     )
-    first = messages(told)[0]
+    first = messages(notified)[0]
     assert {failure["code"]: failure["count"] for failure in first["failures"]} == KINDS
     assert [(cause["code"], cause["count"], cause["retry"]) for cause in last["failures"]] == [
         ("prompt_too_long", HOPELESS, "")
@@ -165,5 +165,5 @@ def test_the_causes_are_grouped_and_their_commands_mend_them(farm: Farm, told: R
     assert again.json["counts"] == {"succeeded": CLIPS - HOPELESS, "failed": HOPELESS}
 
 
-def messages(told: Receiver) -> list[dict[str, Any]]:
-    return [json.loads(item.body)["data"] for item in told.received]
+def messages(notified: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(item.body)["data"] for item in notified.received]

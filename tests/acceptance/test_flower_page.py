@@ -70,9 +70,9 @@ def test_a_person_signs_in_and_sees_the_renders_with_our_columns(
         specs = [RenderSpec(prompt=text, seed=number, frames=5, profile="tiny") for number, text in enumerate(PROMPTS)]
         farm.submit("night-7", specs)
         farm.wait_done("night-7")
-        stranger = browser.new_page()
+        anonymous = browser.new_page()
         try:
-            seen = stranger.goto(f"{address}/tasks")
+            seen = anonymous.goto(f"{address}/tasks")
             refused = seen is not None and seen.status == 401
         except Error as err:  # a shell without a dialog for passwords says it so
             refused = "AUTH" in str(err)

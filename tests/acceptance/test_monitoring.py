@@ -28,7 +28,7 @@ STALL = "ReelmillNoProgress"
 
 
 def ports_in_a_row(count: int) -> int:
-    """Return the first of some ports that were all free a moment ago."""
+    """Return the first of some ports that were all free just now."""
     while True:
         first = free_port()
         sockets = [socket.socket() for _ in range(count)]
@@ -56,8 +56,8 @@ def watched(farm: Farm, start: Callable[[str], PrometheusServer], folder: Path) 
     quick = folder / "alerts.yml"
     quick.write_text(yaml.safe_dump(rules))
     config = config.replace("15s", "1s").replace("alerts.yml", str(quick))
-    with started("metrics", "--port", str(port), env=farm.settings.to_env()) as figures:
-        figures.wait_for_line("figures are at")
+    with started("metrics", "--port", str(port), env=farm.settings.to_env()) as running:
+        running.wait_for_line("figures are at")
         yield start(config)
 
 

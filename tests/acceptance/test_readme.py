@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
 ELSEWHERE = {
-    "git clone https://github.com/reelmill/reelmill && cd reelmill": "whoever runs these tests has done it",
+    "git clone https://github.com/reelmill/reelmill && cd reelmill": "a clone is where these tests run",
     "make test": "what runs these tests",
     "python3 -m venv .venv && . .venv/bin/activate": "test_wheel.py makes one",
     "pip install -c constraints.txt '.[worker,gpu]'": "test_wheel.py tries it; the Makefile installs the worker extra",
@@ -65,6 +65,7 @@ def alone(folder: Path) -> Callable[[str], Ran]:
 def test_every_command_is_run_somewhere() -> None:
     run_here = {command for test in (DEMO, WITHOUT_A_FARM, MODEL, ON_A_FARM, OVERNIGHT) for command in test}
 
+    assert len(run_here) > 10
     assert set(shell_commands()) == run_here | set(ELSEWHERE)
 
 
@@ -99,8 +100,8 @@ def test_set_up_says_how_much_it_brings_and_shows_its_progress(folder: Path) -> 
         ["make", "-n", "demo", f"VENV={folder}/venv"], cwd=ROOT, capture_output=True, text=True, check=True
     )
 
-    told, installs = ran.stdout.splitlines()[1:3]
-    assert re.search(r"echo .*GB to download.*GB on disk", told)
+    announced, installs = ran.stdout.splitlines()[1:3]
+    assert re.search(r"echo .*GB to download.*GB on disk", announced)
     assert "pip install" in installs
     assert " -q" not in installs
 

@@ -34,10 +34,10 @@ def last_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
         tar.extractall(folder, filter="data")
     code = "import reelmill_common, reelmill_worker; print(reelmill_common.__file__, reelmill_worker.__file__)"
-    told = subprocess.run(
+    found = subprocess.run(
         [sys.executable, "-c", code], check=True, env=os.environ | paths_of(folder), capture_output=True, text=True
     )
-    assert told.stdout.count(str(folder)) == 2, told
+    assert found.stdout.count(str(folder)) == 2, found
     return folder
 
 
@@ -96,11 +96,11 @@ def test_a_producer_of_the_last_release_submits_and_reads(make_farm: Callable[..
         return ran.stdout
 
     old_command("submit", str(file), "--wait")
-    told = [json.loads(line) for line in old_command("results", "night", "--json").splitlines()]
+    printed = [json.loads(line) for line in old_command("results", "night", "--json").splitlines()]
 
     keys = {result.key for job in farm.ledger.jobs.every("night") if (result := job.result)}
     assert len(keys) == 2
-    assert all(any(key in json.dumps(line) for line in told) for key in keys)
+    assert all(any(key in json.dumps(line) for line in printed) for key in keys)
 
 
 @pytest.mark.parametrize(

@@ -95,12 +95,14 @@ def store(composition: Composition, tmp_path_factory: pytest.TempPathFactory) ->
     service = composition["services"]["store"]
     folder = tmp_path_factory.mktemp("store")
     ports = {name: free_pair() for name in ("master", "volume", "filer", "s3", "admin")}
-    told = {"-dir": str(folder), "-ip.bind": "127.0.0.1"} | {f"-{name}.port": str(port) for name, port in ports.items()}
-    told |= {f"-{name}.localSocket": f"{folder}/{name}.sock" for name in ("filer", "s3")}
-    rest = [word for word in service["command"][1:] if word.partition("=")[0] not in told]
+    given = {"-dir": str(folder), "-ip.bind": "127.0.0.1"} | {
+        f"-{name}.port": str(port) for name, port in ports.items()
+    }
+    given |= {f"-{name}.localSocket": f"{folder}/{name}.sock" for name in ("filer", "s3")}
+    rest = [word for word in service["command"][1:] if word.partition("=")[0] not in given]
     command = [str(BIN / service["entrypoint"][0]), *service["entrypoint"][1:], service["command"][0], *rest]
     with process(
-        *command, *(f"{name}={value}" for name, value in told.items()), env=service["environment"], cwd=folder
+        *command, *(f"{name}={value}" for name, value in given.items()), env=service["environment"], cwd=folder
     ) as weed:
         check = service["healthcheck"]["test"][1].replace("8333", str(ports["s3"]))
         wait_for(lambda: shell(check) == 0 or weed.poll() is not None, what="the store's own health check")
@@ -167,15 +169,15 @@ def test_the_store_has_its_bucket_and_makes_no_other(servers: Servers, compositi
     keys = {"aws_access_key_id": env["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"]}
     address = {"endpoint_url": f"http://127.0.0.1:{servers.s3_port}", "region_name": "us-east-1"}
     client = boto3.client("s3", **address, **keys)
-    stranger = boto3.client("s3", **address, **keys | {"aws_secret_access_key": "wrong"})
+    intruder = boto3.client("s3", **address, **keys | {"aws_secret_access_key": "wrong"})
 
     buckets = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
 
     assert buckets == ["clips"]
     with pytest.raises(client.exceptions.ClientError, match="NoSuchBucket"):
         client.put_object(Bucket="elsewhere", Key="clip.mp4", Body=b"x")
-    with pytest.raises(stranger.exceptions.ClientError, match="SignatureDoesNotMatch"):
-        stranger.list_objects_v2(Bucket="clips")
+    with pytest.raises(intruder.exceptions.ClientError, match="SignatureDoesNotMatch"):
+        intruder.list_objects_v2(Bucket="clips")
 
 
 def test_the_producer_submits_and_shows_the_farm(servers: Servers, composition: Composition, tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_the_farms_figures_are_served_and_their_health_says_whether_the_ledger_a
         guesses = health("metrics", env=env | {"REELMILL_METRICS_TOKEN": "guess"})
 
     assert (knows.status, guesses.status) == (0, 1)
-    assert re.fullmatch(r"metrics: \d+ lines of figures\n", knows.out)
+    assert re.fullmatch(r"metrics: \d+ lines of metrics\n", knows.out)
     assert "401" in guesses.out
 
 
@@ -295,12 +297,20 @@ def test_a_worker_that_ended_otherwise_ends_its_container(script: str, status: i
 
 
 def test_other_commands_pass_through_the_hold_with_their_input(tmp_path: Path) -> None:
-    words = ["pa$$word", "$HOME", "a 'b' \"c\" #d", "back\\slash", "*"]
-    command = ["sh", str(ROOT / "infra/docker/hold.sh"), "sh", "-c", 'cat; printf "|%s" "$@"; exit 78', "sh", *words]
+    arguments = ["pa$$word", "$HOME", "a 'b' \"c\" #d", "back\\slash", "*"]
+    command = [
+        "sh",
+        str(ROOT / "infra/docker/hold.sh"),
+        "sh",
+        "-c",
+        'cat; printf "|%s" "$@"; exit 78',
+        "sh",
+        *arguments,
+    ]
 
     done = subprocess.run(command, input="a prompt", capture_output=True, text=True, check=False, timeout=60)
 
-    assert (done.returncode, done.stdout) == (78, "|".join(["a prompt", *words]))
+    assert (done.returncode, done.stdout) == (78, "|".join(["a prompt", *arguments]))
 
 
 def answers(client: redis.Redis) -> bool:

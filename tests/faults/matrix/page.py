@@ -28,12 +28,12 @@ What is counted comes from outside the ledger: the objects in the bucket, the wo
   tells. Jobs that cannot succeed (a prompt that kills) are not meant.
 - **published twice**: jobs with more than one manifest in the bucket, or more than one finish accepted, or more than
   one that a worker tells of.
-- **rendered twice**: jobs of which more than one attempt came to the end of its render. A clip that dies with the
+- **rendered twice**: jobs with more than one attempt that came to the end of its render. A clip that dies with the
   process that holds it is rendered again by design; it is counted here.
 - **recovery**: seconds from the blow (for an outage: from its end) until a job was published that was in flight on the
-  farm at that moment: running, or sent to a worker and not begun. One sample a job, so the median is mostly of jobs
+  farm at that time: running, or sent to a worker and not begun. One sample a job, so the median is mostly of jobs
   that the fault missed, and the maximum is of those that it hit.
-- **back**: seconds from the same moment until a worker that was hit claimed a job again; the longest. No limit: it
+- **back**: seconds from the same time until a worker that was hit claimed a job again; the longest. No limit: it
   is how long this machine takes to start a process that loads the renderer, and two cores are shared by all of them.
 - **load**: this machine's load average at the end of the row. More than its cores means that others worked on it too,
   and seconds are longer than they would be.
