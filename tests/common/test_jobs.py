@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reelmill_common.errors import InvalidJob
+from reelmill_common.job_fields.limits import MAX_PROMPT_CHARS, MAX_SEED
 from reelmill_common.jobs import (
-    MAX_PROMPT_CHARS,
-    MAX_SEED,
     Batch,
     JobState,
     RenderJob,

@@ -1,4 +1,4 @@
-"""How settings are read: their values and names, and the URLs of Redis.
+"""Settings' names and values: how each is read, and the policies that they describe.
 
 Below `settings`, which it does not import.
 """

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from reelmill_common.calendar.windows import Windows
+from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.config.login_urls import LoginUrl
 from reelmill_common.config.redis_address import RedisAddress
-from reelmill_common.egress import EgressPolicy
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import check_name
 

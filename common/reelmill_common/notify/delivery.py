@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
-from reelmill_common.egress import EgressPolicy
+from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.errors import NotDelivered
 from reelmill_common.notify import formatting, smtp
 from reelmill_common.notify.http_client import post

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from reelmill_common.egress import EgressPolicy
+from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.errors import NotDelivered
 
 CONNECT_S = 5.0

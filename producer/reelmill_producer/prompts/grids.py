@@ -13,7 +13,8 @@ from itertools import chain, product
 
 from reelmill_common.errors import InvalidJob
 from reelmill_common.job_fields.foreign_fields import check_foreign_fields
-from reelmill_common.jobs import MAX_SEED, RenderSpec
+from reelmill_common.job_fields.limits import MAX_SEED
+from reelmill_common.jobs import RenderSpec
 from reelmill_common.text.names import hashed, joined, words
 from reelmill_producer.prompts.columns import COLUMNS, ColumnReading
 from reelmill_producer.prompts.lines import BadLine

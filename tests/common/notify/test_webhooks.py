@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from reelmill_common.egress import EgressPolicy
+from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.notify import formatting
 from reelmill_common.notify.notification import Notification, made
@@ -185,7 +185,7 @@ def test_slack_gets_a_text_in_which_nothing_is_markup_that_was_not_meant_to_be()
 
 
 def test_no_text_of_an_event_begins_a_header_of_a_mail() -> None:
-    mail = formatting.mail(finished(batch="x\r\nBcc: evil@example.org"), "reelmill_example.org", "ops@example.org")
+    mail = formatting.mail(finished(batch="x\r\nBcc: evil@example.org"), "reelmill@example.org", "ops@example.org")
 
     assert mail["Bcc"] is None
     assert mail["Subject"] == "[main] Batch x Bcc: evil@example.org is done"
