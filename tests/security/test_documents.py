@@ -28,7 +28,7 @@ from reelmill_common.ledger.views import label, read_result
 from reelmill_common.notify.formatting import mail, slack
 from reelmill_common.notify.notification import Notification
 from reelmill_common.notify.webhooks import ReceiverKind, Webhook
-from reelmill_common.recipe import is_leftover, make_manifest, make_recipe
+from reelmill_common.recipe import ClipFacts, JobOrigin, Recipe, is_leftover, make_manifest
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_common.storage.folder import FolderStore
@@ -45,11 +45,16 @@ FORGED = "2026-01-01 00:00:00.000  night/fox  job.succeeded"
 
 
 def manifest(**changes: object) -> dict[str, Any]:
-    job = {"job_id": job_id("night", "fox"), "batch": "night", "row": "fox", "attempt": 1, "worker": "gpu0@a"}
-    plan = {"device": "cuda", "gpu": "NVIDIA H100", "linears": "fp8"}
-    renderer = {"model_hash": "ab" * 32, "plan": plan, "versions": {"torch": "2.13.0"}, "latents_sha256": "cd" * 32}
-    made = make_manifest(make_recipe(SPEC, job=job, renderer=renderer), clip={"key": "x"}, seconds={"text": 1.0})
-    return json.loads(made) | changes
+    recipe = Recipe(
+        job=JobOrigin(job_id=job_id("night", "fox"), batch="night", row="fox", attempt=1, worker="gpu0@a"),
+        spec=SPEC,
+        model_hash="ab" * 32,
+        plan={"device": "cuda", "gpu": "NVIDIA H100", "linears": "fp8"},
+        versions={"torch": "2.13.0"},
+        latents_sha256="cd" * 32,
+    )
+    clip = ClipFacts(key="x", sha256="ef" * 32, size_bytes=1, latents_sha256="cd" * 32)
+    return json.loads(make_manifest(recipe, clip=clip, seconds={"text": 1.0})) | changes
 
 
 def archive_lines() -> list[dict[str, Any]]:
@@ -85,7 +90,7 @@ def test_any_manifest_is_a_recipe_or_none(content: bytes) -> None:
     assert is_leftover(content, job_id="x", submitted_s=1.0) is False
     with suppress(NotFound, InvalidJob):
         recipe = read_recipe(content, "night/fox.json")
-        assert recipe.spec.prompt
+        assert recipe.recipe.spec.prompt
         assert "\n" not in "".join(f"{name}{value}" for name, value in show_lines(recipe))
         assert compare(recipe, recipe) == {}
         json.dumps(recipe.document, allow_nan=False, ensure_ascii=False).encode()
