@@ -171,6 +171,19 @@ def test_every_figure_that_we_export_is_on_the_dashboard_or_in_an_alert(exported
     assert unseen == {"reelmill_worker_state"}  # for people who build their own
 
 
+def test_the_reference_lists_what_we_export(exported: dict[str, set[str]]) -> None:
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    rows = re.findall(r"^\| `(reelmill_\w+)` \| \w+ \| ([^|]*) \|", page, re.MULTILINE)
+    listed = {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
+    real = {
+        re.sub("_(bucket|sum|count)$", "", name): labels - {"le"}
+        for name, labels in exported.items()
+        if not name.endswith(("_created", "_sum", "_count"))
+    }
+
+    assert listed == real
+
+
 def test_grafana_finds_prometheus_and_the_dashboard_where_compose_puts_them(composition: dict[str, Any]) -> None:
     grafana = composition["services"]["grafana"]
     mounts = {mount["target"]: Path(mount["source"]) for mount in grafana["volumes"] if mount["type"] == "bind"}
