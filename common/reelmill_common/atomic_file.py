@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Write beside a file and rename: a reader sees the old content or the new, never a part of it.
 
     Args:
-        path: Of the file; its folder exists.
-        content: All that it shall hold.
+        path: Path of the file; its folder exists.
+        content: Its new content.
         mode: Its permissions, less the process' umask.
 
     Raises:
-        OSError: The disk does not take it. The old file stays, and nothing else.
+        OSError: The write failed; the old file stays and nothing is left beside it.
     """
     part = path.with_name(f".reelmill-{secrets.token_hex(6)}.part")
     try:

@@ -144,7 +144,7 @@ class BadOutput(RenderFailed):
     """The frames came out black, frozen, too few or not finite."""
 
     code = "bad_output"
-    retryable = True  # once, by another worker: only that tells a bad prompt from a bad GPU
+    retryable = True  # once, by another worker: only that distinguishes a bad prompt from a bad GPU
 
 
 class OutOfMemory(RenderFailed):

@@ -58,7 +58,7 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing happens to the job any more unless somebody asks for a retry."""
+        """Whether the job has ended; only a retry changes it."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -73,7 +73,7 @@ class Stage(StrEnum):
 
 
 DENOISING_STEPS = 3
-"""Of each sampler: the number that the model was distilled for."""
+"""Steps of each sampler: the number that the model was distilled for."""
 
 
 def denoise_stage(step: int) -> str:
@@ -157,7 +157,7 @@ class RenderSpec:
         """Rebuild a spec that `to_json` wrote.
 
         Raises:
-            InvalidJob: The text is no such JSON object, or a field is out of range.
+            InvalidJob: The text is not such a JSON object, or a field is out of range.
         """
         try:
             value = read_json(text, "the job")
@@ -207,10 +207,10 @@ class RenderJob:
         batch: Name of the batch, `[a-z0-9][a-z0-9._-]{0,63}`.
         row: Key within the batch, same alphabet: the file's id column, or a name made of what it shows.
         spec: What to render.
-        worker_class: Class of worker that alone may render it, as in `Batch`; empty: its batch's.
-        metadata: What else is known of the row, by name: kept beside the job, and no part of what is rendered.
-        others: Keys that the row may have in its batch instead, if it has no id of its own: another row may have its
-            name, or an earlier version may have named it. The first is its to take; of equal content only.
+        worker_class: Class of worker that alone may render it, as in `Batch`; empty: the batch's.
+        metadata: What the prompt file says of the row besides, by name: kept beside the job, not rendered.
+        others: Other keys that the row may have in its batch, if it has no id of its own: another row may have its
+            name, or an earlier version may have named it. It takes the first that is free or has equal content.
     """
 
     batch: str
@@ -246,15 +246,15 @@ class Batch:
         priority: 0 to 9, 9 most urgent. A lower one waits while a higher one has work.
         weight: Share among its owner's batches of equal priority, 1 to 100.
         max_in_flight: Most jobs dispatched or running at once; 0 means no cap.
-        owner: Who submitted, for fair share and accounts; free text of at most 64 characters.
-        source: Name of the file that a new batch is named after, without its suffix: tells it from the batch of another
-            file whose name would be the same; empty: it was named otherwise.
-        window: Hours in which it may run, as `nights.windows` reads them; empty: always.
-        max_failures: Failed jobs, as `10`, or their share of all, as `5%`, at which it pauses itself; empty: never.
-        start_after: Unix seconds before which nothing of it starts; 0: at once.
-        expires_at: Unix seconds after which nothing of it starts: what has not, fails as `expired`; 0: never.
-        after: Names of batches of which all clips must have succeeded before it starts.
-        after_any: Names of batches that must have ended, in whatever way.
+        owner: Who submitted it, for fair share and accounts; free text of at most 64 characters.
+        source: Name of the file that a new batch is named after, without its suffix: distinguishes it from the batch of
+            another file with the same name; empty: it was not named after a file.
+        window: Hours in which it may run, in the form of `calendar.windows`; empty: always.
+        max_failures: Failed jobs, as `10`, or their share of all, as `5%`, at which it pauses; empty: never.
+        start_after: Unix seconds before which none of its jobs starts; 0: at once.
+        expires_at: Unix seconds after which none of its jobs starts: those left fail as `expired`; 0: never.
+        after: Names of batches whose clips must all have succeeded before it starts.
+        after_any: Names of batches that must have ended, whatever the outcome.
         worker_class: Class of worker that alone may render it, such as `h100`, `sm89` or a label (`worker_classes`);
             empty: any worker of the profile.
     """
@@ -276,7 +276,9 @@ class Batch:
     def __post_init__(self) -> None:
         check_name("batch", self.name)
         if self.name in STORE_FOLDERS:
-            raise InvalidJob(f"batch {self.name!r} would be a folder of the store's own; use {self.name + '-1'!r}, say")
+            raise InvalidJob(
+                f"batch {self.name!r} would take a folder that the store needs; use for example {self.name + '-1'!r}"
+            )
         check_class(self.worker_class)
         check_range("priority", self.priority, 0, 9)
         check_range("weight", self.weight, 1, 100)
@@ -284,7 +286,9 @@ class Batch:
         if len(self.owner) > 64:
             raise InvalidJob(f"owner has {len(self.owner)} characters; use at most 64")
         if not is_printable(self.owner):
-            raise InvalidJob(f"owner {self.owner!r} holds characters that nobody sees; use letters, digits and signs")
+            raise InvalidJob(
+                f"owner {self.owner!r} holds characters that cannot be seen; use letters, digits and signs"
+            )
         if self.window:
             Windows.parse(self.window)
         check_budget(self.max_failures)
@@ -304,7 +308,7 @@ def check_name(what: str, name: str) -> None:
     """Refuse a name that is not safe as a Redis key part, a file name and an object key part at once.
 
     Raises:
-        InvalidJob: With the alphabet, and what was got.
+        InvalidJob: The message has the alphabet and the name.
     """
     if not _NAME.fullmatch(name) or ".." in name:
         raise InvalidJob(

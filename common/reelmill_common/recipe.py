@@ -132,7 +132,7 @@ class Manifest(Recipe):
     metadata: Mapping[str, str] | None = None
     """What the prompt file says of the row beside what to render, as it was when the clip was made."""
     submitted_at: Time | None = None
-    """When the job was submitted, by the clock of the farm's Redis. With `job` it tells one life of a job from another:
+    """When the job was submitted, by the clock of the farm's Redis. With `job` it identifies one life of a job:
     after a prune, or on another farm, equal rows have equal ids. Absent: no farm made the clip."""
     written_at: Time
 
@@ -204,7 +204,7 @@ def read_recipe(document: Mapping[str, Any], name: str) -> Recipe:
 
 
 def origin_of(content: bytes) -> tuple[JobOrigin, float]:
-    """Return the attempt that a manifest names and the Unix seconds of its job's submission, whatever else it holds.
+    """Return the attempt that a manifest names and the Unix seconds of its job's submission; the rest is not read.
 
     Raises:
         InvalidDocument: It names none.

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from fixtures.cli import cli  # noqa: F401 - a fixture
+from fixtures.hand import hand  # noqa: F401 - a fixture
 from reelmill_common.notify.webhook_store import WebhookStore
 from reelmill_common.settings import Settings
 
 
 @pytest.fixture
-def mailroom(settings: Settings) -> Iterator[WebhookStore]:
-    with WebhookStore.connect(settings) as mailroom:
-        yield mailroom
+def webhook_store(settings: Settings) -> Iterator[WebhookStore]:
+    with WebhookStore.connect(settings) as webhook_store:
+        yield webhook_store

@@ -83,7 +83,9 @@ def test_what_is_advised_is_taken(profile: str, frames: int, width: int, height:
         try:
             RenderSpec(prompt="a fox", profile=profile, **change)
         except InvalidJob as err:
-            for advised in re.findall(r"\d+x\d+|\d+", str(err).rpartition("use ")[2]):
+            values = re.findall(r"\d+x\d+|\d+", str(err).rpartition("use ")[2])
+            assert values
+            for advised in values:
                 sides = [int(side) for side in advised.split("x")]
                 better = {"frames": sides[0]} if len(sides) == 1 else dict(zip(("width", "height"), sides, strict=True))
                 RenderSpec(prompt="a fox", profile=profile, **better)

@@ -55,10 +55,10 @@ def front(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def liars(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Impostor, Authority]]]:
-    """Servers whose certificate is wrong in one way each, and the authority that a client is told to trust."""
+    """Servers whose certificate is wrong in one way each, and the authority that a client trusts."""
     folder = tmp_path_factory.mktemp("liars")
     made = {
-        "nobody's": make_authority(folder / "nobody"),
+        "unknown authority": make_authority(folder / "unknown"),
         "run out": make_authority(folder / "late", days=-1),
         "another name's": make_authority(folder / "other", name="DNS:redis.example"),
     }
@@ -72,7 +72,7 @@ def liars(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
 @pytest.mark.parametrize(
     ("liar", "advice"),
     [
-        ("nobody's", "a certificate that nobody trusts here: add ?ssl_ca_certs=FILE to REELMILL_REDIS_URL"),
+        ("unknown authority", "a certificate that nobody trusts here: add ?ssl_ca_certs=FILE to REELMILL_REDIS_URL"),
         ("run out", "a certificate that is not valid now: renew it"),
         ("another name's", "a certificate for another name"),
     ],
@@ -86,7 +86,7 @@ def test_a_certificate_that_proves_nothing_ends_a_command_with_what_to_set(
     advice: str,
 ) -> None:
     met, authority = liars[liar]
-    bundle = front.authority.bundle if liar == "nobody's" else authority.bundle
+    bundle = front.authority.bundle if liar == "unknown authority" else authority.bundle
     env = settings.to_env() | LOGIN
     env["REELMILL_REDIS_URL"] = f"rediss://:hunter2@127.0.0.1:{met.port}/0?ssl_ca_certs={bundle}"
 
@@ -183,10 +183,10 @@ def test_no_connection_of_a_running_farm_tells_an_impostor_anything(
 ) -> None:
     """Worker (parent, child, Celery's broker and events), Flower and producer meet him when they connect again.
 
-    The URL says nothing of certificates: that is where Celery verifies none unless it is told to.
+    The URL says nothing of certificates: that is where Celery verifies none unless it is set to.
     """
     monkeypatch.setenv("SSL_CERT_FILE", str(front.authority.bundle))
-    met = liars["nobody's"][0]
+    met = liars["unknown authority"][0]
     port = RedisAddress.parse(front.url).port
     with link_to(port) as link:
         farm = make_farm(renderer="fixed:0.05", redis_url=front.url.replace(f":{port}/", f":{link.port}/"))

@@ -1,4 +1,4 @@
-"""Words of others on a terminal and in logs: they are shown, and steer nothing."""
+"""Untrusted text on a terminal and in logs: it is shown, and controls nothing."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def test_an_owner_with_hidden_characters_is_refused_everywhere(cli: Cli, tmp_pat
     changed = cli("owner", "\x1b[2J", "--weight", "2")
 
     assert (submitted.status, changed.status) == (65, 65)
-    assert "characters that nobody sees" in submitted.err
+    assert "characters that cannot be seen" in submitted.err
     assert steers(submitted.err + changed.err) == set()
     assert cli("status").out.startswith("no batches")
     for owner in ("\x7f", "a\u202eb", "line\nline", "\x9b"):
-        with pytest.raises(InvalidJob, match="nobody sees"):
+        with pytest.raises(InvalidJob, match="cannot be seen"):
             Batch(name="x", owner=owner)
 
 

@@ -9,7 +9,7 @@ import pytest
 from fixtures.farm import Farm, specs
 from reelmill_common.broker import ClassesFirst, make_app, pump
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.worker_classes import bits_class, card_class, classes_of, lanes_of
+from reelmill_common.worker_classes import bits_class, classes_of, gpu_class, lanes_of
 
 
 def submit(farm: Farm, batch: str, count: int, *, worker_class: str = "", priority: int = 5) -> list[str]:
@@ -65,7 +65,7 @@ def test_queues_of_classes_come_first_and_take_turns() -> None:
     ],
 )
 def test_a_card_has_a_short_name(name: str, short: str) -> None:
-    assert card_class(name) == short
+    assert gpu_class(name) == short
 
 
 def test_a_worker_has_its_labels_its_card_its_architecture_and_its_bits() -> None:

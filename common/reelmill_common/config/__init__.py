@@ -1,4 +1,1 @@
-"""Settings' names and values: how each is read, and the policies that they describe.
-
-Below `settings`, which it does not import.
-"""
+"""The names and values of settings, and the policies in them. Imports calendar, jobs, text, profiles and errors."""

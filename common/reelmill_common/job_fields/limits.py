@@ -46,8 +46,8 @@ def check_seed(seed: int) -> None:
     """Refuse a seed that torch does not take. Raises `InvalidJob`."""
     if seed == -1 and type(seed) is int:
         raise InvalidJob(
-            f"seed=-1 is out of range; use 0 to {MAX_SEED}. Elsewhere it asks for a random one, which nobody could ask "
-            f"for again; leave it out for {DEFAULT_SEED}"
+            f"seed=-1 is out of range; use 0 to {MAX_SEED}. Elsewhere it asks for a random one, which could not be "
+            f"asked for again; leave it out for {DEFAULT_SEED}"
         )
     check_range("seed", seed, 0, MAX_SEED)
 
@@ -64,13 +64,13 @@ def check_frames(frames: int, profile: Profile) -> None:
 
 
 def _nearest(wanted: int, menu: Sequence[int]) -> str:
-    """Return what is on the menu around a value: only what is then taken is advised."""
+    """Return the values of a menu around another value, so that only legal values are advised."""
     around = [*sorted(value for value in menu if value < wanted)[-1:], *[value for value in menu if value > wanted][:1]]
     return " or ".join(map(str, around))
 
 
 def _nearest_size(width: int, height: int, profile: Profile) -> tuple[int, int]:
-    """Return the nearest size of the menu; one given side alone decides where the other is absent."""
+    """Return the nearest size of the menu; if only one side is given, it alone decides."""
     given = [(place, value) for place, value in enumerate((width, height)) if value > 0]
     return min(profile.sizes, key=lambda size: sum(abs(size[place] - value) for place, value in given))
 
@@ -91,14 +91,14 @@ def check_size(width: int, height: int, profile: Profile) -> None:
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a word that is not one of some. Raises `InvalidJob`."""
+    """Refuse a value that is not one of a few. Raises `InvalidJob`."""
     if value not in choices:
         raise InvalidJob(f"{name}={value!r} is unknown; known are {', '.join(choices)}")
 
 
 def check_whole(name: str, value: object) -> None:
     """Refuse what is not an `int`. Raises `InvalidJob`."""
-    if type(value) is not int:  # nor a bool, which Python counts among them: the ledger would write what it cannot read
+    if type(value) is not int:  # nor a bool, which is an int in Python: the ledger would write what it cannot read
         raise InvalidJob(f"{name}={value!r} is a {type(value).__name__}; use a whole number")
 
 
@@ -110,7 +110,7 @@ def check_range(name: str, value: int, low: int, high: int) -> None:
 
 
 def check_budget(text: str) -> None:
-    """Refuse a number of failures, or a share of them, that is not one. Raises `InvalidJob`."""
+    """Refuse what is neither a number nor a share of failures. Raises `InvalidJob`."""
     if not text:
         return
     number = re.fullmatch(r"([1-9][0-9]{0,6})|([1-9][0-9]?|100)%", text)

@@ -1,4 +1,4 @@
-"""Who may be told, where that may be, and how it is signed."""
+"""Who is notified, at which addresses, and how messages are signed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from standardwebhooks import WebhookVerificationError
 
 from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.errors import InvalidSettings
-from reelmill_common.notify import formatting
-from reelmill_common.notify.notification import Notification, made
-from reelmill_common.notify.signing import new_secret, signature
+from reelmill_common.notify import message_text
+from reelmill_common.notify.notification import Notification, make_notification
+from reelmill_common.notify.signature import new_secret, signature
 from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 
 URL = "https://example.org/hooks/secret-path"
@@ -98,27 +98,27 @@ def test_an_address_on_the_public_internet_may_be_reached(address: str) -> None:
 
 
 def test_the_owner_of_the_farm_can_allow_hosts_and_networks() -> None:
-    doorman = EgressPolicy.parse("hooks.lan, 10.1.0.0/16,fd00::5")
+    policy = EgressPolicy.parse("hooks.lan, 10.1.0.0/16,fd00::5")
 
-    assert doorman.allows("Hooks.LAN", "192.168.0.9")
-    assert doorman.allows("other.lan", "10.1.2.3")
-    assert doorman.allows("other.lan", "::ffff:10.1.2.3")
-    assert doorman.allows("other.lan", "fd00::5")
-    assert not doorman.allows("other.lan", "10.2.0.1")
-    assert not doorman.allows("other.lan", "fd00::6")
+    assert policy.allows("Hooks.LAN", "192.168.0.9")
+    assert policy.allows("other.lan", "10.1.2.3")
+    assert policy.allows("other.lan", "::ffff:10.1.2.3")
+    assert policy.allows("other.lan", "fd00::5")
+    assert not policy.allows("other.lan", "10.2.0.1")
+    assert not policy.allows("other.lan", "fd00::6")
 
 
 @pytest.mark.parametrize(
     ("target", "kind", "why"),
     [
-        pytest.param("ftp://example.org/", ReceiverKind.STANDARD, "no URL", id="scheme"),
-        pytest.param("https:///path", ReceiverKind.STANDARD, "no URL", id="no host"),
-        pytest.param("https://example.org:99999/", ReceiverKind.STANDARD, "no URL", id="port"),
-        pytest.param("https://example.org/\r\nX-Evil: 1", ReceiverKind.SLACK, "no URL", id="header injection"),
+        pytest.param("ftp://example.org/", ReceiverKind.STANDARD, "not a valid URL", id="scheme"),
+        pytest.param("https:///path", ReceiverKind.STANDARD, "not a valid URL", id="no host"),
+        pytest.param("https://example.org:99999/", ReceiverKind.STANDARD, "not a valid URL", id="port"),
+        pytest.param("https://example.org/\r\nX-Evil: 1", ReceiverKind.SLACK, "not a valid URL", id="header injection"),
         pytest.param("https://user:hush@example.org/", ReceiverKind.STANDARD, "user or password", id="credentials"),
-        pytest.param("ops", ReceiverKind.EMAIL, "no mail address", id="no mailbox"),
+        pytest.param("ops", ReceiverKind.EMAIL, "not a valid mail address", id="no mailbox"),
         pytest.param(
-            "a@b.example\nBcc: c@d.example", ReceiverKind.EMAIL, "no mail address", id="mail header injection"
+            "a@b.example\nBcc: c@d.example", ReceiverKind.EMAIL, "not a valid mail address", id="mail header injection"
         ),
     ],
 )
@@ -131,18 +131,18 @@ def test_a_bad_target_is_refused_and_its_secrets_are_not_repeated(target: str, k
 
 @pytest.mark.parametrize("pattern", ["batch", "batch.", "bach.*", "b*.x", "batch.finished;", ""])
 def test_a_pattern_that_names_no_event_is_refused_with_those_that_do(pattern: str) -> None:
-    with pytest.raises(InvalidSettings, match=r"names no event; use .*batch\.\*"):
+    with pytest.raises(InvalidSettings, match=r"is not the name of an event; use .*batch\.\*"):
         Webhook.new(URL, kind=ReceiverKind.STANDARD, events=(pattern,))
 
 
 def test_patterns_choose_what_is_told() -> None:
     webhook = Webhook.new(URL, kind=ReceiverKind.STANDARD, events=("job.failed", "night.*"))
 
-    told = [
+    wanted = [
         name for name in ("job.failed", "job.staged", "schedule.missed", "batch.window_shut") if webhook.wants(name)
     ]
 
-    assert told == ["job.failed", "schedule.missed", "batch.window_shut"]
+    assert wanted == ["job.failed", "schedule.missed", "batch.window_shut"]
 
 
 def test_a_short_secret_is_refused_without_being_shown() -> None:
@@ -170,11 +170,11 @@ def finished(**changes: object) -> Notification:
         "retry": "reelmill retry night",
         **changes,
     }
-    return made("msg_main_1-0", "batch.finished", 1.5, data)
+    return make_notification("msg_main_1-0", "batch.finished", 1.5, data)
 
 
 def test_slack_gets_a_text_in_which_nothing_is_markup_that_was_not_meant_to_be() -> None:
-    text = json.loads(formatting.slack(finished()))["text"]
+    text = json.loads(message_text.slack(finished()))["text"]
 
     assert text.splitlines() == [
         "*[main] Batch night is done*",
@@ -185,7 +185,7 @@ def test_slack_gets_a_text_in_which_nothing_is_markup_that_was_not_meant_to_be()
 
 
 def test_no_text_of_an_event_begins_a_header_of_a_mail() -> None:
-    mail = formatting.mail(finished(batch="x\r\nBcc: evil@example.org"), "reelmill@example.org", "ops@example.org")
+    mail = message_text.mail(finished(batch="x\r\nBcc: evil@example.org"), "reelmill@example.org", "ops@example.org")
 
     assert mail["Bcc"] is None
     assert mail["Subject"] == "[main] Batch x Bcc: evil@example.org is done"
@@ -221,7 +221,9 @@ def test_a_receivers_address_tells_what_it_understands_unless_somebody_says_othe
 def test_a_message_to_discord_mentions_nobody_and_fits() -> None:
     evil = "@everyone [log in](https://evil.example)\n**batch done** " + "x" * 5_000
     body = json.loads(
-        formatting.discord(made("msg_1", "batch.paused", 0, {"farm": "main", "batch": "night", "why": evil}))
+        message_text.discord(
+            make_notification("msg_1", "batch.paused", 0, {"farm": "main", "batch": "night", "why": evil})
+        )
     )
 
     assert body["allowed_mentions"] == {"parse": []}

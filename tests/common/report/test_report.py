@@ -35,13 +35,6 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
 
 
-@pytest.fixture
-def hand(settings: Settings, ledger: Ledger) -> Hand:
-    hand = Hand(settings=settings, ledger=ledger)
-    hand.ready()
-    return hand
-
-
 def submit(ledger: Ledger, prompts: Sequence[str], *, batch: str = "night", owner: str = "ada") -> None:
     jobs = [
         RenderJob(batch=batch, row=f"r{index}", spec=RenderSpec(prompt=prompt, seed=index, profile="tiny"))
@@ -98,11 +91,11 @@ def test_failures_are_grouped_by_cause_with_the_command_that_retries_them(night:
 
 
 def test_the_summary_says_what_a_person_asks_in_the_morning(night: Ledger) -> None:
-    told = summary(report_of(night, prices=Prices(gpu_hour=3600.0, currency="EUR")))
+    text = summary(report_of(night, prices=Prices(gpu_hour=3600.0, currency="EUR")))
 
-    assert told.startswith("batch night: 2 of 5 clips succeeded (failed)")
-    assert "4.0 GPU seconds, 4.00 EUR" in told
-    assert "2 failed, bad_output: all frames are black\n    reelmill retry night --code bad_output" in told
+    assert text.startswith("batch night: 2 of 5 clips succeeded (failed)")
+    assert "4.0 GPU seconds, 4.00 EUR" in text
+    assert "2 failed, bad_output: all frames are black\n    reelmill retry night --code bad_output" in text
 
 
 def test_the_sheet_shows_every_job_and_nothing_that_somebody_wrote_is_markup(night: Ledger) -> None:
@@ -193,7 +186,7 @@ def test_the_links_of_a_bucket_are_signed_and_end(
     shown = Page(store.get(key).decode())
 
     assert all("X-Amz-Signature" in str(button["data-clip"]) for button in shown.all("button"))
-    assert "Its links end" in shown.text
+    assert "Its links expire" in shown.text
 
 
 def test_an_unknown_batch_has_no_report(ledger: Ledger, settings: Settings) -> None:

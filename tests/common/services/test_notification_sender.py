@@ -58,10 +58,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_event_arrives_signed_as_the_specification_wants_it(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
 ) -> None:
     happen(ledger, "before")
-    webhook = add(mailroom, taker.url, "batch.*")
+    webhook = add(webhook_store, taker.url, "batch.*")
     happen(ledger, "night")
 
     sender.round()
@@ -84,9 +84,9 @@ def test_an_event_arrives_signed_as_the_specification_wants_it(
 
 
 def test_a_finished_batch_says_what_failed_why_and_how_to_try_again(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, settings: Settings
 ) -> None:
-    add(mailroom, taker.url, "batch.finished")
+    add(webhook_store, taker.url, "batch.finished")
     rows = [RenderJob(batch="night", row=str(row), spec=RenderSpec(prompt="fox", profile="tiny")) for row in range(4)]
     ledger.submit(Batch(name="night"), rows)
     hand = Hand(settings=settings, ledger=ledger)
@@ -116,9 +116,9 @@ def test_a_finished_batch_says_what_failed_why_and_how_to_try_again(
 
 @pytest.mark.usefixtures("quick")
 def test_a_receiver_that_fails_first_gets_the_same_message_again(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
-    add(mailroom, taker.url, "batch.*")
+    add(webhook_store, taker.url, "batch.*")
     happen(ledger, "night")
     taker.statuses = [500, 503]
 
@@ -127,7 +127,7 @@ def test_a_receiver_that_fails_first_gets_the_same_message_again(
 
     assert len(set(taker.ids)) == 1
     assert len({item.body for item in taker.received}) == 1
-    assert [(item.outcome, item.status, item.attempt) for item in reversed(mailroom.log())] == [
+    assert [(item.outcome, item.status, item.attempt) for item in reversed(webhook_store.log())] == [
         ("retry", "500", 1),
         ("retry", "503", 2),
         ("sent", "204", 3),
@@ -135,9 +135,9 @@ def test_a_receiver_that_fails_first_gets_the_same_message_again(
 
 
 def test_after_a_failure_the_next_attempt_waits_and_so_do_the_others_of_that_receiver(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
-    add(mailroom, taker.url, "batch.*")
+    add(webhook_store, taker.url, "batch.*")
     happen(ledger, "one", "two", "three")
     taker.status = 500
 
@@ -145,54 +145,54 @@ def test_after_a_failure_the_next_attempt_waits_and_so_do_the_others_of_that_rec
         sender.round()
 
     assert len(taker.received) == 1
-    (view,) = mailroom.webhooks()
+    (view,) = webhook_store.webhooks()
     assert view.waiting == 3
     assert view.failing_since > 0
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_message_that_was_given_up_can_be_sent_again(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
-    add(mailroom, taker.url, "batch.*")
+    add(webhook_store, taker.url, "batch.*")
     happen(ledger, "night")
     taker.status = 500
     for _ in range(6):
         sender.round()
-    given_up = last(mailroom)
+    given_up = last(webhook_store)
     taker.status = 200
 
-    mailroom.redeliver(given_up.message)
+    webhook_store.redeliver(given_up.message)
     sender.round()
 
     assert (given_up.outcome, given_up.attempt) == ("failed", 4)
-    assert last(mailroom).outcome == "sent"
+    assert last(webhook_store).outcome == "sent"
     assert taker.ids == [given_up.message] * 5
 
 
 def test_a_receiver_that_is_gone_is_disabled_and_others_are_told(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
-    gone = add(mailroom, taker.url, "batch.*")
+    gone = add(webhook_store, taker.url, "batch.*")
     taker.status = 410
     happen(ledger, "night")
 
     with receiver() as other:
-        add(mailroom, other.url, "webhook.*")
+        add(webhook_store, other.url, "webhook.*")
         sender.round()
         sender.round()
-        mailroom.enable(gone.id)
+        webhook_store.enable(gone.id)
 
     (came,) = other.received
     assert json.loads(came.body)["data"]["webhook"] == gone.id
-    assert not mailroom.webhooks()[0].disabled
+    assert not webhook_store.webhooks()[0].disabled
 
 
 def test_one_that_failed_for_days_is_disabled(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_common.notify.webhook_store.DEAD_AFTER_S", 0.0)
-    add(mailroom, taker.url, "batch.*")
+    add(webhook_store, taker.url, "batch.*")
     taker.status = 500
     happen(ledger, "one")
     sender.round()
@@ -200,35 +200,39 @@ def test_one_that_failed_for_days_is_disabled(
     happen(ledger, "two")
     sender.round()
 
-    (view,) = mailroom.webhooks()
+    (view,) = webhook_store.webhooks()
     assert view.disabled == "it answered 500"
     assert view.waiting == 1
 
 
 def test_a_receivers_wish_to_be_asked_later_is_heeded(
-    mailroom: WebhookStore, taker: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    webhook_store: WebhookStore, taker: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taker.status, taker.headers = 429, {"retry-after": "1200"}
-    from reelmill_common.notify.notification import made  # noqa: PLC0415
+    from reelmill_common.notify.notification import make_notification  # noqa: PLC0415
 
-    ended = delivery.attempt(add(mailroom, taker.url), made("msg_1", "webhook.test", 0, {}), 0, settings)
+    ended = delivery.attempt(
+        add(webhook_store, taker.url), make_notification("msg_1", "webhook.test", 0, {}), 0, settings
+    )
 
     assert (ended.outcome, ended.wait_s) == ("retry", 1200)
 
 
-def test_a_redirect_is_not_followed(mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver) -> None:
+def test_a_redirect_is_not_followed(
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
+) -> None:
     with receiver() as other:
         taker.status, taker.headers = 302, {"location": other.url}
-        add(mailroom, taker.url, "batch.*")
+        add(webhook_store, taker.url, "batch.*")
         happen(ledger, "night")
         sender.round()
 
     assert other.received == []
-    assert "redirects are not followed" in last(mailroom).detail
+    assert "redirects are not followed" in last(webhook_store).detail
 
 
 def test_a_name_that_turns_to_a_private_address_is_refused_at_the_connection(
-    mailroom: WebhookStore, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    webhook_store: WebhookStore, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers, asked, real = ["127.0.0.1", "127.0.0.2"], [], socket.getaddrinfo
 
@@ -240,7 +244,7 @@ def test_a_name_that_turns_to_a_private_address_is_refused_at_the_connection(
 
     sender = Sender(settings=settings)  # allows 127.0.0.1 and no other address of that kind
     with receiver() as public, receiver("127.0.0.2", port=public.port) as inner:
-        add(mailroom, f"http://rebind.test:{public.port}/", "batch.*")
+        add(webhook_store, f"http://rebind.test:{public.port}/", "batch.*")
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         happen(ledger, "one")
         sender.round()
@@ -252,25 +256,25 @@ def test_a_name_that_turns_to_a_private_address_is_refused_at_the_connection(
     assert public.received[0].headers["host"] == f"rebind.test:{public.port}"
     assert inner.received == []
     assert len(asked) == 2  # one look for each attempt: what was checked is what was connected to
-    assert "127.0.0.2, which is not on the public internet" in last(mailroom).detail
+    assert "127.0.0.2, which is not on the public internet" in last(webhook_store).detail
 
 
 def test_plain_http_is_refused_unless_it_is_allowed(
-    mailroom: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
 ) -> None:
     sender = Sender(settings=dataclasses.replace(settings, notify_scheme="https"))
-    add(mailroom, taker.url, "batch.*")
+    add(webhook_store, taker.url, "batch.*")
     happen(ledger, "night")
 
     sender.round()
     sender._leave()
 
     assert taker.received == []
-    assert "REELMILL_NOTIFY_SCHEME=http" in last(mailroom).detail
+    assert "REELMILL_NOTIFY_SCHEME=http" in last(webhook_store).detail
 
 
 def test_over_tls_the_certificate_must_be_that_of_the_name(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority, real, names = make_authority(tmp_path / "ours"), socket.getaddrinfo, []
     authority.server.sni_callback = lambda _socket, name, _context: names.append(name)
@@ -282,14 +286,14 @@ def test_over_tls_the_certificate_must_be_that_of_the_name(
     )
 
     with receiver(tls=authority.server) as taker:
-        add(mailroom, taker.url, "batch.*")
-        add(mailroom, taker.url.replace("127.0.0.1", TLS_HOST), "batch.*")
+        add(webhook_store, taker.url, "batch.*")
+        add(webhook_store, taker.url.replace("127.0.0.1", TLS_HOST), "batch.*")
         happen(ledger, "night")
         sender.round()
 
     assert len(taker.received) == 1  # the one whose name, 127.0.0.1, is in the certificate
     assert TLS_HOST in names
-    assert {item.outcome: "CERTIFICATE_VERIFY_FAILED" in item.detail for item in mailroom.log()} == {
+    assert {item.outcome: "CERTIFICATE_VERIFY_FAILED" in item.detail for item in webhook_store.log()} == {
         "sent": False,
         "retry": True,
     }
@@ -336,9 +340,9 @@ def test_a_receiver_that_never_ends_is_left_in_time(answer: bytes, monkeypatch: 
 
 
 def test_a_sender_that_is_killed_in_the_middle_loses_nothing_and_repeats_under_the_same_id(
-    mailroom: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
 ) -> None:
-    add(mailroom, taker.url, "batch.submitted")
+    add(webhook_store, taker.url, "batch.submitted")
     happen(ledger, *(f"batch-{number}" for number in range(12)))
     held = threading.Event()
     taker.before_answer = lambda: len(taker.received) == 5 and held.wait(60)
@@ -368,17 +372,17 @@ def test_a_sender_that_is_killed_in_the_middle_loses_nothing_and_repeats_under_t
 
 
 def test_only_one_of_two_senders_sends_and_a_late_one_writes_nothing(
-    mailroom: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
 ) -> None:
-    webhook = add(mailroom, taker.url, "batch.*")
+    webhook = add(webhook_store, taker.url, "batch.*")
     happen(ledger, "night")
-    late, _ = mailroom.lease("late", hold_s=600)
-    standing_by, _ = mailroom.lease("other", hold_s=30)
-    mailroom.lease("late", hold_s=0.05)
-    token = wait_for(lambda: mailroom.lease("next", hold_s=30)[0], what="the lease runs out")
+    late, _ = webhook_store.lease("late", hold_s=600)
+    standing_by, _ = webhook_store.lease("other", hold_s=30)
+    webhook_store.lease("late", hold_s=0.05)
+    token = wait_for(lambda: webhook_store.lease("next", hold_s=30)[0], what="the lease runs out")
 
-    written = mailroom.post(late, "0-0", "1-0", [])
-    recorded = mailroom.ended(
+    written = webhook_store.post(late, "0-0", "1-0", [])
+    recorded = webhook_store.ended(
         late, webhook.id, "msg_1", delivery.Attempt(outcome="sent", status="", detail="", took_s=0)
     )
 
@@ -387,23 +391,23 @@ def test_only_one_of_two_senders_sends_and_a_late_one_writes_nothing(
 
 
 def test_what_waits_for_a_dead_receiver_is_bounded(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_common.notify.webhook_store.WAITING_MOST", 3)
     taker.status = 500
-    add(mailroom, taker.url, "batch.*")
+    add(webhook_store, taker.url, "batch.*")
     happen(ledger, *(f"batch-{number}" for number in range(8)))
 
     sender.round()
 
-    (view,) = mailroom.webhooks()
+    (view,) = webhook_store.webhooks()
     assert (view.waiting, view.dropped) == (3, 5)
 
 
 def test_nothing_that_is_secret_is_logged(
-    mailroom: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
-    webhook = add(mailroom, taker.url, "batch.*")
+    webhook = add(webhook_store, taker.url, "batch.*")
     happen(ledger, "night")
 
     with capture_logs() as logs:

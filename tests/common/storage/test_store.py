@@ -44,7 +44,7 @@ def make_store(
     if over:
         endpoint, bundle = request.getfixturevalue("tls")(server)
         settings = server.settings(s3_endpoint=endpoint, s3_ca_bundle=bundle)
-        monkeypatch.setenv("SSL_CERT_FILE", bundle)  # for whoever opens a link without our code
+        monkeypatch.setenv("SSL_CERT_FILE", bundle)  # for a link that is opened without our code
     # Small pages, so that a list of some twenty objects takes several.
     return S3Store(server.bucket, f"conformance-{next(_prefixes)}/Nächte 2026", settings, page_size=7)
 
@@ -174,7 +174,7 @@ def test_of_several_at_once_one_wins(strict_store: ClipStore) -> None:
         start.wait()
         try:
             put(strict_store, "night/fox.mp4", b"%d" % number)
-        except StoreError as err:  # the loser is told that the key is taken, or that it is being taken
+        except StoreError as err:  # the loser gets an error: the key is taken, or is being taken
             lost.append((number, err.code))
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(6)]
@@ -312,7 +312,7 @@ def test_a_hostile_key_is_refused_before_anything_happens(tmp_path: Path, key: s
 @pytest.mark.parametrize("prefix", ["../", "/etc", "night//", "a/../b", "Night"])
 def test_a_hostile_prefix_is_refused(tmp_path: Path, prefix: str) -> None:
     for store in (FolderStore(tmp_path), S3Store("clips", "", Settings(s3_endpoint="http://127.0.0.1:1"))):
-        with pytest.raises(StoreError, match="starts no usable key"):
+        with pytest.raises(StoreError, match="cannot begin a key"):
             list(store.list(prefix))
 
 

@@ -60,7 +60,7 @@ def test_a_store_that_keeps_nothing_is_found_by_the_trial(
     monkeypatch.setattr(s3_probe.secrets, "token_hex", lambda _size: "dropped")
     front.drops = ("dropped",)
 
-    with pytest.raises(StoreRefused, match="answered that it took an object, and has none"):
+    with pytest.raises(StoreRefused, match="it reported an object as stored, and has none"):
         store.check()
 
 
@@ -132,14 +132,14 @@ def test_an_endpoint_with_a_path_that_the_server_has_not_is_explained(nanio_serv
         store.check()
 
 
-@pytest.mark.parametrize("told", ["AWS_REGION", "AWS_DEFAULT_REGION", "profile"])
+@pytest.mark.parametrize("source", ["AWS_REGION", "AWS_DEFAULT_REGION", "profile"])
 def test_what_our_settings_leave_open_comes_from_boto3s_own_chain(
-    nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str
+    nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str
 ) -> None:
     nanio_server.let_in(monkeypatch)
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    if told == "profile":
+    if source == "profile":
         keys = (nanio_server.access_key, nanio_server.secret_key)
         text = f"[profile farm]\nregion = eu-south-9\nendpoint_url = {nanio_server.endpoint}\n"
         text += "aws_access_key_id = {}\naws_secret_access_key = {}\n".format(*keys)
@@ -149,7 +149,7 @@ def test_what_our_settings_leave_open_comes_from_boto3s_own_chain(
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.delenv(name)
     else:
-        monkeypatch.setenv(told, "eu-south-9")
+        monkeypatch.setenv(source, "eu-south-9")
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", nanio_server.endpoint)
     store = S3Store(nanio_server.bucket, "chain", Settings())
 
@@ -164,8 +164,8 @@ def test_a_servers_own_words_are_repeated_without_anything_as_long_as_a_token(
     nanio_server: S3Server, front: S3Front
 ) -> None:
     token = "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQD" * 4
-    words = f"User: arn:aws:iam::111122223333:user/farm sent {token} and may not"
-    front.refuses = lambda _method, _headers: (403, "AccessDenied", words)
+    message = f"User: arn:aws:iam::111122223333:user/farm sent {token} and may not"
+    front.refuses = lambda _method, _headers: (403, "AccessDenied", message)
 
     with pytest.raises(StoreRefused, match=r"arn:aws:iam::111122223333:user/farm sent … and may not") as caught:
         store_on(nanio_server, front, prefix="words").check()
