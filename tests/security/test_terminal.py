@@ -17,7 +17,7 @@ from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_common.text.terminal_text import printable, printable_json
+from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.top import page
 from reelmill_worker import logs
 
@@ -150,9 +150,3 @@ def test_no_record_forges_a_line_of_the_log(form: str) -> None:
     if form == "json":
         assert [json.loads(line)["level"] for line in lines] == ["error", "warning", "error"]
         assert json.loads(lines[0])["error"] == HOSTILE
-
-
-def test_what_steers_is_shown_and_the_rest_is_left() -> None:
-    assert printable("ünder · 雪\t") == "ünder · 雪\\t"
-    assert printable("a\nb\x1b", keep="\n") == "a\nb\\x1b"
-    assert json.loads(printable_json(json.dumps({"a": HOSTILE}, ensure_ascii=False))) == {"a": HOSTILE}

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from fixtures.receiver import Receiver, receiver
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-from reelmill_common.notify import delivery, http_client
+from reelmill_common.notify import delivery
 from reelmill_common.notify.webhook_store import WebhookStore
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.settings import Settings
@@ -205,19 +204,6 @@ def test_one_that_failed_for_days_is_disabled(
     assert view.waiting == 1
 
 
-def test_a_receivers_wish_to_be_asked_later_is_heeded(
-    webhook_store: WebhookStore, taker: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taker.status, taker.headers = 429, {"retry-after": "1200"}
-    from reelmill_common.notify.notification import make_notification  # noqa: PLC0415
-
-    ended = delivery.attempt(
-        add(webhook_store, taker.url), make_notification("msg_1", "webhook.test", 0, {}), 0, settings
-    )
-
-    assert (ended.outcome, ended.wait_s) == ("retry", 1200)
-
-
 def test_a_redirect_is_not_followed(
     webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver
 ) -> None:
@@ -299,46 +285,6 @@ def test_over_tls_the_certificate_must_be_that_of_the_name(
     }
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param(b"", id="says nothing"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100, id="drips its headers"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"z" * 100, id="drips its body"),
-    ],
-)
-def test_a_receiver_that_never_ends_is_left_in_time(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_client, "WHOLE_S", 0.6)
-    stopping = threading.Event()
-
-    def drip() -> None:
-        taken, _ = server.accept()
-        with taken:
-            taken.sendall(answer[:40])
-            for byte in answer[40:]:
-                if stopping.wait(0.2):
-                    return
-                try:
-                    taken.sendall(bytes([byte]))
-                except OSError:
-                    return
-            stopping.wait()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        started = time.monotonic()
-        doorman = http_client.Doorman.parse("127.0.0.1", plain_http=True)
-        with pytest.raises(http_client.NotDelivered, match=r"no whole answer within 0\.6 s"):
-            http_client.post(url, {}, b"{}", doorman)
-        took_s = time.monotonic() - started
-        stopping.set()
-        thread.join()
-
-    assert took_s < 10
-
-
 def test_a_sender_that_is_killed_in_the_middle_loses_nothing_and_repeats_under_the_same_id(
     webhook_store: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
 ) -> None:
@@ -369,25 +315,6 @@ def test_a_sender_that_is_killed_in_the_middle_loses_nothing_and_repeats_under_t
     assert said == {f"batch-{number}" for number in range(13)}
     assert len(taker.ids) == 14
     assert taker.ids.count(taker.ids[4]) == 2  # the one that was under way
-
-
-def test_only_one_of_two_senders_sends_and_a_late_one_writes_nothing(
-    webhook_store: WebhookStore, ledger: Ledger, settings: Settings, taker: Receiver
-) -> None:
-    webhook = add(webhook_store, taker.url, "batch.*")
-    happen(ledger, "night")
-    late, _ = webhook_store.lease("late", hold_s=600)
-    standing_by, _ = webhook_store.lease("other", hold_s=30)
-    webhook_store.lease("late", hold_s=0.05)
-    token = wait_for(lambda: webhook_store.lease("next", hold_s=30)[0], what="the lease runs out")
-
-    written = webhook_store.post(late, "0-0", "1-0", [])
-    recorded = webhook_store.ended(
-        late, webhook.id, "msg_1", delivery.Attempt(outcome="sent", status="", detail="", took_s=0)
-    )
-
-    assert (standing_by, written, recorded) == ("", False, False)
-    assert int(token) > int(late)
 
 
 def test_what_waits_for_a_dead_receiver_is_bounded(
