@@ -20,7 +20,7 @@ from measured import GpuWatch, Measured, energy, stage_medians
 from reelmill_common.jobs import RenderSpec, job_id
 from reelmill_common.ledger import Claimed
 from reelmill_common.prices import gpu_seconds
-from reelmill_common.recipe import make_manifest
+from reelmill_common.recipe import ClipFacts, make_manifest
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
@@ -86,13 +86,13 @@ class Script:
         keys = clip_keys(BATCH, row)
         self.store.put(keys.video, packed.video, content_type="video/mp4")
         self.store.put(keys.poster, packed.poster, content_type="image/jpeg")
-        clip = {
-            "key": keys.video,
-            "sha256": packed.sha256,
-            "size_bytes": packed.video_bytes,
-            "latents_sha256": packed.latents_sha256,
-        }
-        manifest = make_manifest(packed.recipe, clip=clip, seconds=packed.seconds, spent={"gpu_s": gpu_s})
+        clip = ClipFacts(
+            key=keys.video,
+            sha256=packed.sha256,
+            size_bytes=packed.video_bytes,
+            latents_sha256=packed.latents_sha256,
+        )
+        manifest = make_manifest(packed.recipe, clip=clip, seconds=packed.seconds, gpu_s=gpu_s)
         self.store.put(keys.manifest, manifest, content_type="application/json", replace=True)
 
 

@@ -21,6 +21,7 @@ pytest_plugins = [
     for name in (
         "fixtures.valkey",
         "fixtures.cli",
+        "fixtures.hand",
         "fixtures.s3",
         "fixtures.model",
         "fixtures.hub",

@@ -1,7 +1,7 @@
-"""Archives: what the ledger knew of a batch that has ended, as one object of the clip store, readable without a ledger.
+"""Archives: the ledger's record of a batch that has ended, as one object of the clip store, readable without a ledger.
 
-`{batch}/archive-{end}.jsonl.gz`: an object a line, first the batch (`"kind": "batch"`), then each job (`"kind": "job"`)
-in the order of submission.
+`{batch}/archive-{end}.jsonl.gz` has one JSON object per line: first the batch (`"kind": "batch"`), then each job
+(`"kind": "job"`) in the order of submission.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from reelmill_common.text.suggestions import did_you_mean
 from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
 
 FORM = 1
-"""Version of the lines' form. Fields may be added without a new one."""
+"""Version of the lines' form. Adding fields does not change it."""
 SUFFIX = ".jsonl.gz"
 MOST_LINE_BYTES = MOST_BYTES
-"""Of one record: a prompt has at most 8,192 characters, an error's message 1,000."""
+"""Most bytes of a record: a prompt has at most 8,192 characters, an error's message 1,000."""
 
 
 def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
-    """Write a batch's archive, unless there is one of how it is now, and return its key.
+    """Write a batch's archive, unless there is one of its present state, and return its key.
 
     Raises:
         NotFound: No such batch.
-        InvalidJob: It has not ended, or went on meanwhile.
+        InvalidJob: It has not ended, or has new jobs meanwhile.
     """
     view = ledger.batches.get(batch)
     finished_at = require_ended(view)
@@ -49,7 +49,7 @@ def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
         with gzip.open(path, "wt", encoding="utf-8") as lines:
             for record in _records(ledger, view):
                 lines.write(json.dumps(record, ensure_ascii=False) + "\n")
-        # Replaces only what the same end of the same batch left behind: an upload whose answer was lost.
+        # Replaces only an upload of the same end of the same batch whose answer was lost.
         store.put(key, path, content_type="application/gzip", replace=True)
     if not ledger.retention.mark_archived(view, key):
         store.delete(key)
@@ -61,7 +61,7 @@ def require_ended(view: BatchView) -> float:
     """Return when a batch ended, in Unix seconds.
 
     Raises:
-        InvalidJob: It has not.
+        InvalidJob: It has not ended.
     """
     if view.state is not BatchState.DONE or view.finished_at is None:
         raise InvalidJob(
@@ -74,8 +74,8 @@ def newest_archive(store: ClipStore, batch: str, *, known: Iterable[str] = ()) -
     """Return the key of the newest archive of a batch, whether the ledger has the batch or not.
 
     Args:
-        store: Where it is looked for.
-        batch: Its name.
+        store: Store to look in.
+        batch: Name of the batch.
         known: Names of batches that may have been meant.
 
     Raises:
@@ -84,17 +84,17 @@ def newest_archive(store: ClipStore, batch: str, *, known: Iterable[str] = ()) -
     check_name("batch", batch)
     keys = [item.key for item in store.list(f"{batch}/archive-") if item.key.endswith(SUFFIX)]
     if not keys:
-        lists = f"{did_you_mean(batch, known)}`reelmill status` lists the batches that there are"
+        lists = f"{did_you_mean(batch, known)}`reelmill status` lists the batches"
         raise NotFound(f"no batch {batch!r}, and no archive of one; {lists}")
     return max(keys)
 
 
 def read_archive(store: ClipStore, key: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the records of an archive: the batch, then its jobs. A line is in memory at a time, whatever it unpacks to.
+    """Yield the records of an archive: the batch, then its jobs. Only one line at a time is in memory.
 
     Raises:
         NotFound: There is no such object.
-        InvalidJob: It is something else, or damaged.
+        InvalidJob: It is not an archive, or is damaged.
     """
     with store.open(key) as packed, gzip.open(cast("IO[bytes]", packed), "rb") as lines:
         for number, line in enumerate(_lines(lines, key), start=1):
@@ -108,9 +108,9 @@ def _lines(lines: gzip.GzipFile, key: str) -> Iterator[bytes]:
     try:
         while line := lines.readline(MOST_LINE_BYTES + 1):
             if len(line) > MOST_LINE_BYTES:
-                raise InvalidJob(f"{key} has a line of more than {MOST_LINE_BYTES:,} bytes, so it is no archive")
+                raise InvalidJob(f"{key} has a line of more than {MOST_LINE_BYTES:,} bytes, so it is not an archive")
             yield line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as err:  # what the store itself says stays as it is
+    except (EOFError, zlib.error, gzip.BadGzipFile) as err:  # the store's own errors pass through
         raise InvalidJob(f"{key} cannot be read as an archive: {err}; look for an older one") from err
 
 
@@ -122,7 +122,7 @@ def _records(ledger: Ledger, view: BatchView) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """What became of one batch that had ended long enough ago; `archive` is the key of its archive, or empty."""
+    """The result for one batch that ended long enough ago; `archive` is the key of its archive, or empty."""
 
     batch: str
     fate: Pruned
@@ -130,7 +130,7 @@ class Pruning:
 
 
 def due(ledger: Ledger, older_s: float, *, batch: str = "") -> list[BatchView]:
-    """Return the batches (or the one) that ended so many seconds ago or more, oldest end first.
+    """Return the batches (or the one named) that ended at least so many seconds ago, oldest end first.
 
     Raises:
         NotFound: No such batch.
@@ -142,7 +142,7 @@ def due(ledger: Ledger, older_s: float, *, batch: str = "") -> list[BatchView]:
 
 
 def prune(ledger: Ledger, store: ClipStore | None, views: list[BatchView]) -> Iterator[Pruning]:
-    """Archive and forget batches one by one; with no store they are forgotten without an archive.
+    """Archive and forget batches one by one; without a store they are forgotten without an archive.
 
     Raises:
         StoreError: An archive cannot be written; that batch and those after it are kept.
@@ -152,7 +152,7 @@ def prune(ledger: Ledger, store: ClipStore | None, views: list[BatchView]) -> It
         if store is not None:
             try:
                 key = archive(ledger, store, view.name)
-            except (InvalidJob, NotFound):  # it goes on since it was looked at, or somebody else was faster
+            except (InvalidJob, NotFound):  # it has new jobs since it was looked at, or another process was faster
                 yield Pruning(batch=view.name, fate=Pruned.GOES_ON)
                 continue
         yield Pruning(batch=view.name, fate=ledger.retention.prune_batch(view), archive=key)

@@ -1,4 +1,4 @@
-"""The Celery application that producers and workers share, with the settings that faults have taught us."""
+"""The Celery application that producers and workers share, with the settings that each fault test needed."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ RETRY_POLICY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "in
 class ClassesFirst:
     """The order in which a worker looks into its queues for messages of one priority.
 
-    First those of its classes, in turn, for others can do without it in the general one; how much of each is sent at
-    all the ledger decides. A more urgent message goes first whatever its queue. Kombu calls the methods.
+    Queues of its classes come first, in turn, since any worker serves the general one; the ledger decides how much of
+    each is sent at all. A more urgent message goes first, whatever its queue. Kombu calls the methods.
     """
 
     def __init__(self) -> None:
-        """Begin without queues."""
+        """Start without queues."""
         self._queues: list[str] = []
 
     def update(self, queues: Iterable[str]) -> None:
-        """Take other queues."""
+        """Replace the queues."""
         self._queues = sorted(queues)
 
     def consume(self, n: int) -> list[str]:
@@ -46,7 +46,7 @@ class ClassesFirst:
         return sorted(self._queues, key=lambda queue: not class_of(queue))[:n]
 
     def rotate(self, last_used: str) -> str:
-        """Put the queue that a message came from behind the others."""
+        """Move the queue that a message came from behind the others."""
         if last_used in self._queues:
             self._queues.remove(last_used)
             self._queues.append(last_used)
@@ -59,9 +59,9 @@ def make_app(settings: Settings, *, name: str = "reelmill", answer_s: float = 60
     The choices and their evidence are in `docs/decisions/0003-celery-settings.md`.
 
     Args:
-        settings: Of the farm.
-        name: Of the application.
-        answer_s: Seconds to wait for an answer of the broker, or for a connection.
+        settings: Settings of the farm.
+        name: Name of the application.
+        answer_s: Seconds to wait for an answer from the broker, or for a connection.
 
     Raises:
         InvalidSettings: The URL cannot be used.
@@ -130,7 +130,7 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
             app.send_task(
                 TASK_RENDER,
                 kwargs={"job_id": item.job_id, "generation": item.generation, "label": item.label},
-                # What is shown of the arguments: the id says the rest, and Flower would index every pair of a dict.
+                # Shown for the arguments: the id says the rest, and Flower would index every pair of a dict.
                 kwargsrepr=item.label,
                 task_id=f"{item.job_id}.{item.generation}",
                 queue=queue_name(farm, item.lane),
@@ -165,5 +165,5 @@ def reconcile(ledger: Ledger, settings: Settings, lane: str) -> int:
 
 
 def keyprefix(farm: str) -> str:
-    """Return what every key and channel of a farm's broker begins with."""
+    """Return the prefix of every key and channel of a farm's broker."""
     return f"reelmill:{farm}:celery:"

@@ -6,15 +6,15 @@ TASK_RENDER = "reelmill.render"
 """The one Celery task. Its keyword arguments are `job_id`, `generation` and `label` (a short text for Flower)."""
 
 PROMPT_CHARS = 80
-"""Most that a label says of a prompt: Flower keeps the arguments of every task in memory."""
+"""Most characters of a prompt in a label: Flower keeps the arguments of every task in memory."""
 FARM_MARK = "reelmill-farm.json"
-"""Object of a clip store that says whose it is (`farm_mark`)."""
+"""Object of a clip store that names the farm it belongs to (`farm_mark`)."""
 STORE_FOLDERS = frozenset({"logs", "reports", "embeddings", FARM_MARK})
-"""First parts of the keys of what is no clip: a new batch may have none of these names. Old ones go on."""
+"""First parts of keys of objects that are not clips: a new batch may not have these names; old ones may go on."""
 LABEL_SEPARATOR = " · "
 """Between a label's batch, seed and prompt."""
 LABEL_CHARS = 64 + len("seed ") + 19 + PROMPT_CHARS + 2 * len(LABEL_SEPARATOR)
-"""Longest label: of the longest name of a batch and the largest seed."""
+"""Longest label: with the longest name of a batch and the largest seed."""
 
 
 def queue_name(farm: str, lane: str) -> str:
@@ -23,7 +23,7 @@ def queue_name(farm: str, lane: str) -> str:
 
 
 def lane_name(profile: str, worker_class: str = "") -> str:
-    """Return the lane of jobs of a profile, or of those among them that ask for a class of worker."""
+    """Return the lane of a profile's jobs, or of those that ask for a class of worker."""
     return f"{profile}@{worker_class}" if worker_class else profile
 
 

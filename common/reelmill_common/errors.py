@@ -1,35 +1,6 @@
-"""Every error that Reelmill raises on purpose, as one tree.
+"""Every error that Reelmill raises on purpose, with its exit status; docs/reference/errors.md is made from the classes.
 
-    ReelmillError                       70   our bug, or nothing more exact is known
-    ├── InvalidSettings                 78   a REELMILL_* variable or option is wrong
-    ├── InvalidJob (ValueError)         65   a job's field cannot be rendered as asked
-    │   ├── InvalidPromptFile           65   a prompt file cannot be read as one
-    │   └── PromptTooLong               65   more tokens than the text encoder takes
-    ├── JobConflict                     65   the same id with different content
-    ├── InvalidDocument (ValueError)    65   JSON of a store, a tag or the ledger is damaged, or not ours
-    ├── NotFound (LookupError)          66   no such batch, job or clip
-    ├── StillThere                      75   what should be forgotten lives (retryable)
-    ├── LedgerUnavailable               75   Redis does not answer (retryable)
-    ├── LedgerRefused                   78   Redis answers, but not to us: password, version
-    │   └── LedgerReadOnly              75   Redis takes no writes now: full, a replica, no disk (retryable)
-    ├── StoreError                      74   a clip store failed
-    │   ├── StoreUnavailable            75   the store does not answer (retryable)
-    │   ├── StoreRefused                78   the store answers, but not to us: bucket, key, folder rights
-    │   │   └── ObjectTooLarge          65   an object is larger than ours are, and was not read
-    │   └── ClipExists                  65   a clip is already stored under that key
-    ├── RenderFailed                    69   a clip could not be rendered
-    │   ├── BadOutput                   69   frames came out black, frozen or not finite (retryable)
-    │   ├── OutOfMemory                 69   the GPU had too little memory (retryable)
-    │   ├── RenderTimedOut              69   the time limit interrupted the render (retryable)
-    │   └── AttemptLost                 69   the lease ran out; another attempt owns the job (retryable)
-    ├── JobCancelled                    69   somebody asked for the job to stop, and it has stopped
-    ├── InvalidModel                    78   a model folder is incomplete, mis-shaped or not safetensors
-    ├── HubUnavailable                  75   the model hub does not answer (retryable)
-    ├── NotDelivered                    75   a webhook's receiver or a mail server took no message (retryable)
-    └── WorkerUnfit                     69   the start-up gate failed: this worker must not take jobs
-
-The number is the exit status of a command that ends with the error (the names are from sysexits.h). It also is the
-`exit_status` of each class. Status 2 is a usage error, found by the command line parser.
+An exit status is a name of sysexits.h. Status 2 is a usage error, found by the command line parser.
 """
 
 from __future__ import annotations
@@ -38,7 +9,7 @@ from typing import ClassVar
 
 
 class ReelmillError(Exception):
-    """Base class. `code` is stable and goes to logs and JSON; the message is for people.
+    """Our bug, or nothing more exact is known. Base class: `code` is stable, the message is for people.
 
     The message is the only constructor argument, so Celery and pickle can rebuild every error.
     """
@@ -49,7 +20,7 @@ class ReelmillError(Exception):
 
 
 class InvalidSettings(ReelmillError, ValueError):
-    """A setting is missing, unknown or out of range; the message lists every wrong one."""
+    """A setting or option is missing, unknown or out of range; the message lists every wrong one."""
 
     code = "invalid_settings"
     exit_status = 78
@@ -82,21 +53,21 @@ class JobConflict(ReelmillError, ValueError):
 
 
 class InvalidDocument(ReelmillError, ValueError):
-    """A JSON document of a store, a tag or the ledger is damaged, or was written by somebody else."""
+    """A JSON document of a store, a tag or the ledger is damaged, or is not one of ours."""
 
     code = "invalid_document"
     exit_status = 65
 
 
 class NotFound(ReelmillError, LookupError):
-    """No such batch, job or clip."""
+    """There is no such batch, job, clip, worker, schedule or webhook."""
 
     code = "not_found"
     exit_status = 66
 
 
 class StillThere(ReelmillError):
-    """What should be forgotten is still at work."""
+    """A worker that should be forgotten is alive; stop it first."""
 
     code = "still_there"
     exit_status = 75
@@ -112,14 +83,14 @@ class LedgerUnavailable(ReelmillError, ConnectionError):
 
 
 class LedgerRefused(ReelmillError):
-    """Redis answers, but not to us: wrong password or too old a version."""
+    """Redis answers and refuses us: wrong password, missing rights or too old a version."""
 
     code = "ledger_refused"
     exit_status = 78
 
 
 class LedgerReadOnly(LedgerRefused):
-    """Redis takes no writes now: it is full, a replica, or cannot write to its disk. It may again later."""
+    """Redis takes no writes now: it is full, a replica, or cannot write to its disk. It may take them later."""
 
     code = "ledger_read_only"
     exit_status = 75
@@ -134,7 +105,7 @@ class StoreError(ReelmillError, OSError):
 
 
 class StoreUnavailable(StoreError):
-    """The store does not answer or answers 5xx; the clip is kept and the put is tried again."""
+    """The store does not answer, or answers 5xx; the clip is kept and the put is tried again."""
 
     code = "store_unavailable"
     exit_status = 75
@@ -142,7 +113,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRefused(StoreError):
-    """The store answers, but not to us: missing bucket, wrong secret, read-only folder."""
+    """The store answers and refuses us: missing bucket, wrong secret, read-only folder."""
 
     code = "store_refused"
     exit_status = 78
@@ -156,14 +127,14 @@ class ClipExists(StoreError):
 
 
 class ObjectTooLarge(StoreRefused):
-    """An object is larger than any of ours under such a key, so it is somebody else's; it was not read."""
+    """An object is larger than any of ours under such a key, so it is not ours; it was not read."""
 
     code = "object_too_large"
     exit_status = 65
 
 
 class RenderFailed(ReelmillError):
-    """A clip could not be rendered."""
+    """A clip could not be rendered, for a reason that no other class names."""
 
     code = "render_failed"
     exit_status = 69
@@ -173,7 +144,7 @@ class BadOutput(RenderFailed):
     """The frames came out black, frozen, too few or not finite."""
 
     code = "bad_output"
-    retryable = True  # once, by another worker: only that tells a bad prompt from a bad card
+    retryable = True  # once, by another worker: only that distinguishes a bad prompt from a bad GPU
 
 
 class OutOfMemory(RenderFailed):
@@ -191,14 +162,14 @@ class RenderTimedOut(RenderFailed):
 
 
 class AttemptLost(RenderFailed):
-    """The lease ran out: another attempt owns the job now, and this one may not publish."""
+    """The lease of an attempt ran out: another attempt owns the job now, and this one may not publish."""
 
     code = "attempt_lost"
     retryable = True
 
 
 class JobCancelled(ReelmillError):
-    """Somebody asked for the job to stop, and it has stopped."""
+    """The job was asked to stop, and it has stopped."""
 
     code = "job_cancelled"
     exit_status = 69
@@ -220,7 +191,7 @@ class HubUnavailable(ReelmillError, ConnectionError):
 
 
 class NotDelivered(ReelmillError, ConnectionError):
-    """A receiver of notifications was not reached, may not be reached, or did not take the message."""
+    """A notification was not delivered: its receiver was not reached, may not be reached, or refused it."""
 
     code = "not_delivered"
     exit_status = 75
@@ -228,7 +199,7 @@ class NotDelivered(ReelmillError, ConnectionError):
 
 
 class WorkerUnfit(ReelmillError):
-    """The start-up gate failed: this worker must not take jobs until somebody has looked."""
+    """The start-up gate failed: this worker takes no jobs until its cause is fixed."""
 
     code = "worker_unfit"
     exit_status = 69

@@ -1,4 +1,4 @@
-"""The package's extras: what is missing of the worker's, and the command that installs one from where we came from."""
+"""The package's extras: missing modules of the worker's, and the command that installs an extra from our origin."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from reelmill_common.errors import InvalidSettings
 
 NAME = "reelmill"
 WORKER_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
-"""Of the extra `worker`: what everything that renders needs."""
+"""Modules of the extra `worker` that all rendering needs."""
 
 
 def require_worker(command: str) -> None:
     """Refuse a command that renders on this machine where the worker extra is not installed.
 
     Args:
-        command: What was asked for, as `reelmill up`.
+        command: The command, such as `reelmill up`.
 
     Raises:
-        InvalidSettings: It is not; the message has the command that installs it.
+        InvalidSettings: It is not installed; the message has the command that installs it.
     """
     missing = missing_of_worker()
     if missing:
@@ -37,22 +37,22 @@ def require_worker(command: str) -> None:
 
 
 def missing_of_worker() -> list[str]:
-    """Return the modules of the worker extra that cannot be imported here. None is imported."""
+    """Return the modules of the worker extra that are not installed here, without importing any."""
     return [name for name in WORKER_MODULES if not _is_there(name)]
 
 
 def _is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except (ImportError, ValueError):  # something on this machine forbids it
+    except (ImportError, ValueError):  # an import hook of this machine forbids it
         return False
 
 
 def install_command(extra: str) -> str:
     """Return the command that adds an extra to this installation: from its clone, wheel or repository, else by name.
 
-    pip records the origin of what was not taken from an index as `direct_url.json` (packaging.python.org, "Recording
-    the Direct URL Origin of installed distributions").
+    pip records the origin of a distribution that is not from an index as `direct_url.json` (packaging.python.org,
+    "Recording the Direct URL Origin of installed distributions").
     """
     pip = "pip"
     if Path(shutil.which("pip") or "/").parent != Path(sys.executable).parent:
@@ -68,7 +68,7 @@ def _origin() -> dict[str, Any]:
 
 
 def _requirement(extra: str, origin: dict[str, Any]) -> str:
-    """Return what to give to `pip install`, quoted for a shell."""
+    """Return the argument of `pip install`, quoted for a shell."""
     url, folder, repository = origin.get("url", ""), origin.get("dir_info"), origin.get("vcs_info")
     if repository is not None:
         return f"'{NAME}[{extra}] @ {repository['vcs']}+{url}@{repository['commit_id']}'"

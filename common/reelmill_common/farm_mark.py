@@ -1,7 +1,7 @@
-"""The mark of a farm in its clip store: whose clips are in this bucket and prefix, or in this folder.
+"""The mark of a farm in its clip store, which says to which farm a bucket and prefix, or a folder, belongs.
 
-Two farms in one place render for nothing, overwrite each other's sheets and take each other's clips for leftovers. The
-mark names the ledger's record, not the farm's name: both farms may be called `main`.
+Two farms on one store render for nothing, overwrite each other's sheets and take each other's clips for leftovers. The
+mark identifies the ledger's record, not the farm's name: both farms may be called `main`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TAKE_OVER = "`reelmill audit --take-over`"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Who has marked a store: identity of the ledger's record, name of the farm, and when."""
+    """The mark on a store: identity of the ledger's record, name of the farm, and time of the mark."""
 
     identity: str
     farm: str
@@ -41,7 +41,7 @@ def other_mark(ledger: Ledger, store: ClipStore) -> Mark | None:
     """Return the mark of another farm on the store, or None if there is no mark, or ours.
 
     Raises:
-        StoreError: The store does not say.
+        StoreError: The store does not answer.
     """
     mark = _read(store)
     return None if mark is None or mark.identity == ledger.identity(make=False) else mark
@@ -51,7 +51,7 @@ def leave_mark(ledger: Ledger, store: ClipStore, farm: str, *, replace: bool = F
     """Mark the store as this farm's, unless it bears another mark, which is returned; `replace` takes it over.
 
     Raises:
-        StoreError: The store does not take it.
+        StoreError: The store refuses it.
     """
     if not replace and (found := _read(store)) is not None:
         return None if found.identity == ledger.identity(make=False) else found
@@ -59,7 +59,7 @@ def leave_mark(ledger: Ledger, store: ClipStore, farm: str, *, replace: bool = F
     text = json.dumps({"identity": ledger.identity(), "farm": farm, "since": since}) + "\n"
     try:
         store.put(FARM_MARK, text.encode(), content_type="application/json", replace=replace)
-    except ClipExists:  # somebody else was faster: another worker of ours, or another farm's
+    except ClipExists:  # another worker was faster, of this farm or of another
         return other_mark(ledger, store)
     return None
 

@@ -19,12 +19,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         name: Stable key of the check, for example `redis.aof`.
-        found: What is so.
-        advice: What to do; empty where nothing is to be done, or where `found` says it.
+        found: The facts.
+        advice: What to do; empty where there is nothing to do, or `found` says it.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Finding:
 
     @classmethod
     def from_error(cls, name: str, err: ReelmillError) -> Finding:
-        """Return the finding that an error is. Our messages end in what to do, after a semicolon."""
+        """Return an error as a finding. Our messages end in what to do, after a semicolon."""
         found, _, advice = str(err).rpartition("; ")
         return cls(name=name, level=Severity.FAIL, found=found or advice, advice=advice if found else "")
 

@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs of this host by their device files, which costs neither torch nor the driver; under WSL2 by NVML."""
+"""The NVIDIA GPUs of this host by their device files, without torch or the driver; under WSL2 by NVML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reelmill_common.settings import Settings
 def gpu_numbers(dev: Path = Path("/dev"), nvml: Any = None) -> list[str]:
     """Return the numbers of the GPUs' device files in order: `nvidia3` is `3`. CUDA may count otherwise.
 
-    WSL2 has one file for all, `dxg`; there the driver's library counts, from 0.
+    WSL2 has one file for all GPUs, `dxg`; there the driver's library counts them, from 0.
     """
     numbers = (file.name.removeprefix("nvidia") for file in dev.glob("nvidia[0-9]*"))
     found = sorted((number for number in numbers if number.isdigit()), key=int)
@@ -33,10 +33,10 @@ def _driver_count(nvml: Any) -> int:
 
 
 def profile_here(settings: Settings) -> str:
-    """Return the profile of jobs and workers here that name none.
+    """Return the default profile of jobs and workers on this host.
 
-    It is what is set; else on a farm of many hosts the real one, and on an embedded one what this machine can render:
-    `tiny` unless it has an NVIDIA GPU.
+    It is the setting; without one, the real model on a farm of many hosts, and on an embedded farm what this machine
+    can render: `tiny` unless it has an NVIDIA GPU.
     """
     if settings.profile or not settings.embedded:
         return settings.profile or DEFAULT_PROFILE

@@ -15,9 +15,21 @@ from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import STORE_FOLDERS, lane_name
 from reelmill_common.errors import InvalidDocument, InvalidJob
 from reelmill_common.job_fields.foreign_fields import check_foreign_fields
+from reelmill_common.job_fields.limits import (
+    DEFAULT_SEED,
+    check_budget,
+    check_choice,
+    check_frames,
+    check_prompt,
+    check_range,
+    check_seed,
+    check_size,
+    check_times,
+    check_whole,
+    profile_named,
+)
 from reelmill_common.job_fields.metadata import check_metadata
 from reelmill_common.job_fields.whole_numbers import whole_number
-from reelmill_common.profiles import PROFILES, Profile
 from reelmill_common.text.names import slug as slug  # noqa: PLC0414 - part of what this module offers
 from reelmill_common.text.prompts import clean_prompt
 from reelmill_common.text.terminal_text import is_printable
@@ -27,19 +39,8 @@ Sampler = Literal["dmd3", "unipc3"]
 Decoder = Literal["tiny", "wan"]
 
 DEFAULT_PROFILE = "fastwan-qad-fp8"
-DEFAULT_SEED = 1024
-"""FastVideo's default seed (configs/sample/base.py), so equal prompts compare across tools."""
-MAX_SEED = 2**63 - 1
-"""Largest seed that `torch.Generator.manual_seed` takes on every platform."""
-MAX_PROMPT_CHARS = 8192
-"""512 tokens of at most 16 characters each: a longer prompt can never fit, whatever the tokenizer."""
-MAX_MOMENT = 253_402_300_799
-"""Last second of the year 9999, the last that `datetime` can show."""
-SIZE_STEP = 16
-"""Pixels: VAE stride 8 x patch 2."""
 
 _NAMESPACE = uuid.UUID("8c5b9f6e-6f1c-5d0a-9a55-7265656c6d69")
-_UNPRINTABLE = re.compile("[\x00-\x1f\ud800-\udfff]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -57,7 +58,7 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing happens to the job any more unless somebody asks for a retry."""
+        """Whether the job has ended; only a retry changes it."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -72,7 +73,7 @@ class Stage(StrEnum):
 
 
 DENOISING_STEPS = 3
-"""Of each sampler: the number that the model was distilled for."""
+"""Steps of each sampler: the number that the model was distilled for."""
 
 
 def denoise_stage(step: int) -> str:
@@ -125,22 +126,22 @@ class RenderSpec:
     profile: str = DEFAULT_PROFILE
 
     def __post_init__(self) -> None:
-        profile = _profile(self.profile)
+        profile = profile_named(self.profile)
         if not self.width and not self.height:
             self._set("width", profile.default_size[0])
             self._set("height", profile.default_size[1])
         self._set("frames", self.frames or profile.default_frames)
         self._set("fps", self.fps or profile.fps)
         self._set("prompt", clean_prompt(self.prompt))
-        _check_prompt(self.prompt)
-        _check_seed(self.seed)
-        _check_frames(self.frames, profile)
-        _check_size(self.width, self.height, profile)
-        _check_whole("fps", self.fps)
+        check_prompt(self.prompt)
+        check_seed(self.seed)
+        check_frames(self.frames, profile)
+        check_size(self.width, self.height, profile)
+        check_whole("fps", self.fps)
         if not 1 <= self.fps <= 120:
             raise InvalidJob(f"fps={self.fps} is out of range; use 1 to 120 (the model was trained for {profile.fps})")
-        _check_choice("sampler", self.sampler, get_args(Sampler))
-        _check_choice("decoder", self.decoder, get_args(Decoder))
+        check_choice("sampler", self.sampler, get_args(Sampler))
+        check_choice("decoder", self.decoder, get_args(Decoder))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -156,7 +157,7 @@ class RenderSpec:
         """Rebuild a spec that `to_json` wrote.
 
         Raises:
-            InvalidJob: The text is no such JSON object, or a field is out of range.
+            InvalidJob: The text is not such a JSON object, or a field is out of range.
         """
         try:
             value = read_json(text, "the job")
@@ -206,10 +207,10 @@ class RenderJob:
         batch: Name of the batch, `[a-z0-9][a-z0-9._-]{0,63}`.
         row: Key within the batch, same alphabet: the file's id column, or a name made of what it shows.
         spec: What to render.
-        worker_class: Class of worker that alone may render it, as in `Batch`; empty: its batch's.
-        metadata: What else is known of the row, by name: kept beside the job, and no part of what is rendered.
-        others: Keys that the row may have in its batch instead, if it has no id of its own: another row may have its
-            name, or an earlier version may have named it. The first is its to take; of equal content only.
+        worker_class: Class of worker that alone may render it, as in `Batch`; empty: the batch's.
+        metadata: What the prompt file says of the row besides, by name: kept beside the job, not rendered.
+        others: Other keys that the row may have in its batch, if it has no id of its own: another row may have its
+            name, or an earlier version may have named it. It takes the first that is free or has equal content.
     """
 
     batch: str
@@ -245,15 +246,15 @@ class Batch:
         priority: 0 to 9, 9 most urgent. A lower one waits while a higher one has work.
         weight: Share among its owner's batches of equal priority, 1 to 100.
         max_in_flight: Most jobs dispatched or running at once; 0 means no cap.
-        owner: Who submitted, for fair share and accounts; free text of at most 64 characters.
-        source: Name of the file that a new batch is named after, without its suffix: tells it from the batch of another
-            file whose name would be the same; empty: it was named otherwise.
-        window: Hours in which it may run, as `nights.windows` reads them; empty: always.
-        max_failures: Failed jobs, as `10`, or their share of all, as `5%`, at which it pauses itself; empty: never.
-        start_after: Unix seconds before which nothing of it starts; 0: at once.
-        expires_at: Unix seconds after which nothing of it starts: what has not, fails as `expired`; 0: never.
-        after: Names of batches of which all clips must have succeeded before it starts.
-        after_any: Names of batches that must have ended, in whatever way.
+        owner: Who submitted it, for fair share and accounts; free text of at most 64 characters.
+        source: Name of the file that a new batch is named after, without its suffix: distinguishes it from the batch of
+            another file with the same name; empty: it was not named after a file.
+        window: Hours in which it may run, in the form of `calendar.windows`; empty: always.
+        max_failures: Failed jobs, as `10`, or their share of all, as `5%`, at which it pauses; empty: never.
+        start_after: Unix seconds before which none of its jobs starts; 0: at once.
+        expires_at: Unix seconds after which none of its jobs starts: those left fail as `expired`; 0: never.
+        after: Names of batches whose clips must all have succeeded before it starts.
+        after_any: Names of batches that must have ended, whatever the outcome.
         worker_class: Class of worker that alone may render it, such as `h100`, `sm89` or a label (`worker_classes`);
             empty: any worker of the profile.
     """
@@ -275,19 +276,23 @@ class Batch:
     def __post_init__(self) -> None:
         check_name("batch", self.name)
         if self.name in STORE_FOLDERS:
-            raise InvalidJob(f"batch {self.name!r} would be a folder of the store's own; use {self.name + '-1'!r}, say")
+            raise InvalidJob(
+                f"batch {self.name!r} would take a folder that the store needs; use for example {self.name + '-1'!r}"
+            )
         check_class(self.worker_class)
-        _check_range("priority", self.priority, 0, 9)
-        _check_range("weight", self.weight, 1, 100)
-        _check_range("max_in_flight", self.max_in_flight, 0, 100_000)
+        check_range("priority", self.priority, 0, 9)
+        check_range("weight", self.weight, 1, 100)
+        check_range("max_in_flight", self.max_in_flight, 0, 100_000)
         if len(self.owner) > 64:
             raise InvalidJob(f"owner has {len(self.owner)} characters; use at most 64")
         if not is_printable(self.owner):
-            raise InvalidJob(f"owner {self.owner!r} holds characters that nobody sees; use letters, digits and signs")
+            raise InvalidJob(
+                f"owner {self.owner!r} holds characters that cannot be seen; use letters, digits and signs"
+            )
         if self.window:
             Windows.parse(self.window)
-        _check_budget(self.max_failures)
-        _check_moments(self.start_after, self.expires_at)
+        check_budget(self.max_failures)
+        check_times(self.start_after, self.expires_at)
         for name in (*self.after, *self.after_any):
             check_name("batch", name)
             if name == self.name:
@@ -303,7 +308,7 @@ def check_name(what: str, name: str) -> None:
     """Refuse a name that is not safe as a Redis key part, a file name and an object key part at once.
 
     Raises:
-        InvalidJob: With the alphabet, and what was got.
+        InvalidJob: The message has the alphabet and the name.
     """
     if not _NAME.fullmatch(name) or ".." in name:
         raise InvalidJob(
@@ -316,101 +321,6 @@ def check_class(name: str) -> None:
     """Refuse what cannot be a class of worker; empty means any. Raises `InvalidJob`."""
     if name:
         check_name("worker class", name)
-
-
-def _profile(name: str) -> Profile:
-    if name not in PROFILES:
-        raise InvalidJob(f"profile={name!r} is unknown; known are {', '.join(PROFILES)}")
-    return PROFILES[name]
-
-
-def _check_prompt(prompt: str) -> None:
-    if not prompt:
-        raise InvalidJob("prompt is empty; give the text that the clip should show")
-    if len(prompt) > MAX_PROMPT_CHARS:
-        raise InvalidJob(
-            f"prompt has {len(prompt)} characters; use at most {MAX_PROMPT_CHARS} (512 tokens hold no more). "
-            f"It would be cut after {prompt[MAX_PROMPT_CHARS - 40 : MAX_PROMPT_CHARS]!r}"
-        )
-    if _UNPRINTABLE.search(prompt):
-        raise InvalidJob("prompt holds control characters or half of a surrogate pair; remove them")
-
-
-def _check_seed(seed: int) -> None:
-    if seed == -1 and type(seed) is int:
-        raise InvalidJob(
-            f"seed=-1 is out of range; use 0 to {MAX_SEED}. Elsewhere it asks for a random one, which nobody could ask "
-            f"for again; leave it out for {DEFAULT_SEED}"
-        )
-    _check_range("seed", seed, 0, MAX_SEED)
-
-
-def _check_frames(frames: int, profile: Profile) -> None:
-    _check_whole("frames", frames)
-    if frames < 1 or frames % 4 != 1:
-        raise InvalidJob(f"frames={frames} is not 4k + 1; use {_nearest(frames, profile.lengths)}")
-    if frames not in profile.lengths:
-        nearest = min(profile.lengths, key=lambda length: abs(length - frames))
-        menu = ", ".join(map(str, profile.lengths))
-        raise InvalidJob(f"frames={frames} is not on the menu of {profile.name} ({menu}); use {nearest}")
-
-
-def _nearest(wanted: int, menu: Sequence[int]) -> str:
-    """Return what is on the menu around a value: only what is then taken is advised."""
-    around = [*sorted(value for value in menu if value < wanted)[-1:], *[value for value in menu if value > wanted][:1]]
-    return " or ".join(map(str, around))
-
-
-def _nearest_size(width: int, height: int, profile: Profile) -> tuple[int, int]:
-    """Return the nearest size of the menu; one given side alone decides where the other is absent."""
-    given = [(place, value) for place, value in enumerate((width, height)) if value > 0]
-    return min(profile.sizes, key=lambda size: sum(abs(size[place] - value) for place, value in given))
-
-
-def _check_size(width: int, height: int, profile: Profile) -> None:
-    for name, value in (("width", width), ("height", height)):
-        _check_whole(name, value)
-        if value < SIZE_STEP or value % SIZE_STEP:
-            width_, height_ = _nearest_size(width, height, profile)
-            raise InvalidJob(f"{name}={value} is not a multiple of {SIZE_STEP}; use {width_}x{height_}")
-    if (width, height) not in profile.sizes:
-        nearest = _nearest_size(width, height, profile)
-        menu = ", ".join(f"{w}x{h}" for w, h in profile.sizes)
-        raise InvalidJob(
-            f"{width}x{height} is not on the menu of {profile.name} ({menu}); use {nearest[0]}x{nearest[1]}"
-        )
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InvalidJob(f"{name}={value!r} is unknown; known are {', '.join(choices)}")
-
-
-def _check_whole(name: str, value: object) -> None:
-    if type(value) is not int:  # nor a bool, which Python counts among them: the ledger would write what it cannot read
-        raise InvalidJob(f"{name}={value!r} is a {type(value).__name__}; use a whole number")
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    _check_whole(name, value)
-    if not low <= value <= high:
-        raise InvalidJob(f"{name}={value} is out of range; use {low} to {high}")
-
-
-def _check_budget(text: str) -> None:
-    if not text:
-        return
-    number = re.fullmatch(r"([1-9][0-9]{0,6})|([1-9][0-9]?|100)%", text)
-    if number is None:
-        raise InvalidJob(f"max_failures={text[:40]!r} is no budget; use a number such as 10, or a share of 1% to 100%")
-
-
-def _check_moments(start: float, expires: float) -> None:
-    for name, moment in (("start_after", start), ("expires_at", expires)):
-        if not 0 <= moment <= MAX_MOMENT:
-            raise InvalidJob(f"{name}={moment} is out of range; use Unix seconds, 0 to {MAX_MOMENT}")
-    if start and expires and expires <= start:
-        raise InvalidJob(f"expires_at={expires} is not after start_after={start}; nothing could ever start")
 
 
 def _as_text(name: str, given: object) -> str:

@@ -1,4 +1,4 @@
-"""Model profiles: which shapes each accepts, so that a producer can refuse a job without the model at hand."""
+"""Model profiles: which shapes each accepts, so that a producer can refuse a job without the model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ TINY = "tiny"
 TINY_NOTE = (
     "The tiny profile has small random weights: its clips are moving colours. They show the farm, not the model."
 )
-"""What people are told who see its clips."""
+"""Note for people who see its clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What one model profile renders. The profile's name is also the name of its lane (its queue).
+    """What one model profile renders. Its name is also that of its lane (its queue).
 
     Attributes:
         name: As written in jobs and in `REELMILL_PROFILE`.
         sizes: The menu of (width, height) in pixels; each is compiled and warmed once, others are refused.
         lengths: The menu of clip lengths in frames, each 4k + 1.
-        fps: Frames a second that the model was trained for.
+        fps: Frames per second that the model was trained for.
         repo: Hugging Face repository of the weights, or None for a profile that is made locally.
     """
 
@@ -34,12 +34,12 @@ class Profile:
 
     @property
     def default_size(self) -> tuple[int, int]:
-        """Width and height in pixels that a job has unless it says otherwise."""
+        """Default width and height of a job, in pixels."""
         return self.sizes[0]
 
     @property
     def default_frames(self) -> int:
-        """Clip length in frames that a job has unless it says otherwise."""
+        """Default clip length of a job, in frames."""
         return self.lengths[-1]
 
 

@@ -20,33 +20,33 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec, check_name
 CatchUp = Literal["skip", "once"]
 
 ON_TIME = timedelta(minutes=5)
-"""How late a run may begin and still be that run. What is later was missed: nobody was there."""
+"""How late a run may begin and still count; a later one was missed, since no worker was alive."""
 MAX_NAME = 44
-"""Characters: the batch of a run has 20 more for its time, and at most 64."""
+"""Most characters of a name: the batch of a run has 20 more for its time, and at most 64."""
 MAX_ROWS_CHARS = 16 * 2**20
-"""Of all pieces together, as they lie in Redis."""
+"""Most characters of all pieces together, as they are stored in Redis."""
 
 ScheduledRow = tuple[str, RenderSpec] | tuple[str, RenderSpec, Mapping[str, str]]
 """Key, spec, and metadata if there is any."""
 
-MOMENTS = ("start_after", "expires_at")
-"""Fields of a policy that are moments."""
+TIME_FIELDS = ("start_after", "expires_at")
+"""Fields of a policy that are times."""
 
 _TIME = "%Y%m%dt%H%M%Sz"
 _PIECE_ROWS = 1000
 MOST_PIECE_BYTES = 64_000_000
-"""Of a piece unpacked: its rows with prompts of the longest kind, each character four bytes, are half of it."""
+"""Most bytes of an unpacked piece: rows with the longest prompts, four bytes a character, take half of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """What is submitted when.
+    """What is submitted, and when.
 
     Attributes:
-        name: Key of the schedule; its batches are named by it and by the time of the run.
+        name: Key of the schedule; its batches are named after it and the time of the run.
         cron: When it runs.
-        catch_up: What becomes of runs that nobody was there for: `skip` them, or submit the last of them `once`.
-        policy: Fields of `Batch` for its batches. Moments in it count from a run's time (see `moment_words`).
+        catch_up: What becomes of missed runs: `skip` them, or submit the last of them `once`.
+        policy: Fields of `Batch` for its batches. Times in it count from a run's time (see `relative_time`).
     """
 
     name: str
@@ -61,12 +61,12 @@ class Schedule:
         if self.catch_up not in get_args(CatchUp):
             raise InvalidJob(f"catch_up={self.catch_up!r} is unknown; known are {', '.join(get_args(CatchUp))}")
 
-    def batch(self, moment: datetime) -> Batch:
-        """Return the batch of the run of a moment. Its name has the time in UTC, which no clock shows twice."""
-        return run_batch(batch_name(self.name, moment), self.policy)
+    def batch(self, run: datetime) -> Batch:
+        """Return the batch of a run. Its name has the time in UTC, which no clock shows twice."""
+        return run_batch(batch_name(self.name, run), self.policy)
 
     def run_at(self, due: datetime, now: datetime) -> tuple[datetime | None, datetime]:
-        """Return which run to begin now (None: none, it was missed), and when the next one is due.
+        """Return the run to begin now (None: it was missed), and when the next one is due.
 
         Args:
             due: A run that is not after now.
@@ -82,10 +82,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleView:
-    """A schedule as the ledger has it.
+    """A schedule as it is in the ledger.
 
     Attributes:
-        jobs: Rows of its file.
+        jobs: Number of rows of its file.
         next_at: Unix seconds of its next run, or None while it is paused.
         last_at: Unix seconds of its last run, or None.
         last_batch: Batch of its last run; empty if it had none.
@@ -102,31 +102,31 @@ class ScheduleView:
     error: str
 
 
-def batch_name(schedule: str, moment: datetime) -> str:
-    """Return the name of a run's batch, such as `nightly-20261124t210000z`: sorts by time."""
-    return f"{schedule}-{moment:{_TIME}}"
+def batch_name(schedule: str, run: datetime) -> str:
+    """Return the name of a run's batch, such as `nightly-20261124t210000z`, which sorts by time."""
+    return f"{schedule}-{run:{_TIME}}"
 
 
 def run_batch(name: str, policy: Mapping[str, Any]) -> Batch:
-    """Return the batch of a run by its name, which has the run's time, and its schedule's policy.
+    """Return the batch of a run from its name, which holds the run's time, and its schedule's policy.
 
     Raises:
-        InvalidJob: A value is out of range, or a moment of the policy cannot be read.
+        InvalidJob: A value is out of range, or a time of the policy cannot be read.
         TypeError: The policy has a field that this version does not know.
     """
     values = dict(policy)
-    for field in MOMENTS:
+    for field in TIME_FIELDS:
         if isinstance(text := values.get(field), str):
             word, _, zone = text.partition(" ")
             values[field] = time_text.moment(field, word, _time_of(name).astimezone(zone_of(zone) if zone else UTC))
     return Batch(name=name, **values)
 
 
-def moment_words(field: str, text: str, zone: str) -> str:
-    """Return a moment as a schedule's policy has it: `8h`, or `07:00 Europe/Vienna`, each counted from a run's time.
+def relative_time(field: str, text: str, zone: str) -> str:
+    """Return a time as a schedule's policy holds it: `8h` or `07:00 Europe/Vienna`, counted from a run's time.
 
     Raises:
-        InvalidJob: It is one moment for all runs, or none.
+        InvalidJob: It does not count from a run's time, or is not a time.
     """
     if time_text.is_span(text):
         return text
@@ -142,11 +142,11 @@ def _time_of(run: str) -> datetime:
     try:
         return datetime.strptime(run.rpartition("-")[2], _TIME).replace(tzinfo=UTC)
     except ValueError:
-        raise InvalidJob(f"batch {run!r} is no run of a schedule; its name ends in a time") from None
+        raise InvalidJob(f"batch {run!r} is not a run of a schedule; its name ends in a time") from None
 
 
 def policy_of(batch: Batch) -> dict[str, Any]:
-    """Return what of a batch is policy and not as by default."""
+    """Return the fields of a batch that are policy and differ from the default."""
     return {
         item.name: value
         for item in fields(Batch)
@@ -155,10 +155,10 @@ def policy_of(batch: Batch) -> dict[str, Any]:
 
 
 def pack(rows: Iterable[ScheduledRow]) -> Iterator[tuple[str, int]]:
-    """Yield pieces of text that hold some rows each, and their number of rows.
+    """Yield pieces of text that hold some rows each, with their number of rows.
 
     Raises:
-        InvalidJob: All together they are too much to be kept.
+        InvalidJob: All of them together are too large to be kept.
     """
     size, rest = 0, iter(rows)
     while chunk := list(islice(rest, _PIECE_ROWS)):
@@ -177,7 +177,7 @@ def unpack(piece: str, batch: str) -> Iterator[RenderJob]:
     """Yield the jobs that a piece holds.
 
     Raises:
-        InvalidJob: A row is none that this version knows.
+        InvalidJob: This version cannot read a row.
     """
     try:
         unpacking = zlib.decompressobj()

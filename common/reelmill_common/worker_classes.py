@@ -1,6 +1,6 @@
 """Worker classes: the names by which a job can ask for a kind of worker, and which of them a worker has.
 
-A worker has a class for its card (`h100`), one for its architecture (`sm90`), one for all that decides the last bits of
+A worker has a class for its GPU (`h100`), one for its architecture (`sm90`), one for all that decides the last bits of
 its clips (`bits-…`), and its labels (`REELMILL_WORKER_LABELS`). A worker without a GPU has `cpu` for the first two.
 """
 
@@ -33,29 +33,29 @@ _CPU = "cpu"
 
 
 def decisive(renderer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the last bits, of what a renderer says of itself or of a recipe: choices and versions."""
+    """Return what decides the last bits, from a renderer's description or a recipe: choices and versions."""
     plan = renderer.get("plan")
     choices = cast("Mapping[str, Any]", plan) if isinstance(plan, dict) else {}
     return {"versions": renderer.get("versions"), **{name: choices.get(name) for name in DECISIVE}}
 
 
 def bits_class(renderer: Mapping[str, Any]) -> str:
-    """Return the class of equal bits that a renderer or a recipe has; empty if no model was at work."""
+    """Return the class of equal bits of a renderer or a recipe; empty if no model was at work."""
     if not isinstance(renderer.get("plan"), dict):
         return ""
     text = json.dumps(decisive(renderer), sort_keys=True, ensure_ascii=False)
     return _BITS + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def card_class(name: str) -> str:
-    """Return the short name of a card: `h100` for `NVIDIA H100 80GB HBM3`, `rtx4090` for `NVIDIA GeForce RTX 4090`.
+def gpu_class(name: str) -> str:
+    """Return the short name of a GPU: `h100` for `NVIDIA H100 80GB HBM3`, `rtx4090` for `NVIDIA GeForce RTX 4090`.
 
-    The first word with a digit; a bare number takes the word before it along.
+    It is the first word with a digit; a bare number takes the word before it along.
     """
-    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
-    for before, word in zip(["", *words], words, strict=False):
-        if re.search(r"[0-9]", word):
-            return before + word if word.isdigit() else word
+    parts: list[str] = re.findall(r"[a-z0-9]+", name.lower())
+    for before, part in zip(["", *parts], parts, strict=False):
+        if re.search(r"[0-9]", part):
+            return before + part if part.isdigit() else part
     return ""
 
 
@@ -63,12 +63,12 @@ def classes_of(info: Mapping[str, Any], labels: Sequence[str] = ()) -> list[str]
     """Return the classes of a worker.
 
     Args:
-        info: What its renderer says of itself, and `gpu_arch` (`sm90`) where it has a GPU.
-        labels: Those that its host gives it.
+        info: Its renderer's description, and `gpu_arch` (`sm90`) where it has a GPU.
+        labels: Labels that its host gives it.
     """
     plan = info.get("plan")
-    card = str(cast("Mapping[str, Any]", plan).get("gpu", "")) if isinstance(plan, dict) else ""
-    own = [_CPU if card == _CPU else card_class(card), str(info.get("gpu_arch", "")), bits_class(info)]
+    gpu = str(cast("Mapping[str, Any]", plan).get("gpu", "")) if isinstance(plan, dict) else ""
+    own = [_CPU if gpu == _CPU else gpu_class(gpu), str(info.get("gpu_arch", "")), bits_class(info)]
     return list(dict.fromkeys(name for name in (*labels, *own) if name))
 
 

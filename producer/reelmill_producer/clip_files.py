@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from reelmill_common.atomic_file import write_atomically
 from reelmill_common.errors import StoreError, StoreRefused
 from reelmill_common.storage import ClipStore
 
@@ -64,18 +62,10 @@ def write_whole(target: Path, content: bytes) -> None:
     Raises:
         StoreRefused: The disk does not take it.
     """
-    part = ""
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".reelmill-", suffix=".part", delete=False) as file:
-            part = file.name
-            file.write(content)
-        Path(part).chmod(0o666 & ~_umask())
-        Path(part).replace(target)
+        write_atomically(target, content)
     except OSError as err:
         raise StoreRefused(f"cannot write {target} ({err.strerror}); choose another place") from err
-    finally:
-        with suppress(OSError):
-            Path(part).unlink(missing_ok=True) if part else None
 
 
 def _is_right(path: Path, sha256: str, size_bytes: int) -> bool:
@@ -89,9 +79,3 @@ def _is_right(path: Path, sha256: str, size_bytes: int) -> bool:
     except OSError:
         return False  # the write says what is wrong
     return digest.hexdigest() == sha256
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

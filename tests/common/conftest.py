@@ -9,6 +9,6 @@ from reelmill_common.settings import Settings
 
 
 @pytest.fixture
-def mailroom(settings: Settings) -> Iterator[WebhookStore]:
-    with WebhookStore.connect(settings) as mailroom:
-        yield mailroom
+def webhook_store(settings: Settings) -> Iterator[WebhookStore]:
+    with WebhookStore.connect(settings) as webhook_store:
+        yield webhook_store

@@ -8,10 +8,10 @@ from reelmill_common.notify.webhook_store import LogEntry, WebhookStore
 from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 
 
-def add(mailroom: WebhookStore, url: str, *events: str, kind: ReceiverKind = ReceiverKind.STANDARD) -> Webhook:
+def add(webhook_store: WebhookStore, url: str, *events: str, kind: ReceiverKind = ReceiverKind.STANDARD) -> Webhook:
     """Add a receiver."""
     webhook = Webhook.new(url, kind=kind, events=events)
-    mailroom.add(webhook)
+    webhook_store.add(webhook)
     return webhook
 
 
@@ -21,6 +21,6 @@ def happen(ledger: Ledger, *batches: str) -> None:
         ledger.batches.submit(Batch(name=batch), [RenderJob(batch=batch, row="0", spec=RenderSpec(prompt="fox"))])
 
 
-def last(mailroom: WebhookStore) -> LogEntry:
+def last(webhook_store: WebhookStore) -> LogEntry:
     """Return what became of the last attempt."""
-    return mailroom.log(count=1)[0]
+    return webhook_store.log(count=1)[0]

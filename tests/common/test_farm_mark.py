@@ -1,4 +1,4 @@
-"""Two farms on one store: the second is told by its worker at start and by doctor, and takes over only on request."""
+"""Two farms on one store: worker and doctor of the second warn of it, and it takes over only on request."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_a_second_farm_on_a_store_is_told_by_its_worker_and_by_doctor(
     assert view is not None
     assert f"mark of farm '{first.settings.farm}'" in view.trouble
     env = other.settings.to_env()
-    told = [line for line in cli("doctor", "--json", env=env).json["findings"] if line["check"] == "store.farm"]
-    assert [(line["level"], "--take-over" in line["advice"]) for line in told] == [("warn", True)]
+    findings = [line for line in cli("doctor", "--json", env=env).json["findings"] if line["check"] == "store.farm"]
+    assert [(line["level"], "--take-over" in line["advice"]) for line in findings] == [("warn", True)]
     assert [line for line in cli("doctor", "--json").json["findings"] if line["check"] == "store.farm"] == []
 
 
@@ -59,7 +59,7 @@ def test_a_store_is_taken_over_only_on_request(ledger: Ledger, settings: Setting
 
 @pytest.mark.parametrize("name", sorted(STORE_FOLDERS))
 def test_a_batch_may_not_be_called_as_a_folder_of_the_store(name: str) -> None:
-    with pytest.raises(InvalidJob, match=f"use '{name}-1'"):
+    with pytest.raises(InvalidJob, match=f"use for example '{name}-1'"):
         Batch(name=name)
 
 
@@ -73,4 +73,4 @@ def test_a_file_named_as_a_folder_of_the_store_is_refused_with_what_to_do(cli: C
     ran = cli("submit", tmp_path / "logs.txt")
 
     assert (ran.status, ran.out) == (65, "")
-    assert "batch 'logs' would be a folder of the store's own; use 'logs-1', say" in ran.err
+    assert "batch 'logs' would take a folder that the store needs; use for example 'logs-1'" in ran.err

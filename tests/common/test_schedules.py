@@ -49,13 +49,13 @@ def test_a_daily_run_comes_once_a_day_in_every_zone_over_both_changes(
     change = data.draw(st.sampled_from(changes))
     cron = Cron.parse(f"{minute} {hour} * * *", zone)
 
-    moment, runs = change - timedelta(days=2), list[datetime]()
-    while moment < change + timedelta(days=2):
-        following = cron.next_after(moment)
-        assert following > moment
+    time, runs = change - timedelta(days=2), list[datetime]()
+    while time < change + timedelta(days=2):
+        following = cron.next_after(time)
+        assert following > time
         assert cron.next_after(following - timedelta(seconds=1)) == following
         runs.append(following)
-        moment = following
+        time = following
 
     days = [run.astimezone(cron.zone).date() for run in runs]
     assert days == [days[0] + timedelta(days=number) for number in range(len(days))]
@@ -63,10 +63,10 @@ def test_a_daily_run_comes_once_a_day_in_every_zone_over_both_changes(
 
 @given(st.integers(0, 365 * 86_400))
 def test_the_next_run_is_after_now_even_in_an_hour_that_the_clock_shows_twice(second: int) -> None:
-    moment = at("2026-01-01") + timedelta(seconds=second)
+    time = at("2026-01-01") + timedelta(seconds=second)
 
-    assert Cron.parse("*/10 2 * * *", VIENNA).next_after(moment) > moment
-    assert Cron.parse("30 2 * * *", VIENNA).next_after(moment) > moment
+    assert Cron.parse("*/10 2 * * *", VIENNA).next_after(time) > time
+    assert Cron.parse("30 2 * * *", VIENNA).next_after(time) > time
 
 
 @pytest.mark.parametrize("expression", ["", "at night", "0 25 * * *", "0 22 * *", "0 0 31 2 *", "61 * * * *"])

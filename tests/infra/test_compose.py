@@ -69,7 +69,9 @@ def test_it_is_valid_by_the_compose_specification() -> None:
 
 
 def test_every_service_is_watched_locked_down_and_started_again(composition: Composition) -> None:
-    for name, service in composition["services"].items():
+    services = composition["services"]
+    assert {"redis", "store", "worker", "producer", "flower"} <= services.keys()
+    for name, service in services.items():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
@@ -87,15 +89,17 @@ def test_nothing_is_published_beyond_this_host(composition: Composition) -> None
 
 
 def test_what_holds_no_keys_cannot_reach_the_store(composition: Composition) -> None:
-    for name, service in composition["services"].items():
-        if "storage" in service["networks"]:
-            assert service["environment"]["AWS_SECRET_ACCESS_KEY"] == SECRETS["S3_SECRET_KEY"], name
+    near = {name: service for name, service in composition["services"].items() if "storage" in service["networks"]}
+
+    assert {"worker", "producer"} <= near.keys()
+    for name, service in near.items():
+        assert service["environment"]["AWS_SECRET_ACCESS_KEY"] == SECRETS["S3_SECRET_KEY"], name
 
 
 def test_every_volume_is_used_and_no_used_one_is_forgotten(composition: Composition) -> None:
     mounts = [mount for service in composition["services"].values() for mount in service.get("volumes", [])]
 
-    declared = set(yaml.safe_load(TEXT)["volumes"])  # Compose itself leaves out those that nobody uses
+    declared = set(yaml.safe_load(TEXT)["volumes"])  # Compose itself leaves out unused ones
     assert {mount["source"] for mount in mounts if mount["type"] == "volume"} == declared
     assert {mount["target"] for mount in mounts if mount["type"] == "bind"} == {
         "/etc/reelmill",
@@ -117,11 +121,11 @@ def test_every_variable_is_explained_in_the_example_and_none_is_left_over() -> N
     assert explained == used | {"COMPOSE_PROFILES"}
 
 
-def test_the_defaults_that_the_example_tells_are_those_of_compose() -> None:
-    told = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+def test_the_defaults_in_the_example_are_those_of_compose() -> None:
+    shown = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
 
-    assert {name: value for name, value in told.items() if name != "GPU_COUNT"} == {
+    assert {name: value for name, value in shown.items() if name != "GPU_COUNT"} == {
         name: value for name, value in defaults.items() if name != "GPU_COUNT"
     }
 

@@ -78,6 +78,7 @@ def test_no_alert_is_without_both_tests() -> None:
 
 
 def test_each_alert_says_how_urgent_it_is_and_what_to_do() -> None:
+    assert len(RULES) > 5
     for rule in RULES:
         assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
         assert set(rule["annotations"]) == {"summary", "action"}, rule["alert"]
@@ -115,18 +116,18 @@ def test_every_query_of_the_dashboard_is_one_that_prometheus_can_read(
 
 @pytest.fixture
 def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
-    """What farm and workers export, by name with the labels of each, from their real collectors."""
-    figures = tmp_path / "figures"
-    tally = Counters(figures)
-    tally.passed_gate(1.0)
-    tally.took({"denoise": 1.0})
-    tally.ended("failed", "bad_output")
-    tally.store_failed("store_unavailable")
-    tally._write()
+    """The metrics that farm and workers export, each with its labels, from their real collectors."""
+    path = tmp_path / "counters"
+    counters = Counters(path)
+    counters.passed_gate(1.0)
+    counters.took({"denoise": 1.0})
+    counters.ended("failed", "bad_output")
+    counters.store_failed("store_unavailable")
+    counters._write()
     worker = WorkerCollector(
         worker="gpu0@host",
         lane="tiny",
-        figures=figures,
+        figures=path,
         standing=lambda: WorkerState.READY,
         info=lambda: {"gpu_uuid": UUID},
     )
@@ -145,12 +146,12 @@ def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
 
 
 def names_of(query: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield each figure that a query names, with the labels that it is selected by."""
+    """Yield each metric that a query names, with the labels that select it."""
     for name, selector in re.findall(r"\b(reelmill_\w+)(?:\{([^}]*)\})?", query):
         yield name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
 
 
-def test_every_figure_that_is_asked_for_is_one_that_we_export(exported: dict[str, set[str]]) -> None:
+def test_every_metric_that_is_asked_for_is_one_that_we_export(exported: dict[str, set[str]]) -> None:
     scraped = {"instance", "job"}
     asked = {name for query in expressions().values() for name, _ in names_of(query)}
 
@@ -163,12 +164,25 @@ def test_every_figure_that_is_asked_for_is_one_that_we_export(exported: dict[str
     } == set()
 
 
-def test_every_figure_that_we_export_is_on_the_dashboard_or_in_an_alert(exported: dict[str, set[str]]) -> None:
+def test_every_metric_that_we_export_is_on_the_dashboard_or_in_an_alert(exported: dict[str, set[str]]) -> None:
     asked = {name for query in expressions().values() for name, _ in names_of(query)}
     known = {re.sub(f"({'|'.join(SUFFIXES)})$", "", name) for name in exported if not name.endswith("_created")}
 
     unseen = known - {re.sub(f"({'|'.join(SUFFIXES)})$", "", name) for name in asked}
     assert unseen == {"reelmill_worker_state"}  # for people who build their own
+
+
+def test_the_reference_lists_what_we_export(exported: dict[str, set[str]]) -> None:
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    rows = re.findall(r"^\| `(reelmill_\w+)` \| \w+ \| ([^|]*) \|", page, re.MULTILINE)
+    listed = {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
+    real = {
+        re.sub("_(bucket|sum|count)$", "", name): labels - {"le"}
+        for name, labels in exported.items()
+        if not name.endswith(("_created", "_sum", "_count"))
+    }
+
+    assert listed == real
 
 
 def test_grafana_finds_prometheus_and_the_dashboard_where_compose_puts_them(composition: dict[str, Any]) -> None:

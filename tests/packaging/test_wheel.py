@@ -97,15 +97,15 @@ def test_a_clean_install_has_the_sdk_and_its_version(clean_python: Path, setting
     assert versions == {reelmill.__version__}
 
 
-@pytest.mark.parametrize("words", [("render", "a fox"), ("up",), ("demo", str(ROOT / "examples" / "prompts.csv"))])
+@pytest.mark.parametrize("command", [("render", "a fox"), ("up",), ("demo", str(ROOT / "examples" / "prompts.csv"))])
 def test_a_producer_says_how_its_own_wheel_is_installed_with_the_worker(
-    clean_python: Path, wheel: Path, tmp_path: Path, words: tuple[str, ...]
+    clean_python: Path, wheel: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("REELMILL_")}
     env["REELMILL_STATE_DIR"] = str(tmp_path / "state")
 
     ran = subprocess.run(
-        [clean_python, "-m", "reelmill", *words], capture_output=True, text=True, check=False, env=env, cwd=tmp_path
+        [clean_python, "-m", "reelmill", *command], capture_output=True, text=True, check=False, env=env, cwd=tmp_path
     )
 
     assert (ran.returncode, ran.stdout) == (78, "")

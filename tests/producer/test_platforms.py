@@ -118,7 +118,7 @@ def test_a_user_without_a_home_is_no_bug_of_ours(
 
     assert (asked.status, asked.err) == (0, "")
     assert (alone.status, f"no farm has run in {tmp_path}/.reelmill yet" in alone.err) == (75, True)
-    assert (named.status, "begins with a home that is not known" in named.err) == (78, True)
+    assert (named.status, "begins with an unknown home" in named.err) == (78, True)
     assert shown.status == 66
 
 

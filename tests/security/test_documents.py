@@ -1,4 +1,4 @@
-"""Documents of others in the clip store and in the ledger: read with bounds, told in a message, and forging nothing."""
+"""Untrusted documents in the clip store and in the ledger: read within bounds, reported, and forging nothing."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec, job_id
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.views import label, read_result
-from reelmill_common.notify.formatting import mail, slack
+from reelmill_common.notify.message_text import mail, slack
 from reelmill_common.notify.notification import Notification
 from reelmill_common.notify.webhooks import ReceiverKind, Webhook
-from reelmill_common.recipe import is_leftover, make_manifest, make_recipe
+from reelmill_common.recipe import ClipFacts, JobOrigin, Recipe, is_leftover, make_manifest
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_common.storage.folder import FolderStore
@@ -40,16 +40,21 @@ from reelmill_producer.outputs.results_file import archived_results
 
 SPEC = RenderSpec(prompt="a shy fox", profile="tiny", frames=5)
 BIG = 300_000_000
-"""Bytes of an object that nobody may read into memory."""
+"""Bytes of an object that must not be read into memory."""
 FORGED = "2026-01-01 00:00:00.000  night/fox  job.succeeded"
 
 
 def manifest(**changes: object) -> dict[str, Any]:
-    job = {"job_id": job_id("night", "fox"), "batch": "night", "row": "fox", "attempt": 1, "worker": "gpu0@a"}
-    plan = {"device": "cuda", "gpu": "NVIDIA H100", "linears": "fp8"}
-    renderer = {"model_hash": "ab" * 32, "plan": plan, "versions": {"torch": "2.13.0"}, "latents_sha256": "cd" * 32}
-    made = make_manifest(make_recipe(SPEC, job=job, renderer=renderer), clip={"key": "x"}, seconds={"text": 1.0})
-    return json.loads(made) | changes
+    recipe = Recipe(
+        job=JobOrigin(job_id=job_id("night", "fox"), batch="night", row="fox", attempt=1, worker="gpu0@a"),
+        spec=SPEC,
+        model_hash="ab" * 32,
+        plan={"device": "cuda", "gpu": "NVIDIA H100", "linears": "fp8"},
+        versions={"torch": "2.13.0"},
+        latents_sha256="cd" * 32,
+    )
+    clip = ClipFacts(key="x", sha256="ef" * 32, size_bytes=1, latents_sha256="cd" * 32)
+    return json.loads(make_manifest(recipe, clip=clip, seconds={"text": 1.0})) | changes
 
 
 def archive_lines() -> list[dict[str, Any]]:
@@ -74,25 +79,25 @@ def bent(draw: st.DrawFn, document: dict[str, Any]) -> bytes:
     return json.dumps(found).encode()
 
 
-strangers = (
+untrusted = (
     st.sampled_from(list(HOSTILE.values())) | st.binary(max_size=200) | values.map(lambda v: json.dumps(v).encode())
 )
 
 
 @effort(max_examples=200, deadline=None)
-@given(content=strangers | bent(manifest()))
+@given(content=untrusted | bent(manifest()))
 def test_any_manifest_is_a_recipe_or_none(content: bytes) -> None:
     assert is_leftover(content, job_id="x", submitted_s=1.0) is False
     with suppress(NotFound, InvalidJob):
         recipe = read_recipe(content, "night/fox.json")
-        assert recipe.spec.prompt
+        assert recipe.recipe.spec.prompt
         assert "\n" not in "".join(f"{name}{value}" for name, value in show_lines(recipe))
         assert compare(recipe, recipe) == {}
         json.dumps(recipe.document, allow_nan=False, ensure_ascii=False).encode()
 
 
 @effort(max_examples=200, deadline=None)
-@given(noise=st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=1, max_size=8)), max_size=6), content=strangers)
+@given(noise=st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=1, max_size=8)), max_size=6), content=untrusted)
 def test_any_tags_are_read_or_not(noise: list[tuple[int, bytes]], content: bytes) -> None:
     def box(kind: bytes, inner: bytes) -> bytes:
         return (len(inner) + 8).to_bytes(4, "big") + kind + inner
@@ -115,7 +120,7 @@ def test_any_tags_are_read_or_not(noise: list[tuple[int, bytes]], content: bytes
 
 
 @effort(max_examples=100, deadline=None)
-@given(lines=st.lists(strangers.map(lambda line: line.replace(b"\n", b" ")) | bent(archive_lines()[1]), max_size=3))
+@given(lines=st.lists(untrusted.map(lambda line: line.replace(b"\n", b" ")) | bent(archive_lines()[1]), max_size=3))
 def test_any_archive_is_told_or_refused(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     store = FolderStore(tmp_path_factory.mktemp("clips"))
     packed = gzip.compress(b"\n".join([json.dumps(archive_lines()[0]).encode(), *lines]), 1)
@@ -127,7 +132,7 @@ def test_any_archive_is_told_or_refused(tmp_path_factory: pytest.TempPathFactory
 
 
 @effort(max_examples=200, deadline=None)
-@given(content=strangers | bent(json.loads(Webhook.new("https://a.example/b", kind=ReceiverKind.STANDARD).encode())))
+@given(content=untrusted | bent(json.loads(Webhook.new("https://a.example/b", kind=ReceiverKind.STANDARD).encode())))
 def test_whatever_lies_in_the_ledger_is_read_or_refused(content: bytes) -> None:
     text = content.decode("utf-8", "replace")
     for read in (read_result, Webhook.decode, RenderSpec.from_json):
@@ -178,13 +183,13 @@ def test_a_hostile_manifest_and_log_end_in_a_message(cli: Cli, night: ClipStore,
     place(night, clip_keys("night", "fox").manifest, content)
     place(night, log_key("night", "owl", attempt=1), content)
 
-    shown, again, told = cli("show", job_id("night", "fox")), cli("rerender", "night/fox"), cli("logs", "night")
+    shown, again, logs = cli("show", job_id("night", "fox")), cli("rerender", "night/fox"), cli("logs", "night")
 
     calm(shown, 65, 66)
     calm(again, 65, 66)
-    calm(told, 0)
-    assert "job.failed" in told.out
-    assert content.strip() == b"" or "passed over, since they are not logs of ours: logs/night/owl-" in told.err
+    calm(logs, 0)
+    assert "job.failed" in logs.out
+    assert content.strip() == b"" or "passed over, since they are not logs of ours: logs/night/owl-" in logs.err
 
 
 @pytest.mark.services

@@ -60,7 +60,7 @@ def call(**kwargs: object) -> list[object]:
 
 
 def hostile(trace: Path) -> dict[str, str]:
-    """Return messages that a stranger with the password might leave."""
+    """Return messages that an attacker with the password might leave."""
     good = call(job_id=KNOWN, generation=1, label="x")
     stray = call(job_id="../../etc/passwd", generation=1, label="\x1b[2J\nfake")
     ours = {"task": TASK_RENDER, "id": f"{KNOWN}.1"}
@@ -75,7 +75,7 @@ def hostile(trace: Path) -> dict[str, str]:
         "too many arguments": message(call(job_id=KNOWN, generation=1, run="id")),
         "arguments of other types": message(call(job_id={"a": [1]}, generation="1; --", label=7)),
         "numbers beyond any": message(call(job_id="x" * 1000, generation=10**400)),
-        "a job of nobody": message(stray, headers=ours | {"id": "../../etc/passwd.1"}),
+        "an unknown job": message(stray, headers=ours | {"id": "../../etc/passwd.1"}),
         "a huge label": message(call(job_id=KNOWN, generation=1, label="x" * 5_000_000)),
         "a body that is no call": message("hello"),
         "a call of other parts": message([1, 2, 3]),
@@ -119,13 +119,13 @@ def test_hostile_messages_are_dropped_and_the_worker_goes_on(make_farm: Callable
     farm.wait_done("night")
 
     assert farm.ledger.batches.get("night").counts[JobState.SUCCEEDED] == 3
-    assert (farm.child_pid(worker), worker.parent_pid) == (child, parent)  # nobody had to be started again
+    assert (farm.child_pid(worker), worker.parent_pid) == (child, parent)  # neither process was restarted
     assert not trace.exists()
     assert (farm.settings.state_dir / "spool" / worker.node).stat().st_mode & 0o077 == 0
     assert farm.attempts(jobs) == 3
     assert "\x1b" not in worker.log.read_text()
     # Those that are left say less than they would like to, and are refused at claim.
-    harmless = ("a job of nobody", "a time limit that is none", "a date that is none", "an order of Celery's")
+    harmless = ("an unknown job", "a time limit that is none", "a date that is none", "an order of Celery's")
     count = len(no_envelopes()) + len(hostile(trace)) - len(harmless)
     wait_for(lambda: len(worker.events("message.dropped")) >= count, what="word of each that was dropped")
     assert len(worker.events("message.dropped")) == count

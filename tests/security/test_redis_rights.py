@@ -1,4 +1,4 @@
-"""Users of Redis with exactly the documented rights run a farm; whatever a server lacks is told with what to do."""
+"""Redis users with exactly the documented rights run a farm; a missing right is reported with what to do."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions
 def test_these_rights_do_for_text_embeddings_in_redis_too(
     settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis
 ) -> None:
-    shelf = open_shelf(dataclasses.replace(settings, redis_url=url_of(own_valkey, "full"), embedding_cache="redis"))
-    assert shelf is not None
+    cache = open_shelf(dataclasses.replace(settings, redis_url=url_of(own_valkey, "full"), embedding_cache="redis"))
+    assert cache is not None
 
-    shelf.put("fox", b"an embedding")
+    cache.put("fox", b"an embedding")
 
-    assert shelf.get("fox") == b"an embedding"
+    assert cache.get("fox") == b"an embedding"
     assert admin.acl_log() == []
 
 
@@ -96,7 +96,7 @@ def test_these_rights_do_for_text_embeddings_in_redis_too(
         (("-multi",), "RULE"),
         (("-brpop", "-psubscribe"), "+brpop +psubscribe"),
     ],
-    ids=lambda words: words[0] if isinstance(words, tuple) else "",
+    ids=lambda args: args[0] if isinstance(args, tuple) else "",
 )
 def test_what_a_user_lacks_is_told_as_it_has_to_be_granted_at_start(
     settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis, farm: str, taken: tuple[str, ...], wanted: str
@@ -108,7 +108,7 @@ def test_what_a_user_lacks_is_told_as_it_has_to_be_granted_at_start(
     with pytest.raises(LedgerRefused, match=re.escape(f"ACL SETUSER <user> {wanted}")), Ledger.connect(poor) as ledger:
         ledger.check_rights()
 
-    admin.execute_command("ACL", "SETUSER", "less", *wanted.split())  # what was told is all that is needed
+    admin.execute_command("ACL", "SETUSER", "less", *wanted.split())  # the advice is all that is needed
     with Ledger.connect(poor) as ledger:
         ledger.check_rights()
     assert own_valkey.is_alive()
@@ -124,10 +124,10 @@ def test_worker_flower_and_doctor_tell_of_a_missing_right(
 
     assert [one.status for one in ran] == [78, 78, 78]
     for one in ran:
-        told = " ".join((one.out + one.err).split())
+        message = " ".join((one.out + one.err).split())
         assert re.search(
-            r"run ACL SETUSER <user> &reelmill:.*celery\.pidbox &reelmill:.*celeryev/\* \+evalsha", told
-        ), told
+            r"run ACL SETUSER <user> &reelmill:.*celery\.pidbox &reelmill:.*celeryev/\* \+evalsha", message
+        ), message
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_a_malformed_secret_is_never_repeated(variable: str, data: st.DataObject
     secret, scheme = data.draw(SECRETS), data.draw(st.sampled_from(SETTINGS[variable]))
     text = data.draw(WRAPS).format(scheme=scheme, secret=secret, host="127.0.0.1")
 
-    told = ""
+    message = ""
     try:
         settings = Settings.from_env({variable: text})
         if variable == "REELMILL_REDIS_URL":
@@ -58,13 +58,13 @@ def test_a_malformed_secret_is_never_repeated(variable: str, data: st.DataObject
         if variable == "REELMILL_STORE_URL":
             open_store(settings)
     except ReelmillError as err:
-        told = f"{err} {err.__cause__}"
+        message = f"{err} {err.__cause__}"
 
-    # A bucket, a folder or a host is no secret where nothing looks like one: it may be told.
+    # A bucket, a folder or a host is not a secret where nothing looks like one: it may be shown.
     plain = (
         variable == "REELMILL_STORE_URL" and "@" not in text and ":" not in text.partition("://")[2].partition("/")[0]
     )
-    assert plain or MARK not in told
+    assert plain or MARK not in message
 
 
 @pytest.mark.parametrize("sign", ["#", "/", "?", "@/", "%", "%zz", "[", " "])

@@ -1,4 +1,1 @@
-"""How settings are read: their values and names, and the URLs of Redis.
-
-Below `settings`, which it does not import.
-"""
+"""The names and values of settings, and the policies in them. Imports calendar, jobs, text, profiles and errors."""

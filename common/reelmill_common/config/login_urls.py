@@ -1,4 +1,4 @@
-"""URLs that may hold a password: read so that no error quotes any part of one, however malformed it is."""
+"""URLs that may hold a password, read so that no error quotes any part of one, however malformed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENCODE = (
     "in a user name or password write # as %23, % as %25, / as %2F, : as %3A, ? as %3F and @ as %40 (percent-encoding)"
 )
 
-_PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,8 @@ class LoginUrl:
 
     Attributes:
         port: 0 if the URL names none.
-        path: What follows the slash after host and port.
-        query: What follows the question mark, as it is written.
+        path: The text after the slash behind host and port.
+        query: The text after the question mark, not decoded.
     """
 
     scheme: str
@@ -37,7 +37,7 @@ class LoginUrl:
         """Read a URL of one of some schemes.
 
         Raises:
-            ValueError: It cannot be read, in words that follow the name of a setting.
+            ValueError: It cannot be read; the message continues a sentence that begins with a setting's name.
         """
         scheme, found, rest = url.partition("://")
         if scheme not in schemes or not found or not rest:
@@ -50,10 +50,10 @@ class LoginUrl:
         if any("@" in part for part in (fragment, query, path)):
             raise ValueError(f"has #, / or ? before its @; {ENCODE}")
         if hashed:
-            raise ValueError(f"has a #, which a URL of a server has no use for; {ENCODE}")
+            raise ValueError(f"has a #, which the URL of a server cannot have; {ENCODE}")
         login, _, place = authority.rpartition("@")
         username, _, password = login.partition(":")
-        host, port = _place(place)
+        host, port = _host_and_port(place)
         return cls(
             scheme=scheme,
             host=host,
@@ -65,11 +65,11 @@ class LoginUrl:
         )
 
 
-def _place(text: str) -> tuple[str, int]:
-    found = _PLACE.fullmatch(text)
+def _host_and_port(text: str) -> tuple[str, int]:
+    found = _HOST.fullmatch(text)
     port = int(found["port"] or 0) if found else 0
     if found is None or port > 65_535 or found["port"] == "0":
-        raise ValueError(f"names no host, or no port that is a number from 1 to 65535; {ENCODE}")
+        raise ValueError(f"does not name a host, or a port from 1 to 65535; {ENCODE}")
     return found["host"].strip("[]"), port
 
 
@@ -80,5 +80,5 @@ def _decoded(text: str) -> str:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
         raise ValueError(
-            "has percent-encoded bytes that are not UTF-8; encode the user name and password anew"
+            "has percent-encoded bytes that are not UTF-8; encode the user name and password again"
         ) from None

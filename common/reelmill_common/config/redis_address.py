@@ -1,4 +1,4 @@
-"""`RedisAddress`: REELMILL_REDIS_URL, read once, and the one TLS policy of every connection to that server.
+"""`RedisAddress`: REELMILL_REDIS_URL, read once, and the one TLS policy of all connections to that server.
 
 Nothing here quotes the URL: any part of a malformed one may be the password.
 """
@@ -17,7 +17,7 @@ from reelmill_common.config.login_urls import ENCODE, LoginUrl
 
 PORT = 6379
 CERT_REQS = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
-"""By the short spelling; redis-py takes that one, Celery also CERT_REQUIRED, CERT_OPTIONAL and CERT_NONE."""
+"""Modes by their short names, which redis-py takes; Celery also takes CERT_REQUIRED, CERT_OPTIONAL and CERT_NONE."""
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _OPTIONS = ("db", *_FILES, "ssl_cert_reqs", "ssl_check_hostname")
@@ -25,14 +25,14 @@ _OPTIONS = ("db", *_FILES, "ssl_cert_reqs", "ssl_check_hostname")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsPolicy:
-    """How a server proves who it is, and we do.
+    """How the server and we prove who we are.
 
     Attributes:
-        cert_reqs: `CERT_NONE` accepts any certificate. To a client `CERT_OPTIONAL` means `CERT_REQUIRED`.
+        cert_reqs: `CERT_NONE` accepts any certificate. For a client `CERT_OPTIONAL` means `CERT_REQUIRED`.
         check_hostname: Whether the certificate must be for the host of the URL.
         ca_certs: PEM file of authorities that are trusted beside the system's; empty: only those.
         certfile: PEM file of our own certificate, for a server that asks for one.
-        keyfile: Its key.
+        keyfile: PEM file of its key.
     """
 
     cert_reqs: ssl.VerifyMode = ssl.CERT_REQUIRED
@@ -43,11 +43,11 @@ class TlsPolicy:
 
     @property
     def verifies(self) -> bool:
-        """Whether a server has to be the one that the URL names."""
+        """Whether the server must prove that it is the one in the URL."""
         return self.cert_reqs is not ssl.CERT_NONE and self.check_hostname
 
     def options(self) -> dict[str, Any]:
-        """Return the policy as redis-py, and so Celery's `broker_use_ssl` and Flower, take it."""
+        """Return the policy in the form of redis-py, and so of Celery's `broker_use_ssl` and Flower."""
         return {
             "ssl_cert_reqs": self.cert_reqs,
             "ssl_check_hostname": self.check_hostname and self.cert_reqs is not ssl.CERT_NONE,
@@ -57,10 +57,10 @@ class TlsPolicy:
         }
 
     def check(self) -> None:
-        """Load what the policy names.
+        """Load the files of the policy.
 
         Raises:
-            ValueError: A file is missing, or does not hold what it should.
+            ValueError: A file is missing or has the wrong content.
         """
         for option, path in zip(_FILES, (self.ca_certs, self.certfile, self.keyfile), strict=True):
             if path and not Path(path).is_file():
@@ -85,7 +85,7 @@ class TlsPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
-    """Where Redis is, as whom to log in, and whether by TLS.
+    """Where Redis is, which user logs in, and whether by TLS.
 
     Attributes:
         tls: None for a plain connection.
@@ -103,7 +103,8 @@ class RedisAddress:
         """Read a `redis://` or `rediss://` URL.
 
         Raises:
-            ValueError: It cannot be read, in words that follow the name of the setting and quote nothing of it.
+            ValueError: It cannot be read; the message continues a sentence that begins with the setting's name, and
+                quotes nothing of it.
         """
         parts = LoginUrl.parse(url, ("redis", "rediss"))
         if not re.fullmatch(r"[0-9]{0,9}", parts.path):
@@ -125,13 +126,13 @@ class RedisAddress:
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
     def client_options(self) -> dict[str, Any]:
-        """Return what `redis.Redis` takes."""
+        """Return the arguments of `redis.Redis`."""
         tls = {} if self.tls is None else {"ssl": True, **self.tls.options()}
         login = {"username": self.username or None, "password": self.password or None}
         return {"host": self.host, "port": self.port, "db": self.db, **login, **tls}
 
     def broker_options(self) -> dict[str, Any]:
-        """Return what Celery takes. Its URL has no query: Celery and Flower would each read that in their own way."""
+        """Return Celery's settings. Their URL has no query: Celery and Flower would each read one differently."""
         scheme = "redis" if self.tls is None else "rediss"
         login = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
         host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")

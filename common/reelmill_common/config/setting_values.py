@@ -1,81 +1,96 @@
-"""Values of settings: what each may be, and how it is read from its variable."""
+"""Readers of settings' texts: what each value may be."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from reelmill_common.calendar.windows import Windows
+from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.config.login_urls import LoginUrl
 from reelmill_common.config.redis_address import RedisAddress
-from reelmill_common.egress import EgressPolicy
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import check_name
-from reelmill_common.profiles import PROFILES
 
-ChecksumMode = Literal["auto", "when_supported", "when_required"]
 Addressing = Literal["auto", "path", "virtual"]
-Encryption = Literal["", "AES256", "aws:kms", "aws:kms:dsse"]
 LogFormat = Literal["auto", "json", "text"]
-EmbeddingCache = Literal["off", "redis", "store"]
-Ahead = Literal["auto", "on", "off"]
-Reports = Literal["auto", "off"]
-Numa = Literal["auto", "off"]
-ReuseIndex = Literal["on", "off"]
 KeepLogs = Literal["failed", "all", "off"]
-MetricsScope = Literal["worker", "farm"]
-NotifyScheme = Literal["https", "http"]
-Preview = Literal["off", "webp"]
 FlowerPrompts = Literal["cut", "hide"]
+Parser = Callable[[str], Any]
+"""Reads a setting's text, or raises `ValueError` with the rest of a sentence that begins with the value."""
 
 
-def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], Any]:
-    def parse(text: str) -> float:
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Reads a number, whole if `kind` is int; `str` says which numbers it reads."""
+
+    kind: Callable[[str], float]
+    low: float
+    high: float
+
+    def __call__(self, text: str) -> float:
+        """Return the number."""
         try:
-            value = kind(text)
+            value = self.kind(text)
         except ValueError:
             value = None
-        if value is None or not low <= value <= high:
-            raise ValueError(f"is not a {'whole ' if kind is int else ''}number from {low} to {high}")
+        if value is None or not self.low <= value <= self.high:
+            raise ValueError(f"is not a {self}")
         return value
 
-    return parse
+    def __str__(self) -> str:
+        return f"{'whole ' if self.kind is int else ''}number from {self.low} to {self.high}"
 
 
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"is not one of {', '.join(choices)}")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Reads one of a few words; `str` lists them."""
+
+    choices: Iterable[str]
+
+    def __call__(self, text: str) -> str:
+        """Return the word."""
+        if text not in self.choices:
+            raise ValueError(f"is not {self}")
         return text
 
-    return parse
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.choices)}"
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        scheme, found, rest = text.partition("://")
-        if scheme not in schemes or not found or not rest:
-            raise ValueError(f"is not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
-        return text
-
-    return parse
+def of_type(kind: object) -> Parser:
+    """Return what reads the values of a field's type: a `Literal`, `Path` or `str`."""
+    if kind is Path:
+        return folder
+    return Choice(tuple(filter(None, get_args(kind)))) if get_origin(kind) is Literal else str
 
 
-def _farm(text: str) -> str:
+def _url(text: str, *schemes: str) -> str:
+    scheme, found, rest = text.partition("://")
+    if scheme not in schemes or not found or not rest:
+        raise ValueError(f"is not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+    return text
+
+
+def farm_name(text: str) -> str:
+    """Read the name of a farm."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", text):
         raise ValueError("is not a farm name; use 1 to 32 of a-z 0-9 -")
     return text
 
 
-def _renderer(text: str) -> str:
+def renderer(text: str) -> str:
+    """Read `model` or `fixed:SECONDS`."""
     if not re.fullmatch(r"model|fixed:[0-9]+(\.[0-9]+)?(:broken)?", text):
         raise ValueError("is neither model nor fixed:SECONDS (for example fixed:0.05)")
     return text
 
 
-def _window(text: str) -> str:
+def window(text: str) -> str:
+    """Read hours, into the form in which they are shown."""
     try:
         return Windows.parse(text).text
     except InvalidJob as err:
@@ -90,33 +105,38 @@ def labels_of(text: str) -> list[str]:
     return labels
 
 
-def _labels(text: str) -> str:
+def labels(text: str) -> str:
+    """Read comma-separated names of worker classes."""
     try:
         return ",".join(labels_of(text))
     except InvalidJob as err:
         raise ValueError(f"does not name classes: {err}") from err
 
 
-def _allowed(text: str) -> str:
+def egress_hosts(text: str) -> str:
+    """Read what `EgressPolicy` takes."""
     EgressPolicy.parse(text)
     return text
 
 
-def _redis_url(text: str) -> str:
+def redis_url(text: str) -> str:
+    """Read a URL of Redis."""
     RedisAddress.parse(text)
     return text
 
 
-def _store_url(text: str) -> str:
-    if _url("s3", "file")(text).startswith("file://"):
+def store_url(text: str) -> str:
+    """Read a URL of a clip store."""
+    if _url(text, "s3", "file").startswith("file://"):
         if text.removeprefix("file://").partition("/")[0] not in ("", "localhost"):
             raise ValueError("does not name an absolute folder; use three slashes, as in file:///srv/clips")
         return text
     return _without_login(text)
 
 
-def _endpoint(text: str) -> str:
-    return _without_login(_url("http", "https")(text))
+def s3_endpoint(text: str) -> str:
+    """Read the URL of an S3 server."""
+    return _without_login(_url(text, "http", "https"))
 
 
 def _without_login(text: str) -> str:
@@ -127,87 +147,36 @@ def _without_login(text: str) -> str:
     return text
 
 
-def _token(text: str) -> str:
+def bearer_token(text: str) -> str:
+    """Read a token that a header can carry."""
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise ValueError("is not a token; use letters, digits and signs of ASCII, without spaces")
     return text
 
 
-def _mail_server(text: str) -> str:
+def mail_server(text: str) -> str:
+    """Read the URL of a mail server."""
     LoginUrl.parse(text, ("smtp", "smtps", "smtp+plain"))
     return text
 
 
-def _mail_address(text: str) -> str:
+def mail_address(text: str) -> str:
+    """Read a mail address."""
     if not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text) or not text.isascii():
         raise ValueError("is not a mail address; use one such as reelmill@example.org")
     return text
 
 
-def _currency(text: str) -> str:
+def currency(text: str) -> str:
+    """Read a currency by its letters or its sign."""
     if not re.fullmatch(r"\w{1,8}|[^\w\s]", text):
         raise ValueError("is not a currency; use its letters or its sign")
     return text
 
 
-def _path(text: str) -> Path:
+def folder(text: str) -> Path:
+    """Read a path, with `~` for a home."""
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise ValueError("begins with a home that is not known; write the path out") from None
-
-
-SECRET = {"redis_url", "store_url", "s3_endpoint", "metrics_token", "smtp_url"}
-"""Settings of which no message repeats a part: they hold a secret, or somebody may have put one there."""
-PARSERS: dict[str, Callable[[str], Any]] = {
-    "redis_url": _redis_url,
-    "store_url": _store_url,
-    "farm": _farm,
-    "state_dir": _path,
-    "profile": _choice(*PROFILES),
-    "renderer": _renderer,
-    "lease_s": _number(float, 2, 600),
-    "tick_s": _number(float, 0.1, 30),
-    "dispatch_depth": _number(int, 1, 10),
-    "max_deliveries": _number(int, 1, 8),
-    "spool_mb": _number(int, 1, 1_000_000),
-    "reuse_index": _choice(*get_args(ReuseIndex)),
-    "max_attempts": _number(int, 1, 20),
-    "forgive_after_s": _number(float, 0, 604_800),
-    "stall_floor_s": _number(float, 1, 3600),
-    "worker_window": _window,
-    "worker_labels": _labels,
-    "numa": _choice(*get_args(Numa)),
-    "embedding_cache": _choice(*get_args(EmbeddingCache)),
-    "embedding_cache_mb": _number(int, 1, 100_000),
-    "ahead": _choice(*get_args(Ahead)),
-    "clip_soft_limit_s": _number(int, 1, 86_400),
-    "clip_hard_limit_s": _number(int, 1, 86_400),
-    "video_codec": _choice("auto", "libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc"),
-    "video_crf": _number(int, 0, 51),
-    "video_threads": _number(int, 0, 64),
-    "preview": _choice(*get_args(Preview)),
-    "s3_endpoint": _endpoint,
-    "s3_addressing": _choice(*get_args(Addressing)),
-    "s3_sse": _choice(*filter(None, get_args(Encryption))),
-    "s3_parts_above_mb": _number(int, 5, 5000),
-    "s3_checksum": _choice(*get_args(ChecksumMode)),
-    "report": _choice(*get_args(Reports)),
-    "gpu_hour_price": _number(float, 0, 100_000),
-    "kwh_price": _number(float, 0, 100_000),
-    "currency": _currency,
-    "presign_s": _number(int, 60, 604_800),
-    "prune_days": _number(int, 0, 3650),
-    "metrics_port": _number(int, 0, 65_535),
-    "metrics_token": _token,
-    "metrics_scope": _choice(*get_args(MetricsScope)),
-    "notify_scheme": _choice(*get_args(NotifyScheme)),
-    "notify_allow": _allowed,
-    "smtp_url": _mail_server,
-    "smtp_from": _mail_address,
-    "flower_prompts": _choice(*get_args(FlowerPrompts)),
-    "keep_logs": _choice(*get_args(KeepLogs)),
-    "log_level": _choice("debug", "info", "warning", "error"),
-    "log_format": _choice(*get_args(LogFormat)),
-}
-"""By setting: what reads its text, or raises `ValueError` with the rest of a sentence that begins with the value."""
+        raise ValueError("begins with an unknown home; write the whole path") from None

@@ -1,1 +1,1 @@
-"""Fields of a job's record that are no part of its spec. Below `jobs`, which it does not import."""
+"""What the fields of a job may hold, and the metadata beside its spec. Imports text, profiles and errors."""

@@ -1,4 +1,4 @@
-"""Fields of other programs' job lists that ask for what a distilled model does not do: refused with the reason."""
+"""Fields of other programs' job lists that a distilled model cannot follow, refused with the reason."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ForeignField:
     """A field that cannot be followed.
 
     Attributes:
-        reason: Why not.
-        done: Numbers that say what the model does anyway.
+        reason: Why it cannot.
+        done: Values that ask for what the model does anyway.
     """
 
     reason: str
@@ -38,18 +38,18 @@ FOREIGN_FIELDS: Mapping[str, ForeignField] = {
     ),
     **dict.fromkeys(("num_videos_per_prompt", "num_videos", "num_samples", "n_samples"), _CLIPS),
 }
-"""By name. Where a value is empty, or says what the model does anyway, there is nothing to refuse."""
+"""By name. An empty value, or one that asks for what the model does anyway, is not refused."""
 
 
 def check_foreign_fields(values: Mapping[str, object], advice: str = "Leave them out") -> None:
-    """Refuse values that ask for what the model does not do.
+    """Refuse values that ask for what the model cannot do.
 
     Args:
-        values: By name; those that are not in `FOREIGN_FIELDS` are passed over.
-        advice: How to go on, as the beginning of a sentence.
+        values: Values by name; names outside `FOREIGN_FIELDS` are ignored.
+        advice: What to do, as the beginning of a sentence.
 
     Raises:
-        InvalidJob: With the reasons, each once.
+        InvalidJob: The message has each reason once.
     """
     asked: dict[str, list[str]] = {}
     for name in values.keys() & FOREIGN_FIELDS.keys():

@@ -1,4 +1,4 @@
-"""Metadata: what a list says of a row beside what to render. It travels with the job, and decides nothing."""
+"""Metadata: what a prompt file says of a row beside what to render. It stays with the job and decides nothing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from reelmill_common.text.untrusted_json import read_object
 
 MOST_NAMES = 32
 MOST_BYTES = 4096
-"""Of a job's names and values as UTF-8: they lie in Redis beside the job."""
+"""Most bytes of a job's names and values as UTF-8: they are in Redis beside the job."""
 
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
-    """Refuse metadata that is more than a job may have.
+    """Refuse more metadata than a job may have.
 
     Raises:
-        InvalidJob: Too many names, or too many bytes.
+        InvalidJob: There are too many names or bytes.
     """
     if len(metadata) > MOST_NAMES:
         raise InvalidJob(
@@ -37,7 +37,7 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
 
 
 def metadata_text(value: object) -> str:
-    """Return a value as text: lists of plain values with commas between them, other structures as JSON."""
+    """Return a value as text: a list of plain values with commas between them, other structures as JSON."""
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(item, str | int | float) for item in cast("list[object]", value)):
@@ -47,12 +47,12 @@ def metadata_text(value: object) -> str:
 
 
 def to_json(metadata: Mapping[str, str]) -> str:
-    """Return metadata as the ledger keeps it; empty if there is none."""
+    """Return metadata in the ledger's form; empty if there is none."""
     return json.dumps(dict(metadata), ensure_ascii=False, separators=(",", ":")) if metadata else ""
 
 
 def from_json(text: str | None) -> dict[str, str]:
-    """Read what `to_json` wrote; of what is damaged nothing, since metadata decides nothing and keeps no job back."""
+    """Read what `to_json` wrote; damaged text gives nothing, since metadata must not hold a job back."""
     try:
         found = read_object(text, "a job's metadata") if text else {}
     except InvalidDocument:

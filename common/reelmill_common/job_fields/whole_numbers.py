@@ -19,11 +19,11 @@ def whole_number(name: str, given: object) -> int:
     """Return a number that is whole beyond doubt.
 
     Args:
-        name: Of the field, for messages.
+        name: Name of the field, for messages.
         given: A number, or text.
 
     Raises:
-        InvalidJob: It is no whole number, or may have lost digits on its way.
+        InvalidJob: It is not a whole number, or may have lost digits.
     """
     if isinstance(given, int) and not isinstance(given, bool):
         return given
@@ -41,7 +41,7 @@ def whole_number(name: str, given: object) -> int:
 
 
 def _decimal(name: str, given: object) -> str:
-    """Return a whole number that came as a float as text; empty for what is none."""
+    """Return the text of a whole number that is a float; empty for any other value."""
     if not isinstance(given, float) or not given.is_integer():
         return ""
     if abs(given) > MOST_EXACT:

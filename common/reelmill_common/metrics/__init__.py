@@ -1,1 +1,1 @@
-"""The farm's figures for Prometheus. Imports ledger and forecast."""
+"""The farm's metrics for Prometheus, and the server that exports them. Imports ledger and forecast."""

@@ -1,6 +1,6 @@
-"""Figures over HTTP for Prometheus: building samples, and a small server that asks for a token if one is set.
+"""Metrics over HTTP for Prometheus: building samples, and a small server that asks for a token if one is set.
 
-`prometheus_client` comes with the extras `metrics` and `worker`, so it is imported only when figures are served.
+`prometheus_client` comes with the extras `metrics` and `worker`, so it is imported only when metrics are served.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector, CollectorRegistry
 
 Sample = tuple[tuple[str, ...], float]
-"""Values of the labels, in order, and the figure."""
+"""Values of the labels, in order, and the metric's value."""
 SLOW_CLIENT_S = 20.0
-"""Seconds after which a client that says nothing is dropped."""
+"""Seconds after which a silent client is dropped."""
 METRICS_PATH = "/metrics"
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:
-    """Return a registry with some figures and nothing of this process.
+    """Return a registry of some collectors, without metrics of this process.
 
     Raises:
         InvalidSettings: prometheus_client is not installed.
@@ -46,20 +46,20 @@ def registry(*collectors: Collector) -> CollectorRegistry:
 
 
 def advertised_host(host: str) -> str:
-    """Return the name under which others reach what is bound to an address: that of this host, for all addresses."""
+    """Return the host name for what is bound to an address: this host's for a wildcard, else the address."""
     return socket.gethostname() if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
 
 
 class Endpoint:
-    """A server of figures at `/metrics`, and of JSON documents beside it, on a thread of its own.
+    """A server of metrics at `/metrics`, and of JSON documents beside it, on a thread of its own.
 
     Attributes:
-        port: The one that it listens on.
+        port: The port that it listens on.
     """
 
     def __init__(
         self,
-        figures: CollectorRegistry,
+        metrics: CollectorRegistry,
         *,
         host: str,
         port: int,
@@ -69,16 +69,16 @@ class Endpoint:
         """Listen.
 
         Args:
-            figures: What is served at `/metrics`.
+            metrics: What is served at `/metrics`.
             host: Address to bind to.
-            port: 0 for any that is free.
-            token: What a client must bring as a bearer token; empty: nothing.
+            port: 0 for any free port.
+            token: Bearer token that a client must send; empty: none.
             documents: What else is served as JSON, by path.
 
         Raises:
-            OSError: The address or port cannot be had.
+            OSError: The address or port cannot be bound.
         """
-        app = _guarded(_site(figures, documents or {}), token)
+        app = _guarded(_site(metrics, documents or {}), token)
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         server_class = type("_Server", (_Server,), {"address_family": family})
         self._server: WSGIServer = make_server(host, port, app, server_class=server_class, handler_class=_Handler)
@@ -91,20 +91,20 @@ class Endpoint:
         self._thread.join()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
 
 def gauge(name: str, text: str, labels: Sequence[str], samples: Iterable[Sample]) -> Any:
-    """Return a figure that goes up and down."""
+    """Return a metric that goes up and down."""
     from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - see `registry`
 
     return _filled(GaugeMetricFamily(name, text, labels=labels), samples)
 
 
 def counter(name: str, text: str, labels: Sequence[str], samples: Iterable[Sample]) -> Any:
-    """Return a figure that only grows, until its process starts anew; the name ends in `_total`."""
+    """Return a metric that only grows until its process restarts; its name gets the suffix `_total`."""
     from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415 - see `registry`
 
     return _filled(CounterMetricFamily(name, text, labels=labels), samples)
@@ -116,10 +116,10 @@ def _filled(family: Any, samples: Iterable[Sample]) -> Any:
     return family
 
 
-def _site(figures: CollectorRegistry, documents: Mapping[str, Callable[[], object]]) -> WSGIApplication:
+def _site(registered: CollectorRegistry, documents: Mapping[str, Callable[[], object]]) -> WSGIApplication:
     from prometheus_client import make_wsgi_app  # noqa: PLC0415 - see `registry`
 
-    metrics: WSGIApplication = make_wsgi_app(figures)
+    metrics: WSGIApplication = make_wsgi_app(registered)
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -129,7 +129,7 @@ def _site(figures: CollectorRegistry, documents: Mapping[str, Callable[[], objec
             return metrics(environ, start)
         if path in documents:
             return _reply(start, "200 OK", json.dumps(documents[path]()).encode(), "application/json")
-        return _reply(start, "404 Not Found", f"figures are at {METRICS_PATH}\n".encode())
+        return _reply(start, "404 Not Found", f"metrics are at {METRICS_PATH}\n".encode())
 
     return answer
 
@@ -156,7 +156,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let a client that hangs up go without a word on stderr."""
+        """Ignore a client that hangs up: nothing is written to stderr."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -167,4 +167,4 @@ class _Handler(WSGIRequestHandler):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing: a scrape each 15 s is no news."""
+        """Write nothing: a scrape every 15 s is not news."""

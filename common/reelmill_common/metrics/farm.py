@@ -1,6 +1,6 @@
-"""The farm's figures, read from the ledger at each scrape; no prompt, batch, job or worker is named.
+"""The farm's metrics, read from the ledger at each scrape; they name no prompt, batch, job or worker.
 
-Workers have figures of their own, of stages and GPUs; these are the ones that exist while no worker lives.
+Workers have metrics of their own, of stages and GPUs; these exist while no worker lives.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 RATE_WINDOW_S = 3600.0
-"""Seconds of the past that clips an hour are measured over."""
+"""Seconds over which clips an hour are measured."""
 RATE_FROM_S = 10.0
-"""Seconds of the past without which there is no rate yet."""
+"""Seconds that must have been seen before there is a rate."""
+_GROUP = ("lane", "priority", "batch_state")
 
 
 class Rate:
-    """Clips an hour, from counts that are seen now and then. A retried job lowers a count, not the pace."""
+    """Clips an hour, from counts taken now and then. A retried job lowers a count, not the rate."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int, int]] = deque()
 
     def see(self, at: float, count: int) -> None:
-        """Take a count at a time in seconds, both of the same clock and farm as before."""
+        """Take a count at a time in seconds, by the same clock and of the same farm as before."""
         grown = 0
         if self._seen:
             _, last, sum_before = self._seen[-1]
@@ -46,14 +47,14 @@ class Rate:
             self._seen.popleft()
 
     def an_hour(self) -> float | None:
-        """Return the rate, or None while too little of the past is known."""
+        """Return the rate, or None while too little has been seen."""
         if not self._seen or (span := self._seen[-1][0] - self._seen[0][0]) < RATE_FROM_S:
             return None
         return (self._seen[-1][2] - self._seen[0][2]) * 3600 / span
 
 
 class FarmCollector:
-    """What Prometheus' client library asks at each scrape. Safe from several threads: scrapes wait for each other."""
+    """What Prometheus' client library calls at each scrape. Safe for several threads: scrapes wait for each other."""
 
     def __init__(self, ledger: Ledger, *, depth: int = 2) -> None:
         self._ledger = ledger
@@ -66,15 +67,15 @@ class FarmCollector:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every figure, or only that the ledger does not answer."""
+        """Yield every metric, or only that the ledger does not answer."""
         try:
             with self._lock:
-                census, workers, memory = (
+                stats, workers, memory = (
                     self._ledger.overview.stats(),
                     self._ledger.workers.all(),
                     self._ledger.overview.memory(),
                 )
-                self._rate.see(time.monotonic(), census.ended[JobState.SUCCEEDED])
+                self._rate.see(time.monotonic(), stats.ended[JobState.SUCCEEDED])
                 rate = self._rate.an_hour()
                 remaining_s = _remaining_s(self._outlook.course())
         except (LedgerUnavailable, LedgerRefused):
@@ -88,15 +89,15 @@ class FarmCollector:
             (),
             [((), memory.limit_bytes)],
         )
-        yield from _jobs(census)
-        yield from _pace(rate, remaining_s)
+        yield from _jobs(stats)
+        yield from _progress(rate, remaining_s)
         yield from _workers(workers)
 
     def targets(self) -> list[dict[str, object]]:
-        """Return where the figures of live workers are, as Prometheus' HTTP service discovery wants it.
+        """Return where live workers serve their metrics, in the form of Prometheus' HTTP service discovery.
 
         Raises:
-            LedgerUnavailable, LedgerRefused: The ledger does not answer; Prometheus goes on with what it knew.
+            LedgerUnavailable, LedgerRefused: The ledger does not answer; Prometheus keeps the targets that it has.
         """
         with self._lock:
             workers = self._ledger.workers.all()
@@ -107,32 +108,31 @@ class FarmCollector:
         ]
 
 
-def _jobs(census: QueueStats) -> Iterator[Metric]:
-    where = ("lane", "priority", "batch_state")
+def _jobs(stats: QueueStats) -> Iterator[Metric]:
     yield gauge(
         "reelmill_jobs",
         "Jobs that have not ended.",
-        (*where, "state"),
-        [((*_where(line), state), count) for line in census.lines for state, count in line.counts.items()],
+        (*_GROUP, "state"),
+        [((*_group(line), state), count) for line in stats.lines for state, count in line.counts.items()],
     )
     yield gauge(
         "reelmill_oldest_wait_seconds",
         "Time since the oldest queued job was submitted.",
-        where,
-        [(_where(line), line.oldest_wait_s) for line in census.lines],
+        _GROUP,
+        [(_group(line), line.oldest_wait_s) for line in stats.lines],
     )
     yield gauge(
         "reelmill_jobs_ended",
         "Jobs by how they ended, of the batches that the ledger keeps; a retried job leaves.",
         ("state",),
-        [((state,), count) for state, count in census.ended.items()],
+        [((state,), count) for state, count in stats.ended.items()],
     )
-    batches = [((state,), count) for state, count in census.batches.items()]
+    batches = [((state,), count) for state, count in stats.batches.items()]
     yield gauge("reelmill_batches", "Batches by state.", ("state",), batches)
 
 
 def _remaining_s(course: Course) -> float | None:
-    """Return the time until all that may run now is done; None if nothing is known of it."""
+    """Return the seconds until all that may run now is done; None if that is not known."""
     now = course.loads.now
     active = [load for load in course.loads.batches if not (load.paused or load.shut or load.after)]
     names = [load.batch for load in active if load.left and (load.start is None or load.start <= now)]
@@ -140,14 +140,18 @@ def _remaining_s(course: Course) -> float | None:
     return None if names and not ends else (max(ends, default=now) - now).total_seconds()
 
 
-def _pace(rate: float | None, remaining_s: float | None) -> Iterator[Metric]:
+def _progress(rate: float | None, remaining_s: float | None) -> Iterator[Metric]:
     if rate is not None:
         yield gauge("reelmill_clips_per_hour", "Clips stored, over the last hour at most.", (), [((), rate)])
-    text = "Time until all that may run now is done, by the forecast; NaN: not known."
-    yield gauge("reelmill_remaining_seconds", text, (), [((), math.nan if remaining_s is None else remaining_s)])
+    yield gauge(
+        "reelmill_remaining_seconds",
+        "Time until all that may run now is done, by the forecast; NaN: not known.",
+        (),
+        [((), math.nan if remaining_s is None else remaining_s)],
+    )
 
 
-def _where(line: StatsRow) -> tuple[str, str, str]:
+def _group(line: StatsRow) -> tuple[str, str, str]:
     return line.lane, str(line.priority), line.batch_state
 
 

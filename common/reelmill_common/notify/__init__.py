@@ -1,1 +1,1 @@
-"""Notifications: the event stream, told to webhooks, Slack channels and mailboxes by whoever holds the lease on it."""
+"""Notifications of events to webhooks, chat channels and mailboxes. Imports ledger, config, settings and text."""

@@ -1,4 +1,4 @@
-"""One attempt to tell one receiver of one notice, and when the next one is due."""
+"""One attempt to deliver one notification to one receiver, and when the next attempt is due."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
-from reelmill_common.egress import EgressPolicy
+from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.errors import NotDelivered
-from reelmill_common.notify import formatting, smtp
+from reelmill_common.notify import message_text, smtp
 from reelmill_common.notify.http_client import post
 from reelmill_common.notify.notification import Notification
-from reelmill_common.notify.signing import signature
+from reelmill_common.notify.signature import signature
 from reelmill_common.notify.webhook_store import Attempt
 from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 
 PAUSES_S = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 28_800.0, 28_800.0)
-"""Between attempts: 9 in about 24 hours, as the Standard Webhooks specification suggests."""
+"""Pauses between attempts: 9 in about 24 hours, as the Standard Webhooks specification suggests."""
 JITTER = 0.2
-"""Share by which a pause is longer or shorter, so that what failed together does not come back together."""
-_WORDINGS: Mapping[ReceiverKind, Callable[[Notification], bytes]] = {
-    ReceiverKind.SLACK: formatting.slack,
-    ReceiverKind.DISCORD: formatting.discord,
-    ReceiverKind.TEAMS: formatting.teams,
+"""Share by which a pause varies, so that what failed together is not retried together."""
+_FORMATS: Mapping[ReceiverKind, Callable[[Notification], bytes]] = {
+    ReceiverKind.SLACK: message_text.slack,
+    ReceiverKind.DISCORD: message_text.discord,
+    ReceiverKind.TEAMS: message_text.teams,
 }
 GONE = 410
-"""The specification: the receiver wants nothing more, disable it."""
+"""By the specification: the receiver wants no more messages and is disabled."""
 
 
-def attempt(webhook: Webhook, notice: Notification, before: int, settings: Settings) -> Attempt:
-    """Send a notice once; `before` is the number of attempts that failed. Never raises for what a receiver does."""
+def attempt(webhook: Webhook, notification: Notification, before: int, settings: Settings) -> Attempt:
+    """Send a notification once; `before` is the number of failed attempts. What a receiver does never raises."""
     started = time.monotonic()
     try:
-        status, detail, asked_s = _send(webhook, notice, settings)
+        status, detail, asked_s = _send(webhook, notification, settings)
     except NotDelivered as err:
         status, detail, asked_s = "", str(err), 0.0
     detail = printable(webhook.masked(detail))
@@ -51,24 +51,24 @@ def attempt(webhook: Webhook, notice: Notification, before: int, settings: Setti
     return Attempt(outcome="retry", status=status, detail=detail, took_s=took_s, wait_s=wait_s, gone=gone)
 
 
-def _send(webhook: Webhook, notice: Notification, settings: Settings) -> tuple[str, str, float]:
-    """Return status, detail, and the seconds that the receiver asked us to wait."""
+def _send(webhook: Webhook, notification: Notification, settings: Settings) -> tuple[str, str, float]:
+    """Return the status, the detail, and the seconds that the receiver asks us to wait."""
     if webhook.kind is ReceiverKind.EMAIL:
         if not settings.smtp_from:
             raise NotDelivered("no sender is set; set REELMILL_SMTP_URL and REELMILL_SMTP_FROM on every worker")
-        mail = formatting.mail(notice, settings.smtp_from, webhook.target)
+        mail = message_text.mail(notification, settings.smtp_from, webhook.target)
         return smtp.send(settings.smtp_url, mail)[:3], "", 0.0
     ours = {"content-type": "application/json", "user-agent": f"Reelmill/{version('reelmill')}"}
     headers = dict(webhook.headers) | ours
-    if webhook.kind in _WORDINGS:
-        body = _WORDINGS[webhook.kind](notice)
+    if webhook.kind in _FORMATS:
+        body = _FORMATS[webhook.kind](notification)
     else:
-        body, now = notice.body.encode(), int(time.time())
+        body, now = notification.body.encode(), int(time.time())
         headers |= {
-            "webhook-id": notice.id,
+            "webhook-id": notification.id,
             "webhook-timestamp": str(now),
-            "webhook-signature": signature(webhook.live_secrets, notice.id, now, body),
+            "webhook-signature": signature(webhook.live_secrets, notification.id, now, body),
         }
-    doorman = EgressPolicy.parse(settings.notify_allow, plain_http=settings.notify_scheme == "http")
-    answer = post(webhook.target, headers, body, doorman)
+    egress = EgressPolicy.parse(settings.notify_allow, plain_http=settings.notify_scheme == "http")
+    answer = post(webhook.target, headers, body, egress)
     return str(answer.status), answer.body, answer.retry_after_s

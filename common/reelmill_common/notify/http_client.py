@@ -1,4 +1,4 @@
-"""One HTTP POST to a receiver that is not trusted: address checked, no redirects, bounded in time and size."""
+"""One HTTP POST to an untrusted receiver: address checked, no redirects, bounded in time and size."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from reelmill_common.egress import EgressPolicy
+from reelmill_common.config.egress import EgressPolicy
 from reelmill_common.errors import NotDelivered
 
 CONNECT_S = 5.0
 WHOLE_S = 15.0
 """Seconds that one attempt may take in all; the specification suggests 15 to 30."""
 ANSWER_BYTES = 1024
-"""Of the answer's body that are read; the rest is nobody's business."""
+"""Bytes of an answer's body that are read; the rest is dropped."""
 LONGEST_WAIT_S = 8 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a receiver said.
+    """A receiver's answer.
 
     Attributes:
         body: Its first bytes, for the delivery log.
-        retry_after_s: When it asked to be tried again; 0 if it did not say.
+        retry_after_s: Seconds until the receiver asks to be tried again; 0 if it does not ask.
     """
 
     status: int
@@ -37,18 +37,18 @@ class Answer:
     retry_after_s: float
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, doorman: EgressPolicy) -> Answer:
+def post(url: str, headers: Mapping[str, str], body: bytes, egress: EgressPolicy) -> Answer:
     """Send a body and return the answer, whatever its status.
 
     Raises:
-        NotDelivered: No answer came: name, address, connection, TLS or time.
+        NotDelivered: No answer came: the name, address, connection, TLS or time failed.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if parts.scheme != "https" and not doorman.plain_http:
+    if parts.scheme != "https" and not egress.plain_http:
         raise NotDelivered("the URL is http, and only https is allowed; REELMILL_NOTIFY_SCHEME=http allows both")
     deadline = time.monotonic() + WHOLE_S
-    addresses = doorman.resolve(host, port)
+    addresses = egress.resolve(host, port)
     connection = http.client.HTTPConnection(host, port)  # it makes the Host header; the socket is ours
     connection.auto_open = 0
     plain = _connect(addresses, port, deadline)
@@ -78,7 +78,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, doorman: EgressPolic
 
 
 def _connect(addresses: list[str], port: int, deadline: float) -> socket.socket:
-    trouble = ""
+    failure = ""
     for address in addresses:
         left = deadline - time.monotonic()
         if left <= 0:
@@ -86,11 +86,11 @@ def _connect(addresses: list[str], port: int, deadline: float) -> socket.socket:
         try:
             found = socket.create_connection((address, port), timeout=min(CONNECT_S, left))
         except OSError as err:
-            trouble = f"{address}:{port}: {err}"
+            failure = f"{address}:{port}: {err}"
             continue
         found.settimeout(WHOLE_S)
         return found
-    raise NotDelivered(f"no connection: {trouble or 'out of time'}")
+    raise NotDelivered(f"no connection: {failure or 'out of time'}")
 
 
 def _tls(plain: socket.socket, host: str) -> socket.socket:

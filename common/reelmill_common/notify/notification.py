@@ -1,4 +1,4 @@
-"""Notices: what is said of an event. One JSON object `{type, timestamp, data}`, the same bytes at each attempt."""
+"""Notifications of events: one JSON object `{type, timestamp, data}`, the same bytes at each attempt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reelmill_common.ledger.records import outcome_of
 from reelmill_common.text.untrusted_json import read_object
 
 FAILURES_READ = 1000
-"""Failed jobs of a batch that are looked at to group them; `failures_read` says how many were."""
+"""Most failed jobs of a batch that are read to group them; `failures_read` says how many were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Notification:
     """One message.
 
     Attributes:
-        id: The same for every webhook, and for every attempt: receivers know a repetition by it.
+        id: The same for every webhook and every attempt, so that receivers recognise a repetition.
         body: Its JSON.
     """
 
@@ -34,16 +34,16 @@ class Notification:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What it says of the event."""
+        """The event's fields."""
         try:
             found: object = read_object(self.body, self.id).get("data")
-        except InvalidDocument:  # then its name and its type are told all the same
+        except InvalidDocument:  # its id and its type are sent all the same
             found = None
         return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
-def notice(ledger: Ledger, farm: str, event: Event) -> Notification:
-    """Make the notice of an event. Of a finished batch it says what became of its jobs."""
+def notification_of(ledger: Ledger, farm: str, event: Event) -> Notification:
+    """Make the notification of an event; for a finished batch it says what became of the jobs."""
     data: dict[str, Any] = {
         "farm": farm,
         "event_id": event.event_id,
@@ -57,11 +57,11 @@ def notice(ledger: Ledger, farm: str, event: Event) -> Notification:
     elif event.name == "batch.paused":
         data["resume"] = f"reelmill resume {event.batch}"
     seconds = int(event.event_id.partition("-")[0]) / 1000
-    return made(f"msg_{farm}_{event.event_id}", event.name, seconds, data)
+    return make_notification(f"msg_{farm}_{event.event_id}", event.name, seconds, data)
 
 
-def made(message: str, kind: str, seconds: float, data: Mapping[str, Any]) -> Notification:
-    """Write a notice; `seconds` is Unix time."""
+def make_notification(message: str, kind: str, seconds: float, data: Mapping[str, Any]) -> Notification:
+    """Make a notification; `seconds` is Unix time."""
     stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body = json.dumps({"type": kind, "timestamp": stamp, "data": data}, ensure_ascii=False, separators=(",", ":"))
     return Notification(id=message, type=kind, body=body)

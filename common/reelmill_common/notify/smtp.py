@@ -1,4 +1,4 @@
-"""One mail to the farm's own mail server. `REELMILL_SMTP_URL` chooses that server, so no address is refused."""
+"""One mail to the farm's own mail server, which `REELMILL_SMTP_URL` names, so no address is refused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 
 
 def send(url: str, message: EmailMessage) -> str:
-    """Send a mail; return what was agreed on (`250 taken`).
+    """Send a mail; return the server's answer (`250 taken`).
 
     Raises:
-        NotDelivered: There is no server, or it does not take the mail. The message does not show the password.
+        NotDelivered: There is no server, or it refuses the mail. The message does not show the password.
     """
     if not url:
         raise NotDelivered("no mail server is set; set REELMILL_SMTP_URL and REELMILL_SMTP_FROM on every worker")

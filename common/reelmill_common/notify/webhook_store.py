@@ -1,4 +1,4 @@
-"""The mailroom: webhooks, messages that wait and the log of attempts, in the ledger (`lua/lib/notify.lua`)."""
+"""Webhooks, their waiting messages and the log of attempts, in the ledger (`lua/lib/notify.lua`)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from reelmill_common.notify.webhooks import Webhook
 from reelmill_common.settings import Settings
 
 WAITING_MOST = 10_000
-"""Messages that wait for one webhook; then the oldest is dropped and counted: about 8 MB."""
+"""Most messages that wait for one webhook, about 8 MB; beyond it the oldest is dropped and counted."""
 DEAD_AFTER_S = 5 * 86_400.0
-"""Seconds of nothing but failure after which a webhook is disabled."""
+"""Seconds without a success after which a failing webhook is disabled."""
 log = structlog.get_logger(__name__)
 
-_MISSING = "no webhook {!r}; `reelmill webhook list` shows those that there are"
+_MISSING = "no webhook {!r}; `reelmill webhook list` lists them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookView:
-    """A webhook and how its receiver does.
+    """A webhook and the health of its receiver.
 
     Attributes:
         created_at, failing_since: Unix time; `failing_since` is 0 while it does not fail.
-        disabled: Why nothing is sent to it; empty if that is not so.
+        disabled: Why nothing is sent to it; empty while it is enabled.
         waiting: Messages that are not yet sent.
-        dropped: Messages that were given up because too many waited.
+        dropped: Messages that were dropped because too many waited.
     """
 
     webhook: Webhook
@@ -55,13 +55,13 @@ class WebhookMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What became of one attempt.
+    """The result of one attempt.
 
     Attributes:
         outcome: `sent`, `retry` or `failed`; `failed` is not tried again.
-        wait_s: Until the next attempt.
+        wait_s: Seconds until the next attempt.
         status: HTTP status, or empty.
-        gone: The receiver wants nothing more for good.
+        gone: The receiver wants no more messages.
     """
 
     outcome: str
@@ -88,7 +88,7 @@ class LogEntry:
 
 
 class WebhookStore:
-    """Raises `LedgerUnavailable` and `LedgerRefused` as `Ledger` does."""
+    """Webhooks and their messages in Redis. Raises `LedgerUnavailable` and `LedgerRefused` as `Ledger` does."""
 
     def __init__(self, redis: Redis, *, farm: str) -> None:
         self._keys = Keys(farm)
@@ -112,7 +112,7 @@ class WebhookStore:
     # -- webhooks ------------------------------------------------------------------------------------------------
 
     def add(self, webhook: Webhook) -> None:
-        """Enter a webhook: it is told of what happens from now on."""
+        """Add a webhook: it is notified of events from now on."""
         self._server.run("notify_put", webhook.id, webhook.encode(), "0")
 
     def replace(self, webhook: Webhook) -> None:
@@ -120,11 +120,11 @@ class WebhookStore:
         _there(self._server.run("notify_put", webhook.id, webhook.encode(), "1"), webhook.id)
 
     def remove(self, name: str) -> None:
-        """Remove a webhook with what waits for it. Raises `NotFound`."""
+        """Remove a webhook and its waiting messages. Raises `NotFound`."""
         _there(self._server.run("notify_drop", name), name)
 
     def enable(self, name: str) -> None:
-        """Send to a disabled webhook again, first what waits. Raises `NotFound`."""
+        """Send to a disabled webhook again, its waiting messages first. Raises `NotFound`."""
         _there(self._server.run("notify_enable", name), name)
 
     def webhooks(self) -> list[WebhookView]:
@@ -157,10 +157,10 @@ class WebhookStore:
         return found[:count]
 
     def redeliver(self, message: str, *, webhook: str = "") -> int:
-        """Send a message again to every webhook that had it, or to one; return to how many.
+        """Send a message again to every webhook that had it, or to one; return the number of webhooks.
 
         Raises:
-            NotFound: No webhook has it any more.
+            NotFound: No webhook keeps it any more.
         """
         names = [webhook] if webhook else [view.webhook.id for view in self.webhooks()]
         again = sum(int(self._server.run("notify_again", name, message)) for name in names)
@@ -171,26 +171,26 @@ class WebhookStore:
     # -- the sender's side ---------------------------------------------------------------------------------------
 
     def lease(self, holder: str, *, hold_s: float) -> tuple[str, str]:
-        """Become or stay the one who sends; return the token (empty: we are not) and the last event dealt with."""
+        """Become or stay the sender; return the token (empty: another is) and the last event dealt with."""
         token, cursor = self._server.run("notify_lease", holder, int(hold_s * 1000))
         return token, cursor
 
     def trimmed(self, cursor: str) -> bool:
-        """Whether events after the cursor may have left the stream before anybody told them."""
+        """Whether events after the cursor may have left the stream before they were sent."""
         (oldest,) = self._server.read([("XRANGE", self._keys.events, "-", "+", "COUNT", 1)])
         return bool(oldest) and cursor != "0-0" and _place(oldest[0][0]) > _place(cursor)
 
     def leave(self, token: str) -> None:
-        """Let another one send."""
+        """Let another sender take over."""
         self._server.run("notify_leave", token)
 
     def post(self, token: str, before: str, after: str, messages: Iterable[tuple[str, Notification]]) -> bool:
-        """Enter messages for webhooks and step over their events; False if another one sends by now."""
+        """Add messages for webhooks and move the cursor past their events; False if another sender took over."""
         rows = [text for name, item in messages for text in (name, item.id, item.type, item.body)]
         return bool(self._server.run("notify_post", token, before, after, WAITING_MOST, *rows))
 
     def due(self, *, most: int) -> list[WebhookMessage]:
-        """Return what is to be sent now, up to `most` messages for each webhook."""
+        """Return what is due, up to `most` messages per webhook."""
         return [
             WebhookMessage(
                 webhook=webhook,
@@ -204,7 +204,7 @@ class WebhookStore:
         ]
 
     def ended(self, token: str, webhook: str, message: str, attempt: Attempt) -> bool:
-        """Record an attempt; False if another one sends by now."""
+        """Record an attempt; False if another sender took over."""
         return bool(
             self._server.run(
                 "notify_ended",
@@ -223,7 +223,7 @@ class WebhookStore:
 
 
 def _decoded(name: str, config: str) -> Webhook | None:
-    """Return a webhook; None for one that only another version can read, which must not keep others from being told."""
+    """Return a webhook; None for one that only another version can read, which must not stop the others."""
     try:
         return Webhook.decode(config)
     except InvalidDocument as err:

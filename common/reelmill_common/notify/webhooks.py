@@ -1,4 +1,4 @@
-"""Webhooks: who is told, of what, and in which form. Checked once, when somebody adds one."""
+"""Webhooks: who is notified, of which events, and in which form. Checked once, when one is added."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter
 
 from reelmill_common.errors import InvalidDocument, InvalidSettings
-from reelmill_common.notify.signing import checked_secret, new_secret
+from reelmill_common.notify.signature import checked_secret, new_secret
 from reelmill_common.text.untrusted_json import read_object
 
 NOUNS = ("job", "batch", "worker", "schedule", "owner", "webhook")
-"""What events are about."""
+"""First parts of event names."""
 NIGHT = ("schedule.*", "batch.window_opened", "batch.window_shut")
 """What `night.*` stands for."""
 DEFAULT_EVENTS = (
@@ -32,13 +32,13 @@ DEFAULT_EVENTS = (
     "schedule.failed",
     "schedule.missed",
 )
-"""What needs a person, and what a person waits for."""
+"""Events that need a person, or that a person waits for."""
 OVERLAP_S = 24 * 3600.0
-"""Seconds for which the secret before a rotation goes on to sign."""
+"""Seconds for which the secret before a rotation still signs."""
 
 MOST_HEADER_CHARS = 4096
 SHORTEST_HIDDEN = 4
-"""Characters of a secret that is looked for in what a receiver says: one of three would hide half of any text."""
+"""Least length of a secret that is hidden in a receiver's answer: one of three would hide half of any text."""
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OURS = re.compile(
@@ -66,7 +66,7 @@ _HOSTS = {
     "logic.azure.com": ReceiverKind.TEAMS,
     "api.powerplatform.com": ReceiverKind.TEAMS,
 }
-"""Whose webhooks these are, by the end of the host's name."""
+"""Kind of receiver by the end of its host's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +76,9 @@ class Webhook:
     Attributes:
         target: An `http(s)` URL, or a mail address. Slack's URLs are secrets themselves: show `place` instead.
         events: Patterns of event names, such as `batch.*`.
-        secret: Signs what is sent; empty for kinds that are not signed.
+        secret: Signs messages; empty for kinds that are not signed.
         before: The secret before the last rotation, which signs too until `before_until` (Unix time).
-        headers: Names and values that go with each request, such as `Authorization`. Secrets too: show the names alone.
+        headers: Names and values sent with each request, such as `Authorization`. Secrets too: show only the names.
     """
 
     id: str
@@ -100,17 +100,17 @@ class Webhook:
         secret: str = "",
         headers: tuple[str, ...] = (),
     ) -> Webhook:
-        """Make a webhook of what somebody typed; without a kind the target says it (`kind_of`).
+        """Make a webhook from untrusted text; without a kind, the target decides it (`kind_of`).
 
         Each header is written as `Name: value`.
 
         Raises:
-            InvalidSettings: The target, a pattern, the secret or a header cannot be used. No secret is repeated.
+            InvalidSettings: The target, a pattern, the secret or a header cannot be used. The message shows no secret.
         """
         kind = kind or kind_of(target)
         _check_target(target, kind)
         if headers and kind is ReceiverKind.EMAIL:
-            raise InvalidSettings("a mail has no headers of HTTP; leave --header out")
+            raise InvalidSettings("a mail has no HTTP headers; leave --header out")
         if secret and kind is not ReceiverKind.STANDARD:
             raise InvalidSettings(f"a webhook of the kind {kind.value} is not signed; leave the secret out")
         signed = (checked_secret(secret) if secret else new_secret()) if kind is ReceiverKind.STANDARD else ""
@@ -129,7 +129,7 @@ class Webhook:
         """Read what `encode` wrote.
 
         Raises:
-            InvalidDocument: It is damaged, or of a newer version. The message holds nothing of it.
+            InvalidDocument: It is damaged, or of a newer version. The message shows nothing of it.
         """
         try:
             found: Webhook = _ADAPTER.validate_python(read_object(text, "a webhook in the ledger"))
@@ -138,15 +138,15 @@ class Webhook:
         return found
 
     def encode(self) -> str:
-        """Return it as JSON, secrets and all: for the ledger only."""
+        """Return it as JSON, with its secrets: for the ledger only."""
         return json.dumps(asdict(self) | {"kind": self.kind.value})
 
     def wants(self, event: str) -> bool:
-        """Whether it is told of an event."""
+        """Whether it is notified of an event."""
         return any(fnmatchcase(event, pattern) for pattern in self.events)
 
     def rotated(self) -> Webhook:
-        """Return it with a new secret; the present one signs for another day.
+        """Return it with a new secret; the present one still signs for a day.
 
         Raises:
             InvalidSettings: It is of a kind that is not signed.
@@ -163,7 +163,7 @@ class Webhook:
         return (self.secret,)
 
     def masked(self, text: str) -> str:
-        """Return what a receiver said, without what it may have repeated of the secrets that were sent to it."""
+        """Return a receiver's answer without the secrets that were sent to it, which it may repeat."""
         values = [part for _, value in self.headers for part in (value, value.rpartition(" ")[2])]
         parts = urlsplit(self.target) if self.kind is not ReceiverKind.EMAIL else urlsplit("")
         secrets_of_it = [*values, self.secret, self.before, parts.path.strip("/"), parts.query]
@@ -174,7 +174,7 @@ class Webhook:
 
     @property
     def place(self) -> str:
-        """The target as it may be shown and logged: of a URL only the host, since the path may be a secret."""
+        """The target as it may be shown and logged: only the host of a URL, since the path may be a secret."""
         if self.kind is ReceiverKind.EMAIL:
             return self.target
         parts = urlsplit(self.target)
@@ -183,7 +183,7 @@ class Webhook:
 
 
 def kind_of(target: str) -> ReceiverKind:
-    """Return what a receiver understands, as far as its address tells; `standard` where it does not."""
+    """Return what a receiver understands by its address; `standard` where the address does not say."""
     try:
         parts = urlsplit(target)
         host = (parts.hostname or "").lower().rstrip(".")
@@ -199,7 +199,7 @@ def kind_of(target: str) -> ReceiverKind:
 
 
 def checked_headers(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return names and values of headers that somebody brought, each as `Name: value`.
+    """Return names and values of headers that were given as `Name: value`.
 
     Raises:
         InvalidSettings: One cannot be sent, or is ours. The message does not show its value.
@@ -224,7 +224,7 @@ def _check_target(target: str, kind: ReceiverKind) -> None:
     if kind is ReceiverKind.EMAIL:
         if not _MAILBOX.fullmatch(target):
             # Not shown: it may be a URL of Slack's, which is a secret.
-            raise InvalidSettings("the target is no mail address; use one such as ops@example.org")
+            raise InvalidSettings("the target is not a valid mail address; use one such as ops@example.org")
         return
     try:
         parts = urlsplit(target)
@@ -233,7 +233,7 @@ def _check_target(target: str, kind: ReceiverKind) -> None:
         wrong = True
     # Not shown: it may hold a secret.
     if wrong or not target.isascii() or not target.isprintable() or " " in target:
-        raise InvalidSettings("the target is no URL; use one such as https://example.org/hooks/reelmill")
+        raise InvalidSettings("the target is not a valid URL; use one such as https://example.org/hooks/reelmill")
     if urlsplit(target).username is not None:
         raise InvalidSettings(
             "the URL holds a user or password, which ends up in logs; let the receiver verify the signature"
@@ -252,7 +252,7 @@ def _patterns(given: tuple[str, ...]) -> tuple[str, ...]:
             found.append(pattern)
         else:
             raise InvalidSettings(
-                f"{pattern!r} names no event; use a name such as batch.finished, or one of "
+                f"{pattern!r} is not the name of an event; use a name such as batch.finished, or one of "
                 f"{', '.join(f'{noun}.*' for noun in (*NOUNS, 'night'))}, or *"
             )
     return tuple(dict.fromkeys(found))

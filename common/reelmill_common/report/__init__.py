@@ -1,4 +1,4 @@
-"""Reports: what became of a batch, as a contact sheet for a browser, as JSON, and in a few lines of text."""
+"""Reports: the result of a batch as a contact sheet, as JSON and as text. Imports ledger, storage and settings."""
 
 from reelmill_common.report.facts import Report, gather
 

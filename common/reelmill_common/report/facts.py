@@ -16,7 +16,7 @@ from reelmill_common.storage.keys import beside
 SCHEMA_VERSION = 1
 FREE = Prices()
 MOST_ENTRIES = 5000
-"""Jobs that are shown one by one, about 4 MB of a page; all are counted, and `reelmill export` lists them."""
+"""Most jobs that are shown one by one, about 4 MB of a page; all are counted, and `reelmill export` lists them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class Entry:
 
     Attributes:
         key: Object key of the MP4; empty without a clip.
-        gpu_s: Seconds of the GPU that the attempt that won took; 0 if it is not known.
-        code, message: Of the failure; empty without one.
+        gpu_s: GPU seconds of the attempt that won; 0 if they are not known.
+        code, message: Code and message of the failure; empty without one.
         metadata: What the prompt file says of the row beside what to render.
     """
 
@@ -57,21 +57,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
-        span_s: Seconds from the first clip's start to the last one's end; 0 if nothing has ended.
-        clips_per_h: Stored clips by hour of that span.
+        span_s: Seconds from the first clip's start to the last one's end; 0 if none has ended.
+        clips_per_h: Stored clips per hour of that span.
         gpu_s: GPU seconds of the clips that were stored.
-        energy_j: What the cards drew for them, as far as these tell; None if none does.
-        cost: What both cost at the settings' prices; None without a price.
+        energy_j: Joules that the GPUs drew for them, as far as they report it; None if none does.
+        cost: Cost of both at the settings' prices; None without a price.
         wasted_gpu_s: GPU seconds of attempts that made no clip, as far as they are known.
-        currency: Of the cost.
+        currency: Currency of the cost.
         stages: Mean seconds by stage.
         workers: Stored clips by worker.
         entries: The first `MOST_ENTRIES` of its jobs.
         made_at: Unix seconds.
-        profiles: Of its jobs.
+        profiles: Profiles of its jobs.
     """
 
     batch: str
@@ -101,12 +101,12 @@ class Report:
 
     @property
     def outcome(self) -> str:
-        """What became of the batch in a word, or its state while that is open."""
+        """The outcome of the batch in a word, or its state until it has ended."""
         return outcome_of({JobState(state): count for state, count in self.counts.items()}) or self.state
 
     @property
     def stored(self) -> int:
-        """Clips in the store."""
+        """Number of clips in the store."""
         return self.counts.get(JobState.SUCCEEDED.value, 0)
 
     def record(self) -> dict[str, Any]:
@@ -115,20 +115,20 @@ class Report:
 
 
 def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices: Prices = FREE) -> Report:
-    """Count what became of a batch.
+    """Count the results of a batch.
 
     Args:
-        batch: As the ledger has it now.
-        jobs: All of its jobs, in the order in which they shall be shown.
+        batch: The batch as it is in the ledger now.
+        jobs: All of its jobs, in the order in which they are shown.
         made_at: Unix seconds.
-        prices: What GPU time and energy cost.
+        prices: Prices of GPU time and energy.
     """
-    tally = _Tally()
+    totals = _Totals()
     for job in jobs:
-        tally.add(job)
-    span_s = max(0.0, tally.last - tally.first) if tally.last else 0.0
-    energy_j = round(tally.energy_j, 3) if tally.metered else None
-    cost = prices.cost(tally.gpu_s, energy_j)
+        totals.add(job)
+    span_s = max(0.0, totals.last - totals.first) if totals.last else 0.0
+    energy_j = round(totals.energy_j, 3) if totals.metered else None
+    cost = prices.cost(totals.gpu_s, energy_j)
     return Report(
         batch=batch.name,
         owner=batch.owner,
@@ -137,18 +137,18 @@ def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices:
         created_at=batch.created_at,
         finished_at=batch.finished_at,
         span_s=round(span_s, 3),
-        clips_per_h=round(tally.stored * 3600 / span_s, 1) if span_s else 0.0,
-        gpu_s=round(tally.gpu_s, 3),
+        clips_per_h=round(totals.stored * 3600 / span_s, 1) if span_s else 0.0,
+        gpu_s=round(totals.gpu_s, 3),
         energy_j=energy_j,
         cost=None if cost is None else round(cost, 4),
         wasted_gpu_s=batch.account.wasted_gpu_s,
         currency=prices.currency,
-        stages={stage: round(total / count, 4) for stage, (total, count) in tally.stages.items()},
-        workers=dict(tally.workers.most_common()),
-        failures=causes(batch.name, tally.errors),
-        entries=tally.entries,
+        stages={stage: round(total / count, 4) for stage, (total, count) in totals.stages.items()},
+        workers=dict(totals.workers.most_common()),
+        failures=causes(batch.name, totals.errors),
+        entries=totals.entries,
         made_at=made_at,
-        profiles=sorted(tally.profiles),
+        profiles=sorted(totals.profiles),
     )
 
 
@@ -178,12 +178,12 @@ def _entry(job: JobView) -> Entry:
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What is counted of a batch's jobs, one by one: a batch may have a million.
+class _Totals:
+    """Totals over a batch's jobs, added one by one: a batch may have a million.
 
     Attributes:
         first, last: Unix seconds of the first start and the last stored clip's end; 0 if there is none.
-        stages: Sum and number of seconds by stage.
+        stages: Sum of seconds, and number of clips, by stage.
     """
 
     stored: int = 0

@@ -1,4 +1,4 @@
-"""A report as a contact sheet: one HTML page, complete in itself, that shows the clips from where they lie."""
+"""A report as a contact sheet: one self-contained HTML page that shows the clips from the store."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from reelmill_common.report.facts import Entry, Report
 from reelmill_common.report.summary import span
 
 Link = Callable[[str], str]
-"""From an object key to what the page links to."""
+"""Turns an object key into a link of the page."""
 
 
 def page(report: Report, *, link: Link, links_until: float | None = None) -> str:
-    """Return the page. Whatever comes from people (prompts, messages, names) is escaped, and no script of theirs runs.
+    """Return the page. Untrusted text (prompts, messages, names) is escaped, and no foreign script runs.
 
     Args:
-        report: What to show.
-        link: How the page reaches an object of the store: `relative`, or `ClipStore.url`.
-        links_until: Unix seconds at which its links end, if they do.
+        report: The report.
+        link: Turns a key into a link: `relative`, or `ClipStore.url`.
+        links_until: Unix seconds at which its links expire, if they do.
     """
     style, script = _asset("sheet.css"), _asset("sheet.js")
     title = escape(f"{report.batch}: {report.stored:,} of {report.total:,} clips")
-    figures = "\n".join(_figure(entry, link) for entry in report.entries)
+    clips = "\n".join(_figure(entry, link) for entry in report.entries)
     head = (
         '<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_policy(style, script))}">\n'
@@ -44,21 +44,23 @@ def page(report: Report, *, link: Link, links_until: float | None = None) -> str
         if left > 0
         else ""
     )
-    until = "" if links_until is None else f" Its links end {_moment(links_until)}; `reelmill report` makes new ones."
+    until = (
+        "" if links_until is None else f" Its links expire {_time_text(links_until)}; `reelmill report` makes new ones."
+    )
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n'
-        f"{_note(report)}<dl>{''.join(_facts(report))}</dl>\n{_causes(report)}</header>\n{_form(report)}\n<main>\n{figures}\n</main>\n"
-        f"<footer>Made {_moment(report.made_at)} by Reelmill.{until}{more}</footer>\n"
+        f"{_note(report)}<dl>{''.join(_facts(report))}</dl>\n{_causes(report)}</header>\n{_form(report)}\n<main>\n{clips}\n</main>\n"
+        f"<footer>Made {_time_text(report.made_at)} by Reelmill.{until}{more}</footer>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
 
 def relative(key: str, *, root: str = "../../") -> str:
-    """Link from a page to what lies beside it: right in a folder and in a public bucket, for ever.
+    """Return a link relative to the page, which works in a folder and in a public bucket and does not expire.
 
     Args:
         key: Object key.
-        root: Way from the page to the store's root, here from `reports/{batch}/sheet.html`.
+        root: Path from the page to the store's root, here from `reports/{batch}/sheet.html`.
     """
     return quote(f"{root}{key}")
 
@@ -156,5 +158,5 @@ def _recipe(entry: Entry, link: Link) -> str:
     return f"{escape(facts)}{manifest}{known}<br>{entry.job_id}"
 
 
-def _moment(seconds: float) -> str:
+def _time_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

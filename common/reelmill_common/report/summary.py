@@ -10,7 +10,7 @@ from reelmill_common.text.terminal_text import printable
 
 
 def summary(report: Report) -> str:
-    """Return a report as text, failures with the command that queues them again."""
+    """Return a report as text, each failure with the command that queues it again."""
     lines = [f"batch {report.batch}: {report.stored:,} of {report.total:,} clips succeeded ({report.outcome})"]
     others = [f"{count:,} {state}" for state, count in report.counts.items() if state != "succeeded"]
     if others:
@@ -31,5 +31,5 @@ def summary(report: Report) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time as people write it."""
+    """Return a duration for people."""
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

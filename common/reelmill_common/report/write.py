@@ -1,4 +1,4 @@
-"""A batch's report in the store: its contact sheet, and the facts that the sheet shows."""
+"""A batch's report in the store: its contact sheet, and the facts on it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 
 FOLDER = "reports"
-"""Begins the keys of sheets, so that a batch's own folder holds clips and nothing else."""
+"""Begins the keys of sheets, so that a batch's own folder holds only clips."""
 
 
 def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tuple[Report, str]:
     """Write a batch's contact sheet and its facts into the store; return the facts and the key of the sheet.
 
-    The links of a folder's sheet are relative; those of a bucket's are presigned and end.
+    Links in a folder's sheet are relative; those in a bucket's sheet are presigned and expire.
 
     Raises:
         NotFound: No such batch.
-        StoreError: The store does not take it.
+        StoreError: The store refuses it.
     """
     now = time.time()
     report = gather(ledger.batches.get(batch), ledger.jobs.every(batch), made_at=now, prices=Prices.of(settings))

@@ -18,7 +18,7 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import connect
 from reelmill_common.notify.delivery import attempt
-from reelmill_common.notify.notification import notice
+from reelmill_common.notify.notification import notification_of
 from reelmill_common.notify.webhook_store import WebhookMessage, WebhookStore
 from reelmill_common.settings import Settings
 
@@ -98,7 +98,7 @@ class Sender:
             for event in events:
                 told = [webhook.id for webhook in webhooks if webhook.wants(event.name)]
                 if told:
-                    said = notice(ledger, self.settings.farm, event)
+                    said = notification_of(ledger, self.settings.farm, event)
                     messages += [(name, said) for name in told]
             if not mailroom.post(self._token, cursor, events[-1].event_id, messages):
                 return

@@ -1,4 +1,4 @@
-"""What is to be stored: bytes or a file, read in pieces and hashed on the way."""
+"""The body of a put: bytes or a file, read in pieces and hashed on the way."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import IO
 from reelmill_common.errors import StoreError
 
 PIECE_BYTES = 1 << 20
-"""Read and written at once: large enough to hash at full speed, small enough for a render host's memory."""
+"""Bytes read and written at once: enough to hash at full speed, few enough for a render host's memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
     """Size and hashes of a body.
 
-    MD5 is what S3 servers call an ETag, CRC32 (base64, as S3 writes it) is what boto3 sends beside a body; both serve
-    to compare a server's answer with what was sent, and for nothing else.
+    S3 servers call the MD5 an ETag, and boto3 sends the CRC32 (base64, as S3 writes it) with a body; both serve only to
+    compare a server's answer with what was sent.
     """
 
     size_bytes: int
@@ -51,7 +51,7 @@ def opened(source: Path | bytes) -> Generator[IO[bytes]]:
 
 
 def digest(stream: IO[bytes], copy_to: IO[bytes] | None = None) -> Digest:
-    """Read a stream to its end, hash it, and write it to another one on the way."""
+    """Read a stream to its end and hash it, and copy it to another one on the way."""
     sha256, md5, crc32, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0, 0
     while piece := stream.read(PIECE_BYTES):
         sha256.update(piece)

@@ -1,4 +1,4 @@
-"""`FolderStore`: clips in a local or mounted folder, whole or not at all, also across a crash or a power cut."""
+"""`FolderStore`: clips in a local or mounted folder, stored atomically even across a crash or a power cut."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reelmill_common.storage.keys import check_key, check_prefix, is_key
 from reelmill_common.storage.store import StoredObject, StoreReport, check_size
 
 PART_AGE_S = 86_400.0
-"""Seconds after which an unfinished file is a dead process's: no put takes a day."""
+"""Age after which an unfinished file is that of a dead process: no put takes a day."""
 
 _PART_SUFFIX = ".part"
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -33,8 +33,8 @@ log = structlog.get_logger()
 class FolderStore:
     """A `ClipStore` in a folder.
 
-    A put writes a hidden file beside the target, syncs it, and links it to its name, which fails if the name is
-    taken; then the folder is synced. Hidden files never show in `list`, `get` or `head`.
+    A put writes a hidden file beside the target, syncs it, and links it to its name, which fails if the name is taken;
+    then it syncs the folder. `list`, `get` and `head` never show hidden files.
     """
 
     links_last_s = None
@@ -44,7 +44,7 @@ class FolderStore:
         self.root = root.absolute()
 
     def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
-        """Store an object; see `ClipStore.put`. The content type is not kept: a folder has no place for it."""
+        """Store an object; see `ClipStore.put`. The content type is not kept: a folder cannot hold it."""
         del content_type
         target = self._path(key)
         with self._faults(), opened(source) as stream:
@@ -53,10 +53,10 @@ class FolderStore:
                 body = digest(stream, copy_to=handle)
                 handle.flush()
                 os.fsync(handle.fileno())
-                handle.close()  # Windows renames no file that is open
+                handle.close()  # Windows does not rename an open file
                 placed = _replace(part, target) if replace else _place_once(part, target)
             _sync_folder(target.parent)
-            # Equal content is our own earlier put, whose caller died before it could say so.
+            # Equal content is our own earlier put, whose caller died before it could report it.
             if not placed and _sha256(target) != body.sha256:
                 raise ClipExists(
                     f"{target} holds another clip already, and clips are never overwritten; store under a new key, or "
@@ -85,7 +85,7 @@ class FolderStore:
                 yield stream
 
     def head(self, key: str) -> StoredObject | None:
-        """Return an object's size, or None. The hash is not kept and would cost a read of the whole file."""
+        """Return an object's size, or None. The hash is not kept: it would cost a read of the whole file."""
         path = self._path(key)
         with self._faults():
             try:
@@ -94,7 +94,7 @@ class FolderStore:
                 return None
 
     def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
-        """Return those that are not there with their size."""
+        """Return the objects that are missing or have another size."""
         found = {item.key: self.head(item.key) for item in objects}
         return [item for item in objects if (there := found[item.key]) is None or there.size_bytes != item.size_bytes]
 
@@ -105,7 +105,7 @@ class FolderStore:
             yield from _walk(self.root, "", prefix)
 
     def delete(self, key: str) -> None:
-        """Remove an object; a missing one is no error."""
+        """Remove an object; a missing one is not an error."""
         path = self._path(key)
         with self._faults(), suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
@@ -116,7 +116,7 @@ class FolderStore:
         return self._path(key).as_uri()
 
     def check(self) -> StoreReport:
-        """Write, link, read and remove a hidden file, and clear away what dead processes left."""
+        """Write, read and remove a hidden file, and remove what dead processes left."""
         with self._faults():
             _make_folder(self.root)
             with _part_beside(self.root / "check") as (part, handle):
@@ -137,7 +137,7 @@ class FolderStore:
     def _faults(self) -> Generator[None]:
         try:
             yield
-        except ReelmillError:  # a StoreError is an OSError too, and has been explained already
+        except ReelmillError:  # a StoreError is an OSError too, and is explained already
             raise
         except OSError as err:
             raise _explained(err, self.root) from err
@@ -156,7 +156,7 @@ def _explained(err: OSError, root: Path) -> StoreError:
             "REELMILL_STORE_URL to another folder"
         )
     if err.errno in _WAIT:
-        return StoreUnavailable(f"folder {root} takes nothing now ({why}); free space or bring the disk back")
+        return StoreUnavailable(f"folder {root} takes no writes now ({why}); free space or bring the disk back")
     return StoreError(f"storing in folder {root} failed at {where} ({why}); check the disk and the path")
 
 
@@ -173,7 +173,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+    if not hasattr(os, "O_DIRECTORY"):  # Windows does not open folders
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -198,7 +198,7 @@ def _replace(part: Path, target: Path) -> bool:
 
 
 def _place_once(part: Path, target: Path) -> bool:
-    """Give the part its name unless the name is taken; return whether it was free."""
+    """Link the part to its name unless that is taken; return whether it was free."""
     try:
         target.hardlink_to(part)
     except FileExistsError:
@@ -211,12 +211,12 @@ def _place_once(part: Path, target: Path) -> bool:
 
 
 def _rename_once(part: Path, target: Path) -> bool:
-    """Do the same on a file system without hard links (exFAT, some network mounts): look, then rename, under a lock."""
-    import fcntl  # noqa: PLC0415 - producers on Windows have hard links on NTFS, and no such module
+    """Do so on a file system without hard links (exFAT, some network mounts): look, then rename, under a lock."""
+    import fcntl  # noqa: PLC0415 - Windows has no such module, and hard links on NTFS
 
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # the kernel drops it with the process: nothing stale stays behind
+        fcntl.flock(folder, fcntl.LOCK_EX)  # the kernel drops it with the process, so none is stale
         if target.exists():
             return False
         part.replace(target)

@@ -1,4 +1,4 @@
-"""Object keys: where a clip, its poster and its manifest lie below a store's root, and which keys are refused."""
+"""Object keys: where a clip, its poster and its manifest are below a store's root, and which keys are refused."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MAX_KEY_CHARS = 512
 """S3 takes 1,024 bytes; the other half is for the prefix in `REELMILL_STORE_URL`."""
 
 LOGS = "logs"
-"""Begins the keys of logs, so that a batch's own folder holds clips and nothing else."""
+"""Begins the keys of logs, so that a batch's own folder holds only clips."""
 
 _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipKeys:
-    """The objects of one attempt. The manifest is written last: whoever sees it sees the others.
+    """The objects of one attempt. The manifest is written last: where it shows, the others do too.
 
     Attributes:
-        preview: Only there if the worker's `preview` setting asks for it.
+        preview: Stored only if the worker's `preview` setting asks for it.
     """
 
     video: str
@@ -34,7 +34,7 @@ class ClipKeys:
 def clip_keys(batch: str, row: str, *, attempt: int = 1) -> ClipKeys:
     """Return `{batch}/{row}-{job8}` with a suffix for each object; `job8` begins the job's id.
 
-    A second or later attempt adds `.a2`, so that a stale attempt never meets a finished clip.
+    A second attempt adds `.a2`, and so on, so that a stale attempt never overwrites a finished clip.
 
     Raises:
         InvalidJob: A name is not usable as a key, or the attempt is not counted from 1.
@@ -48,12 +48,12 @@ def clip_keys(batch: str, row: str, *, attempt: int = 1) -> ClipKeys:
 
 
 def beside(video: str, suffix: str) -> str:
-    """Return the key of what belongs to a clip, by the key of its video: `.jpg` its poster, `.json` its manifest."""
+    """Return the key of an object beside a clip's video: `.jpg` its poster, `.json` its manifest."""
     return video.removesuffix(".mp4") + suffix
 
 
 def job_stem(batch: str, row: str) -> str:
-    """Return what the keys of a job's clips begin with, whichever attempt and life of it made them, up to a dot.
+    """Return the prefix, up to a dot, of the keys of a job's clips by any attempt in any life of the job.
 
     Raises:
         InvalidJob: A name is not usable as a key.
@@ -64,7 +64,7 @@ def job_stem(batch: str, row: str) -> str:
 
 
 def log_key(batch: str, row: str, *, attempt: int) -> str:
-    """Return where the log of an attempt is: `logs/{batch}/{row}-{job8}.a{attempt}.jsonl`.
+    """Return the key of an attempt's log: `logs/{batch}/{row}-{job8}.a{attempt}.jsonl`.
 
     Raises:
         InvalidJob: A name is not usable as a key.
@@ -73,7 +73,7 @@ def log_key(batch: str, row: str, *, attempt: int) -> str:
 
 
 def log_prefix(batch: str, row: str = "") -> str:
-    """Return what the keys of the logs of a batch begin with, or those of one of its jobs.
+    """Return the prefix of the keys of a batch's logs, or of one job's.
 
     Raises:
         InvalidJob: A name is not usable as a key.
@@ -86,10 +86,10 @@ def log_prefix(batch: str, row: str = "") -> str:
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that could leave the store's root or that some server or file system reads differently.
+    """Refuse a key that could leave the store's root, or that some server or file system reads differently.
 
     Raises:
-        StoreError: With the alphabet, and what was got.
+        StoreError: The message has the alphabet and the key.
     """
     if not is_key(key):
         raise StoreError(
@@ -99,20 +99,20 @@ def check_key(key: str) -> None:
 
 
 def check_prefix(prefix: str) -> None:
-    """Refuse what no legal key can start with; a part may be cut anywhere, as in `night-7/fox`.
+    """Refuse a prefix that no legal key can start with; a part may be cut anywhere, as in `night-7/fox`.
 
     Raises:
-        StoreError: With what was got.
+        StoreError: The message has the prefix.
     """
     if prefix and not is_key(prefix + ("x" if prefix.endswith("/") else "")):
-        raise StoreError(f"prefix {prefix[:80]!r} starts no usable key; use for example 'night-7/' or 'night-7/fox'")
+        raise StoreError(f"prefix {prefix[:80]!r} cannot begin a key; use for example 'night-7/' or 'night-7/fox'")
 
 
 def is_key(key: str) -> bool:
-    """Whether a key is one that a store of ours may hold; others beside them are not ours and are not listed."""
+    """Whether a key is one of ours; other objects may lie beside ours, and are not listed."""
     return len(key) <= MAX_KEY_CHARS and ".." not in key and all(map(_PART.fullmatch, key.split("/")))
 
 
 def file_name(key: str) -> str:
-    """Return the name under which a person's browser saves an object: the whole key, so that two batches differ."""
+    """Return the name under which a browser saves an object: the whole key, so that two batches differ."""
     return key.replace("/", "-")

@@ -20,7 +20,7 @@ from reelmill_common.storage.keys import check_key, check_prefix, file_name, is_
 from reelmill_common.storage.s3_access import Access
 from reelmill_common.storage.s3_errors import CONFLICTS, S3Location, code_of, explain, explained, is_about_credentials
 from reelmill_common.storage.s3_parts import PART_BYTES, PartUpload
-from reelmill_common.storage.s3_probe import Capabilities, Mode, encryption, try_out
+from reelmill_common.storage.s3_probe import Capabilities, Mode, encryption, probe
 from reelmill_common.storage.store import Readable, StoredObject, StoreReport, check_size
 from reelmill_common.storage.visibility import until_shown
 
@@ -33,17 +33,17 @@ T = TypeVar("T")
 ATTEMPTS = 5
 """Tries of one request, with boto3's jittered backoff (1, 2, 4, 8 s at most) between them."""
 TRIAL_ATTEMPTS = 2
-"""Tries while a person waits for the start-up trial to say what is wrong."""
+"""Tries of one request in the start-up trial, for which a person may be waiting."""
 
 Sent = Literal["taken", "sent", "verified"]
-"""What came of a put: the key was taken, the server took the body, or it also said what it got, and that is right."""
+"""The result of a put: the key was taken, the server took the body, or it also confirmed the body's checksum."""
 
 _FOREVER = "private, max-age=31536000, immutable"
-"""Links are presigned: what they lead to is for whoever has one, and not for the caches on the way."""
+"""Links are presigned: the object is for the holder of a link, and not for caches on the way."""
 
 
 class S3Store:
-    """A `ClipStore` in a bucket. Safe to use from several threads; nothing is connected until the first call.
+    """A `ClipStore` in a bucket. Safe for several threads; nothing is connected until the first call.
 
     Credentials come from boto3's own chain (`AWS_ACCESS_KEY_ID`…, profile, role), and are read again when they change
     or are refused. The first put runs the start-up trial if `check` has not.
@@ -73,10 +73,9 @@ class S3Store:
         return self._access.place
 
     def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
-        """Store an object; see `ClipStore.put`. A replacement is taken on the server's word, others are verified.
+        """Store an object; see `ClipStore.put`. All but replacements are verified.
 
-        The server's own checksum of what it got (an ETag that is an MD5, or a CRC32) settles it; only where there is
-        none is the object looked at.
+        The server's checksum verifies it (an ETag that is an MD5, or a CRC32); without one, the object is looked at.
         """
         name = self._name(key)
         findings = self._found()
@@ -85,30 +84,33 @@ class S3Store:
             extras = _extras(key, body, content_type, replace=replace) | encryption(self._settings)
             if findings.conditional_put and not replace:
                 extras["IfNoneMatch"] = "*"
-            # Asked first where the put itself does not ask, or asks only once all parts are there.
-            asked = not replace and (body.size_bytes > self._large_bytes or not findings.conditional_put)
-            sent = "taken" if asked and self._head(name) else self._send(name, stream, body, extras)
+            # The key is looked up first if the put has no condition, or has it only once all parts are there.
+            unguarded = body.size_bytes > self._large_bytes or not findings.conditional_put
+            if not replace and unguarded and self._head(name) is not None:
+                sent: Sent = "taken"
+            else:
+                sent = self._send(name, stream, body, extras)
         if replace or sent == "verified":
             return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
         return self._settled(key, body, sent=sent)
 
     @property
     def links_last_s(self) -> int:
-        """Seconds that a presigned link works: what is set, or as long as the credentials that sign it."""
+        """Seconds that a presigned link works: the setting, or less if its credentials expire sooner."""
         with explained(self.place, "reading the credentials"):
             return int(min(self._settings.presign_s, self._access.credentials_last_s()))
 
     @property
     def links_note(self) -> str:
-        """Say that links end with the credentials that sign them, where that is sooner."""
+        """A note that links expire with the credentials that sign them, where that is sooner."""
         lasts_s = self.links_last_s
         if lasts_s < self._settings.presign_s:
             return (
-                f"links end in {lasts_s // 60} min {lasts_s % 60} s, with the credentials that sign them, before "
+                f"links expire in {lasts_s // 60} min {lasts_s % 60} s, with the credentials that sign them, before "
                 "REELMILL_PRESIGN_S is over; sign with the keys of a user for links that last"
             )
         if self._access.has_session_token():
-            return "links are signed with a session's credentials and end with these, which do not say when"
+            return "links are signed with a session's credentials and expire with them, at an unknown time"
         return ""
 
     def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
@@ -125,7 +127,7 @@ class S3Store:
 
     @contextmanager
     def open(self, key: str) -> Generator[Readable]:
-        """Give an object piece by piece."""
+        """Open an object to be read piece by piece."""
         name = self._name(key)
         reply = self._ask(f"reading {key!r}", lambda client: client.get_object(Bucket=self.place.bucket, Key=name))
         with explained(self.place, f"reading {key!r}"), closing(reply["Body"]) as body:
@@ -134,24 +136,24 @@ class S3Store:
     def head(self, key: str) -> StoredObject | None:
         """Return an object's size and its hash, or None."""
         name = self._name(key)
-        head = self._head(name) or self._look(name)  # a missing bucket is a 404 too, and only GET has words for it
+        head = self._head(name) or self._look(name)  # a missing bucket is a 404 too, and only GET says which
         return None if head is None else StoredObject(key=key, size_bytes=head.size_bytes, sha256=head.sha256)
 
     def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
-        """Return those that the store does not show: by one listing, and a HEAD for what that lacks."""
+        """Return the objects that the store does not show: by one listing, and a HEAD for each that it lacks."""
         if not objects:
             return []
         shown: dict[str, StoredObject | None] = {}
-        with suppress(StoreRefused):  # a key that may not list may look
+        with suppress(StoreRefused):  # an access key may be allowed HEAD and not listing
             shown = self._level(os.path.commonprefix([item.key for item in objects]))  # noqa: RUF071 - of keys
         left = [item for item in objects if not _is_shown(item, shown.get(item.key))]
         return [item for item in left if not _is_shown(item, self._head(self._name(item.key)))]
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield objects in key order, one level of `/` in memory at a time. Objects that are not ours are passed over.
+        """Yield objects in key order, one level of `/` in memory at a time. Objects that are not ours are left out.
 
-        Level by level, since servers that keep keys in folders (SeaweedFS 4.48, nanio 0.1.7) give the keys of a flat
-        listing in the folders' order, and nanio's pages then repeat some keys and leave others out.
+        It goes level by level, since servers that keep keys in folders (SeaweedFS 4.48, nanio 0.1.7) give a flat
+        listing in the folders' order, and nanio's pages then repeat some keys and leave out others.
         """
         check_prefix(prefix)
         level = self._level(prefix)
@@ -162,18 +164,18 @@ class S3Store:
                 yield found
 
     def delete(self, key: str) -> None:
-        """Remove an object; a missing one is no error."""
+        """Remove an object; a missing one is not an error."""
         name = self._name(key)
         with suppress(NotFound):
             self._ask(f"deleting {key!r}", lambda client: client.delete_object(Bucket=self.place.bucket, Key=name))
 
     def url(self, key: str) -> str:
-        """Return a link that is valid for `settings.presign_s`. It is made here and now: no request is sent."""
+        """Return a link that is valid for `settings.presign_s`. It is made without a request."""
         params = {
             "Bucket": self.place.bucket,
             "Key": self._name(key),
             "ResponseContentDisposition": _disposition(key),
-            "ResponseCacheControl": f"private, max-age={self._settings.presign_s}",  # objects of before were public
+            "ResponseCacheControl": f"private, max-age={self._settings.presign_s}",  # older objects say `public`
         }
         with explained(self.place, f"signing a link to {key!r}"):
             return self._client().generate_presigned_url(
@@ -181,13 +183,13 @@ class S3Store:
             )
 
     def check(self) -> StoreReport:
-        """Run the start-up trial (again), and keep what it found for the puts that follow."""
+        """Run the start-up trial (again), and keep its results for later puts."""
         with self._lock:
             found = self._findings = self._try_out()
         return StoreReport(url=str(self.place), conditional_put=found.conditional_put, checksum_mode=found.mode)
 
     def _found(self) -> Capabilities:
-        with self._lock:  # several threads may come here first: one trial is enough
+        with self._lock:  # several threads may be first: one trial is enough
             if self._findings is None:
                 self._findings = self._try_out()
             return self._findings
@@ -197,7 +199,7 @@ class S3Store:
         modes: tuple[Mode, ...] = ("when_supported", "when_required") if chosen == "auto" else (chosen,)
 
         def trial(_client: S3Client) -> Capabilities:
-            return try_out(
+            return probe(
                 lambda mode: self._access.client(mode, TRIAL_ATTEMPTS), self.place, modes, encryption(self._settings)
             )
 
@@ -207,7 +209,7 @@ class S3Store:
         return self._access.client(self._findings.mode if self._findings else "when_required", self._attempts)
 
     def _ask(self, doing: str, request: Callable[[S3Client], T]) -> T:
-        """Send a request; after a refusal once more, if there are other credentials than those that were refused."""
+        """Send a request; after a refusal, once more if there are other credentials."""
         client = self._client()
         try:
             with explained(self.place, doing):
@@ -223,7 +225,7 @@ class S3Store:
         return self.place.prefix + key
 
     def _level(self, prefix: str) -> dict[str, StoredObject | None]:
-        """Return the objects below a prefix up to the next `/`; keys that end in `/` have more below."""
+        """Return the objects below a prefix, up to the next `/`; keys that end in `/` have more below."""
         root = self.place.prefix
 
         def read(client: S3Client) -> dict[str, StoredObject | None]:
@@ -237,7 +239,7 @@ class S3Store:
                 found |= {item.get("Prefix", "").removeprefix(root): None for item in page.get("CommonPrefixes", [])}
                 for item in page.get("Contents", []):
                     key, changed = item.get("Key", "").removeprefix(root), item.get("LastModified")
-                    if not key.endswith("/"):  # some consoles make empty objects to show a folder
+                    if not key.endswith("/"):  # some consoles make empty objects to show folders
                         modified_s = None if changed is None else changed.timestamp()
                         found[key] = StoredObject(key=key, size_bytes=item.get("Size", 0), modified_s=modified_s)
             return found
@@ -254,7 +256,7 @@ class S3Store:
         except NotFound:
             return None
         except StoreRefused:
-            return self._look(name)  # a HEAD has no body to say why; the same question by GET has
+            return self._look(name)  # the answer to a HEAD has no body to say why; that to a GET has
 
     def _look(self, name: str) -> _Head | None:
         def look(client: S3Client) -> _Head:
@@ -275,18 +277,18 @@ class S3Store:
             reply = client.put_object(
                 Bucket=self.place.bucket, Key=name, Body=stream, ContentLength=body.size_bytes, **extras
             )
-            # One that arrived other than it was sent, or of which the server tells nothing, is looked at.
-            told = [reply.get("ChecksumCRC32") == body.crc32 if "ChecksumCRC32" in reply else None]
+            # An object whose checksum differs, or that has none, is looked at afterwards.
+            checks = [reply["ChecksumCRC32"] == body.crc32] if "ChecksumCRC32" in reply else []
             if self._found().etag_is_md5:
-                told.append(reply.get("ETag", "").strip('"') == body.md5)
-            return "verified" if True in told and False not in told else "sent"
+                checks.append(reply.get("ETag", "").strip('"') == body.md5)
+            return "verified" if checks and all(checks) else "sent"
 
         def carefully(client: S3Client) -> Sent:
             try:
                 return send(client)
             except (ClientError, BotoCoreError) as err:
-                # boto3 asks before it sends a body (Expect: 100-continue), and on a no keeps the connection, while
-                # some servers (nanio 0.1.7) still wait for the body there: the next request would hang in it.
+                # boto3 asks before it sends a body (Expect: 100-continue) and keeps the connection after a refusal,
+                # while some servers (nanio 0.1.7) still wait for the body: the next request would hang.
                 client.close()  # the connections, not the client
                 if isinstance(err, ClientError) and "IfNoneMatch" in extras and code_of(err) in CONFLICTS:
                     return "taken"
@@ -306,28 +308,28 @@ class S3Store:
         return upload.send(stream, headers, only_if_absent="IfNoneMatch" in extras)
 
     def _settled(self, key: str, body: Digest, *, sent: Sent) -> StoredObject:
-        """Look at what is stored now, and tell our own body from another's and from a damaged one."""
+        """Look at what is stored, and distinguish our body from another one and from a damaged one."""
         name = self._name(key)
         head = until_shown(lambda: self._head(name))
-        if head is None:  # 409: another put of the key is under way; or someone deleted it at once
+        if head is None:  # 409: another put of the key is under way, or it was deleted at once
             raise StoreUnavailable(f"{key!r} is not in {self.place} after its put; try again")
         same = head.holds(body, etag_is_md5=self._found().etag_is_md5)
         if same is None and sent == "taken":  # the server tells nothing but a size: only its bytes say whose it is
             same = hashlib.sha256(self.get(key)).hexdigest() == body.sha256
         if same or (sent == "sent" and same is None):
             return StoredObject(key=key, size_bytes=body.size_bytes, sha256=body.sha256)
-        if head.sha256 == body.sha256:  # named as ours, yet not what we sent: it would pass for a stored clip
+        if head.sha256 == body.sha256:  # it bears our hash, yet is not what we sent: it would pass for a stored clip
             self.delete(key)
             raise StoreUnavailable(f"{key!r} arrived damaged in {self.place} and was removed; try again")
         raise ClipExists(
-            f"{key!r} in {self.place} holds another clip already ({head.size_bytes} bytes), and clips are never "
+            f"{key!r} in {self.place} already holds another clip ({head.size_bytes} bytes), and clips are never "
             "overwritten; store under a new key, or remove the object if it is not wanted"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
-    """What a server tells of an object. The hash is ours, kept as metadata; a few servers drop metadata."""
+    """What a server says of an object. The hash is our metadata, which a few servers drop."""
 
     size_bytes: int
     sha256: str | None
@@ -342,10 +344,10 @@ class _Head:
         )
 
     def holds(self, body: Digest, *, etag_is_md5: bool) -> bool | None:
-        """Whether the object is that body; None if its size fits and nothing else can be compared."""
+        """Whether the object is that body; None if its size is right and nothing else can be compared."""
         if self.size_bytes != body.size_bytes or self.sha256 not in (None, body.sha256):
             return False
-        if etag_is_md5 and "-" not in self.etag:  # the ETag of an object sent in parts is no MD5 of it
+        if etag_is_md5 and "-" not in self.etag:  # the ETag of an object sent in parts is not its MD5
             return self.etag == body.md5
         return None if self.sha256 is None else True
 

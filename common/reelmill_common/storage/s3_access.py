@@ -1,7 +1,7 @@
-"""How an S3 server is reached: boto3's own chain gives credentials, region and endpoint, and is read again on a change.
+"""Access to an S3 server: credentials, region and endpoint from boto3's own chain, read again when they change.
 
-What our settings say comes first. Roles and session tokens with an end are renewed by botocore itself. Static keys are
-read once by it, so here they are read again when their file changes, and whenever a server refuses what was read.
+Our settings come first. Botocore itself renews roles and expiring session tokens. It reads static keys once, so here
+they are read again when their file changes, and whenever a server refuses them.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 SILENCE_S = 20
-"""Seconds for which a server may be silent before a try is over: a clip is a few MB, and deliveries wait behind it."""
+"""Seconds of silence that end a try: a clip has a few MB, and other deliveries wait behind it."""
 
 OTHERWISE_REGION = "us-east-1"
-"""Where neither we nor boto3's chain know better; most servers that are not AWS do not look at it."""
+"""Region if neither the settings nor boto3's chain name one; most servers other than AWS ignore it."""
 
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 Keys = tuple[str | None, str | None, str | None]
 
 
 class Access:
-    """Clients for one bucket. Safe to use from several threads; nothing is read before the first client.
+    """Clients for one bucket. Safe for several threads; nothing is read before the first client.
 
     Attributes:
-        place: Server and bucket as messages name them; exact once a client was made.
+        place: Server and bucket as messages name them; exact once a client has been made.
     """
 
     def __init__(self, settings: Settings, place: S3Location) -> None:
@@ -56,12 +56,12 @@ class Access:
         self._clients: dict[tuple[Mode, int], S3Client] = {}
 
     def client(self, mode: Mode, attempts: int) -> S3Client:
-        """Return a client that signs with what the chain says now.
+        """Return a client that signs with the present credentials of the chain.
 
         Raises:
-            StoreRefused: There is no such profile, or the endpoint or the bundle of certificates is unusable.
+            StoreRefused: There is no such profile, or the endpoint or the certificate bundle is unusable.
         """
-        with self._lock:  # making a client is not safe in threads, using one is
+        with self._lock:  # making a client is not thread-safe; using one is
             if self._core is not None and self._files != _stamps(self._core):
                 self._forget()
             if (mode, attempts) not in self._clients:
@@ -70,7 +70,7 @@ class Access:
             return self._clients[mode, attempts]
 
     def renew(self, used: S3Client) -> bool:
-        """Read the chain again after a refusal; whether there is something else to sign with than that client had."""
+        """Read the chain again after a refusal; return whether it has other credentials than that client."""
         with self._lock:
             if used not in self._clients.values():
                 return True  # another thread was here first
@@ -79,15 +79,15 @@ class Access:
             return self._keys() not in (before, None)
 
     def credentials_last_s(self) -> float:
-        """Return the seconds for which the present credentials will be taken; infinite where they do not say."""
+        """Return the seconds until the present credentials expire; infinite if that is not known."""
         with self._lock:
             found: Any = self._opened()[1].get_credentials()
-            # Only refreshable credentials know their end, and botocore has no public name for it.
+            # Only refreshable credentials know when they expire, and botocore has no public name for it.
             end: datetime | None = getattr(found, "_expiry_time", None)
         return math.inf if end is None else max(0.0, (end - datetime.now(UTC)).total_seconds())
 
     def has_session_token(self) -> bool:
-        """Whether the present credentials are those of a session that does not say when it ends."""
+        """Whether the present credentials are a session's whose expiry is not known."""
         keys = self._keys()
         return keys is not None and bool(keys[2]) and self.credentials_last_s() == math.inf
 
@@ -97,7 +97,7 @@ class Access:
 
     def _opened(self) -> tuple[botocore.session.Session, boto3.session.Session]:
         if self._core is None or self._session is None:
-            # A session of our own: boto3's default one is global and not safe in threads.
+            # A session of our own: boto3's default one is global and not thread-safe.
             self._core = botocore.session.Session()
             self._files = _stamps(self._core)
             self._session = boto3.session.Session(botocore_session=self._core)
@@ -159,7 +159,7 @@ class Access:
 
 
 def without_bucket(endpoint: str, bucket: str) -> str:
-    """Return a server's URL without the bucket at its end, as R2's dashboard shows it: boto3 adds the bucket itself."""
+    """Return a server's URL without the bucket at its end, as in R2's dashboard: boto3 adds the bucket itself."""
     parts = urlsplit(endpoint)
     path = parts.path.rstrip("/")
     if not path.endswith(f"/{bucket}"):
@@ -168,7 +168,7 @@ def without_bucket(endpoint: str, bucket: str) -> str:
 
 
 def _stamps(core: botocore.session.Session) -> tuple[tuple[int, int], ...]:
-    """Return when the files of the chain were last changed, and which files they are."""
+    """Return the time of change and the inode of each file of the chain."""
     return tuple(_stamp(Path(str(core.get_config_variable(name))).expanduser()) for name in _FILES)
 
 

@@ -1,4 +1,4 @@
-"""What an S3 server or boto3 complains of, told as our errors: what was got, what was wanted, what to do."""
+"""Errors of S3 servers and boto3 as errors of ours: what was got, what was wanted, what to do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reelmill_common.errors import NotFound, ReelmillError, StoreError, StoreRef
 from reelmill_common.text.terminal_text import printable
 
 CONFLICTS = {"412", "409", "PreconditionFailed", "ConditionalRequestConflict"}
-"""Codes that answer a put with `If-None-Match: *` when the key is taken, or is being taken right now."""
+"""Codes that answer a put with `If-None-Match: *` if the key is taken, or is being taken."""
 
 _REFUSALS = {
     "NoSuchBucket": "bucket {bucket!r} is missing at {server}; create it or correct REELMILL_STORE_URL",
@@ -63,7 +63,7 @@ _ALIASES = {
     "IllegalLocationConstraintException": "PermanentRedirect",
 }
 ABSENT = {"NoSuchKey", "NotFound", "404"}
-"""Codes that say that there is no such object."""
+"""Codes for an object that does not exist."""
 _WAIT = {
     "SlowDown",
     "RequestTimeout",
@@ -73,11 +73,11 @@ _WAIT = {
     "429",
     "BadDigest",  # the body was damaged on its way
     "XAmzContentSHA256Mismatch",
-    "ClientDisconnected",  # 499 of SeaweedFS: the connection broke in the middle of a body
+    "ClientDisconnected",  # 499 of SeaweedFS: the connection broke within a body
 }
 _NOT_IMPLEMENTED = 501
 _OF_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken", "400"}
-"""Refusals that other credentials may end. A HEAD that is answered 400 has no body to say so."""
+"""Refusals that other credentials may lift; a HEAD answered with 400 has no body to say so."""
 _LONG_WORD = re.compile(r"[A-Za-z0-9+/=_%-]{32,}")
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -90,7 +90,7 @@ _NO_CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Location:
-    """Where a store lives, as messages name it.
+    """Where a store is, as messages name it.
 
     Attributes:
         endpoint: URL of the server; empty for AWS.
@@ -104,7 +104,7 @@ class S3Location:
 
     @property
     def server(self) -> str:
-        """The server, for people."""
+        """The server as messages name it."""
         return self.endpoint or f"AWS S3 ({self.region})"
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ class S3Location:
 
 @contextmanager
 def explained(place: S3Location, doing: str) -> Generator[None]:
-    """Turn whatever boto3 raises inside into a `StoreError` of the right kind, or `NotFound`."""
+    """Turn errors of boto3 into a `StoreError` of the right kind, or `NotFound`."""
     try:
         yield
     except (ClientError, BotoCoreError) as err:
@@ -142,22 +142,22 @@ def explain(err: ClientError | BotoCoreError, place: S3Location, doing: str) -> 
 
 
 def code_of(err: ClientError) -> str:
-    """Return the server's error code; a HEAD has no body, so there it is the HTTP status."""
+    """Return the server's error code; for a HEAD, whose answer has no body, the HTTP status."""
     return str(err.response.get("Error", {}).get("Code", ""))
 
 
 def status_of(err: ClientError) -> int:
-    """Return the HTTP status of the answer, 0 if boto3 kept none."""
+    """Return the HTTP status of the answer; 0 if boto3 kept none."""
     return int(err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def is_unreachable(err: ClientError | BotoCoreError) -> bool:
-    """Whether no connection came about at all, so that asking in another way is of no use."""
+    """Whether no connection was made at all, so that another kind of request is no use."""
     return isinstance(err, UnreachableError)
 
 
 def is_about_credentials(err: BaseException | None) -> bool:
-    """Whether an error of boto3's may be over with other credentials."""
+    """Whether other credentials may help against an error of boto3."""
     if isinstance(err, ClientError):
         code = code_of(err)
         return _ALIASES.get(code, code) in _OF_CREDENTIALS or status_of(err) in (401, 403)
@@ -166,7 +166,7 @@ def is_about_credentials(err: BaseException | None) -> bool:
 
 def _answered(err: ClientError, place: S3Location, doing: str) -> ReelmillError:
     code, status = code_of(err), status_of(err)
-    message = _words(err)
+    message = _message(err)
     if code in ABSENT:
         return NotFound(f"nothing is stored under that key in {place} ({doing})")
     if code in _WAIT or (status >= 500 and status != _NOT_IMPLEMENTED):
@@ -176,20 +176,20 @@ def _answered(err: ClientError, place: S3Location, doing: str) -> ReelmillError:
         text = "{server} refused {doing} with {code}: {message}; check the credentials and the bucket's policy"
     if text is None:
         return StoreError(f"{doing} at {place} failed with {status} {code}: {message}")
-    told = text.format(
+    advice = text.format(
         bucket=place.bucket, server=place.server, region=place.region, doing=doing, code=code, message=message
     )
     if path := urlsplit(place.endpoint).path.strip("/"):
-        told += f"; REELMILL_S3_ENDPOINT has the path {path!r}, which few servers have: leave it out"
+        advice += f"; REELMILL_S3_ENDPOINT has the path {path!r}, which few servers have: leave it out"
     if _ALIASES.get(code, code) == "AccessDenied" and doing.startswith("storing"):
-        told += ", and if the bucket's policy demands encryption set REELMILL_S3_SSE"
+        advice += ", and if the bucket's policy demands encryption set REELMILL_S3_SSE"
     said_all = "{message}" in text or not message or code in ("NoSuchBucket", "InvalidBucketName")
     own_words = "" if said_all else f' (its own words: {code}: "{message}")'
-    return StoreRefused(told + own_words)
+    return StoreRefused(advice + own_words)
 
 
-def _words(err: ClientError) -> str:
-    """Return what a server says, cut short and without anything as long as a key, a token or a signature."""
+def _message(err: ClientError) -> str:
+    """Return a server's message, cut short and without anything as long as a key, a token or a signature."""
     said = str(err.response.get("Error", {}).get("Message", ""))
     return printable(_LONG_WORD.sub("…", said)[:200])  # an untrusted server may forge lines
 
@@ -202,6 +202,6 @@ def _untrusted(err: SSLError, place: S3Location) -> StoreError:
             "REELMILL_S3_CA_BUNDLE to the PEM file of its certificate authority"
         )
     return StoreUnavailable(
-        f"no TLS connection to {place.server} came about ({reason[-160:]}); check that REELMILL_S3_ENDPOINT speaks "
+        f"no TLS connection to {place.server} was made ({reason[-160:]}); check that REELMILL_S3_ENDPOINT speaks "
         "https, and REELMILL_S3_CA_BUNDLE"
     )

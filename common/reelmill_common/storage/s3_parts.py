@@ -1,4 +1,4 @@
-"""Sending a large object to S3 in parts: each with its checksum, all or nothing, and if asked only to a free key."""
+"""Upload of a large object to S3 in parts: each with its checksum, all or none, and if asked only to a free key."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PART_BYTES = 16 << 20
 """S3 wants at least 5 MiB and takes 10,000 parts: 156 GiB."""
 
 GONE = "NoSuchUpload"
-"""Answers the second try of a completion whose first answer was lost."""
+"""The code that answers a second completion, if the first one's answer was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartUpload:
-    """One object on its way up.
+    """The upload of one object.
 
     Attributes:
-        findings: What the server honours.
-        part_bytes: At least 5 MiB, S3's least.
+        findings: What the server supports.
+        part_bytes: At least 5 MiB, S3's minimum.
     """
 
     client: S3Client
@@ -41,15 +41,15 @@ class PartUpload:
     part_bytes: int = PART_BYTES
 
     def send(self, stream: IO[bytes], extras: dict[str, Any], *, only_if_absent: bool) -> bool:
-        """Send all parts and complete the object; whatever fails, the parts are given up, since they cost storage.
+        """Send all parts and complete the object; after a failure the parts are removed, since they cost storage.
 
         Args:
-            stream: Read from where it stands to its end.
+            stream: Read from its position to its end.
             extras: Headers and metadata of the object.
-            only_if_absent: Complete with `If-None-Match: *`, which only some servers honour.
+            only_if_absent: Complete with `If-None-Match: *`, which only some servers support.
 
         Returns:
-            Whether the object was taken; False is the server's word that the key is, or that the upload has ended.
+            Whether the object was stored; False if the server says that the key is taken or the upload has ended.
 
         Raises:
             ClientError, BotoCoreError: From boto3.
@@ -82,7 +82,7 @@ class PartUpload:
                 ContentMD5=base64.b64encode(md5.digest()).decode(),
                 **crc,
             )
-            # Servers that look at no checksum header still say what they have.
+            # Servers that ignore checksum headers still return an ETag.
             if self.findings.etag_is_md5 and reply["ETag"].strip('"') != md5.hexdigest():
                 raise StoreUnavailable(f"part {number} of {self.name!r} arrived damaged; try again")
             part: CompletedPartTypeDef = {"PartNumber": number, "ETag": reply["ETag"]}
@@ -104,5 +104,7 @@ class PartUpload:
         return True
 
     def _abort(self, upload: str) -> None:
-        with suppress(ClientError, BotoCoreError):  # what counts is told already; the bucket's lifecycle rule is next
+        with suppress(
+            ClientError, BotoCoreError
+        ):  # the error that counts is raised already; the bucket's lifecycle rule removes the parts
             self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.name, UploadId=upload)

@@ -1,7 +1,7 @@
-"""The start-up trial of an S3 server: which checksum mode it takes, and whether it honours a conditional put.
+"""The start-up trial of an S3 server: which checksum mode works, and whether it supports a conditional put.
 
-Servers accept what they do not understand: one that knows no trailing checksums stores boto3's framing as part of the
-object and answers 200 (nanio 0.1.7 does over HTTPS), so every mode is judged by what comes back, not by the answer.
+Servers accept what they do not understand: one without trailing checksums stores boto3's framing as part of the object
+and answers 200 (nanio 0.1.7 does over HTTPS), so a mode is judged by the object that comes back, not by the answer.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 Mode = Literal["when_supported", "when_required"]
 
 _UNKNOWN_HEADER = {400, 405, 501}
-"""How servers without conditional writes answer, unless they ignore the header."""
+"""Statuses of servers without conditional writes, unless they ignore the header."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What the trial found.
+    """The results of the trial.
 
     Attributes:
-        mode: boto3's checksum mode in which the server gives back what was sent.
+        mode: boto3's checksum mode in which the server returns what was sent.
         conditional_put: Whether `If-None-Match: *` keeps a stored object.
         etag_is_md5: Whether an ETag can be compared with what was sent (not on a store that encrypts).
     """
@@ -58,16 +58,16 @@ class Capabilities:
 
 
 def encryption(settings: Settings) -> dict[str, Any]:
-    """Return what a put says so that the server encrypts: nothing, or SSE-S3 or SSE-KMS with its key."""
+    """Return the parameters of a put that ask for encryption: none, SSE-S3, or SSE-KMS with its key."""
     kms = {"SSEKMSKeyId": settings.s3_sse_kms_id} if settings.s3_sse_kms_id else {}
     sse = settings.s3_sse or ("aws:kms" if kms else "")
     return ({"ServerSideEncryption": sse} if sse else {}) | kms
 
 
-def try_out(
+def probe(
     client_for: Callable[[Mode], S3Client], place: S3Location, modes: Sequence[Mode], extras: Mapping[str, Any]
 ) -> Capabilities:
-    """Store, read and remove a small object in each mode until one works; `extras` go with every put.
+    """Store, read and remove a small object in each mode until one works; `extras` are added to every put.
 
     Raises:
         StoreUnavailable, StoreRefused, StoreError: No mode works; the message is the last mode's.
@@ -88,25 +88,27 @@ def try_out(
             if mode == modes[-1] or is_unreachable(err):
                 raise explain(err, place, "storing a trial object") from err
             damage = f"{type(err).__name__}: {err}"[:200]
-        with suppress(ClientError, BotoCoreError):  # it may never have been stored; what counts is told below
+        with suppress(
+            ClientError, BotoCoreError
+        ):  # it may never have been stored; the error that counts is raised below
             client.delete_object(Bucket=place.bucket, Key=key)
         log.info("store.mode_refused", store=str(place), mode=mode, reason=damage)
     raise StoreRefused(
-        f"{place.server} does not give back what boto3 sends in checksum mode {' or '.join(modes)} ({damage}); set "
+        f"{place.server} does not return what boto3 sends in checksum mode {' or '.join(modes)} ({damage}); set "
         "REELMILL_S3_CHECKSUM to auto, or use another server"
     )
 
 
 def _round_trip(client: S3Client, bucket: str, key: str, extras: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return what is wrong with an object that was stored and read again (nothing: empty), and whether ETag is MD5."""
+    """Return what is wrong with an object that was stored and read back (empty: nothing), and whether ETag is MD5."""
     sent = secrets.token_bytes(1024)
     reply = client.put_object(Bucket=bucket, Key=key, Body=sent, ContentType="application/octet-stream", **extras)
     found = until_shown(lambda: _read(client, bucket, key))
     if found is None:
-        return f"it answered that it took an object, and has none {VISIBLE_S:.0f} s later", False
+        return f"it reported an object as stored, and has none {VISIBLE_S:.0f} s later", False
     got = found["Body"].read()
     if got != sent:
-        return f"{len(sent)} bytes were sent and other {len(got)} came back", False
+        return f"{len(sent)} bytes were sent and {len(got)} others came back", False
     if found.get("ContentEncoding"):
         return f"the object came back with Content-Encoding {found['ContentEncoding']!r}", False
     return "", reply.get("ETag", "").strip('"') == hashlib.md5(sent, usedforsecurity=False).hexdigest()

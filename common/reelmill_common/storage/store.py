@@ -1,4 +1,4 @@
-"""What is asked of a clip store: the protocol, and the records that it speaks in."""
+"""The protocol of a clip store, and its records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StoredObject:
     """One object of a store: its key relative to the store's root, its size, and its SHA-256 where known.
 
     Attributes:
-        modified_s: Unix seconds of its last change by the store's clock, where a listing tells it.
+        modified_s: Unix seconds of its last change by the store's clock, if a listing has it.
     """
 
     key: str
@@ -36,7 +36,7 @@ def check_size(key: str, size_bytes: int, most_bytes: int | None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReport:
-    """What the start-up self-test found.
+    """The result of the start-up self-test.
 
     Attributes:
         url: The store, without secrets.
@@ -50,7 +50,7 @@ class StoreReport:
 
 
 class Readable(Protocol):
-    """An object under way: `read` returns the next bytes of it, at most so many; none at its end."""
+    """An object being read: `read` returns its next bytes, at most so many; none at its end."""
 
     def read(self, size: int = ..., /) -> bytes:
         """Return the next bytes."""
@@ -63,57 +63,57 @@ class ClipStore(Protocol):
     Keys are relative, with `/` between parts; every part is of `jobs.check_name`'s alphabet, so no key leaves the root
     (see `keys.py`). Objects under other keys may lie beside ours and are never shown.
 
-    All methods raise `StoreUnavailable` (try again), `StoreRefused` (somebody must act) or `StoreError`.
+    All methods raise `StoreUnavailable` (try again), `StoreRefused` (the set-up must change) or `StoreError`.
     """
 
     @property
     def links_last_s(self) -> int | None:
-        """Seconds that a link of `url` works. None: for ever, and a page in the store may link to its neighbours."""
+        """Seconds that a link of `url` works. None: for ever, and pages in the store may use relative links."""
         ...
 
     @property
     def links_note(self) -> str:
-        """Say why links of `url` may end sooner than the settings say; empty if they do not."""
+        """Why links of `url` may expire sooner than the settings say; empty if they do not."""
         ...
 
     def put(self, key: str, source: Path | bytes, *, content_type: str, replace: bool = False) -> StoredObject:
-        """Store an object whole or not at all, and compare what arrived with what was sent.
+        """Store an object atomically, and compare what arrived with what was sent.
 
-        Storing the same content again is a success: the answer to the first put may have been lost. `replace` is for
-        what changes, such as an index page.
+        Storing the same content again succeeds: the answer to the first put may have been lost. `replace` is for
+        objects that change, such as an index page.
 
         Raises:
-            ClipExists: The key holds other content and `replace` is False (as far as the store can tell, see
+            ClipExists: The key holds other content and `replace` is False (as far as the store knows, see
                 `StoreReport`).
         """
         ...
 
     def get(self, key: str, *, most_bytes: int | None = None) -> bytes:
-        """Return an object's bytes, of which there may be `most_bytes`.
+        """Return an object's bytes, at most `most_bytes`.
 
         Raises:
-            NotFound: There is none.
+            NotFound: There is no such object.
             ObjectTooLarge: It is larger, and was not read.
         """
         ...
 
     def open(self, key: str) -> AbstractContextManager[Readable]:
-        """Give an object piece by piece, for what may be too large for memory.
+        """Open an object to be read piece by piece, as one that may be too large for memory.
 
         Raises:
-            NotFound: There is none.
+            NotFound: There is no such object.
         """
         ...
 
     def head(self, key: str) -> StoredObject | None:
-        """Return what is stored under a key, or None."""
+        """Return the record of an object, or None."""
         ...
 
     def missing(self, objects: Sequence[StoredObject]) -> list[StoredObject]:
-        """Return those of some objects that the store does not show now, or not with that size.
+        """Return the objects that the store does not show now, or shows with another size.
 
-        Costs one request where all are there and their keys begin alike. What was put a moment ago may be missing for
-        some seconds on a store that is consistent only in the end: ask again before you believe it.
+        It costs one request if all are there and their keys begin alike. An eventually consistent store may not show a
+        new object for some seconds: ask again before you believe that it is missing.
         """
         ...
 
@@ -122,7 +122,7 @@ class ClipStore(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Remove an object; a missing one is no error."""
+        """Remove an object; a missing one is not an error."""
         ...
 
     def url(self, key: str) -> str:
@@ -130,5 +130,5 @@ class ClipStore(Protocol):
         ...
 
     def check(self) -> StoreReport:
-        """Try the store out: reachable, writable, readable, and what it honours. Leaves nothing behind."""
+        """Test whether the store can be reached, written and read, and what it supports. Nothing is left behind."""
         ...

@@ -9,13 +9,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 VISIBLE_S = 30.0
-"""Seconds after which a store that has answered a put with 200 and shows nothing is taken at its second word."""
+"""Seconds after which a store that answered a put with 200 and shows no object is believed not to have it."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 
 
 def until_shown(look: Callable[[], T | None]) -> T | None:
-    """Look again and again until there is something to see; None after `VISIBLE_S`."""
+    """Look until there is something to see; None after `VISIBLE_S`."""
     deadline, pause = time.monotonic() + VISIBLE_S, FIRST_PAUSE_S
     while (found := look()) is None and time.monotonic() < deadline:
         time.sleep(pause)

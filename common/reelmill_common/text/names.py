@@ -1,6 +1,6 @@
-"""Names that people can read, made from text in any script: of batches after their files, of rows after their prompts.
+"""Readable names, made from text in any script: of batches after their files, of rows after their prompts.
 
-What is made here are keys: a change of the rules gives rows that are there already other names (decision 0017).
+The names are keys: a change of the rules would rename rows that exist already (decision 0017).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 import unicodedata
 
 MOST_CHARS = 64
-"""Of a name of a batch or a row."""
+"""Most characters of the name of a batch or a row."""
 HASH_CHARS = 8
-WORDS_CHARS = 40
-"""Of the words of a prompt or of a varying value in the name of a row."""
+KEYWORD_CHARS = 40
+"""Most characters of the keywords of a prompt or of a varying value in the name of a row."""
 
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -56,7 +56,7 @@ def file_slug(stem: str) -> str:
     """Return the name of the batch of a file: its slug, with a hash only where that is cut, or where nothing is left.
 
     Args:
-        stem: Of the file: its name without folder and suffix.
+        stem: Name of the file without folder and suffix.
     """
     name = _letters(stem)
     if name and len(name) <= MOST_CHARS:
@@ -71,17 +71,17 @@ def hashed(name: str, text: str) -> str:
 
 
 def joined(head: str, middle: list[str], tail: str) -> str:
-    """Return the parts with dashes between them. The middle is cut where all together are longer than 64 characters."""
+    """Return the parts with dashes between them; the middle is cut to keep the whole within 64 characters."""
     room = MOST_CHARS - len(head) - len(tail) - bool(head) - bool(tail)
     return "-".join(filter(None, [head, "-".join(filter(None, middle))[: max(0, room)].strip("-"), tail]))
 
 
-def words(text: str, most: int = WORDS_CHARS) -> str:
-    """Return the telling words of a text, as many as fit into `most` characters, with dashes between them."""
+def keywords(text: str, most: int = KEYWORD_CHARS) -> str:
+    """Return the significant words of a text, as many as fit into `most` characters, with dashes between them."""
     found = _WORD.findall(_ascii(text).lower().replace("'", ""))
-    telling = [word for word in found if word not in _FILLERS] or found
+    significant = [word for word in found if word not in _FILLERS] or found
     taken: list[str] = []
-    for word in telling:
+    for word in significant:
         if taken and sum(map(len, taken)) + len(taken) + len(word) > most:
             break
         taken.append(word)

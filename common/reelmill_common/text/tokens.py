@@ -16,10 +16,10 @@ class TokenCounter:
     """A model's tokenizer with its limit.
 
     A prompt over the limit is refused, never cut: what falls off the end of a long prompt is not seen by the model,
-    and nobody would notice before the clip is looked at.
+    and that shows only in the finished clip.
 
     Attributes:
-        limit: Most tokens, the end mark included.
+        limit: Most tokens, including the end mark.
     """
 
     tokenizer: Tokenizer
@@ -57,7 +57,7 @@ class TokenCounter:
         encoded = self.tokenizer.encode(prompt)
         if len(encoded.ids) <= self.limit:
             return encoded.ids
-        # One place belongs to the end mark, so the last token that fits is number limit - 1.
+        # One position belongs to the end mark, so the last token that fits is number limit - 1.
         cut = encoded.offsets[self.limit - 2][1]
         raise PromptTooLong(
             f"prompt has {len(encoded.ids)} tokens, the text encoder takes {self.limit} with the end mark; "

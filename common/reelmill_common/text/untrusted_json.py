@@ -1,7 +1,7 @@
-"""JSON that a stranger may have written: in the clip store, in the tags of a file, in Redis. Read with bounds.
+"""Untrusted JSON, in the clip store, in the tags of a file or in Redis, read within bounds.
 
-`json.loads` takes whatever is there: brackets that are nested until the stack ends, numbers that are infinite, a name
-that stands twice, half characters that no later write can encode. Here all of that is one error.
+`json.loads` accepts brackets nested until the stack ends, infinite numbers, a name that stands twice, and half
+characters that no later write can encode. Here all of that is one error.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 from reelmill_common.errors import InvalidDocument
 
 MOST_BYTES = 1_000_000
-"""Of one document. A manifest has 3 kB, and a job in an archive at most 40: a prompt has 8,192 characters at most."""
+"""Most bytes of a document. A manifest has 3 kB, a job in an archive 40 at most (a prompt has 8,192 characters)."""
 MOST_DEPTH = 32
-"""Levels of lists and objects. A manifest has four."""
+"""Most levels of lists and objects. A manifest has four."""
 MOST_ITEMS = 50_000
-"""Values in one document, which take about 100 bytes of memory each. A manifest has 90."""
+"""Most values in one document, at about 100 bytes of memory each. A manifest has 90."""
 MOST_INTEGER = 2**64
-"""Nothing that is counted here is larger. Python's own limit of 4,300 digits would still overflow a float."""
+"""Largest whole number; no count of ours is larger. Python's own limit of 4,300 digits would still overflow a float."""
 
-# A text that never ends is one token too: else each quote in it would be looked for an end of its own.
+# An unclosed text is one token too: else the end of each quote in it would be searched for.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -32,11 +32,11 @@ def read_json(content: bytes | str, name: str, *, most_bytes: int = MOST_BYTES) 
 
     Args:
         content: The text; as bytes it is UTF-8, with or without a byte order mark.
-        name: What it is, for the message: an object's key, or a file.
-        most_bytes: Of the text; as `str`, of its characters.
+        name: The document's name for the message: an object's key, or a file.
+        most_bytes: Most bytes of the text; most characters of a `str`.
 
     Raises:
-        InvalidDocument: It is not JSON as RFC 8259 has it, names a field twice, or is beyond one of the bounds.
+        InvalidDocument: It is not JSON by RFC 8259, names a field twice, or exceeds a bound.
     """
     if len(content) > most_bytes:
         raise _refusal(name, f"has {len(content):,} bytes, and at most {most_bytes:,} are read")
@@ -59,7 +59,7 @@ def read_object(content: bytes | str, name: str, *, most_bytes: int = MOST_BYTES
     """Return the fields of a JSON object; see `read_json`.
 
     Raises:
-        InvalidDocument: As there, or it is another value than an object.
+        InvalidDocument: As there, or the value is not an object.
     """
     value = read_json(content, name, most_bytes=most_bytes)
     if not isinstance(value, dict):
@@ -75,9 +75,9 @@ def _refusal(name: str, why: str) -> InvalidDocument:
 
 
 def _check_shape(text: str, name: str) -> None:
-    """Refuse a text that nests too deep or has too many values, before anything is built of it."""
+    """Refuse a text that nests too deep or has too many values, before any of it is built."""
     openers = text.count("[") + text.count("{")
-    # What stands within texts counts too, so this only ever lets pass what is within the bounds.
+    # Brackets and commas within texts count too, so only a text within the bounds passes.
     if openers <= MOST_DEPTH and openers + text.count(",") <= MOST_ITEMS:
         return
     depth = 0
@@ -85,7 +85,7 @@ def _check_shape(text: str, name: str) -> None:
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
         if depth > MOST_DEPTH:
             raise _refusal(name, f"is nested deeper than {MOST_DEPTH} levels")
-        if count > MOST_ITEMS * 3:  # of a field three are seen at most: its name, its value, a comma
+        if count > MOST_ITEMS * 3:  # a field gives three tokens at most: its name, its value, a comma
             raise _refusal(name, f"holds more than {MOST_ITEMS:,} values")
 
 

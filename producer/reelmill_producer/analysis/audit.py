@@ -8,20 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
-from typing import Any
 
 from reelmill_common.archive import SUFFIX, read_archive
 from reelmill_common.contract import STORE_FOLDERS
 from reelmill_common.errors import InvalidJob, NotFound, ReelmillError
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import JobView, Ledger, Result
+from reelmill_common.recipe import origin_of
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import beside, job_stem
 from reelmill_common.text.suggestions import did_you_mean
-from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
+from reelmill_common.text.untrusted_json import MOST_BYTES
 
 YOUNG_S = 3600.0
 """Age below which objects without a manifest may be those of an attempt that goes on somewhere."""
@@ -228,12 +227,10 @@ class Audit:
         if not key:
             return None
         try:
-            document: Any = read_object(self.store.get(key, most_bytes=MOST_BYTES), key)
-            if document["job"]["job_id"] != job.job_id:
-                return None
-            return datetime.fromisoformat(document["submitted_at"]).timestamp()
-        except (ValueError, LookupError, TypeError, ReelmillError):
+            origin, submitted_s = origin_of(self.store.get(key, most_bytes=MOST_BYTES))
+        except ReelmillError:
             return None
+        return submitted_s if origin.job_id == job.job_id else None
 
     def _age_s(self, item: StoredObject) -> float:
         return 0.0 if item.modified_s is None else self.ledger.timetable.now().timestamp() - item.modified_s

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from reelmill_common.archive import newest_archive
 from reelmill_common.errors import InvalidDocument, InvalidJob, NotFound, ObjectTooLarge
-from reelmill_common.jobs import MAX_MOMENT, job_id
+from reelmill_common.job_fields.limits import LAST_TIME_S
+from reelmill_common.jobs import job_id
 from reelmill_common.ledger import Event, JobView, Ledger
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import LOGS, log_key, log_prefix
@@ -242,6 +243,6 @@ def _logged(record: Mapping[str, Any], of_attempt: HistoryLine) -> HistoryLine:
 def _seconds(timestamp: str) -> float:
     try:
         moment = datetime.fromisoformat(timestamp)
-        return min(max(0.0, moment.timestamp()), MAX_MOMENT)
+        return min(max(0.0, moment.timestamp()), LAST_TIME_S)
     except (ValueError, OverflowError):
         return 0.0

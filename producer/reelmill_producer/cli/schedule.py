@@ -14,7 +14,15 @@ import typer
 from reelmill_common.calendar.cron import Cron
 from reelmill_common.calendar.windows import Windows, zone_of
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
-from reelmill_common.schedules import MOMENTS, CatchUp, Schedule, ScheduledRow, ScheduleView, moment_words, policy_of
+from reelmill_common.schedules import (
+    TIME_FIELDS,
+    CatchUp,
+    Schedule,
+    ScheduledRow,
+    ScheduleView,
+    policy_of,
+    relative_time,
+)
 from reelmill_producer.analysis.plans import FarmForecast, Forecast, LanePace, plan_of
 from reelmill_producer.cli.errors import tell
 from reelmill_producer.cli.options import (
@@ -43,7 +51,7 @@ from reelmill_producer.prompts.files import PromptFile
 from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
 
 _KEYS = ("start-after", "expires")
-"""As a head names `MOMENTS`."""
+"""As a head names `TIME_FIELDS`."""
 
 schedule = typer.Typer(no_args_is_help=True, help="Submit a file of prompts again and again, at a time of its own.")
 
@@ -199,9 +207,9 @@ def _policy(prompts: PromptFile, asked: PolicyOptions, new: Schedule) -> Mapping
     words = asked.over(prompts.head.words) if prompts.head else asked
     try:
         policy = policy_of(replaced(words, start_after="", expires="").batch("any", now))
-        for field, key, text in zip(MOMENTS, _KEYS, (words.start_after, words.expires), strict=True):
+        for field, key, text in zip(TIME_FIELDS, _KEYS, (words.start_after, words.expires), strict=True):
             if text not in ("", NONE):
-                policy[field] = moment_words(key, text, new.cron.zone.key)
+                policy[field] = relative_time(key, text, new.cron.zone.key)
         replaced(new, policy=policy).batch(new.cron.next_after(now.astimezone(UTC)))
     except InvalidJob as err:
         line = prompts.head.line if prompts.head else 1

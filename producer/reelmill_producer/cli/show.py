@@ -19,7 +19,7 @@ from reelmill_producer.cli.output import job_record, print_json
 from reelmill_producer.cli.session import read_settings, reading, session
 from reelmill_producer.cli.submit import followed, warn_of_class
 from reelmill_producer.client import Reelmill
-from reelmill_producer.outputs.recipes import LINKS, Recipe, find_recipe, is_file
+from reelmill_producer.outputs.recipes import LINKS, FoundRecipe, find_recipe, is_file
 
 RERENDER = "rerender"
 """Batch of everything that was made again."""
@@ -58,25 +58,25 @@ def rerender(
     """
     settings = read_settings()
     with session(settings, renders="reelmill rerender") as opened:
-        recipe = find_recipe(clip, opened.farm)
-        if not recipe.latents_sha256:
-            raise NotFound("the recipe has no hash of its latents, so there is nothing to compare a new render with")
+        first = find_recipe(clip, opened.farm)
+        spec = first.recipe.spec
         before = opened.farm.ledger.events.newest()
-        row = f"{recipe.spec.digest}-{int(time.time() * 1000):x}"
-        worker_class = _class_of(recipe) if same_class else ""
-        warn_of_class(opened.farm, worker_class, recipe.spec.profile)
-        job = RenderJob(batch=RERENDER, row=row, spec=recipe.spec, worker_class=worker_class)
+        row = f"{spec.digest}-{int(time.time() * 1000):x}"
+        worker_class = _class_of(first) if same_class else ""
+        warn_of_class(opened.farm, worker_class, spec.profile)
+        job = RenderJob(batch=RERENDER, row=row, spec=spec, worker_class=worker_class)
         opened.farm.submit_jobs(Batch(name=RERENDER), [job])
         followed(opened, RERENDER, after=before)
         again = opened.farm.job(job.job_id)
         if again.result is None:
             raise RenderFailed(_why_failed(again))
         second = find_recipe(job.job_id, opened.farm)
-    equal = recipe.latents_sha256 == second.latents_sha256
-    differences = compare(recipe, second)
+    before_sha256, after_sha256 = first.recipe.latents_sha256, second.recipe.latents_sha256
+    equal = before_sha256 == after_sha256
+    differences = compare(first, second)
     if json:
-        record = {"equal": equal, "differences": differences, "before": recipe.latents_sha256}
-        print_json({**record, "after": second.latents_sha256, "job": job_record(again)})
+        record = {"equal": equal, "differences": differences, "before": before_sha256}
+        print_json({**record, "after": after_sha256, "job": job_record(again)})
     else:
         typer.echo("equal" if equal else "different")
         for name, (was, now) in differences.items():
@@ -85,21 +85,22 @@ def rerender(
         raise typer.Exit(RenderFailed.exit_status)
 
 
-def compare(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
+def compare(before: FoundRecipe, after: FoundRecipe) -> dict[str, tuple[Any, Any]]:
     """Return what decides the bits and differs: model, GPU, kernels, versions. By name, then and now."""
     first, second = _decisive(before), _decisive(after)
     names = [*first, *(name for name in second if name not in first)]
     return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
 
 
-def _decisive(recipe: Recipe) -> dict[str, Any]:
+def _decisive(recipe: FoundRecipe) -> dict[str, Any]:
     choices = dict(recipe.worker_class)
     versions = choices.pop("versions")
     packages = cast("Mapping[str, Any]", versions) if isinstance(versions, dict) else {}
-    return {"model_hash": recipe.model_hash, **choices, **{f"version of {name}": packages[name] for name in packages}}
+    named = {f"version of {name}": packages[name] for name in packages}
+    return {"model_hash": recipe.recipe.model_hash, **choices, **named}
 
 
-def _class_of(recipe: Recipe) -> str:
+def _class_of(recipe: FoundRecipe) -> str:
     if not recipe.bits_class:
         raise NotFound("the recipe names no GPU, kernels and versions, so no worker class; leave --same-class out")
     return recipe.bits_class
@@ -120,14 +121,14 @@ def _farm_for(clip: str) -> Generator[Reelmill | None]:
         yield farm
 
 
-def show_lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
+def show_lines(recipe: FoundRecipe) -> Iterator[tuple[str, str]]:
     """Yield what `show` tells of a recipe, by name. Nothing in a value begins a line or steers the terminal."""
     for name, value in _facts(recipe):
         yield name, printable(value)
 
 
-def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    spec, document = recipe.spec, recipe.document
+def _facts(recipe: FoundRecipe) -> Iterator[tuple[str, str]]:
+    spec, document = recipe.recipe.spec, recipe.document
     yield "prompt", spec.prompt
     yield "seed", str(spec.seed)
     yield "frames", f"{spec.frames} of {spec.width}x{spec.height} at {spec.fps} a second"

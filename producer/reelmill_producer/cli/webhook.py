@@ -16,7 +16,7 @@ import typer
 from reelmill_common.errors import InvalidSettings, NotDelivered
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.notify.delivery import attempt
-from reelmill_common.notify.notification import Notification, made
+from reelmill_common.notify.notification import Notification, make_notification
 from reelmill_common.notify.webhook_store import Attempt, LogEntry, WebhookStore, WebhookView
 from reelmill_common.notify.webhooks import DEFAULT_EVENTS, ReceiverKind, Webhook
 from reelmill_common.services.notification_sender import Sender
@@ -244,7 +244,9 @@ def _header_lines(text: str) -> list[str]:
 
 def _trial(settings: Settings) -> Notification:
     now = time.time()
-    return made(f"msg_{settings.farm}_test_{int(now * 1000)}", "webhook.test", now, {"farm": settings.farm})
+    return make_notification(
+        f"msg_{settings.farm}_test_{int(now * 1000)}", "webhook.test", now, {"farm": settings.farm}
+    )
 
 
 def _show_secret(item: Webhook, *, brought: bool, json: bool, trial: Attempt | None = None) -> None:

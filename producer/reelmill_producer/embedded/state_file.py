@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO
 
+from reelmill_common.atomic_file import write_atomically
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, StoreRefused
 from reelmill_common.settings import Settings
 from reelmill_common.text.untrusted_json import read_object
@@ -46,10 +46,7 @@ class FarmRecord:
 
 def write(state_dir: Path, record: FarmRecord) -> None:
     """Write the file, whole or not at all."""
-    part = state_dir / f".{_FILE}.{os.getpid()}"
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-        json.dump(asdict(record), handle)
-    part.replace(state_dir / _FILE)
+    write_atomically(state_dir / _FILE, json.dumps(asdict(record)).encode(), mode=0o600)
 
 
 def read(state_dir: Path) -> FarmRecord | None:

@@ -5,19 +5,20 @@ Their form is published in docs/manifest.schema.json. Nothing in them is trusted
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from reelmill_common.errors import InvalidDocument, InvalidJob, NotFound, StoreUnavailable
-from reelmill_common.jobs import RenderSpec
+from reelmill_common.jobs import spec_from_mapping
 from reelmill_common.ledger import JobView
+from reelmill_common.recipe import Recipe
+from reelmill_common.recipe import read_recipe as checked
 from reelmill_common.storage.keys import beside, is_key
 from reelmill_common.text.untrusted_json import MOST_BYTES as MOST_MANIFEST_BYTES
 from reelmill_common.text.untrusted_json import read_object
@@ -34,23 +35,16 @@ _MP4 = b"ftyp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How a clip was made.
+class FoundRecipe:
+    """How a clip was made, by what lay in a store, a file or behind a link.
 
     Attributes:
+        recipe: What this version knows of it.
         document: All of it, as it was found.
-        spec: What was asked for: enough to ask for it again.
-        latents_sha256: Hash of the latents; empty in a recipe that lacks it.
     """
 
+    recipe: Recipe
     document: Mapping[str, Any]
-    spec: RenderSpec
-    latents_sha256: str
-
-    @property
-    def model_hash(self) -> str:
-        """Hash of the model that rendered it; empty if the recipe has none."""
-        return str(self.document.get("model_hash", ""))
 
     @property
     def worker_class(self) -> Mapping[str, Any]:
@@ -62,12 +56,6 @@ class Recipe:
         """Name of that class, by which a job can ask for it; empty if no model was at work."""
         return bits_class(self.document)
 
-    @property
-    def job_id(self) -> str:
-        """The job that it was made for; empty if the recipe has none."""
-        job = self.document.get("job")
-        return str(cast("Mapping[str, Any]", job).get("job_id", "")) if isinstance(job, dict) else ""
-
 
 def expanded(path: str) -> Path:
     """Return a path with a `~` at its beginning replaced by that home, if there is one."""
@@ -76,7 +64,7 @@ def expanded(path: str) -> Path:
     return Path(path)
 
 
-def find_recipe(target: str, farm: Reelmill | None) -> Recipe:
+def find_recipe(target: str, farm: Reelmill | None) -> FoundRecipe:
     """Return the recipe of what somebody names: a file, a URL, a key of the store, or a job.
 
     Args:
@@ -127,7 +115,7 @@ def _key_of(target: str, farm: Reelmill) -> str:
     raise InvalidJob(f"{target} is a batch; name one of its clips: `reelmill results {target} --json` lists them")
 
 
-def read_recipe(content: bytes, name: str) -> Recipe:
+def read_recipe(content: bytes, name: str) -> FoundRecipe:
     """Return the recipe in a manifest, or in the beginning of an MP4.
 
     Raises:
@@ -141,15 +129,13 @@ def read_recipe(content: bytes, name: str) -> Recipe:
         raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
     try:
         found = read_object(text, "what it holds")
+        if isinstance(found.get("spec"), dict):
+            spec_from_mapping(found["spec"])
+        return FoundRecipe(recipe=checked(found, "what it holds"), document=found)
     except InvalidDocument as err:
         raise NotFound(f"{name[:200]} holds no recipe ({err}); only clips and manifests made here do") from err
-    if not isinstance(found.get("spec"), dict):
-        raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
-    try:
-        spec = RenderSpec.from_json(json.dumps(found["spec"]))
     except InvalidJob as err:
         raise InvalidJob(f"{name[:200]} asks for what cannot be rendered here: {err}") from err
-    return Recipe(document=found, spec=spec, latents_sha256=str(found.get("latents_sha256", "")))
 
 
 def _fetch(url: str) -> bytes:

@@ -1,6 +1,6 @@
 """Admission: the check of a prompt's length in tokens, where the model's tokenizer is at hand.
 
-Without it the 8,192 characters of `jobs.MAX_PROMPT_CHARS` bound a prompt here, and the worker refuses the rest as
+Without it the 8,192 characters of `limits.MAX_PROMPT_CHARS` bound a prompt here, and the worker refuses the rest as
 `prompt_too_long`. A prompt is never cut.
 """
 

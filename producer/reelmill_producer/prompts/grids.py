@@ -13,8 +13,9 @@ from itertools import chain, product
 
 from reelmill_common.errors import InvalidJob
 from reelmill_common.job_fields.foreign_fields import check_foreign_fields
-from reelmill_common.jobs import MAX_SEED, RenderSpec
-from reelmill_common.text.names import hashed, joined, words
+from reelmill_common.job_fields.limits import MAX_SEED
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.text.names import hashed, joined, keywords
 from reelmill_producer.prompts.columns import COLUMNS, ColumnReading
 from reelmill_producer.prompts.lines import BadLine
 from reelmill_producer.prompts.rows import Row, unknown_names
@@ -294,7 +295,7 @@ def _names(given: str, combination: Mapping[str, object], key: str) -> tuple[str
     """Return the ids by which a person knows a combination: what varies, in words, and with a hash for the second."""
     if list(combination) == ["seed"]:
         return ()
-    middle = [words(str(value)) for name, value in combination.items() if name != "seed"]
+    middle = [keywords(str(value)) for name, value in combination.items() if name != "seed"]
     name = joined(given, middle, f"s{combination['seed']}" if "seed" in combination else "")
     return name, hashed(name, key)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.profiles import PROFILES
-from reelmill_common.text.names import joined, words
+from reelmill_common.text.names import joined, keywords
 
 
 def row_name(spec: RenderSpec) -> str:
@@ -17,4 +17,4 @@ def row_name(spec: RenderSpec) -> str:
         spec.sampler if spec.sampler != "dmd3" else "",
         spec.decoder if spec.decoder != "tiny" else "",
     ]
-    return joined("", [words(spec.prompt) or "clip", *filter(None, unusual)], f"s{spec.seed}")
+    return joined("", [keywords(spec.prompt) or "clip", *filter(None, unusual)], f"s{spec.seed}")

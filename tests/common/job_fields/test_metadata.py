@@ -1,4 +1,4 @@
-"""Metadata in the ledger that is damaged, or was written by a stranger, keeps no job back."""
+"""Metadata in the ledger that is damaged, or is not ours, holds no job back."""
 
 from __future__ import annotations
 

@@ -42,12 +42,12 @@ def _login(_server: object, _session: object, _envelope: object, _mechanism: str
     return AuthResult(success=(data.login, data.password) == (b"mill", b"hush:1"))  # type: ignore[attr-defined]
 
 
-def tell(server: Controller, mailroom: WebhookStore, ledger: Ledger, settings: Settings, url: str) -> None:
-    """Let a sender tell by mail, over a server that runs as long, that a batch was submitted."""
+def send_mail(server: Controller, webhook_store: WebhookStore, ledger: Ledger, settings: Settings, url: str) -> None:
+    """Run a mail server and a sender that mails the submission of a batch."""
     server.start()
     try:
         sender = Sender(settings=dataclasses.replace(settings, smtp_url=url, smtp_from="mill@example.org"))
-        add(mailroom, "ops@example.org", "batch.*", kind=ReceiverKind.EMAIL)
+        add(webhook_store, "ops@example.org", "batch.*", kind=ReceiverKind.EMAIL)
         happen(ledger, "night")
         sender.round()
         sender._leave()
@@ -56,7 +56,7 @@ def tell(server: Controller, mailroom: WebhookStore, ledger: Ledger, settings: S
 
 
 def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
-    mailroom: WebhookStore, ledger: Ledger, settings: Settings, mail_authority: ssl.SSLContext
+    webhook_store: WebhookStore, ledger: Ledger, settings: Settings, mail_authority: ssl.SSLContext
 ) -> None:
     mailbox, port = Mailbox(), free_port()
     server = Controller(
@@ -69,22 +69,22 @@ def test_a_mail_server_gets_a_mail_over_starttls_with_a_login(
         auth_required=True,
         ready_timeout=60,
     )
-    tell(server, mailroom, ledger, settings, f"smtp://mill:hush%3A1@127.0.0.1:{port}")
+    send_mail(server, webhook_store, ledger, settings, f"smtp://mill:hush%3A1@127.0.0.1:{port}")
 
     (mail,) = mailbox.mails
     assert (mail.mail_from, mail.rcpt_tos) == ("mill@example.org", ["ops@example.org"])
     assert b"Subject: [" + settings.farm.encode() + b"] batch.submitted night" in mail.content
-    assert last(mailroom).outcome == "sent"
+    assert last(webhook_store).outcome == "sent"
 
 
 @pytest.mark.parametrize(("scheme", "why"), [("smtp", "STARTTLS"), ("smtps", "SSL")])
 def test_no_mail_and_no_password_go_to_a_server_without_tls_unless_that_is_asked_for(
-    mailroom: WebhookStore, ledger: Ledger, settings: Settings, scheme: str, why: str
+    webhook_store: WebhookStore, ledger: Ledger, settings: Settings, scheme: str, why: str
 ) -> None:
     mailbox, port = Mailbox(), free_port()
     server = Controller(mailbox, "127.0.0.1", port, ready_timeout=60)
-    tell(server, mailroom, ledger, settings, f"{scheme}://mill:hush@127.0.0.1:{port}")
+    send_mail(server, webhook_store, ledger, settings, f"{scheme}://mill:hush@127.0.0.1:{port}")
 
     assert mailbox.mails == []
-    assert why in last(mailroom).detail
-    assert "hush" not in last(mailroom).detail
+    assert why in last(webhook_store).detail
+    assert "hush" not in last(webhook_store).detail

@@ -122,7 +122,7 @@ def test_a_file_in_the_folders_place_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        pytest.param("size=1m", "StoreUnavailable: .* takes nothing now .*free space", id="full disk"),
+        pytest.param("size=1m", "StoreUnavailable: .* takes no writes now .*free space", id="full disk"),
         pytest.param("ro", "StoreRefused: .* is not writable .*Read-only file system", id="read-only mount"),
     ],
 )
@@ -145,8 +145,8 @@ def test_a_disk_that_takes_nothing_is_told_from_one_that_never_will(tmp_path: Pa
 
     if "unshare" in child.stderr or "mount" in child.stderr:
         pytest.skip(f"no private mounts here: {child.stderr.strip()}")
-    told, listed = child.stdout.splitlines()
-    assert re.match(error, told)
+    error_line, listed = child.stdout.splitlines()
+    assert re.match(error, error_line)
     assert listed == "[]"
 
 

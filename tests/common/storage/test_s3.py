@@ -1,4 +1,4 @@
-"""What only S3 does: refusals told apart, headers, signed links, damage, and a put that is cut off."""
+"""What only S3 does: distinguished refusals, headers, signed links, damage, and a put that is cut off."""
 
 from __future__ import annotations
 
@@ -58,35 +58,35 @@ def every_call(store: S3Store) -> list[tuple[str, object]]:
 
 
 def refusals(store: S3Store) -> dict[str, str]:
-    """Return what each call is told; every one must be refused."""
-    told = {}
+    """Return the message of each call; every one must be refused."""
+    messages = {}
     for name, call in every_call(store):
         with pytest.raises(StoreRefused) as caught:
             call()
-        told[name] = str(caught.value)
-    return told
+        messages[name] = str(caught.value)
+    return messages
 
 
 def test_a_wrong_secret_is_refused_by_every_call(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2-is-wrong")
 
-    for told in refusals(store_on(server)).values():
-        assert re.search(r"refused the signature.* correct AWS_SECRET_ACCESS_KEY", told)
-        assert "hunter2" not in told
+    for message in refusals(store_on(server)).values():
+        assert re.search(r"refused the signature.* correct AWS_SECRET_ACCESS_KEY", message)
+        assert "hunter2" not in message
 
 
 def test_an_unknown_access_key_is_refused_by_every_call(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
 
-    for told in refusals(store_on(server)).values():
-        assert re.search(r"does not know the access key.* AWS_ACCESS_KEY_ID", told)
+    for message in refusals(store_on(server)).values():
+        assert re.search(r"does not know the access key.* AWS_ACCESS_KEY_ID", message)
 
 
 def test_a_missing_bucket_is_named_by_every_call(server: S3Server) -> None:
     wanted = f"bucket 'no-such-bucket' is missing at {server.endpoint}; create it or correct REELMILL_STORE_URL"
 
-    for told in refusals(store_on(server, bucket="no-such-bucket")).values():
-        assert told == wanted
+    for message in refusals(store_on(server, bucket="no-such-bucket")).values():
+        assert message == wanted
 
 
 def test_no_credentials_at_all_is_told_with_where_they_go(nanio: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,8 +94,8 @@ def test_no_credentials_at_all_is_told_with_where_they_go(nanio: S3Server, monke
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     store = store_on(nanio)
 
-    for told in refusals(store).values():
-        assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in told
+    for message in refusals(store).values():
+        assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in message
     with pytest.raises(StoreRefused, match="set AWS_ACCESS_KEY_ID"):
         store.url("night/fox.mp4")
 

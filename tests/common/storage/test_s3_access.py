@@ -134,7 +134,7 @@ def test_a_link_lasts_no_longer_than_the_credentials_that_sign_it(
         store = store_on(nanio_server, "link")
 
         assert 2900 < store.links_last_s <= 3000
-        assert store.links_note.startswith("links end in 49 min ")
+        assert store.links_note.startswith("links expire in 49 min ")
 
 
 def test_a_session_that_does_not_say_its_end_is_told(nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def settings(
 
 
 REASONS = {
-    "nanio": r"1024 bytes were sent and other 10\d\d came back",  # boto3's framing, stored as part of the clip
+    "nanio": r"1024 bytes were sent and 10\d\d others came back",  # boto3's framing, stored as part of the clip
     "seaweed": "the object came back with Content-Encoding 'aws-chunked'",  # which browsers cannot undo
 }
 
@@ -71,7 +71,7 @@ def test_a_mode_that_damages_clips_is_refused_even_if_it_was_asked_for(settings:
     store = S3Store("clips", "asked", dataclasses.replace(settings, s3_checksum="when_supported"))
 
     for act in (store.check, lambda: store.put("night/fox.mp4", b"clip", content_type="video/mp4")):
-        with pytest.raises(StoreRefused, match=r"does not give back what boto3 sends .* REELMILL_S3_CHECKSUM to auto"):
+        with pytest.raises(StoreRefused, match=r"does not return what boto3 sends .* REELMILL_S3_CHECKSUM to auto"):
             act()
 
     assert list(store.list()) == []

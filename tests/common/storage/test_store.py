@@ -17,9 +17,9 @@ import pytest
 
 from fixtures.proxy import make_authority, proxy
 from fixtures.s3 import S3Server
-from reelmill_common.errors import ClipExists, InvalidSettings, NotFound, StoreError, StoreRefused
+from reelmill_common.errors import ClipExists, NotFound, StoreError, StoreRefused
 from reelmill_common.settings import Settings
-from reelmill_common.storage import ClipStore, open_store
+from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
 from reelmill_common.storage.s3 import S3Store
 
@@ -44,7 +44,7 @@ def make_store(
     if over:
         endpoint, bundle = request.getfixturevalue("tls")(server)
         settings = server.settings(s3_endpoint=endpoint, s3_ca_bundle=bundle)
-        monkeypatch.setenv("SSL_CERT_FILE", bundle)  # for whoever opens a link without our code
+        monkeypatch.setenv("SSL_CERT_FILE", bundle)  # for a link that is opened without our code
     # Small pages, so that a list of some twenty objects takes several.
     return S3Store(server.bucket, f"conformance-{next(_prefixes)}/Nächte 2026", settings, page_size=7)
 
@@ -174,7 +174,7 @@ def test_of_several_at_once_one_wins(strict_store: ClipStore) -> None:
         start.wait()
         try:
             put(strict_store, "night/fox.mp4", b"%d" % number)
-        except StoreError as err:  # the loser is told that the key is taken, or that it is being taken
+        except StoreError as err:  # the loser gets an error: the key is taken, or is being taken
             lost.append((number, err.code))
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(6)]
@@ -312,54 +312,5 @@ def test_a_hostile_key_is_refused_before_anything_happens(tmp_path: Path, key: s
 @pytest.mark.parametrize("prefix", ["../", "/etc", "night//", "a/../b", "Night"])
 def test_a_hostile_prefix_is_refused(tmp_path: Path, prefix: str) -> None:
     for store in (FolderStore(tmp_path), S3Store("clips", "", Settings(s3_endpoint="http://127.0.0.1:1"))):
-        with pytest.raises(StoreError, match="starts no usable key"):
+        with pytest.raises(StoreError, match="cannot begin a key"):
             list(store.list(prefix))
-
-
-def test_a_source_that_is_gone_is_named(store: ClipStore, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot read .*gone\.mp4.*render it again"):
-        put(store, "night/fox.mp4", tmp_path / "gone.mp4")
-
-    assert store.head("night/fox.mp4") is None
-
-
-def test_without_a_url_clips_go_to_the_state_folder(tmp_path: Path) -> None:
-    store = open_store(Settings(state_dir=tmp_path))
-
-    put(store, "night/fox.mp4", b"clip")
-
-    assert (tmp_path / "clips/night/fox.mp4").read_bytes() == b"clip"
-
-
-def test_a_folder_url_is_percent_decoded(tmp_path: Path) -> None:
-    store = open_store(Settings(store_url=f"file://{tmp_path}/my%20clips"))
-
-    put(store, "night/fox.mp4", b"clip")
-
-    assert (tmp_path / "my clips/night/fox.mp4").read_bytes() == b"clip"
-
-
-@pytest.mark.parametrize("url", ["s3://clips/tonight/", "s3://clips/tonight"])
-def test_an_s3_url_names_bucket_and_prefix(url: str) -> None:
-    store = open_store(Settings(store_url=url))
-
-    assert isinstance(store, S3Store)
-    assert (store.place.bucket, store.place.prefix) == ("clips", "tonight/")
-
-
-@pytest.mark.parametrize(
-    ("url", "advice"),
-    [
-        pytest.param("file://clips", "three slashes", id="relative folder"),
-        pytest.param("s3:///tonight", "s3://bucket/prefix", id="no bucket"),
-        pytest.param("s3://clips/a/../b", "without '.'", id="prefix that climbs"),
-        pytest.param("s3://clips/a//b", "without '.'", id="empty part"),
-        pytest.param("gs://clips", "use file:///folder or s3://", id="another scheme"),
-        pytest.param("s3://key:hunter2@clips", "AWS_SECRET_ACCESS_KEY", id="secret in the URL"),
-    ],
-)
-def test_a_wrong_url_is_refused_with_advice(url: str, advice: str) -> None:
-    with pytest.raises(InvalidSettings, match=advice) as caught:
-        open_store(Settings(store_url=url))
-
-    assert "hunter2" not in str(caught.value)

@@ -26,7 +26,7 @@ from producer.prompts.test_fuzz import content
 from reelmill_common import errors
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-from reelmill_common.recipe import make_manifest, make_recipe
+from reelmill_common.recipe import ClipFacts, JobOrigin, Recipe, make_manifest
 from reelmill_common.settings import Settings
 from reelmill_producer.cli import app
 from reelmill_producer.cli.errors import INTERRUPTED
@@ -221,14 +221,11 @@ def write_files(random: Random, folder: Path) -> dict[str, list[str]]:
 
 def manifest(random: Random) -> bytes:
     spec = RenderSpec(prompt="a fox", seed=4, profile="tiny", frames=5)
-    renderer = {"model_hash": "ab" * 32, "plan": {"device": "cpu"}, "versions": {}, "latents_sha256": "cd" * 32}
-    made = json.loads(
-        make_manifest(
-            make_recipe(spec, job={"job_id": "1f0a"}, renderer=renderer),
-            clip={"key": "a/b.mp4"},
-            seconds={"denoise": 1.1},
-        )
-    )
+    job = JobOrigin(job_id="1f0a", batch="a", row="b", attempt=1, worker="cpu0@a")
+    hashes = {"model_hash": "ab" * 32, "latents_sha256": "cd" * 32}
+    recipe = Recipe(job=job, spec=spec, plan={"device": "cpu"}, versions={}, **hashes)
+    clip = ClipFacts(key="a/b.mp4", sha256="ef" * 32, size_bytes=1, latents_sha256="cd" * 32)
+    made = json.loads(make_manifest(recipe, clip=clip, seconds={"denoise": 1.1}))
     for name in random.sample([*made], k=random.randint(0, 2)):
         made[name] = random.choice([None, 1, -1.5, "x", [], {}, [made[name]], {"a": made[name]}, 10**40, True])
     return json.dumps(made).encode()

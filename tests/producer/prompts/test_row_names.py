@@ -1,4 +1,4 @@
-"""Names of batches and rows: a person can tell them apart, and what is there already keeps its own."""
+"""Names of batches and rows: people can distinguish them, and existing ones do not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,3 @@
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 
 from reelmill_common.errors import InvalidSettings, NotFound, RenderFailed
 from reelmill_common.jobs import RenderSpec
-from reelmill_common.recipe import make_manifest, make_recipe, versions
+from reelmill_common.recipe import JobOrigin, Recipe, versions
 from reelmill_worker.delivery import video
 from reelmill_worker.delivery.encoders import Encoder
 from reelmill_worker.delivery.video import Planes
@@ -33,9 +32,8 @@ def planes() -> Planes:
 @pytest.fixture
 def recipe() -> dict[str, Any]:
     spec = RenderSpec(prompt=PROMPT, seed=42, profile="tiny", frames=17)
-    return make_recipe(
-        spec, job={"job_id": "1f0a", "attempt": 1}, renderer={"model_hash": "ab12", "versions": versions()}
-    )
+    job = JobOrigin(job_id="1f0a", batch="night", row="fox", attempt=1, worker="cpu0@a")
+    return Recipe(job=job, spec=spec, model_hash="ab12", versions=versions(), latents_sha256="cd" * 32).document()
 
 
 def test_a_clip_has_its_frames_at_its_rate_in_bt709_and_plays_while_it_loads(
@@ -127,25 +125,3 @@ def test_a_clip_from_elsewhere_has_no_recipe(planes: Planes, tmp_path: Path) -> 
 
     with pytest.raises(NotFound, match="has no recipe"):
         video.read_recipe(tmp_path / "plain.mp4")
-
-
-def test_the_manifest_is_the_recipe_with_the_file_it_became(recipe: dict[str, Any]) -> None:
-    clip = {"key": "night/fox.mp4", "sha256": "00ff", "size_bytes": 12345, "latents_sha256": "77"}
-
-    document = json.loads(make_manifest(recipe, clip=clip, seconds={"denoise": 2.5}))
-
-    assert document["clip"] == clip
-    assert document["seconds"] == {"denoise": 2.5}
-    assert {key: document[key] for key in recipe} == recipe
-    assert document["schema_version"] == 1
-    assert document["versions"]["torch"]
-
-
-def test_metadata_is_in_the_manifest_and_not_in_the_recipe() -> None:
-    recipe = make_recipe(RenderSpec(prompt="a fox", profile="tiny"), job={"row": "fox"}, renderer={})
-
-    manifest = json.loads(make_manifest(recipe, clip={}, seconds={}, metadata={"concept": "animal"}))
-
-    assert manifest["metadata"] == {"concept": "animal"}
-    assert "metadata" not in recipe
-    assert "metadata" not in json.loads(make_manifest(recipe, clip={}, seconds={}))

@@ -37,9 +37,9 @@ def test_a_receiver_that_is_slow_holds_up_no_round_of_the_parent(settings: Setti
     )
     answering = threading.Event()
 
-    with receiver() as taker, Ledger.connect(settings) as ledger, WebhookStore.connect(settings) as mailroom:
+    with receiver() as taker, Ledger.connect(settings) as ledger, WebhookStore.connect(settings) as webhook_store:
         taker.before_answer = lambda: answering.wait(60)
-        mailroom.add(Webhook.new(taker.url, kind=ReceiverKind.STANDARD, events=("batch.submitted",)))
+        webhook_store.add(Webhook.new(taker.url, kind=ReceiverKind.STANDARD, events=("batch.submitted",)))
         ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=RenderSpec(prompt="fox"))])
         house.start()
         try:
@@ -47,9 +47,9 @@ def test_a_receiver_that_is_slow_holds_up_no_round_of_the_parent(settings: Setti
             for _ in range(3):
                 since = time.monotonic()
                 wait_for(lambda since=since: beaten_since(ledger, since), what="the next beat")
-            held = not mailroom.log()
+            held = not webhook_store.log()
             answering.set()
-            wait_for(mailroom.log, what="the attempt is recorded")
+            wait_for(webhook_store.log, what="the attempt is recorded")
         finally:
             answering.set()
             house.stop()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reelmill_common.jobs import Stage
 from reelmill_common.ledger import Claimed, Result, Spent
 from reelmill_common.ledger.records import NOTHING
-from reelmill_common.recipe import make_recipe
+from reelmill_common.recipe import JobOrigin, Recipe
 from reelmill_common.settings import Settings
 from reelmill_common.storage import StoredObject
 from reelmill_worker.attempt.lease import Lease
@@ -69,7 +69,7 @@ class ClipFiles:
     size_bytes: int
     sha256: str
     video_bytes: int
-    recipe: Mapping[str, Any]
+    recipe: Recipe
     latents_sha256: str
     has_preview: bool
     seconds: Mapping[str, float]
@@ -161,7 +161,7 @@ class ClipWriter:
         video = folder / "clip.mp4"
         recipe = self._recipe(claimed, rendering)
         planes, fps = rendering.planes, claimed.spec.fps
-        write_video(planes, video, fps=fps, recipe=recipe, settings=self.settings)
+        write_video(planes, video, fps=fps, recipe=recipe.document(), settings=self.settings)
         stills.write_poster(planes[len(planes) // 2], folder / "poster.jpg")  # many clips open on a fade
         has_preview = self.settings.preview == "webp"
         if has_preview:
@@ -177,15 +177,26 @@ class ClipWriter:
             seconds={**rendering.seconds, str(Stage.MUX): round(time.monotonic() - started, 4)},
         )
 
-    def _recipe(self, claimed: Claimed, rendering: Rendering) -> dict[str, Any]:
-        whose = {name: getattr(claimed, name) for name in ("job_id", "batch", "row")}
-        # With the word of the claim two files are equal only if one attempt wrote both.
-        attempt = {"attempt": claimed.attempt, "claim": claimed.word}
-        job = {**whose, **attempt, "farm": self.settings.farm, "worker": self.worker}
-        plan = {"plan": rendering.plan.describe()} if rendering.plan else {}
-        encoder = {"encoder": encoder_of(self.settings).describe()}
-        renderer = {**self.renderer, **plan, **encoder, "latents_sha256": rendering.latents_sha256}
-        return make_recipe(claimed.spec, job=job, renderer=renderer)
+    def _recipe(self, claimed: Claimed, rendering: Rendering) -> Recipe:
+        job = JobOrigin(
+            job_id=claimed.job_id,
+            batch=claimed.batch,
+            row=claimed.row,
+            attempt=claimed.attempt,
+            claim=claimed.word,  # with it two files are equal only if one attempt wrote both
+            farm=self.settings.farm,
+            worker=self.worker,
+        )
+        return Recipe(
+            job=job,
+            spec=claimed.spec,
+            renderer=self.renderer["renderer"],
+            model_hash=self.renderer["model_hash"],
+            plan=rendering.plan.describe() if rendering.plan else self.renderer.get("plan"),
+            versions=self.renderer.get("versions"),
+            encoder=encoder_of(self.settings).describe(),
+            latents_sha256=rendering.latents_sha256,
+        )
 
 
 def write_video(

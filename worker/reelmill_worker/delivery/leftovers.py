@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import structlog
 
 from reelmill_common.errors import InvalidDocument, NotFound, ObjectTooLarge, ReelmillError, StoreError
 from reelmill_common.ledger import Claimed, Ledger, Result
-from reelmill_common.recipe import is_leftover
+from reelmill_common.recipe import Manifest, Recipe, is_leftover, origin_of, read_manifest
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import ClipKeys, clip_keys
-from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
+from reelmill_common.text.untrusted_json import MOST_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +24,6 @@ UNSURE_S = 600.0
 """Seconds after the server of the ledger was started, or promoted, in which a claim asks the store what is there: the
 server may have forgotten attempts that came after, and their numbers."""
 _OBJECT = re.compile(r"(a(?P<number>[1-9][0-9]{0,5})\.)?(mp4|jpg|webp|json)")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +57,14 @@ class Leftovers:
                 return found
         return None
 
-    def equal(self, claimed: Claimed, recipe: Mapping[str, Any]) -> Found | None:
+    def equal(self, claimed: Claimed, recipe: Recipe) -> Found | None:
         """Return the clip that lies under an attempt's own keys, if it does for the one that the attempt has rendered.
 
         Two attempts have the same number when the ledger forgot the first one, or that the job was submitted. In the
         same life of the job any clip will do, in another one only one of this farm with equal latents, encoded alike.
         """
         keys = clip_keys(claimed.batch, claimed.row, attempt=claimed.attempt)
-        return self._clip(keys, lambda document: _is_alike(document, recipe), claimed)
+        return self._clip(keys, lambda manifest: _is_alike(manifest, recipe), claimed)
 
     def clear(self, claimed: Claimed, *, keep: str = "") -> None:
         """Remove what other attempts stored: it was not accepted, or there would be no further one.
@@ -97,7 +94,7 @@ class Leftovers:
         unfinished = not manifest and number > claimed.foreign and number != claimed.attempt
         if keys.video != keep and (ours or unfinished):
             stored = (keys.video, keys.poster, keys.preview, keys.manifest)
-            self._remove(claimed.job_id, keys, _word(_read(manifest)), stored)
+            self._remove(claimed.job_id, keys, _word(manifest), stored)
 
     def _remove(self, job_id: str, keys: ClipKeys, word: str, stored: Collection[str]) -> None:
         """Remove objects, the manifest first, without which nobody takes the others for a clip.
@@ -123,14 +120,18 @@ class Leftovers:
                     numbers.add(int(found["number"] or 1))
         return {number for number in numbers if number >= first}
 
-    def _clip(self, keys: ClipKeys, is_alike: Callable[[Mapping[str, Any]], bool], claimed: Claimed) -> Found | None:
-        manifest = self._manifest(keys)
-        document = _read(manifest)
-        same_life = is_leftover(manifest, job_id=claimed.job_id, submitted_s=claimed.submitted_s)
-        if document.get("spec") != _plain(asdict(claimed.spec)) or not (same_life or is_alike(document)):
+    def _clip(self, keys: ClipKeys, is_alike: Callable[[Manifest], bool], claimed: Claimed) -> Found | None:
+        content = self._manifest(keys)
+        try:
+            manifest = read_manifest(content)
+        except InvalidDocument:
             return None
-        result = _result(document, keys)
-        return Found(result=result, word=_word(document)) if result and self._is_whole(result, keys) else None
+        same_life = is_leftover(content, job_id=claimed.job_id, submitted_s=claimed.submitted_s)
+        if manifest.spec != claimed.spec or not (same_life or is_alike(manifest)):
+            return None
+        result = _result(manifest)
+        whole = result.key == keys.video and self._is_whole(result, keys)
+        return Found(result=result, word=manifest.job.claim) if whole else None
 
     def _is_whole(self, result: Result, keys: ClipKeys) -> bool:
         """Whether video and poster are there. The video is read: it may have been damaged since it was stored."""
@@ -153,48 +154,28 @@ class Leftovers:
             return b"{}"
 
 
-def _is_alike(document: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
-    def mark(of: Mapping[str, Any]) -> list[Any]:
-        job = of["job"]
-        return [job["job_id"], job["farm"], of["spec"], of["encoder"], of["latents_sha256"]]
+def _is_alike(manifest: Manifest, recipe: Recipe) -> bool:
+    def mark(of: Recipe) -> tuple[object, ...]:
+        return of.job.job_id, of.job.farm, of.spec, of.encoder, of.latents_sha256
 
+    return mark(manifest) == mark(recipe)
+
+
+def _result(manifest: Manifest) -> Result:
+    return Result(
+        key=manifest.clip.key,
+        sha256=manifest.clip.sha256,
+        size_bytes=manifest.clip.size_bytes,
+        latents_sha256=manifest.clip.latents_sha256,
+        seconds={stage[:64]: seconds for stage, seconds in manifest.seconds.items()},
+        gpu_s=manifest.gpu_s or 0.0,
+        energy_j=manifest.energy_j,
+    )
+
+
+def _word(manifest: bytes) -> str:
+    """Return the word of the claim that wrote a manifest; empty if it names none."""
     try:
-        return mark(document) == mark(_plain(recipe))
-    except (LookupError, TypeError):
-        return False
-
-
-def _result(document: Mapping[str, Any], keys: ClipKeys) -> Result | None:
-    """What a manifest says of the clip beside it; None if it says something else, or nothing that makes sense."""
-    try:
-        clip, energy = document["clip"], document.get("energy_j")
-        result = Result(
-            key=str(clip["key"]),
-            sha256=str(clip["sha256"]),
-            size_bytes=int(clip["size_bytes"]),
-            latents_sha256=str(clip["latents_sha256"]),
-            seconds={str(stage)[:64]: float(seconds) for stage, seconds in document["seconds"].items()},
-            gpu_s=float(document.get("gpu_s", 0.0)),
-            energy_j=None if energy is None else float(energy),
-        )
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        return None
-    sound = result.key == keys.video and all(map(_SHA256.fullmatch, (result.sha256, result.latents_sha256)))
-    return result if sound else None
-
-
-def _word(document: Mapping[str, Any]) -> str:
-    job = document.get("job")
-    return str(job.get("claim", "")) if isinstance(job, dict) else ""
-
-
-def _read(manifest: bytes) -> Mapping[str, Any]:
-    try:
-        return read_object(manifest or b"{}", "a manifest")
+        return origin_of(manifest)[0].claim
     except InvalidDocument:
-        return {}
-
-
-def _plain(value: object) -> Any:
-    """A value as JSON gives it back."""
-    return json.loads(json.dumps(value, default=str))
+        return ""

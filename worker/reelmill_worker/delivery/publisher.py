@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -21,7 +21,7 @@ from reelmill_common.errors import (
 )
 from reelmill_common.jobs import DELIVERY_STAGES, Stage
 from reelmill_common.ledger import Claimed, Result
-from reelmill_common.recipe import make_manifest
+from reelmill_common.recipe import ClipFacts, make_manifest
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import ClipKeys, clip_keys
 from reelmill_common.storage.visibility import VISIBLE_S
@@ -159,12 +159,18 @@ class ClipPublisher:
             gpu_s=spent.gpu_s,
             energy_j=spent.energy_j,
         )
-        clip = {name: getattr(result, name) for name in ("key", "sha256", "size_bytes", "latents_sha256")}
+        clip = ClipFacts(
+            key=result.key,
+            sha256=result.sha256,
+            size_bytes=result.size_bytes,
+            latents_sha256=result.latents_sha256,
+        )
         manifest = make_manifest(
             packed.recipe,
             clip=clip,
             seconds=result.seconds,
-            spent=asdict(spent),
+            gpu_s=spent.gpu_s,
+            energy_j=spent.energy_j,
             submitted_s=parcel.lease.claimed.submitted_s,
             metadata=parcel.lease.claimed.metadata,
         )

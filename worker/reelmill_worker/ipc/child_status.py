@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from reelmill_common.atomic_file import write_atomically
+
 Verdict = Literal["loading", "ready", "unfit"]
 
 
@@ -40,9 +42,7 @@ def notice_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
 def post(path: Path, notice: ChildStatus) -> None:
     """Replace what the file says, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{notice.pid}.tmp")
-    draft.write_text(json.dumps(asdict(notice)))
-    draft.replace(path)
+    write_atomically(path, json.dumps(asdict(notice)).encode())
 
 
 def read(path: Path, *, pid: int | None) -> ChildStatus | None:

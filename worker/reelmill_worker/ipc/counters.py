@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from reelmill_common.atomic_file import write_atomically
+
 Outcome = Literal["stored", "failed", "retried", "cancelled", "lost", "given_back"]
 """How an attempt ended: `retried` failed and is queued again, `lost` no longer held its lease, `given_back` could not
 be stored before the process ended."""
@@ -220,10 +222,8 @@ class Counters:
             self._figures.load = load
             self._changed = False
             text = json.dumps(asdict(self._figures))
-        draft = self._path.with_suffix(".draft")
         try:
-            draft.write_text(text)
-            draft.replace(self._path)
+            write_atomically(self._path, text.encode())
         except OSError:  # a full disk must not end a render; all is written when there is room again
             self._changed = True
 

@@ -11,13 +11,13 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import torch
 
+from reelmill_common.atomic_file import write_atomically
 from reelmill_worker.pipeline.network.plan import RenderPlan
 
 log = structlog.get_logger(__name__)
@@ -71,7 +71,8 @@ class CompileCache:
         if artifacts is None:
             return False
         try:
-            _write_whole(self.path, artifacts[0])
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(self.path, artifacts[0], mode=0o600)
             _drop_oldest(self.path.parent, keep=KEPT_FILES)
         except OSError as err:  # the disk may be full
             log.warning("compile_cache.not_saved", path=str(self.path), error=str(err))
@@ -110,15 +111,6 @@ def _driver() -> str:
         return Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
     except OSError:
         return ""
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside and rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, part = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-    Path(part).replace(path)
 
 
 def _drop_oldest(folder: Path, *, keep: int) -> None:

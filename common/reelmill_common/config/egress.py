@@ -1,7 +1,7 @@
 """Addresses that a webhook may reach: the public internet, and what the farm's owner allows besides.
 
-The rule is applied to the very address that is connected to, at each connection, so a name that changes its answer
-between two looks (DNS rebinding) gains nothing.
+The rule is applied to the address that is connected to, at each connection, so a name that changes its answer between
+two lookups (DNS rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _TRANSLATED = IPv6Network("64:ff9b::/96")
-"""IPv4 behind NAT64 (RFC 6052): the last four bytes are where the packets go."""
+"""IPv4 behind NAT64 (RFC 6052): the last four bytes are the destination."""
 _METADATA = frozenset({IPv4Address("168.63.129.16")})
 """Azure's host agent, which answers on a public address. The other clouds' are link-local or private."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressPolicy:
-    """Decides on addresses.
+    """Decides whether an address may be reached.
 
     Attributes:
-        networks, hosts: What is allowed besides the public internet.
+        networks, hosts: Destinations that are allowed besides the public internet.
         plain_http: Whether `http://` is allowed too.
     """
 
@@ -36,10 +36,10 @@ class EgressPolicy:
 
     @classmethod
     def parse(cls, allowed: str, *, plain_http: bool = False) -> EgressPolicy:
-        """Read a list of hosts, addresses and networks, parted by commas.
+        """Read a comma-separated list of hosts, addresses and networks.
 
         Raises:
-            ValueError: An item looks like a network and is none.
+            ValueError: An item looks like a network and is not one.
         """
         networks: list[Network] = []
         hosts: set[str] = set()
@@ -48,7 +48,7 @@ class EgressPolicy:
                 networks.append(ip_network(item))
             except ValueError:
                 if "/" in item or ":" in item:
-                    raise ValueError(f"has {item!r}, which is no host, address or network") from None
+                    raise ValueError(f"has {item!r}, which is not a host, address or network") from None
                 hosts.add(item)
         return cls(networks=tuple(networks), hosts=frozenset(hosts), plain_http=plain_http)
 
@@ -56,7 +56,7 @@ class EgressPolicy:
         """Return the addresses of a host that may be connected to, in the resolver's order.
 
         Raises:
-            NotDelivered: The name does not resolve, or to nothing that is allowed.
+            NotDelivered: The name does not resolve, or no address of it is allowed.
         """
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -72,7 +72,7 @@ class EgressPolicy:
         return fit
 
     def allows(self, host: str, address: str) -> bool:
-        """Whether an address that a host resolved to may be connected to."""
+        """Whether an address of a host may be reached."""
         if host.lower() in self.hosts:
             return True
         given = ip_address(address.partition("%")[0])
@@ -83,7 +83,7 @@ class EgressPolicy:
 
 
 def _unwrapped(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one stands for, if it does."""
+    """Return the IPv4 address that an IPv6 one stands for, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _TRANSLATED:
@@ -95,7 +95,7 @@ def _unwrapped(address: Address) -> Address:
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
-            return True  # what it stands for is looked at
+            return True  # the IPv4 address in it is checked
         if address.is_site_local:
             return False
     # Python calls multicast and some reserved addresses global.

@@ -1,4 +1,4 @@
-"""Wording: a notice for people, as a Slack message or as a mail."""
+"""The text of a notification for people: as a mail, or as a message for Slack, Discord or Teams."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ _SHOWN_APART = {
 }
 
 
-def headline(notice: Notification) -> str:
-    """Return a notice in one line."""
-    data = notice.data
-    if notice.type == "batch.finished" and data.get("outcome"):
+def headline(notification: Notification) -> str:
+    """Return a notification in one line."""
+    data = notification.data
+    if notification.type == "batch.finished" and data.get("outcome"):
         return f"[{data.get('farm', '')}] Batch {data.get('batch', '')} {_ENDED.get(data['outcome'], data['outcome'])}"
-    line = _LINES.get(notice.type, notice.type).format_map(_Blank(data))
-    if notice.type not in _LINES:
+    line = _LINES.get(notification.type, notification.type).format_map(_Blank(data))
+    if notification.type not in _LINES:
         line = " ".join([line, *(str(data[key]) for key in ("batch", "job_id", "worker") if data.get(key))])
     return f"[{data.get('farm', '')}] {line}"
 
 
-def lines(notice: Notification) -> list[str]:
-    """Return what else a notice says, a line each."""
-    data = notice.data
+def lines(notification: Notification) -> list[str]:
+    """Return the details of a notification, one line each."""
+    data = notification.data
     found: list[str] = []
     if "counts" in data:
         counts = ", ".join(f"{count:,} {state}" for state, count in data["counts"].items() if count)
@@ -69,23 +69,23 @@ def lines(notice: Notification) -> list[str]:
     return found
 
 
-def slack(notice: Notification) -> bytes:
-    """Return a notice as the JSON of a Slack incoming webhook; Mattermost and others read it too."""
-    title, *rest = (_escaped(line) for line in (headline(notice), *lines(notice)))
+def slack(notification: Notification) -> bytes:
+    """Return a notification as the JSON of a Slack incoming webhook; Mattermost and others read it too."""
+    title, *rest = (_escaped(line) for line in (headline(notification), *lines(notification)))
     return json.dumps({"text": "\n".join([f"*{title}*", *rest])}, ensure_ascii=False).encode()
 
 
-def discord(notice: Notification) -> bytes:
-    """Return a notice as the JSON of a Discord webhook: no mention, and no link or line of untrusted text."""
-    title, *rest = (_markdown(line) for line in (headline(notice), *lines(notice)))
+def discord(notification: Notification) -> bytes:
+    """Return a notification as the JSON of a Discord webhook: no mention, no link or line of untrusted text."""
+    title, *rest = (_markdown(line) for line in (headline(notification), *lines(notification)))
     text = "\n".join([f"**{title}**", *rest])
     content = text if len(text) <= MOST_DISCORD_CHARS else f"{text[: MOST_DISCORD_CHARS - 2]}…"
     return json.dumps({"content": content, "allowed_mentions": {"parse": []}}, ensure_ascii=False).encode()
 
 
-def teams(notice: Notification) -> bytes:
-    """Return a notice as the JSON of a webhook of Microsoft Teams' workflows: an adaptive card of plain text runs."""
-    title, *rest = (headline(notice), *lines(notice))
+def teams(notification: Notification) -> bytes:
+    """Return a notification as the JSON of a Microsoft Teams workflow webhook: an adaptive card of plain text."""
+    title, *rest = (headline(notification), *lines(notification))
     runs = [
         {"type": "TextRun", "text": title, "weight": "Bolder"},
         *({"type": "TextRun", "text": text} for text in rest),
@@ -100,16 +100,18 @@ def teams(notice: Notification) -> bytes:
     return json.dumps({"type": "message", "attachments": [attachment]}, ensure_ascii=False).encode()
 
 
-def mail(notice: Notification, sender: str, to: str) -> EmailMessage:
-    """Return a notice as a mail. Its `Message-ID` is the same at each attempt."""
+def mail(notification: Notification, sender: str, to: str) -> EmailMessage:
+    """Return a notification as a mail. Its `Message-ID` is the same at each attempt."""
     message = EmailMessage()
     message["From"] = sender
     message["To"] = to
-    message["Subject"] = " ".join(headline(notice).split())[:200]  # no line of ours can begin a header
-    message["Message-ID"] = f"<{notice.id}@{sender.rpartition('@')[2].rstrip('>')}>"
+    message["Subject"] = " ".join(headline(notification).split())[:200]  # no line of ours can begin a header
+    message["Message-ID"] = f"<{notification.id}@{sender.rpartition('@')[2].rstrip('>')}>"
     message["Date"] = formatdate(localtime=False)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content("\n".join([headline(notice), "", *lines(notice), "", f"event: {notice.type}"]) + "\n")
+    message.set_content(
+        "\n".join([headline(notification), "", *lines(notification), "", f"event: {notification.type}"]) + "\n"
+    )
     return message
 
 
@@ -124,7 +126,7 @@ def _escaped(text: str) -> str:
 
 
 class _Blank(dict[str, Any]):
-    """Fields of a notice; one that it lacks is empty."""
+    """Fields of a notification; one that it lacks is empty."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         super().__init__(data)

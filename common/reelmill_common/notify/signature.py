@@ -13,16 +13,16 @@ from reelmill_common.errors import InvalidSettings
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
-"""Of a new secret; the specification asks for 24 to 64."""
+"""Length of a new secret; the specification asks for 24 to 64."""
 
 
 def new_secret() -> str:
-    """Return a new secret, in the form that it is shown and stored in."""
+    """Return a new secret in the form in which it is shown and stored."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def checked_secret(text: str) -> str:
-    """Return a secret that somebody brought.
+    """Return a secret that was given, once it is checked.
 
     Raises:
         InvalidSettings: It is not `whsec_` and 24 to 64 bytes in base64. The message does not show it.
