@@ -21,11 +21,11 @@ from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_producer.clips import Clip, clip_of
+from reelmill_producer.control import ROUND_S, Controller
 from reelmill_producer.embedded import state_file
 from reelmill_producer.prompts.files import row_of_mapping
 from reelmill_producer.prompts.row_keys import Placed, told_apart, unnamed_job
 from reelmill_producer.reuse import Finder, ReuseMode
-from reelmill_producer.steering import ROUND_S, Controller
 
 if TYPE_CHECKING:
     from celery import Celery

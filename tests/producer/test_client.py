@@ -1,4 +1,4 @@
-"""The SDK: submitting, following and steering from Python."""
+"""The SDK: submitting and following jobs from Python."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pytest
 from fixtures.hand import Hand
 from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerUnavailable, NotFound
 from reelmill_common.jobs import Batch, JobState, RenderSpec
-from reelmill_common.ledger import Ledger, Submitted
+from reelmill_common.ledger import Submitted
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
-from reelmill_producer.obstacles import obstacle
 
 
 @pytest.fixture
@@ -165,28 +164,3 @@ def test_a_long_batch_is_read_page_by_page(client: Reelmill) -> None:
     client.submit_many([f"a fox {n}" for n in range(2500)], batch="sdk")
 
     assert len({job.job_id for job in client.jobs("sdk")}) == 2500
-
-
-def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
-    client.submit("a fox", batch="sdk")
-    nobody = obstacle(client, "sdk")
-    coming = obstacle(client, "sdk", coming="tiny")
-    ledger.register("cpu0@test", "tiny", {})
-    starting = obstacle(client, "sdk")
-    ledger.quarantine("cpu0@test", "the canary came out black")
-    unfit = obstacle(client, "sdk")
-    client.pause("sdk")
-    paused = obstacle(client, "sdk")
-
-    assert nobody == "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`"
-    assert coming == starting == "a worker for lane tiny is starting"
-    assert "quarantined: the canary came out black" in unfit
-    assert "batch sdk is paused; `reelmill resume sdk`" in paused
-
-
-def test_what_runs_has_no_obstacle(client: Reelmill, hand: Hand) -> None:
-    client.submit_many(["a fox", "an owl"], batch="sdk")
-    waiting_for_a_ready_worker = obstacle(client, "sdk")
-    hand.claim()
-
-    assert (waiting_for_a_ready_worker, obstacle(client, "sdk")) == ("", "")

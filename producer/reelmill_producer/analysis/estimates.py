@@ -92,7 +92,7 @@ def estimate(
     return Estimate(
         paces=paces,
         gpu_hours=seconds / 3600,
-        finish_s=None if finish is None else (finish - course.loads.now).total_seconds(),
+        finish_s=None if finish is None else (finish - course.backlog.now).total_seconds(),
         unknown=course.unknown(policy.name),
     )
 

@@ -17,7 +17,7 @@ from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import LOGS, log_key, log_prefix
 from reelmill_common.text.suggestions import did_you_mean
 from reelmill_common.text.untrusted_json import read_object
-from reelmill_producer.steering import is_job_id
+from reelmill_producer.control import is_job_id
 
 PAGE = 5000
 """Events that are read at once; the ledger keeps about 50,000."""

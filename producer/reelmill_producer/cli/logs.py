@@ -14,7 +14,7 @@ from reelmill_producer.cli.errors import say, tell
 from reelmill_producer.cli.options import Json, Teller
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
-from reelmill_producer.steering import is_job_id
+from reelmill_producer.control import is_job_id
 
 if TYPE_CHECKING:
     from reelmill_producer.client import Reelmill

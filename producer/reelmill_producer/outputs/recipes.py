@@ -23,8 +23,8 @@ from reelmill_common.text.untrusted_json import MOST_BYTES as MOST_MANIFEST_BYTE
 from reelmill_common.text.untrusted_json import read_object
 from reelmill_common.worker_classes import bits_class, decisive
 from reelmill_producer.client import Reelmill
+from reelmill_producer.control import is_job_id
 from reelmill_producer.outputs.mp4_tags import read_tags
-from reelmill_producer.steering import is_job_id
 
 MOST_BYTES = 4_000_000
 """As much of a file as is looked at: a manifest has 3 kB, the tags of an MP4 are in its first 20."""

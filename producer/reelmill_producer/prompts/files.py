@@ -15,7 +15,6 @@ from reelmill_common.job_fields.metadata import check_metadata
 from reelmill_common.jobs import RenderJob, RenderSpec, check_name, spec_from_mapping
 from reelmill_common.text.names import file_slug, hashed
 from reelmill_producer.prompts.columns import ColumnReading, columns_of
-from reelmill_producer.prompts.decoding import SAMPLE_BYTES, what_else
 from reelmill_producer.prompts.foreign_syntax import look_at_prompt
 from reelmill_producer.prompts.formats import FORMATS, TAB_SUFFIXES, WHOLE_SUFFIX, Format, format_of, read_rows
 from reelmill_producer.prompts.lines import BadLine
@@ -23,6 +22,7 @@ from reelmill_producer.prompts.policy_options import FileHeader, PolicyOptions
 from reelmill_producer.prompts.row_names import row_name
 from reelmill_producer.prompts.rows import Row
 from reelmill_producer.prompts.spool import KeyedRow, RowSpool
+from reelmill_producer.prompts.utf8 import SAMPLE_BYTES, what_else
 
 MAX_REPORTED = 100
 """Bad lines that are kept and shown; beyond that they are counted."""

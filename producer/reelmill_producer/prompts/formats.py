@@ -10,12 +10,12 @@ from typing import IO, TYPE_CHECKING, Literal, get_args
 from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.text.names import MOST_CHARS, slug
 from reelmill_producer.prompts.columns import ColumnReading
-from reelmill_producer.prompts.decoding import as_utf8
 from reelmill_producer.prompts.grids import seeded
 from reelmill_producer.prompts.json_reader import json_rows
 from reelmill_producer.prompts.lines import BadLine, read_lines
 from reelmill_producer.prompts.rows import Row
 from reelmill_producer.prompts.tables import csv_rows
+from reelmill_producer.prompts.utf8 import as_utf8
 
 if TYPE_CHECKING:
     from reelmill_producer.prompts.policy_options import FileHeader

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +14,7 @@ from reelmill_common.calendar.windows import DAYS
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_producer.analysis.why import Reason, WaitCause, sentence, why
+from reelmill_producer.analysis.why import Reason, WaitCause, obstacle, sentence, why
 from reelmill_producer.client import Reelmill
 
 
@@ -252,7 +252,7 @@ def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) 
 
     plain, ran = cli("why", ids[0]), cli("why", ids[0], "--json")
 
-    assert plain.out == "job night/r0 waits: batch night is paused; `reelmill resume night` goes on\n"
+    assert plain.out == "job night/r0 waits: batch night is paused; `reelmill resume night` lets it go on\n"
     assert set(ran.json) == {
         *("target", "state", "sentence", "cause", "since", "until", "worker", "stage", "code"),
         *("waits_for", "behind", "above", "sharing", "position", "starts_at", "finish_at"),
@@ -264,3 +264,34 @@ def test_an_unknown_target_is_not_found(cli: Cli, ledger: Ledger) -> None:
     submit(ledger, "night", 1)
 
     assert cli("why", "nobody").status == 66
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Reelmill]:
+    with Reelmill(settings) as client:
+        yield client
+
+
+def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
+    client.submit("a fox", batch="sdk")
+    nobody = obstacle(client, "sdk")
+    coming = obstacle(client, "sdk", coming="tiny")
+    ledger.register("cpu0@test", "tiny", {})
+    starting = obstacle(client, "sdk")
+    ledger.quarantine("cpu0@test", "the canary came out black")
+    unfit = obstacle(client, "sdk")
+    client.pause("sdk")
+    paused = obstacle(client, "sdk")
+
+    assert nobody == "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`"
+    assert coming == starting == "a worker for lane tiny is starting"
+    assert "quarantined: the canary came out black" in unfit
+    assert "batch sdk is paused; `reelmill resume sdk`" in paused
+
+
+def test_what_runs_has_no_obstacle(client: Reelmill, hand: Hand) -> None:
+    client.submit_many(["a fox", "an owl"], batch="sdk")
+    waiting_for_a_ready_worker = obstacle(client, "sdk")
+    hand.claim()
+
+    assert (waiting_for_a_ready_worker, obstacle(client, "sdk")) == ("", "")

@@ -1,4 +1,4 @@
-"""Obstacles: why nothing of a batch runs at the moment, in a sentence for whoever waits for it."""
+"""The sentences about what keeps work waiting: its start, its lane's workers, their store."""
 
 from __future__ import annotations
 
@@ -7,42 +7,11 @@ from datetime import UTC, datetime
 
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import class_of, profile_of
-from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Wait, WorkerState, WorkerView
-from reelmill_producer.client import Reelmill
-
-_RUNNING = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 
 
-def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
-    """Return why nothing of a batch runs and what to do about it; empty if something does, or soon will.
-
-    Args:
-        farm: The farm.
-        batch: Its name.
-        coming: A lane whose worker is on its way, though it has not registered yet.
-
-    Raises:
-        NotFound: No such batch.
-    """
-    view = farm.batch(batch)
-    if not view.remaining or any(view.counts.get(state, 0) for state in _RUNNING):
-        return ""
-    if view.state is BatchState.PAUSED:
-        why = f" itself: {view.why_paused}" if view.why_paused else ""
-        return f"batch {batch} is paused{why}; `reelmill resume {batch}` goes on with it"
-    if view.shut:
-        opens = Windows.parse(view.window).opens_next(farm.ledger.now())
-        when = f" at {moment_text(opens.timestamp(), view.window)}" if opens is not None else ""
-        return f"batch {batch} waits for its window ({view.window}), which opens{when}"
-    if view.waits_for:
-        return f"batch {batch} {wait_text(view.waits_for[0], view.window)}"
-    waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
-    return "" if waiting is None else lane_text(waiting.lane, farm.workers(), coming)
-
-
-def moment_text(seconds: float, window: str = "") -> str:
-    """Return a moment for people, in the zone of a window, or else of this machine.
+def time_text(seconds: float, window: str = "") -> str:
+    """Return a time for people, in the zone of a window, or else of this machine.
 
     Args:
         seconds: Since 1970.
@@ -53,16 +22,22 @@ def moment_text(seconds: float, window: str = "") -> str:
 
 
 def wait_text(wait: Wait, window: str = "") -> str:
-    """Return what a batch does instead of running, after its name; moments are in its window's zone if it has one."""
+    """Return what a batch does instead of running, to follow its name; times are in its window's zone if it has one."""
     if wait.kind == "window":
         return "waits for its window"
     if wait.kind == "start":
-        return f"starts after {moment_text(wait.until, window)}"
+        return f"starts after {time_text(wait.until, window)}"
     return f"waits for batch {wait.batch}" + (", which did not end as it should" if wait.stuck else "")
 
 
-def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
-    """Return why nobody of a lane takes a job and what to do about it; empty if somebody is ready."""
+def lane_text(lane: str, workers: Collection[WorkerView], coming: str = "") -> str:
+    """Return why no worker of a lane takes a job, and what to do about it; empty if one is ready.
+
+    Args:
+        lane: The lane of the job.
+        workers: All workers of the farm.
+        coming: A lane whose worker is being started, though it has not registered yet.
+    """
     serving = [worker for worker in workers if lane in worker.lanes]
     whose = f"class {class_of(lane)}" if class_of(lane) else f"lane {lane}"
     states = {worker.state for worker in serving}
@@ -77,19 +52,19 @@ def lane_text(lane: str, workers: list[WorkerView], coming: str = "") -> str:
         reasons = sorted({worker.reason for worker in unfit})
         forgive = " ".join(f"`reelmill forgive {worker.name}`" for worker in unfit[:1] if worker.may_return)
         advice = f"{forgive} lets it try again now" if forgive else "start the worker again"
-        return f"no worker is ready for {whose}; quarantined: {'; '.join(reasons)}. Mend that; {advice}"
+        return f"no worker is ready for {whose}; quarantined: {'; '.join(reasons)}. Fix that; {advice}"
     if class_of(lane):
         return (
             f"no worker of {whose} is ready; a worker has classes by its GPU, and by REELMILL_WORKER_LABELS"
-            f"{_known(lane, workers)}"
+            f"{_known_classes(lane, workers)}"
         )
     return f"no worker is ready for lane {lane}; start one with `reelmill worker --profile {lane}`"
 
 
-def store_trouble(workers: Collection[WorkerView]) -> str:
-    """Return why none of some workers can store clips, in the words of one; empty if one can, or there is none."""
-    troubles = [worker.trouble.removeprefix("store: ") for worker in workers if worker.trouble.startswith("store: ")]
-    return troubles[0] if troubles and len(troubles) == len(workers) else ""
+def store_error(workers: Collection[WorkerView]) -> str:
+    """Return why none of some workers can store clips, as one of them says; empty if one can, or there is none."""
+    errors = [worker.trouble.removeprefix("store: ") for worker in workers if worker.trouble.startswith("store: ")]
+    return errors[0] if errors and len(errors) == len(workers) else ""
 
 
 def _stopped_text(whose: str, serving: list[WorkerView]) -> str:
@@ -99,7 +74,7 @@ def _stopped_text(whose: str, serving: list[WorkerView]) -> str:
     return f"the workers of {whose} are paused; `reelmill resume {paused}` lets it take jobs" if paused else ""
 
 
-def _known(lane: str, workers: list[WorkerView]) -> str:
+def _known_classes(lane: str, workers: Collection[WorkerView]) -> str:
     lanes = {other for worker in workers for other in worker.lanes if profile_of(other) == profile_of(lane)}
     classes = sorted(class_of(other) for other in lanes if class_of(other))
     return f" (there are: {', '.join(classes)})" if classes else ""
