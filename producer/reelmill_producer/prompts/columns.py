@@ -64,8 +64,8 @@ class Columns:
     foreign: Mapping[str, str]
     advice: str
 
-    def sorted(self, values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
-        """Return what a row says of its job, by field, and its metadata.
+    def split(self, values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+        """Return a row's values by field, and its metadata.
 
         Raises:
             InvalidJob: It asks for what the model does not do, or its size cannot be read.

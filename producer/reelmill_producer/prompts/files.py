@@ -236,7 +236,7 @@ def row_of_mapping(values: Mapping[str, object]) -> KeyedRow:
     Raises:
         InvalidJob: A field cannot be rendered as asked, or is probably misspelt.
     """
-    given, metadata = columns_of(list(values), {}, "").sorted(values)
+    given, metadata = columns_of(list(values), {}, "").split(values)
     if "seeds" in given:
         raise InvalidJob("seeds makes several rows, and one was given; use seed, a row for each")
     return keyed_row(given, metadata)

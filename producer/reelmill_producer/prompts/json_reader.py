@@ -177,7 +177,7 @@ def _row(line: int, value: object, reading: ColumnReading) -> Row | BadLine:
     try:
         values = {name: _plain(item) for name, item in value}
         columns: Columns = reading.columns_of(list(values), "field")
-        given, metadata = columns.sorted(values)
+        given, metadata = columns.split(values)
     except RecursionError:
         return BadLine(line=line, reason="the JSON is nested too deeply; a job is one flat object")
     except InvalidJob as err:

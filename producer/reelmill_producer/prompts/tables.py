@@ -209,7 +209,7 @@ def _csv_row(line: int, header: _Header, cells: Sequence[str], reading: ColumnRe
     # Excel leaves out the empty cells at the end of a row.
     values = dict(zip(names, (*cells, *[""] * (len(names) - len(cells))), strict=False))
     try:
-        given, metadata = header.columns.sorted(values)
+        given, metadata = header.columns.split(values)
     except InvalidJob as err:
         return BadLine(line=line, reason=str(err))
     return Row(line=line, values=given, metadata=metadata)

@@ -219,7 +219,7 @@ def test_seeds_for_every_row_take_the_place_of_their_own(tmp_path: Path) -> None
     )
 
     assert [job.row for job in csv] == ["fox-s0", "fox-s1", "owl-s0", "owl-s1"]
-    assert "seeds of the file are left aside" in notes[0]
+    assert "seeds of the file are ignored" in notes[0]
     assert [job.row for job in grid] == ["a-s2", "a-s4", "c-s2", "c-s4"]
 
 

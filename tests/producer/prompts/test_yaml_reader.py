@@ -195,7 +195,7 @@ BOMB = "- a: &a [x, x]\n" + "".join(
             "- {prompt: '{animl}', vars: {animal: [b]}}", "names {animl}, .* did you mean animal?", id="unknown var"
         ),
         pytest.param("- {prompt: '{x', vars: {x: [b]}}", "a single {; write {{", id="open template"),
-        pytest.param("- {prompt: '{x y}', vars: {x y: [b]}}", "'x y' is no name", id="name of a var"),
+        pytest.param("- {prompt: '{x y}', vars: {x y: [b]}}", "'x y' is not a valid name", id="name of a var"),
         pytest.param("- {prompt: '{x.__class__}', vars: {x: [b]}}", "names {x.__class__}", id="attribute"),
         pytest.param("- {prompt: '{x}', vars: {x: [b, '']}}", "vars: x holds nothing", id="empty value"),
         pytest.param("- {id: A b, prompt: a, seeds: 1..2}", "id 'A b-s1' is not usable", id="bad id"),
