@@ -107,9 +107,8 @@ def _fields(kind: type[Any], meanings: Mapping[str, str]) -> str:
         elif item.default_factory is not dataclasses.MISSING:
             default = f"`{_value(item.default_factory())}`"
         meaning = meanings.get(item.name, "").replace("|", r"\|")
-        rows.append(
-            f"| `{item.name}` | `{_type(item.type)}` | {default} | {meaning} |".replace(" | None`", r" \| None`")
-        )
+        annotation = _type(item.type).replace("|", r"\|")
+        rows.append(f"| `{item.name}` | `{annotation}` | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
