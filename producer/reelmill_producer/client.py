@@ -24,7 +24,7 @@ from reelmill_producer.clips import Clip, clip_of
 from reelmill_producer.control import ROUND_S, Controller
 from reelmill_producer.embedded import state_file
 from reelmill_producer.prompts.files import row_of_mapping
-from reelmill_producer.prompts.row_keys import Placed, told_apart, unnamed_job
+from reelmill_producer.prompts.row_keys import Placed, distinct, unnamed_job
 from reelmill_producer.reuse import Finder, ReuseMode
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Reelmill(Controller):
             JobConflict: A row is there with another spec.
         """
         policy = _batch(batch)
-        return self.submit_jobs(policy, told_apart([self._job(policy.name, row) for row in rows]))
+        return self.submit_jobs(policy, distinct([self._job(policy.name, row) for row in rows]))
 
     def submit_jobs(
         self,

@@ -30,7 +30,7 @@ def unnamed_job(batch: str, spec: RenderSpec, metadata: Mapping[str, str] | None
     return RenderJob(batch=batch, row=name, spec=spec, metadata=metadata or {}, others=others)
 
 
-def told_apart(jobs: Sequence[RenderJob]) -> list[RenderJob]:
+def distinct(jobs: Sequence[RenderJob]) -> list[RenderJob]:
     """Return jobs of one batch, each content once; of two that would have one name the second gets its other one.
 
     Raises:
