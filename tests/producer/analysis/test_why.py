@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -264,29 +264,6 @@ def test_an_unknown_target_is_not_found(cli: Cli, ledger: Ledger) -> None:
     submit(ledger, "night", 1)
 
     assert cli("why", "nobody").status == 66
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[Reelmill]:
-    with Reelmill(settings) as client:
-        yield client
-
-
-def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
-    client.submit("a fox", batch="sdk")
-    nobody = obstacle(client, "sdk")
-    coming = obstacle(client, "sdk", coming="tiny")
-    ledger.register("cpu0@test", "tiny", {})
-    starting = obstacle(client, "sdk")
-    ledger.quarantine("cpu0@test", "the canary came out black")
-    unfit = obstacle(client, "sdk")
-    client.pause("sdk")
-    paused = obstacle(client, "sdk")
-
-    assert nobody == "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`"
-    assert coming == starting == "a worker for lane tiny is starting"
-    assert "quarantined: the canary came out black" in unfit
-    assert "batch sdk is paused; `reelmill resume sdk`" in paused
 
 
 def test_what_runs_has_no_obstacle(client: Reelmill, hand: Hand) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,6 @@ from reelmill_common.errors import NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.recipe import make_manifest, make_recipe
 from reelmill_producer.cli.show import compare
-from reelmill_producer.outputs.mp4_tags import read_tags
 from reelmill_producer.outputs.recipes import find_recipe, read_recipe
 from reelmill_worker.delivery.video import write_clip
 
@@ -111,26 +110,6 @@ def test_what_differs_is_named(clip: Path, recipe: dict[str, Any]) -> None:
 def test_what_holds_no_recipe_is_told_so(content: bytes) -> None:
     with pytest.raises(NotFound, match="recipe"):
         read_recipe(content, "it")
-
-
-def test_a_cut_or_changed_clip_is_read_or_refused(clip: Path) -> None:
-    whole = clip.read_bytes()[:6000]
-    generator = np.random.default_rng(7)
-    refused: list[NotFound] = []
-    read: list[Mapping[str, str]] = []
-
-    for _ in range(400):
-        spoilt = bytearray(whole[: generator.integers(1, len(whole))])
-        for place in generator.integers(0, len(spoilt), 8):
-            spoilt[place] = generator.integers(0, 256)
-        try:
-            read.append(read_tags(bytes(spoilt)))
-        except NotFound as err:
-            refused.append(err)
-
-    assert refused
-    assert all("its index in front" in str(err) for err in refused)
-    assert any("comment" in tags for tags in read)
 
 
 def test_the_command_needs_no_farm_for_a_file(clip: Path, tmp_path: Path) -> None:
