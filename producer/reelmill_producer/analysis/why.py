@@ -17,7 +17,7 @@ _RUNNING = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 
 
 class WaitCause(StrEnum):
-    """What keeps a target from going on, or how it goes on. The words are stable."""
+    """What keeps a target waiting, or how it proceeds or ended. The values are stable."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -97,7 +97,7 @@ class WaitingJob:
 
 
 def why(farm: Reelmill, target: str) -> tuple[BatchView | JobView, Reason]:
-    """Return a batch or job, and why it is where it is. Costs a few round trips, whatever waits.
+    """Return a batch or job, and why it is where it is. Costs some tens of round trips, however much waits.
 
     Raises:
         NotFound: No such batch or job.

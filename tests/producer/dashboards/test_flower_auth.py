@@ -49,9 +49,9 @@ def test_nothing_is_shown_without_the_right_password(dashboard: int) -> None:
 @pytest.mark.services
 def test_what_is_no_password_is_answered_like_a_wrong_one(dashboard: int) -> None:
     password = LOGIN.partition(":")[2]
-    strangers = ["night-shift:", "night-shift:wrong", f"nobody:{password}", "ü:ß", b"\xff\xfe", "", LOGIN + " "]
+    wrong = ["night-shift:", "night-shift:wrong", f"nobody:{password}", "ü:ß", b"\xff\xfe", "", LOGIN + " "]
     headers = ["Bearer x", "Basic", "Basic %%%", "Basic YQ", f"Digest {base64.b64encode(LOGIN.encode()).decode()}"]
-    refused = [ask(dashboard, "/api/tasks", login=login) for login in strangers]
+    refused = [ask(dashboard, "/api/tasks", login=login) for login in wrong]
     refused += [ask(dashboard, "/api/tasks", login=None, headers={"Authorization": header}) for header in headers]
 
     assert set(refused) == {(401, "Access denied")}
@@ -107,7 +107,7 @@ def test_its_health_is_told_under_a_prefix_and_nothing_else(
 
 
 @pytest.mark.services
-def test_a_large_body_of_a_stranger_is_not_read(dashboard: int) -> None:
+def test_a_large_body_without_a_login_is_not_read(dashboard: int) -> None:
     with socket.create_connection(("127.0.0.1", dashboard), timeout=30) as link:
         link.sendall(b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 90000000\r\n\r\n")
 

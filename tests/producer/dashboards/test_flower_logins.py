@@ -20,13 +20,13 @@ from reelmill_producer.dashboards.flower_logins import check_login, read_users, 
         pytest.param("flower.example.org", True, id="a name that may be anything"),
     ],
 )
-def test_strangers_are_kept_out(address: str, no_auth: bool) -> None:
+def test_a_login_is_required_where_others_can_connect(address: str, no_auth: bool) -> None:
     with pytest.raises(InvalidSettings, match="FLOWER_BASIC_AUTH"):
         require_auth(address, has_auth=False, no_auth=no_auth)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.53", "::1", "localhost"])
-def test_no_password_is_needed_on_loopback_when_somebody_says_so(address: str) -> None:
+def test_no_login_is_needed_on_loopback_with_no_auth(address: str) -> None:
     require_auth(address, has_auth=False, no_auth=True)
 
 
@@ -45,9 +45,9 @@ def test_users_come_from_a_file_of_lines(tmp_path: Path) -> None:
     assert read_users(path) == ["day:one", "night:two"]
 
 
-def test_a_file_of_users_that_names_nobody_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_users_is_refused(tmp_path: Path) -> None:
     (tmp_path / "users").write_text("# nobody yet\n")
 
     for path in (tmp_path / "users", tmp_path / "missing"):
-        with pytest.raises(InvalidSettings, match=r"--users-file .*(names nobody|cannot be read)"):
+        with pytest.raises(InvalidSettings, match=r"--users-file .*(has no user|cannot be read)"):
             read_users(path)
