@@ -22,7 +22,7 @@ def read(path: Path, content: str | bytes, *columns: str, seeds: str = "") -> tu
         str(path), io.BytesIO(), defaults=TINY, columns=asked_columns(columns), seeds=seeds
     ) as prompts:
         prompts.checked()
-        return list(prompts.jobs("night")), list(prompts.reading.told())
+        return list(prompts.jobs("night")), list(prompts.reading.assumptions())
 
 
 def specs(path: Path, content: str) -> list[tuple[str, RenderSpec]]:

@@ -58,7 +58,7 @@ def up(*, profile: Profile = "", json: Json = False) -> None:
             tell("ready; `reelmill submit FILE` in another terminal adds work, Ctrl-C here stops")
             _watch_all(opened)
         except KeyboardInterrupt:
-            local.tell_of_stop()  # then the session ends in order: worker first, then the server
+            local.announce_stop()  # then the session ends in order: worker first, then the server
 
 
 def demo(
