@@ -35,8 +35,8 @@ from reelmill_common.ledger import BatchView, Event, JobView, PolicyChange, Subm
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
 from reelmill_producer.clips import Clip
+from reelmill_producer.control import CancelReport
 from reelmill_producer.prompts.files import PromptFile, open_prompt_file
-from reelmill_producer.steering import CancelReport
 
 __all__ = [
     "BadOutput",

@@ -21,11 +21,11 @@ from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_producer.clips import Clip, clip_of
+from reelmill_producer.control import ROUND_S, Controller
 from reelmill_producer.embedded import state_file
 from reelmill_producer.prompts.files import row_of_mapping
-from reelmill_producer.prompts.row_keys import Placed, told_apart, unnamed_job
+from reelmill_producer.prompts.row_keys import Placed, distinct, unnamed_job
 from reelmill_producer.reuse import Finder, ReuseMode
-from reelmill_producer.steering import ROUND_S, Controller
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -47,7 +47,7 @@ class Reelmill(Controller):
     Every method may raise `LedgerUnavailable` (try again) and `LedgerRefused`.
 
     Args:
-        settings: Without a `redis_url` the farm of a running `reelmill up` on the same `state_dir` is meant.
+        settings: Without a `redis_url` they mean the farm of a running `reelmill up` on the same `state_dir`.
 
     Raises:
         LedgerUnavailable: Redis does not answer, or no `reelmill up` runs.
@@ -90,18 +90,18 @@ class Reelmill(Controller):
 
     @property
     def profile(self) -> str:
-        """The model profile of jobs that name none."""
+        """The model profile of jobs that do not name one."""
         return self.settings.profile or DEFAULT_PROFILE
 
     # -- submitting ----------------------------------------------------------------------------------------------
 
     def submit(self, prompt: RenderSpec | str, *, batch: Batch | str, row: str = "") -> str:
-        """Submit one job and return its id; a job that is there already is left as it is.
+        """Submit one job and return its id; an equal job that is there already is left as it is.
 
         Args:
-            prompt: A text, for defaults throughout, or a whole spec.
+            prompt: A text, rendered with all defaults, or a whole spec.
             batch: Name of the batch, which is made if it is new, or a batch with its policy.
-            row: Key within the batch; by default words of the prompt and the seed.
+            row: Key within the batch; by default made of the prompt and the seed.
 
         Raises:
             InvalidJob: A field cannot be rendered as asked.
@@ -116,8 +116,8 @@ class Reelmill(Controller):
     def submit_many(self, rows: Iterable[RenderSpec | str | Mapping[str, object]], *, batch: Batch | str) -> Submitted:
         """Submit many jobs; return how many are new and how many the farm had already.
 
-        Nothing is submitted if one row is wrong, and a row that is given twice is one job. The rows are collected
-        first: for a million of them, open them as a `PromptFile` and use `submit_jobs`.
+        Nothing is submitted if one row is wrong, and a row that is given twice is one job. The rows are collected in
+        memory: for a million of them, open a `PromptFile` and use `submit_jobs`.
 
         Args:
             rows: Texts, specs, or mappings with the columns of a prompt file (`id` and the spec's fields).
@@ -128,7 +128,7 @@ class Reelmill(Controller):
             JobConflict: A row is there with another spec.
         """
         policy = _batch(batch)
-        return self.submit_jobs(policy, told_apart([self._job(policy.name, row) for row in rows]))
+        return self.submit_jobs(policy, distinct([self._job(policy.name, row) for row in rows]))
 
     def submit_jobs(
         self,
@@ -138,29 +138,32 @@ class Reelmill(Controller):
         change: PolicyChange | None = None,
         reuse: ReuseMode | None = None,
     ) -> Submitted:
-        """Submit jobs that are ready made. `jobs` is read several times, so it must not be an iterator.
+        """Submit jobs. `jobs` is read several times, so it must not be an iterator.
 
-        With `reuse` those of which the farm has an equal clip, of the workers' present model (`same`) or of any, are
-        answered with it: they succeed at once and are not rendered. `change` is what to change of the policy of a batch
-        that is there already; nothing is, if jobs are refused.
+        Args:
+            batch: The batch, with its policy.
+            jobs: The jobs.
+            change: What to change of the policy of a batch that is there already, unless jobs are refused.
+            reuse: Whether jobs of which the farm has an equal clip succeed with it at once and are not rendered: a clip
+                of the workers' present model (`same`), or of any model (`any`).
 
         Raises:
             JobConflict: Jobs are there with another spec; nothing was submitted.
-            NotFound: By the change it should wait for a batch that is not there; nothing was submitted.
-            StoreError: With `reuse`: the store cannot be asked; nothing was submitted.
+            NotFound: The change names a batch to wait for that is not there; nothing was submitted.
+            StoreError: With `reuse`: the store does not answer; nothing was submitted.
         """
         there = self.has_batch(batch.name)
-        if there:  # a new one cannot hold another spec, and the second look is as dear as a submit
+        if there:  # a new batch cannot hold another spec, and the look costs as much as a submit
             jobs = Placed(self.ledger, jobs)
             self._refuse_conflicts(jobs)
-        # Looked up before, and answered right after: a worker that is idle takes up what it finds in between.
+        # Looked up before the submit, so that an idle worker has no time to claim what is answered after it.
         answers = self._finder(reuse, batch.worker_class).find(jobs) if reuse else {}
         if there and change is not None:
             self.set_policy(batch.name, change)
         lanes: set[str] = set()
         try:
             submitted = self.ledger.batches.submit(batch, _noting_lanes(jobs, lanes))
-        except JobConflict:  # or somebody took the name of a row meanwhile, which then takes another
+        except JobConflict:  # another producer took the name of a row meanwhile: the row takes its other name
             submitted = self.ledger.batches.submit(batch, _noting_lanes(Placed(self.ledger, jobs), lanes))
         if answers:
             submitted = replace(submitted, reused=self.ledger.reuse.answer(answers))
@@ -195,20 +198,20 @@ class Reelmill(Controller):
         )
 
     def _pump(self, lanes: Iterable[str]) -> None:
-        """Let an idle worker start at once. Workers pump too, every second, so a failure here costs only that."""
+        """Let an idle worker start at once. Workers pump every second too, so a failure here delays that at most."""
         try:
             from kombu.exceptions import OperationalError  # noqa: PLC0415 - 0.3 s that `reelmill status` need not wait
             from redis import RedisError  # noqa: PLC0415 - as above
 
             from reelmill_common import broker  # noqa: PLC0415 - as above
-        except ImportError as err:  # a system that Celery does not know
+        except ImportError as err:  # a system that Celery does not support
             log.info("pump.unavailable", error=str(err))
             return
         if self._app is None:
             self._app = broker.make_app(self.settings, name="reelmill-producer", answer_s=PROMPT.answer_s)
         try:
-            for lane in {profile_of(lane) for lane in lanes}:  # a pump looks after all lanes of a profile
-                broker.pump(self.ledger, self._app, self.settings, lane)
+            for profile in {profile_of(lane) for lane in lanes}:  # pump serves all lanes of a profile
+                broker.pump(self.ledger, self._app, self.settings, profile)
         except (OperationalError, RedisError, LedgerUnavailable, LedgerRefused) as err:
             log.warning("pump.failed", error=str(err))
 
@@ -227,7 +230,7 @@ class Reelmill(Controller):
         return self.ledger.jobs.get(job_id)
 
     def jobs(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
-        """Yield a batch's jobs in the order of submission, optionally only some states. Raises `NotFound`."""
+        """Yield a batch's jobs in the order of submission, optionally only those in some states. Raises `NotFound`."""
         return self.ledger.jobs.every(batch, states=states)
 
     def workers(self) -> list[WorkerView]:
@@ -239,8 +242,7 @@ class Reelmill(Controller):
 
         Args:
             batch: Its name.
-            after: Go on after this event id, or after now (`$`); by default from the batch's first event that is
-                still kept.
+            after: The event id to continue after, or `$` for now; by default all events of the batch that are kept.
 
         Raises:
             NotFound: No such batch.
@@ -249,7 +251,7 @@ class Reelmill(Controller):
             yield from events
 
     def rounds(self, batch: str, *, after: str = "") -> Iterator[list[Event]]:
-        """Yield as `watch`, but what is new about once a second, and an empty list when nothing is.
+        """Yield what `watch` yields as lists, about one a second; an empty list when nothing is new.
 
         Raises:
             NotFound: No such batch.
@@ -258,7 +260,7 @@ class Reelmill(Controller):
         after = self.ledger.events.newest() if after == "$" else after
         after = after or f"{max(0, int(view.created_at * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
         while True:
-            # The look at the batch comes first: what ended it is then surely in the events that follow.
+            # The batch is read first: what ended it is then surely among the events that are read next.
             done = self.ledger.batches.get(batch).remaining == 0
             events = self.ledger.events.read(after=after, block_s=0.0 if done else ROUND_S)
             after = events[-1].event_id if events else after
@@ -267,7 +269,7 @@ class Reelmill(Controller):
                 return
 
     def wait(self, batch: str, *, timeout_s: float | None = None) -> BatchView:
-        """Wait until nothing of a batch remains, or the time is over, and return it as it is then.
+        """Wait until nothing of a batch remains or the time is over; return the batch.
 
         Raises:
             NotFound: No such batch.
@@ -295,13 +297,13 @@ class Reelmill(Controller):
         """
         return clip_of(job, self.store)
 
-    # -- steering ------------------------------------------------------------------------------------------------
+    # -- control -------------------------------------------------------------------------------------------------
 
     def set_policy(self, batch: str, change: PolicyChange) -> None:
-        """Change some of a batch's policy; acts on the next clip that starts.
+        """Change some of a batch's policy, from the next clip that starts.
 
         Raises:
-            NotFound: No such batch, or one that it should wait for is not there.
+            NotFound: No such batch, or no such batch to wait for.
             InvalidJob: A value is out of range, or batches would wait for each other.
         """
         view = self.batch(batch)
@@ -311,24 +313,24 @@ class Reelmill(Controller):
         self._pump(PROFILES)
 
     def set_window(self, batch: str, window: str) -> None:
-        """Let a batch run only in some hours, as `22:00-07:00 Europe/Vienna`, or at any time (empty).
+        """Let a batch run only in some hours, such as `22:00-07:00 Europe/Vienna`, or at any time (empty).
 
         Raises:
             NotFound: No such batch.
-            InvalidJob: It is not a window.
+            InvalidJob: It is not a valid window.
         """
         self.ledger.timetable.set_window(batch, window)
         self._pump(PROFILES)
 
     def run_schedule(self, name: str) -> str:
-        """Run a schedule now, beside its times, and return its batch once that is submitted.
+        """Run a schedule now, whatever its times; return its batch once that is submitted.
 
         Raises:
             NotFound: No such schedule.
             InvalidJob: Its rows cannot be submitted.
         """
         batch, ticker = self.ledger.schedules.run(name), Ticker()
-        while not self.ledger.schedules.run_ended(batch):  # a worker may have taken it up before us
+        while not self.ledger.schedules.run_ended(batch):  # a worker may submit it before us
             ticker.round(self.ledger)
             self.ledger.events.read(block_s=0.0 if self.ledger.schedules.run_ended(batch) else ROUND_S)
         if error := self.ledger.schedules.get(name).error:

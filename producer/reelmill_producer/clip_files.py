@@ -1,4 +1,4 @@
-"""Clips as files on this machine: one clip brought from the store, verified, and there whole or not at all."""
+"""Clips as files on this machine: downloaded from the store, verified, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _BLOCK_BYTES = 1_048_576
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))]
 )
-"""Names that Windows keeps for devices, whatever follows the first dot."""
+"""Names that Windows reserves for devices, whatever follows the first dot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A clip that is to be downloaded.
+    """A clip to download.
 
     Attributes:
-        fields: What `--only` may ask for, by name.
+        fields: Values that `--only` may select by, by name.
     """
 
     row: str
@@ -35,13 +35,13 @@ class Wanted:
 
     @property
     def file_name(self) -> str:
-        """Name of its file: its row, and its seed if the row does not end in it. No two rows share one."""
+        """Name of its file: its row, and its seed unless the row ends in it. No two rows share one."""
         name = self.row if self.row.endswith(f"-s{self.seed}") else f"{self.row}.s{self.seed}"
         return f"_{name}.mp4" if name.partition(".")[0] in _RESERVED else f"{name}.mp4"
 
 
 def fetch_clip(store: ClipStore, key: str, target: Path, *, sha256: str, size_bytes: int) -> bool:
-    """Bring one clip to a file, and return whether it had to come from the store.
+    """Download one clip to a file; return whether that was needed.
 
     Raises:
         NotFound: The store no longer has it.
@@ -77,5 +77,5 @@ def _is_right(path: Path, sha256: str, size_bytes: int) -> bool:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     except OSError:
-        return False  # the write says what is wrong
+        return False  # the error of the write is more exact
     return digest.hexdigest() == sha256

@@ -1,4 +1,4 @@
-"""Clips: what a succeeded job left in the store, with a link that works now."""
+"""Clips: what a succeeded job stored, with a link that works now."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Clip:
         key: Object key of the MP4, relative to the store's root; the poster and the manifest lie beside it.
         url: A link that works now: `file://…`, or presigned for `settings.presign_s`.
         seconds: Seconds by stage.
-        gpu_s, energy_j: What it took of the GPU; energy is None where the card does not tell.
-        reused_from: The job that it was made for, if that is another one.
-        metadata: What its prompt file says of it beside what to render.
+        gpu_s: GPU-seconds.
+        energy_j: Energy of the GPU in joules; None where the GPU does not report it.
+        reused_from: Id of the job that it was rendered for, if that is another one.
+        metadata: Further columns of its row in the prompt file.
     """
 
     job_id: str
@@ -44,11 +45,11 @@ class Clip:
     _store: ClipStore | None = field(default=None, repr=False, compare=False)
 
     def download(self, path: Path | str) -> Path:
-        """Bring the clip to a file, verified by its SHA-256, and return its path.
+        """Download the clip to a file, verified by its SHA-256; return the file's path.
 
         Args:
-            path: Of the file, or of a folder, in which it is named by its row and seed. Content that is there and
-                right is left alone.
+            path: The file, or a folder, in which the file is named by row and seed. A file that is right already is
+                left alone.
 
         Raises:
             NotFound: The store no longer has it.
@@ -76,7 +77,7 @@ class Clip:
 
     @property
     def manifest_key(self) -> str:
-        """Key of the JSON that says how the clip was made."""
+        """Key of the JSON document that says how the clip was made."""
         return beside(self.key, ".json")
 
 

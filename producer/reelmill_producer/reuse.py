@@ -1,4 +1,4 @@
-"""Reuse: finding clips that the farm has already, so that equal jobs need not be rendered."""
+"""Reuse: finds clips that the farm has already, so that equal jobs need not be rendered."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
 from reelmill_common.worker_classes import classes_of
 
 ReuseMode = Literal["same", "any"]
-"""Whose clips: of the model that the workers have now, or of any."""
+"""Which clips: `same`: of the model that the workers have now; `any`: of any model."""
 MODES: tuple[ReuseMode, ...] = ("same", "any")
 CHUNK = 500
 """Jobs that are looked up at once."""
 LOOKERS = 8
-"""Clips that are looked at in the store at the same time."""
+"""Clips that are checked in the store at the same time."""
 
 
 def reuse_mode(text: str) -> ReuseMode | None:
-    """Return the mode that `--reuse` names, or None if clips shall not be reused.
+    """Return the mode that `--reuse` names, or None if it is empty: clips are not reused.
 
     Raises:
-        InvalidJob: There is none of that name.
+        InvalidJob: The mode is unknown.
     """
     if text and text not in MODES:
         raise InvalidJob(f"--reuse {text[:40]!r} is unknown; use same (clips of the workers' present model) or any")
@@ -38,10 +38,10 @@ def reuse_mode(text: str) -> ReuseMode | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finder:
-    """Finds, for jobs that are about to be submitted, clips that are in the store and were made alike.
+    """Finds equal clips in the store for jobs that are about to be submitted.
 
     Attributes:
-        worker_class: Of which the worker must have been, unless any will do; labels cannot be told from a clip.
+        worker_class: Class of the worker that rendered the clip, in mode `same`; a clip does not show labels.
     """
 
     ledger: Ledger
@@ -51,10 +51,10 @@ class Finder:
     _models: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
     def find(self, jobs: Iterable[RenderJob]) -> dict[str, JobView]:
-        """Return who made an equal clip that can be had, by the id of the job that it answers.
+        """Return the job that made an equal clip, by the id of the job that can reuse it.
 
         Raises:
-            StoreError: The store cannot be asked; nothing is known then.
+            StoreError: The store does not answer.
         """
         found: dict[str, JobView] = {}
         usable: dict[str, bool] = {}
@@ -75,7 +75,7 @@ class Finder:
                 yield job.job_id, view
 
     def _is_usable(self, view: JobView) -> bool:
-        """Whether the clip is there, whole, and of a model that will do."""
+        """Whether the clip is there, whole, and of an accepted model."""
         result = view.result
         head = None if result is None else self.store.head(result.key)
         if result is None or head is None or head.size_bytes != result.size_bytes:
@@ -93,7 +93,7 @@ class Finder:
         return of_class and str(known.get("model_hash")) in self._present(view.spec.profile)
 
     def _present(self, profile: str) -> set[str]:
-        """The models that a profile is served with now, or was by the worker that was heard of last."""
+        """Return the models of a profile's live workers, or else that of the worker that was seen last."""
         if profile not in self._models:
             workers = [view for view in self.ledger.workers.all() if view.lane == profile and view.info.model_hash]
             alive = [view for view in workers if view.state is not WorkerState.DEAD]

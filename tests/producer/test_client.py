@@ -1,26 +1,17 @@
-"""The SDK: submitting, following and steering from Python."""
+"""The SDK: submitting and following jobs from Python."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from urllib.request import urlopen
 
 import pytest
 
 from fixtures.hand import Hand
-from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerUnavailable, NotFound
+from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerUnavailable
 from reelmill_common.jobs import Batch, JobState, RenderSpec
-from reelmill_common.ledger import Ledger, Submitted, WorkerInfo
+from reelmill_common.ledger import Submitted
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
-from reelmill_producer.obstacles import obstacle
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[Reelmill]:
-    with Reelmill(settings) as client:
-        yield client
 
 
 def test_it_connects_by_the_environment(settings: Settings) -> None:
@@ -134,59 +125,7 @@ def test_a_wait_ends_with_its_time(client: Reelmill) -> None:
     assert client.wait("sdk", timeout_s=0.1).remaining == 1
 
 
-def test_clips_come_with_links_that_open(client: Reelmill, hand: Hand) -> None:
-    client.submit_many(["a fox", "an owl"], batch="sdk")
-    claimed = hand.claim()
-    hand.finish(claimed)
-
-    (clip,) = client.clips("sdk")
-
-    with urlopen(clip.url) as opened:
-        assert opened.read() == b"MP4 of " + claimed.row.encode()
-    assert client.store.head(clip.poster_key) is not None
-    assert client.store.head(clip.manifest_key) is not None
-
-
-def test_a_job_without_a_clip_says_so(client: Reelmill) -> None:
-    job = client.job(client.submit("a fox", batch="sdk"))
-
-    with pytest.raises(NotFound, match="is queued and has no clip"):
-        client.clip(job)
-
-
-def test_status_takes_a_batch_or_a_job(client: Reelmill) -> None:
-    job_id = client.submit("a fox", batch="sdk")
-
-    assert client.status("sdk") == client.batch("sdk")
-    assert client.status(job_id) == client.job(job_id)
-
-
 def test_a_long_batch_is_read_page_by_page(client: Reelmill) -> None:
     client.submit_many([f"a fox {n}" for n in range(2500)], batch="sdk")
 
     assert len({job.job_id for job in client.jobs("sdk")}) == 2500
-
-
-def test_an_obstacle_is_named(client: Reelmill, ledger: Ledger) -> None:
-    client.submit("a fox", batch="sdk")
-    nobody = obstacle(client, "sdk")
-    coming = obstacle(client, "sdk", coming="tiny")
-    ledger.workers.register("cpu0@test", "tiny", WorkerInfo())
-    starting = obstacle(client, "sdk")
-    ledger.workers.quarantine("cpu0@test", "the canary came out black")
-    unfit = obstacle(client, "sdk")
-    client.pause("sdk")
-    paused = obstacle(client, "sdk")
-
-    assert nobody == "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`"
-    assert coming == starting == "a worker for lane tiny is starting"
-    assert "quarantined: the canary came out black" in unfit
-    assert "batch sdk is paused; `reelmill resume sdk`" in paused
-
-
-def test_what_runs_has_no_obstacle(client: Reelmill, hand: Hand) -> None:
-    client.submit_many(["a fox", "an owl"], batch="sdk")
-    waiting_for_a_ready_worker = obstacle(client, "sdk")
-    hand.claim()
-
-    assert (waiting_for_a_ready_worker, obstacle(client, "sdk")) == ("", "")

@@ -1,11 +1,12 @@
-"""The forecast: what a farm does next and until when. `why`, `plan`, `top`, `submit --dry-run` and the metrics have it.
+"""The forecast: what a farm does next and when it is done. Imports the ledger's records, `calendar` and `jobs`.
 
-What it promises, and where it is approximate, is in docs/decisions/0018.
+Every time of completion that `why`, `plan`, `top`, `submit --dry-run` and the metrics show comes from here. What it
+promises, and where it is approximate, is in docs/decisions/0018.
 """
 
 from reelmill_common.forecast.course import HORIZON, Course
 from reelmill_common.forecast.outlook import Outlook
-from reelmill_common.forecast.paces import Pace, Paces, Shape, paces_of, quick_paces_of, shape_of, shapes_of
+from reelmill_common.forecast.paces import Pace, Paces, Shape, paces_of, shape_of, shapes_of
 from reelmill_common.forecast.starts import Position, Target
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "Shape",
     "Target",
     "paces_of",
-    "quick_paces_of",
     "shape_of",
     "shapes_of",
 ]

@@ -1,8 +1,12 @@
-"""The course of a farm: its hours to come, played through on paper from what the ledger says at one moment.
+"""The course of a farm: its next hours, simulated event by event from one reading of the ledger.
 
-Workers take what pump sends them (`order`), each clip takes its measured seconds, and windows, starts, expiries and
-batches that wait for others do what they do at their moments. Much work is dealt out in lumps of several clips, so that
-the cost is bounded whatever waits.
+Events are ends of clips, changes of windows, starts and expiries. Invariant: nothing changes between two events, and
+after each one `_settle` leaves no message that pump would send and no idle worker that could claim one (`order`).
+
+Example: two workers, depth 2, a batch of five clips of 30 s. At 0 s pump sends four, the workers claim two of them, and
+pump sends the fifth. At 30 s both clips end and each worker claims another, at 60 s one claims the last: done at 90 s.
+
+Above `LUMPS` waiting clips several are dispatched as one, so that the cost is bounded whatever waits.
 """
 
 from __future__ import annotations
@@ -17,56 +21,57 @@ from itertools import count
 
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import profile_of
-from reelmill_common.forecast.crew import UNMEASURED_S, Worker, clip_seconds, profile_seconds, workers_of
 from reelmill_common.forecast.messages import Messages
 from reelmill_common.forecast.order import Choice, Order, PlannedBatch
 from reelmill_common.forecast.paces import Paces
 from reelmill_common.forecast.starts import Position, Start, Target, Task, Watch
+from reelmill_common.forecast.workers import UNMEASURED_S, Worker, clip_seconds, profile_seconds, workers_of
 from reelmill_common.ledger.backlog import Backlog, Flying, Level
 
 HORIZON = timedelta(days=60)
-"""How far ahead is looked."""
+"""How far ahead a course is simulated."""
 LUMPS = 3000
-"""Lumps that all that waits is dealt out in: a tenth of a second of one core."""
+"""Lumps in which more waiting clips than these are dispatched: about 0.1 s of one core."""
 _ROUNDING_S = 1e-6
 
-_FINISH, _TURN, _BY = range(3)  # what comes first of what happens at one moment
+_FINISH, _CHANGE, _COUNT = range(3)  # the order of events at one time
 
 
 class Course:
-    """What becomes of a farm. Play it once, then read it.
+    """What becomes of a farm. Call `play` once, then read the results.
 
     Attributes:
         finished: When each batch was done.
-        left_by: Clips by batch that were left at the time that was asked for.
+        left_by: Clips by batch that are left at the time `by` of `play`.
         expired: Clips by batch that expire.
-        starts: All that starts, in order.
+        starts: What workers start, in order.
 
     Args:
-        loads: The farm.
+        backlog: The farm.
         paces: What clips take.
         depth: Jobs kept dispatched for each worker.
     """
 
-    def __init__(self, loads: Backlog, paces: Paces, *, depth: int = 2) -> None:
-        self.loads, self._paces = loads, paces
+    def __init__(self, backlog: Backlog, paces: Paces, *, depth: int = 2) -> None:
+        self.backlog, self._paces = backlog, paces
         self.finished: dict[str, datetime] = {}
         self.left_by: dict[str, int] = {}
         self.expired: dict[str, int] = {}
         self.starts: list[Start] = []
-        self._order = Order(loads, depth=depth)
+        self._order = Order(backlog, depth=depth)
         self._batches = self._order.batches
         self._now_s = 0.0
         self._serial = count()
         self._events: list[tuple[float, int, int, Callable[[], None]]] = []
         self._messages = Messages()
         self._running: dict[int, Task] = {}
-        self._workers = {worker.name: worker for worker in workers_of(loads, paces)}
+        self._workers = {worker.name: worker for worker in workers_of(backlog, paces)}
         self._idle = list(self._workers)
-        self._measured = {load.batch: clip_seconds(load, loads, paces) for load in loads.batches}
+        self._served = {lane for worker in self._workers.values() for lane in worker.capacity.lanes}
+        self._measured = {load.batch: clip_seconds(load, backlog, paces) for load in backlog.batches}
         self._clip_s = {name: seconds or UNMEASURED_S for name, seconds in self._measured.items()}
         self._closes: dict[str, float] = defaultdict(lambda: math.inf)
-        self._profiles = sorted({profile_of(hand.lane) for hand in loads.hands})
+        self._profiles = sorted({profile_of(worker.lane) for worker in backlog.hands})
         self._watch: Watch | None = None
         self._unknown: dict[str, str] = {}
         self._last: dict[str, datetime] = {}
@@ -78,11 +83,11 @@ class Course:
 
     @property
     def now(self) -> datetime:
-        """The moment that is played."""
-        return self.loads.now + timedelta(seconds=self._now_s)
+        """The simulated time."""
+        return self.backlog.now + timedelta(seconds=self._now_s)
 
     def play(self, by: datetime | None = None, target: Target | None = None) -> None:
-        """Play until nothing more happens, for 60 days, or until the target has started.
+        """Simulate until nothing more happens, for 60 days, or until the target has started.
 
         Args:
             by: A time at which what is left is counted.
@@ -94,7 +99,7 @@ class Course:
         self._settle()
         while self._events and (self._watch is None or self.position is None):
             at, kind, _, happen = heappop(self._events)
-            if at > end_s or (kind == _TURN and self._is_over()):
+            if at > end_s or (kind == _CHANGE and self._is_over()):
                 break
             self._now_s = max(self._now_s, at)
             happen()
@@ -104,28 +109,28 @@ class Course:
 
     @property
     def position(self) -> Position | None:
-        """What starts before the target; None if it does not start, or none was asked for."""
+        """What starts before the target; None if the target does not start, or none was given."""
         return self._watch.found if self._watch is not None else None
 
     @property
     def names(self) -> Collection[str]:
-        """The batches that it knows."""
+        """The names of its batches."""
         return self._batches.keys()
 
-    # -- what is not known ---------------------------------------------------------------------------------------
+    # -- results, and why one is not known -----------------------------------------------------------------------
 
     def finish_of(self, name: str) -> datetime | None:
         """Return when a batch is done; None if that is not known."""
         return None if self.unknown(name) else self.finished[name]
 
     def work_ends_at(self, name: str) -> datetime | None:
-        """Return when all of a batch is done that is not held; None if that is not known."""
+        """Return when the jobs of a batch that are not held are done; None if that is not known."""
         batch = self._batches[name]
         known = self.is_timed(name) and not batch.flying and not any(batch.waiting.values())
-        return self._last.get(name, self.loads.now) if known else None
+        return self._last.get(name, self.backlog.now) if known else None
 
     def is_measured(self, name: str) -> bool:
-        """Whether it is known what a clip of a batch takes."""
+        """Whether the seconds of a batch's clip are measured."""
         return self._measured[name] is not None
 
     def unknown(self, name: str) -> str:
@@ -144,11 +149,10 @@ class Course:
             yield f"{load.held:,} of its jobs are held"
         if batch.stuck:
             yield f"it waits for {', '.join(sorted(batch.unmet))}, of which not all clips succeed"
-        served = {lane for worker in self._workers.values() for lane in worker.hand.lanes}
-        for lane in sorted(lane for lane, jobs in load.left.items() if jobs and lane not in served):
+        for lane in sorted(lane for lane, jobs in load.left.items() if jobs and lane not in self._served):
             yield f"no worker is ready for {lane}"
         for lane in sorted(load.left) if not self.is_measured(name) else ():
-            if profile_seconds(profile_of(lane), self.loads, self._paces) is None:
+            if profile_seconds(profile_of(lane), self.backlog, self._paces) is None:
                 yield f"no clip of {lane} has finished yet, so its pace is not known"
         if waits := [other for other in load.after if other in batch.unmet or self._is_vague(other)]:
             yield f"it waits for {', '.join(waits)}, whose end is not known"
@@ -156,26 +160,26 @@ class Course:
             yield f"it is not done within {HORIZON.days} days"
 
     def is_timed(self, name: str) -> bool:
-        """Whether the moments of a batch mean something: it, and whatever it waits for, is measured."""
+        """Whether the times of a batch mean something: it and all that it waits for are measured."""
         after = [other for other in self._batches[name].load.after if other in self._batches]
         return self.is_measured(name) and all(map(self.is_timed, after))
 
     def _is_vague(self, name: str) -> bool:
-        """Whether a batch is done in the course, but nobody can say when."""
+        """Whether a batch ends, at a time that is not known."""
         return name not in self.expired and bool(self.unknown(name))
 
-    # -- the moment from which it is played ----------------------------------------------------------------------
+    # -- the start: what is in flight, and which windows are open -------------------------------------------------
 
     def _begin(self, by: datetime | None) -> None:
-        self._fly()
+        self._take_up_flying()
         for batch in self._batches.values():
             if batch.load.start is not None and batch.early:
-                self._at(batch.load.start, _TURN, partial(self._start, batch))
+                self._at(batch.load.start, _CHANGE, partial(self._start, batch))
             if batch.load.expires is not None and not batch.expired:
-                self._at(batch.load.expires, _TURN, partial(self._expire, batch))
+                self._at(batch.load.expires, _CHANGE, partial(self._expire, batch))
         self._open_windows()
         if by is not None:
-            self._at(by, _BY, self._count_left)
+            self._at(by, _COUNT, self._count_left)
         self._crews()
         self._order.settle()
         for name, batch in self._batches.items():
@@ -183,9 +187,9 @@ class Course:
                 self._expire(batch)
             self._finish_batch(name)
 
-    def _fly(self) -> None:
-        """Take up what is dispatched, oldest first, and what runs: of a worker's jobs the last one has its GPU."""
-        flying = [(load.batch, item) for load in self.loads.batches for item in load.flying]
+    def _take_up_flying(self) -> None:
+        """Take up what is dispatched, oldest first, and what runs: a worker's newest job has its GPU."""
+        flying = [(load.batch, item) for load in self.backlog.batches for item in load.flying]
         for name, item in sorted(flying, key=lambda pair: (-pair[1].since_s, pair[0])):
             task = Task(batch=name, lane=item.lane, priority=item.priority, clips=1, job_id=item.job_id)
             if not item.runs:
@@ -193,9 +197,9 @@ class Course:
         newest = {item.worker: item for _, item in sorted(flying, key=lambda pair: -pair[1].since_s) if item.runs}
         for name, item in flying:
             if item.runs:
-                self._go_on(name, item, renders=newest[item.worker] is item)
+                self._resume(name, item, renders=newest[item.worker] is item)
 
-    def _go_on(self, name: str, item: Flying, *, renders: bool) -> None:
+    def _resume(self, name: str, item: Flying, *, renders: bool) -> None:
         task = Task(batch=name, lane=item.lane, priority=item.priority, clips=1, job_id=item.job_id)
         worker = self._workers.get(item.worker)
         task.clip_s = self._clip_s[name] / (worker.speed if worker else 1.0)
@@ -213,21 +217,23 @@ class Course:
             if batch.load.window:
                 texts[batch.load.window][0].append(batch)
         for worker in self._workers.values():
-            if worker.hand.window:
-                texts[worker.hand.window][1].append(worker)
+            if worker.capacity.window:
+                texts[worker.capacity.window][1].append(worker)
         for text, (batches, workers) in texts.items():
             windows = Windows.parse(text)
-            self._turn(windows, batches, workers, self.loads.now)
+            self._change_windows(windows, batches, workers, self.backlog.now)
             for batch in batches:
                 batch.shut = batch.shut or batch.load.closing
             for worker in workers:
-                worker.rests = worker.rests or worker.hand.rests
+                worker.rests = worker.rests or worker.capacity.rests
 
-    # -- what happens --------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------
 
-    def _turn(self, windows: Windows, batches: list[PlannedBatch], workers: list[Worker], moment: datetime) -> None:
-        is_open, change = windows.open_at(moment), windows.next_change(moment)
-        closes_s = (change - self.loads.now).total_seconds() if is_open and change is not None else math.inf
+    def _change_windows(
+        self, windows: Windows, batches: list[PlannedBatch], workers: list[Worker], at: datetime
+    ) -> None:
+        is_open, change = windows.open_at(at), windows.next_change(at)
+        closes_s = (change - self.backlog.now).total_seconds() if is_open and change is not None else math.inf
         for batch in batches:
             batch.shut = not is_open
             self._closes[batch.load.batch] = closes_s
@@ -238,7 +244,7 @@ class Course:
             worker.rests, worker.closes_s = not is_open, closes_s
         self._crews()
         if change is not None:
-            self._at(change, _TURN, lambda: self._turn(windows, batches, workers, change))
+            self._at(change, _CHANGE, lambda: self._change_windows(windows, batches, workers, change))
 
     def _start(self, batch: PlannedBatch) -> None:
         batch.early = False
@@ -301,19 +307,19 @@ class Course:
         batch, level = self._batches[choice.batch], (choice.lane, choice.priority)
         first = batch.taken[level]
         clips = 1
-        if self._lump > 1:  # they get smaller at the end of a priority, which else would hang on one worker's last one
-            crew = len(self._order.crews[choice.lane])
-            clips = max(1, min(self._lump, batch.waiting[level], self._of_level[level] // (2 * crew)))
+        if self._lump > 1:  # smaller at the end of a priority, which would otherwise wait for one worker's last lump
+            workers = len(self._order.crews[choice.lane])
+            clips = max(1, min(self._lump, batch.waiting[level], self._of_level[level] // (2 * workers)))
         self._of_level[level] -= clips
         self._order.dispatch(choice, clips)
         task = Task(batch=choice.batch, lane=choice.lane, priority=choice.priority, clips=clips, first=first)
         self._messages.send(task)
 
     def _claim(self) -> bool:
-        """Let one idle worker take a message; return whether one did, or gave one back."""
+        """Let one idle worker take a message; return whether that changed anything."""
         for name in self._idle:
             worker = self._workers[name]
-            task = None if worker.rests else self._messages.first(worker.hand.lanes)
+            task = None if worker.rests else self._messages.first(worker.capacity.lanes)
             if task is not None:
                 self._take(worker, task)
                 return True
@@ -339,7 +345,7 @@ class Course:
         self._after(clip_s * task.clips, _FINISH, lambda: self._finish(task, worker))
 
     def _close(self, worker: Worker, task: Task) -> None:
-        """No clip has room before a window shuts: nothing starts until it opens again."""
+        """Start nothing more until the window opens again: no clip fits before it closes."""
         if worker.closes_s <= self._closes[task.batch]:
             worker.rests = True
             self._crews()
@@ -356,37 +362,36 @@ class Course:
         self._order.reindex(task.batch)
 
     def _take_back(self, name: str) -> None:
-        """What a batch has dispatched goes back in line."""
+        """Put what a batch has dispatched back in line."""
         for task in self._messages:
             if task.batch == name:
                 task.stale = True
                 self._order.put_back(name, task.lane, task.priority, task.clips)
 
-    # -- who is there, and when ----------------------------------------------------------------------------------
+    # -- workers and time ----------------------------------------------------------------------------------------
 
     def _crews(self) -> None:
-        """Note who takes jobs of each lane now."""
+        """Set the workers that take jobs of each lane now."""
         crews: dict[str, set[str]] = defaultdict(set)
         for worker in self._workers.values():
             if not worker.rests:
-                for lane in worker.hand.lanes:
+                for lane in worker.capacity.lanes:
                     crews[lane].add(worker.name)
         self._order.crews = {lane: frozenset(names) for lane, names in crews.items()}
 
     def _is_over(self) -> bool:
         """Whether nothing runs, and nothing that waits will ever start."""
-        served = {lane for worker in self._workers.values() for lane in worker.hand.lanes}
         return not self._running and not any(
             count
-            and lane in served
+            and lane in self._served
             and not (batch.paused or batch.stuck or batch.expired)
             and not any(name not in self._batches for name in batch.unmet)
             for batch in self._batches.values()
             for (lane, _), count in batch.waiting.items()
         )
 
-    def _at(self, moment: datetime, kind: int, happen: Callable[[], None]) -> None:
-        heappush(self._events, ((moment - self.loads.now).total_seconds(), kind, next(self._serial), happen))
+    def _at(self, time: datetime, kind: int, happen: Callable[[], None]) -> None:
+        heappush(self._events, ((time - self.backlog.now).total_seconds(), kind, next(self._serial), happen))
 
     def _after(self, seconds: float, kind: int, happen: Callable[[], None]) -> None:
         heappush(self._events, (self._now_s + seconds, kind, next(self._serial), happen))

@@ -1,4 +1,4 @@
-"""Messages: what is sent and not yet taken, on paper. Celery's queues, one a lane, each in order of priority."""
+"""Messages: Celery's queues simulated, one a lane, each in order of priority."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reelmill_common.forecast.starts import Task
 
 
 class Messages:
-    """Messages by lane. One whose task is stale is dropped where it is met."""
+    """Messages that are sent and not yet taken, by lane. A stale task is dropped when it comes first."""
 
     def __init__(self) -> None:
         self._lanes: dict[str, list[tuple[int, int, Task]]] = defaultdict(list)
@@ -27,7 +27,7 @@ class Messages:
         heappush(self._lanes[task.lane], (-task.priority, next(self._serial), task))
 
     def first(self, lanes: Collection[str]) -> Task | None:
-        """Return the most urgent task on any of the lanes, those of classes first, the oldest first."""
+        """Return the most urgent task on any of the lanes; of equals one on a class's lane, then the oldest."""
         heads: list[tuple[int, bool, int, Task]] = []
         for lane in lanes:
             messages = self._lanes[lane]
@@ -39,5 +39,5 @@ class Messages:
         return min(heads)[3] if heads else None
 
     def take(self, task: Task) -> None:
-        """Take out what `first` returned."""
+        """Remove the task that `first` returned."""
         heappop(self._lanes[task.lane])

@@ -1,6 +1,6 @@
-"""Order: what `ledger/lua/pump.lua` sends next and how `lib/move.lua` keeps its indexes, on paper.
+"""Order: what `ledger/lua/pump.lua` sends next and how `lib/move.lua` keeps its indexes, simulated.
 
-The names are those of the Lua files. A property test holds the two together: tests/common/forecast/test_order.py.
+The names are those of the Lua files. A property test compares the two: tests/common/forecast/test_order.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Share = tuple[str, int, str]
 
 
 class Turns:
-    """Names by virtual time: the lowest has its turn, on a tie the first name. A sorted set of Redis on paper."""
+    """Names by virtual time, as in a sorted set of Redis: the lowest comes first, on a tie the first name."""
 
     __slots__ = ("_heap", "_scores")
 
@@ -33,16 +33,16 @@ class Turns:
         return len(self._scores)
 
     def put(self, name: str, score: float) -> None:
-        """Enter a name, or give it another virtual time."""
+        """Add a name, or give it another virtual time."""
         self._scores[name] = score
         heappush(self._heap, (score, name))
 
     def drop(self, name: str) -> None:
-        """Take a name out."""
+        """Remove a name."""
         self._scores.pop(name, None)
 
     def first(self) -> tuple[float, str] | None:
-        """Return the virtual time and name of whose turn it is."""
+        """Return the virtual time and the name that come first; None if there is none."""
         while self._heap:
             score, name = self._heap[0]
             if self._scores.get(name) == score:
@@ -53,7 +53,7 @@ class Turns:
 
 @dataclass(slots=True, kw_only=True)
 class Owner:
-    """An owner: policy, what it used, and where it has batches that may run (`levels`, a set that keeps its order)."""
+    """An owner: its policy, what it has used, and the levels at which it has batches that may run (ordered)."""
 
     weight: int
     cap: int
@@ -65,14 +65,15 @@ class Owner:
 
 @dataclass(slots=True, kw_only=True)
 class PlannedBatch:
-    """A batch on its way.
+    """A batch in the simulation.
 
     Attributes:
         waiting: Clips by lane and priority.
         taken: Clips that were dispatched by lane and priority, since the beginning.
-        flying: What of it is in flight, which its cap counts.
+        flying: Its messages and tasks in flight, which its cap limits.
         used: Virtual time by profile, at its own priority.
         unmet: Batches that it still waits for.
+        stuck: Whether one of those ended otherwise than it should.
     """
 
     load: BatchBacklog
@@ -106,31 +107,31 @@ class Choice:
 
 
 class Order:
-    """Whose turn it is.
+    """What pump sends next.
 
     Args:
-        loads: What there is.
+        backlog: The farm.
         depth: Jobs kept dispatched for each worker.
     """
 
-    def __init__(self, loads: Backlog, *, depth: int) -> None:
+    def __init__(self, backlog: Backlog, *, depth: int) -> None:
         self._depth = depth
         self._ready: dict[Level, Turns] = defaultdict(Turns)
         self._shares: dict[Share, Turns] = defaultdict(Turns)
-        self._clocks = dict(loads.clocks)
+        self._clocks = dict(backlog.clocks)
         self._sent: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict[int, int](int))
-        self._classes = list(loads.classes)
+        self._classes = list(backlog.classes)
         self.crews: dict[str, frozenset[str]] = {}
-        self.batches = {load.batch: _batch(load, loads) for load in loads.batches}
-        self._owners = {name: _owner(owner) for name, owner in loads.owners.items()}
-        for load in loads.batches:
+        self.batches = {load.batch: _batch(load, backlog) for load in backlog.batches}
+        self._owners = {name: _owner(owner) for name, owner in backlog.owners.items()}
+        for load in backlog.batches:
             self._enter(load)
-        for level, turns in loads.turns.items():
+        for level, turns in backlog.turns.items():
             for owner, turn in turns.items():
                 self._ready[level].put(owner, turn)
 
     def settle(self) -> None:
-        """Put every batch where it belongs: what was read may be of a moment before a window's turn."""
+        """Reindex every batch: the ledger may have been read before it noticed that a window changed."""
         for name in self.batches:
             self.reindex(name)
 
@@ -169,7 +170,7 @@ class Order:
         return None
 
     def dispatch(self, choice: Choice, clips: int) -> None:
-        """Dispatch so many clips of a batch as one, in `pump.lua`'s way."""
+        """Dispatch some clips of a batch as one, as `pump.lua` dispatches a job."""
         batch, owner = self.batches[choice.batch], self._owners[choice.owner]
         profile, level = profile_of(choice.lane), (choice.lane, choice.priority)
         at = (profile, choice.priority)
@@ -214,10 +215,15 @@ class Order:
         return any(self._sent[lane].values()) or any(self._ready.get((lane, level)) for level in range(10))
 
     def _sent_of(self, lanes: Collection[str], priority: int) -> int:
-        """Count what is dispatched at a priority and above: less urgent ones must not block an urgent one."""
+        """Count what is dispatched at a priority and above: a less urgent job must not block an urgent one."""
         return sum(count for lane in lanes for at, count in self._sent[lane].items() if at >= priority)
 
     def _has_room(self, lane: str, priority: int, lanes: list[str]) -> bool:
+        """Whether a lane may have another message. A worker of a class also takes jobs of its profile's general lane.
+
+        Example: depth 2, workers a (class x) and b (no class). The profile has 4 places, class x has 2. With 2 messages
+        on x, the general lane has 2 places left; with 3 on the general lane, x has 1 left, not 2.
+        """
         general, classes = lanes[0], lanes[1:]
         places = self._depth * len(self._crew(general))
         sent = self._sent_of([lane], priority)
@@ -239,16 +245,16 @@ class Order:
     # -- move.lua ------------------------------------------------------------------------------------------------
 
     def claimed(self, lane: str, priority: int) -> None:
-        """A message was taken."""
+        """Count a message as taken."""
         self._sent[lane][priority] -= 1
 
     def ended(self, name: str) -> None:
-        """Something of a batch ended, and is in flight no more."""
+        """Count something of a batch as ended."""
         self._count_flight(name, -1)
         self.reindex(name)
 
     def put_back(self, name: str, lane: str, priority: int, clips: int) -> None:
-        """What was dispatched as one goes back in line, at its old place."""
+        """Put what was dispatched as one back in line, at its old place."""
         batch = self.batches[name]
         batch.waiting[lane, priority] = batch.waiting.get((lane, priority), 0) + clips
         batch.taken[lane, priority] -= clips
@@ -256,7 +262,7 @@ class Order:
         self.ended(name)
 
     def reindex(self, name: str) -> None:
-        """Put a batch into its owner's shares, or take it out, as it may run or not."""
+        """Enter a batch into its owner's shares if it may run, or remove it."""
         batch = self.batches[name]
         fit = batch.may_run and (batch.load.cap == 0 or batch.flying < batch.load.cap)
         for (lane, priority), count in batch.waiting.items():
@@ -308,7 +314,7 @@ def _owner(load: OwnerLoad) -> Owner:
     )
 
 
-def _batch(load: BatchBacklog, loads: Backlog) -> PlannedBatch:
+def _batch(load: BatchBacklog, backlog: Backlog) -> PlannedBatch:
     waiting: Mapping[Level, int] = {(line.lane, line.priority): line.count for line in load.waiting}
     if not load.waiting and not load.flying:
         waiting = {(lane, load.priority): count for lane, count in load.left.items()}
@@ -319,7 +325,7 @@ def _batch(load: BatchBacklog, loads: Backlog) -> PlannedBatch:
         used=dict(load.used),
         paused=load.paused,
         shut=load.shut,
-        early=load.start is not None and load.start > loads.now,
-        expired=load.expires is not None and load.expires <= loads.now,
+        early=load.start is not None and load.start > backlog.now,
+        expired=load.expires is not None and load.expires <= backlog.now,
         unmet=set(load.after),
     )

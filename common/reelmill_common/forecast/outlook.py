@@ -1,4 +1,4 @@
-"""Outlook: a forecast that is made anew now and then, for whoever asks for it all the time."""
+"""Outlook: a forecast that is kept for some seconds, for callers that ask again and again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, field
 
 from reelmill_common.forecast.course import Course
-from reelmill_common.forecast.paces import Paces, quick_paces_of
+from reelmill_common.forecast.paces import Paces, paces_of
 from reelmill_common.ledger import Ledger
 
 KEPT_S = 5.0
-"""Seconds for which a forecast is kept, and at least `DEARER` times what it took to make."""
+"""Seconds for which a forecast is kept; longer if `DEARER` times what it took to make is more."""
 PACES_KEPT_S = 60.0
 DEARER = 20
 
@@ -31,7 +31,7 @@ class Outlook:
         began = time.monotonic()
         if self._course is None or began >= self._play_at:
             if began >= self._measure_at:
-                self._paces = quick_paces_of(self.ledger)
+                self._paces = paces_of(self.ledger)
                 self._measure_at = began + PACES_KEPT_S
             self._course = Course(self.ledger.overview.backlog(), self._paces, depth=self.depth)
             self._course.play()
@@ -40,7 +40,7 @@ class Outlook:
         return self._course
 
     def left_s(self, batch: str) -> float | None:
-        """Return the seconds until a batch is done, from when it was looked at; None if that is not known."""
+        """Return the seconds from the ledger's reading until a batch is done; None if that is not known."""
         course = self.course()
         finish = course.finish_of(batch) if batch in course.names else None
-        return None if finish is None else (finish - course.loads.now).total_seconds()
+        return None if finish is None else (finish - course.backlog.now).total_seconds()

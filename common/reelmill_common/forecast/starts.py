@@ -1,4 +1,4 @@
-"""Starts: what of a forecast's work starts when, and what starts before a job that somebody asks about."""
+"""Starts: what a forecast starts when, and what starts before a job that is asked about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A job whose start is asked for: one that is dispatched, by its id, or else the `before + 1`th of its line."""
+    """A job whose start is asked for: a dispatched one by its id, any other as the `before + 1`th of its line.
+
+    A line is what waits of one batch on one lane at one priority.
+    """
 
     job_id: str
     batch: str
@@ -20,7 +23,7 @@ class Target:
 
 
 class Start(NamedTuple):
-    """So many clips of a batch, which a worker starts one after the other, the first of them after some seconds."""
+    """Clips of a batch that a worker renders one after the other, the first from `at_s` seconds from now."""
 
     at_s: float
     worker: str
@@ -30,13 +33,13 @@ class Start(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Position:
-    """What starts before a job, on the workers that could take it, from now on.
+    """The clips that start before a job, from now on, on the workers that could take it.
 
     Attributes:
         own: Clips of its own batch.
         above: Clips of higher priorities, by priority.
-        beside: Clips of other batches of its priority, which take turns with it, by batch.
-        below: Clips of lower priorities, which go first because it may not start yet.
+        beside: Clips of other batches of its priority, which take turns with its own, by batch.
+        below: Clips of lower priorities, which go first while it may not start.
         starts_at: When it starts; None if that is not known.
     """
 
@@ -54,7 +57,14 @@ class Position:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Task:
-    """Some clips of a batch that are dispatched as one, `first` of its line, counted from 0."""
+    """Clips of a batch that are dispatched as one lump.
+
+    Attributes:
+        first: Place of the first of them in its line, counted from 0; -1: it was dispatched before the forecast.
+        stale: Whether its message was taken back.
+        started_s: Seconds from now; negative if it runs already.
+        clip_s: Seconds of each clip on its worker.
+    """
 
     batch: str
     lane: str
@@ -69,14 +79,14 @@ class Task:
 
 @dataclass(slots=True)
 class Watch:
-    """Looks out for the start of a target, and notes what starts before it."""
+    """Watches for the start of a target, and counts what starts before it."""
 
     target: Target
     found: Position | None = None
     _met: Position = field(default_factory=Position)
 
     def note(self, task: Task, at: datetime, clip_s: float) -> None:
-        """Note what starts on a worker that serves the target's lane, one clip of it after the other."""
+        """Count a task that starts on a worker that serves the target's lane."""
         target, met = self.target, self._met
         if self.found is not None:
             return

@@ -132,9 +132,9 @@ def _jobs(stats: QueueStats) -> Iterator[Metric]:
 
 
 def _remaining_s(course: Course) -> float | None:
-    """Return the seconds until all that may run now is done; None if that is not known."""
-    now = course.loads.now
-    active = [load for load in course.loads.batches if not (load.paused or load.shut or load.after)]
+    """Return the time until all that may run now is done; None if nothing is known of it."""
+    now = course.backlog.now
+    active = [load for load in course.backlog.batches if not (load.paused or load.shut or load.after)]
     names = [load.batch for load in active if load.left and (load.start is None or load.start <= now)]
     ends = [end for end in map(course.work_ends_at, names) if end is not None]
     return None if names and not ends else (max(ends, default=now) - now).total_seconds()

@@ -1,4 +1,1 @@
-"""Questions about a farm: why something waits, what is done by when, what happened, whether the store has it all.
-
-Imports the client.
-"""
+"""Answers about a farm: why work waits, what is done when, what happened, what the store lacks. Imports the client."""

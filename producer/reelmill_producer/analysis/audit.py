@@ -1,6 +1,6 @@
-"""Audit: clips as the ledger has them beside the objects that the store holds, by listings, not by a request a clip.
+"""Audit: compares the clips of the ledger with the objects of the store, by listings, not by a request a clip.
 
-A listing is made before the ledger is read, and jobs that ended since are left out: what is under way is no finding.
+The listing is made before the ledger is read, and jobs that ended since are left out: work in progress is not reported.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from reelmill_common.text.suggestions import did_you_mean
 from reelmill_common.text.untrusted_json import MOST_BYTES
 
 YOUNG_S = 3600.0
-"""Age below which objects without a manifest may be those of an attempt that goes on somewhere."""
+"""Age below which objects without a manifest may belong to an attempt that is still running."""
 RECENT_S = 600.0
-"""Since its end for which a clip that a listing lacks is looked for by HEAD too."""
+"""Seconds after a job's end during which a clip that the listing lacks is also looked for by HEAD."""
 MANIFEST_S = 0.002
-"""A manifest has the submission in milliseconds."""
+"""Tolerance for the time of submission, which a manifest has in milliseconds."""
 _CLIP_SUFFIXES = (".mp4", ".jpg", ".webp", ".json")
 _ALWAYS = (".mp4", ".jpg", ".json")
-"""Of each clip; a preview is there only if the worker's settings asked for it."""
+"""The objects that every clip has; a preview is there only if the worker's settings asked for it."""
 
 
 class FaultKind(StrEnum):
-    """What is wrong. The words are stable."""
+    """What is wrong. The values are stable."""
 
     MISSING = "missing"
     ALTERED = "altered"
@@ -49,15 +49,16 @@ LOST = (FaultKind.MISSING, FaultKind.ALTERED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discrepancy:
-    """One thing in which ledger and store differ.
+    """One difference between ledger and store.
 
     Attributes:
-        job_id, row: Of the job that it belongs to; empty where none is known.
-        keys: Objects that are missing or altered, or that nobody points to.
-        size_bytes: What those take that are there.
-        why: In a few words.
+        job_id, row: The job that it belongs to; empty where none is known.
+        keys: Objects that are missing, altered or not referred to.
+        size_bytes: Size of those that are there.
+        why: The reason, in a few words.
         clip: Key of the clip that the ledger has for the job, if that is what is lost.
-        removable: They are surely of no use: the job has ended, and its clip, if it has one, is another and is there.
+        removable: Whether the objects are of no use: the job has ended, and its clip, if it has one, is another and is
+            there.
     """
 
     kind: FaultKind
@@ -76,9 +77,9 @@ class Audit:
     """One comparison of a ledger with a store.
 
     Attributes:
-        checksums: Also read each clip and compare its SHA-256, which finds what was altered without changing its size.
-        clips: Succeeded jobs that were looked at so far.
-        objects: Objects that were looked at so far.
+        checksums: Whether to read each clip and compare its SHA-256: finds changes that keep the size.
+        clips: Succeeded jobs that were compared so far.
+        objects: Objects that were compared so far.
     """
 
     ledger: Ledger
@@ -98,12 +99,12 @@ class Audit:
         found = list(self.store.list(f"{batch}/"))
         known = {view.name for view in self.ledger.batches.all()}
         if not found and batch not in known:
-            lists = f"{did_you_mean(batch, known)}`reelmill status` lists those that there are"
+            lists = f"{did_you_mean(batch, known)}`reelmill status` lists the batches"
             raise NotFound(f"no batch {batch!r} in the ledger or in the store; {lists}")
         yield from self._compare(batch, found, since, known=batch in known)
 
     def of_farm(self) -> Iterator[Discrepancy]:
-        """Compare every batch, and what lies in the store beside them."""
+        """Compare every batch, and what else lies in the store."""
         since = self.ledger.timetable.now().timestamp()
         known = {view.name for view in self.ledger.batches.all()}
         seen: set[str] = set()
@@ -129,7 +130,7 @@ class Audit:
                     yield from self._lost(job, job.result, objects, since)
         groups = _groups(left)
         if groups:
-            yield from self._nobodys(batch, groups, objects, known=known)
+            yield from self._unreferenced(batch, groups, objects, known=known)
 
     def _lost(
         self, job: JobView, result: Result, objects: Mapping[str, StoredObject], since: float = 0.0
@@ -174,15 +175,15 @@ class Audit:
         return there, [key for key in keys if key not in there]
 
     def _listed(self, folder: str) -> Mapping[str, StoredObject]:
-        """Return what another batch has in the store, whose clips were reused; the last one is kept."""
+        """Return the objects of another batch, for clips that were reused from it; those of the last one are cached."""
         if folder not in self._other:
             self._other = {folder: {item.key: item for item in self.store.list(f"{folder}/")}}
         return self._other[folder]
 
-    def _nobodys(
+    def _unreferenced(
         self, batch: str, groups: dict[str, list[StoredObject]], objects: Mapping[str, StoredObject], *, known: bool
     ) -> Iterator[Discrepancy]:
-        """Say whose are the objects that no job of the batch points to, a clip's at a time."""
+        """Classify the objects that no job of the batch refers to, one clip's group after the other."""
         archived, readable = self._archived(batch, objects)
         used = archived | self._used_elsewhere(batch)
         for stem in [stem for stem in groups if f"{stem}.mp4" in used]:
@@ -197,13 +198,13 @@ class Audit:
                     if (group := groups.pop(stem, None)) is not None:
                         yield from self._of_job(job, group, objects, sure=readable)
         for group in groups.values():
-            yield _nobodys(FaultKind.UNKNOWN, batch, group, "of no job in the ledger or in an archive")
+            yield _discrepancy(FaultKind.UNKNOWN, batch, group, "of no job in the ledger or in an archive")
 
     def _of_job(
         self, job: JobView, group: list[StoredObject], objects: Mapping[str, StoredObject], *, sure: bool
     ) -> Iterator[Discrepancy]:
         if not job.state.is_final:
-            return  # an attempt that goes on
+            return  # its attempt is still running
         written, submitted = self._submitted_s(group, job), job.submitted_at or 0.0
         has_clip = job.result is not None and not any(self._lost(job, job.result, objects))
         kind, removable = FaultKind.LEFTOVER, has_clip
@@ -219,10 +220,10 @@ class Audit:
         else:
             kind = FaultKind.SUPERSEDED
             why = "of an earlier submission of the row" + ("" if has_clip else ", which has no clip but this")
-        yield _nobodys(kind, job.batch, group, why, removable=sure and removable, job=job)
+        yield _discrepancy(kind, job.batch, group, why, removable=sure and removable, job=job)
 
     def _submitted_s(self, group: list[StoredObject], job: JobView) -> float | None:
-        """Return the submission that a clip's manifest names; None if it has none, or one that is not ours."""
+        """Return the time of submission in a clip's manifest; None if it has none, or one of another job."""
         key = next((item.key for item in group if item.key.endswith(".json")), "")
         if not key:
             return None
@@ -236,7 +237,7 @@ class Audit:
         return 0.0 if item.modified_s is None else self.ledger.timetable.now().timestamp() - item.modified_s
 
     def _archived(self, batch: str, objects: Iterable[str]) -> tuple[set[str], bool]:
-        """Return the clips that archives of the batch point to, and whether all of them could be read."""
+        """Return the clips that archives of the batch refer to, and whether all archives could be read."""
         clips: set[str] = set()
         archives = [key for key in objects if key.startswith(f"{batch}/archive-") and key.endswith(SUFFIX)]
         try:
@@ -248,7 +249,7 @@ class Audit:
         return clips, True
 
     def _used_elsewhere(self, batch: str) -> set[str]:
-        """Return the clips of a batch that jobs of other batches were answered with."""
+        """Return the clips of a batch that jobs of other batches reuse."""
         return {
             job.result.key
             for view in self.ledger.batches.all()
@@ -259,13 +260,13 @@ class Audit:
 
 
 def remove(ledger: Ledger, store: ClipStore, found: Discrepancy) -> bool:
-    """Remove what nobody points to; False if it has become its job's clip since it was found.
+    """Remove the objects of a discrepancy; False if they have become the job's clip since they were found.
 
-    The manifest goes first, without which nobody takes the rest for a clip. The video goes last: whoever may put one
-    has the keys for its own.
+    The manifest goes first: without it the rest is not taken for a clip. The video goes last: an attempt that may put
+    one owns these keys.
 
     Raises:
-        StoreError: The store does not let us.
+        StoreError: The store refuses.
     """
     if not ledger.attempts.withdraw(found.job_id, f"{found.keys[0].rpartition('.')[0]}.mp4", ""):
         return False
@@ -279,7 +280,7 @@ def _keys_of(job: JobView) -> tuple[str, ...]:
 
 
 def _groups(left: Mapping[str, StoredObject]) -> dict[str, list[StoredObject]]:
-    """Return objects by clip: keys without their suffix. Archives belong to the batch, not to a clip."""
+    """Group objects by clip: by key without suffix. Archives belong to the batch, not to a clip."""
     groups: dict[str, list[StoredObject]] = {}
     for key, item in left.items():
         if key.endswith(SUFFIX) and "/archive-" in key:
@@ -290,14 +291,14 @@ def _groups(left: Mapping[str, StoredObject]) -> dict[str, list[StoredObject]]:
 
 
 def _prefixes(stem: str) -> Iterator[str]:
-    """Yield what a job's stem may be, of the key of one of its attempts: cut at any of its dots, or whole."""
+    """Yield the possible stems of a job, given the stem of an attempt: it whole, or cut at any of its dots."""
     yield stem
     for place, letter in enumerate(stem):
         if letter == ".":
             yield stem[:place]
 
 
-def _nobodys(
+def _discrepancy(
     kind: FaultKind,
     batch: str,
     group: list[StoredObject],

@@ -1,4 +1,4 @@
-"""Estimates: what a submit would change, and what it would take by the farm's own measured seconds a clip."""
+"""Estimates: what a submit would change, and how long it would take by the seconds that the farm measured."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Change:
     """What a submit would change.
 
     Attributes:
-        new: Jobs that the farm does not have, by shape.
-        unchanged: Jobs that it has.
-        conflicts: Rows that it has with other content: such a submit is refused.
+        new: Number of jobs that the farm does not have, by shape.
+        unchanged: Number of jobs that it has.
+        conflicts: Number of rows that it has with other content: such a submit is refused.
     """
 
     new: Mapping[Shape, int]
@@ -34,13 +34,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a change takes.
+    """How long a change takes.
 
     Attributes:
-        paces: Of each shape of the file; None where no clip of its profile has finished.
-        gpu_hours: Of the new jobs, or None if that is not known.
-        finish_s: Seconds until the last clip of their batch is rendered, by the forecast, if submitted now; None
-            if it is not known.
+        paces: The pace of each shape of the file; None where no clip of its profile has finished.
+        gpu_hours: GPU-hours of the new jobs; None if that is not known.
+        finish_s: Seconds until the last clip of their batch is rendered, by the forecast, if they are submitted now;
+            None if that is not known.
         unknown: Why something is not known; empty otherwise.
     """
 
@@ -58,8 +58,8 @@ def change_of(ledger: Ledger, jobs: Iterable[RenderJob]) -> Change:
     while chunk := list(islice(rest, _ASK_AT_ONCE)):
         other = {job.job_id for job in ledger.jobs.conflicts(chunk)}
         same = [job for job in chunk if job.job_id not in other]
-        # Those that are left are absent or equal; an equal one is in conflict with any other spec.
-        there = {job.job_id for job in ledger.jobs.conflicts(map(_altered, same))}
+        # What is left is absent or equal. The farm has an equal one if the same job with another seed conflicts.
+        there = {job.job_id for job in ledger.jobs.conflicts(map(_with_other_seed, same))}
         new.update(shape_of(job.spec) for job in same if job.job_id not in there)
         conflicts += len(other)
         unchanged += len(there)
@@ -69,12 +69,12 @@ def change_of(ledger: Ledger, jobs: Iterable[RenderJob]) -> Change:
 def estimate(
     ledger: Ledger, shapes: Iterable[Shape], new: Mapping[Shape, int], *, policy: Batch, depth: int = 2
 ) -> Estimate:
-    """Return what some new jobs take.
+    """Return how long some new jobs take.
 
     Args:
-        ledger: Of the farm that would render them.
-        shapes: All whose pace is asked for.
-        new: Jobs by shape.
+        ledger: The ledger of the farm that would render them.
+        shapes: The shapes to return the pace of.
+        new: Number of new jobs by shape.
         policy: Batch that they would be in; one that is there keeps its own policy.
         depth: The farm's `REELMILL_DISPATCH_DEPTH`.
     """
@@ -92,15 +92,15 @@ def estimate(
     return Estimate(
         paces=paces,
         gpu_hours=seconds / 3600,
-        finish_s=None if finish is None else (finish - course.loads.now).total_seconds(),
+        finish_s=None if finish is None else (finish - course.backlog.now).total_seconds(),
         unknown=course.unknown(policy.name),
     )
 
 
-def _with(loads: Backlog, policy: Batch, new: Mapping[Shape, int], seconds: float) -> Backlog:
+def _with(backlog: Backlog, policy: Batch, new: Mapping[Shape, int], seconds: float) -> Backlog:
     """Add what a submit would add. A batch that is there gets the jobs at the end of its lines."""
-    there = next((load for load in loads.batches if load.batch == policy.name), None)
-    load = there or _empty(loads, policy)
+    there = next((load for load in backlog.batches if load.batch == policy.name), None)
+    load = there or _empty(backlog, policy)
     lines = {(line.lane, line.priority): line for line in load.waiting}
     left, count = Counter(load.left), sum(new.values())
     for shape, jobs in new.items():
@@ -111,11 +111,11 @@ def _with(loads: Backlog, policy: Batch, new: Mapping[Shape, int], seconds: floa
     before = sum(load.left.values())
     clip_s = ((load.clip_s or seconds / count) * before + seconds) / (before + count)
     grown = replace(load, waiting=list(lines.values()), left=left, clip_s=clip_s)
-    return replace(loads, batches=[*(other for other in loads.batches if other is not there), grown])
+    return replace(backlog, batches=[*(other for other in backlog.batches if other is not there), grown])
 
 
-def _empty(loads: Backlog, policy: Batch) -> BatchBacklog:
-    known = {load.batch for load in loads.batches}
+def _empty(backlog: Backlog, policy: Batch) -> BatchBacklog:
+    known = {load.batch for load in backlog.batches}
     after = (*policy.after, *policy.after_any)
     return BatchBacklog(
         batch=policy.name,
@@ -135,5 +135,5 @@ def _empty(loads: Backlog, policy: Batch) -> BatchBacklog:
     )
 
 
-def _altered(job: RenderJob) -> RenderJob:
-    return replace(job, spec=replace(job.spec, seed=job.spec.seed ^ 1))
+def _with_other_seed(job: RenderJob) -> RenderJob:
+    return replace(job, spec=replace(job.spec, seed=job.spec.seed ^ 1))  # differs by 1, and stays in range

@@ -1,4 +1,4 @@
-"""Stories: what happened to a job, a batch or a worker, by the ledger's events and by what its attempts logged."""
+"""History: what happened to a job, a batch or a worker, by the ledger's events and its attempts' logs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import LOGS, log_key, log_prefix
 from reelmill_common.text.suggestions import did_you_mean
 from reelmill_common.text.untrusted_json import read_object
-from reelmill_producer.steering import is_job_id
+from reelmill_producer.control import is_job_id
 
 PAGE = 5000
 """Events that are read at once; the ledger keeps about 50,000."""
 MOST_LOGS = 200
-"""Attempts whose logs are read for one story."""
+"""Most attempts whose logs are read for one history."""
 MOST_LOG_BYTES = 40_000
-"""Of one attempt's log; workers keep the last 32,000."""
+"""Most bytes of one attempt's log; workers keep the last 32,000."""
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LOOKERS = 8
 _LOG = re.compile(rf"{LOGS}/([^/]+)/(.+)-[0-9a-f]{{8}}\.a([0-9]{{1,6}})\.jsonl")
@@ -34,15 +34,15 @@ _OWN = ("event", "timestamp", "job_id", "batch", "row", "attempt", "level")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryLine:
-    """One thing that happened.
+    """One event, or one line of an attempt's log.
 
     Attributes:
-        at: Unix seconds: on Redis' clock for an event, on the worker's for a line of its log.
-        source: Who says so. What a worker says comes from an object of the store, which others may write too; batch,
-            row, job and attempt are those of the object's key, whatever it says itself.
-        name: `job.claimed`, or the name of what was logged.
+        at: Unix seconds, on Redis' clock for an event, on the worker's for a line of its log.
+        source: Where it was read. A worker's log is an object of the store and thus untrusted: batch, row, job and
+            attempt are those of the object's key, whatever the line says.
+        name: Name of the event, as `job.claimed`, or of what was logged.
         attempt: Number of the attempt that it belongs to; 0 if it belongs to none.
-        level: Of a line of a log; empty for an event.
+        level: Level of a line of a log; empty for an event.
         fields: The rest.
     """
 
@@ -64,20 +64,20 @@ class History:
 
     Attributes:
         lines: In the order of time.
-        left_out: Logs of attempts that were too many to be read.
-        foreign: Keys of objects that lie where logs do and hold something else, which was passed over.
+        left_out: Number of logs that were not read, since there are too many.
+        unreadable: Keys of objects that lie where logs do, but hold something else.
     """
 
     lines: Sequence[HistoryLine]
     left_out: int = 0
-    foreign: Sequence[str] = ()
+    unreadable: Sequence[str] = ()
 
 
-def story(ledger: Ledger, target: str) -> list[HistoryLine]:
+def history(ledger: Ledger, target: str) -> list[HistoryLine]:
     """Return the events about a job, a batch or a worker that the ledger still has.
 
     Raises:
-        NotFound: There is no such thing, and no event of one.
+        NotFound: There is no such job, batch or worker, and no event of one.
     """
     if is_job_id(target):
         job = ledger.jobs.get(target)
@@ -87,14 +87,14 @@ def story(ledger: Ledger, target: str) -> list[HistoryLine]:
         known = [view.name for view in ledger.workers.all()]
         if not lines and target not in known:
             asked = did_you_mean(target, known)
-            raise NotFound(f"no worker {target[:80]!r}; {asked}`reelmill status` lists those that there are")
+            raise NotFound(f"no worker {target[:80]!r}; {asked}`reelmill status` lists the workers")
         return lines
     view = ledger.batches.get(target)
     return list(_lines(ledger, (event for event in _events(ledger, view.created_at) if event.batch == target)))
 
 
 def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[HistoryLine]) -> History:
-    """Add what the attempts of a story logged, where that was kept.
+    """Add the logs of the attempts, where they were kept.
 
     Raises:
         StoreError: The store cannot be asked.
@@ -104,34 +104,34 @@ def with_logs(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[His
     with ThreadPoolExecutor(LOOKERS, thread_name_prefix="logs") as lookers:
         logs = list(lookers.map(lambda key: _read(store, key, workers), keys[:MOST_LOGS]))
     ordered = sorted([*lines, *(line for log in logs for line in log.lines)], key=lambda line: line.at)
-    foreign = [key for log in logs for key in log.foreign]
-    return History(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS), foreign=foreign)
+    unreadable = [key for log in logs for key in log.unreadable]
+    return History(lines=ordered, left_out=max(0, len(keys) - MOST_LOGS), unreadable=unreadable)
 
 
 def forgotten(ledger: Ledger, store: ClipStore, batch: str) -> History:
-    """Return what is left of a batch that the ledger has no longer: its newest events, and its logs in the store.
+    """Return what is left of a batch that the ledger no longer has: its newest events, and its logs in the store.
 
     Raises:
-        NotFound: Nothing is left. It says where else to look.
-        InvalidJob: No batch can have that name.
+        NotFound: Nothing is left; the message says where else to look.
+        InvalidJob: It is not a valid name of a batch.
         StoreError: The store cannot be asked.
     """
     prefix = log_prefix(batch)
     lines = list(_lines(ledger, (event for event in _events(ledger) if event.batch == batch)))
-    told = with_logs(ledger, store, batch, lines)
-    if told.lines:
-        return told
+    found = with_logs(ledger, store, batch, lines)
+    if found.lines:
+        return found
     try:
         newest_archive(store, batch)
     except NotFound as err:
         raise NotFound(
             f"no batch {batch!r} in the ledger, and neither logs ({prefix}) nor an archive of one in the store; "
             f"{did_you_mean(batch, (view.name for view in ledger.batches.all()))}"
-            "`reelmill status` lists the batches that there are"
+            "`reelmill status` lists the batches"
         ) from err
     raise NotFound(
-        f"batch {batch!r} is pruned, and the store has no logs of it ({prefix}): workers keep those that "
-        f"REELMILL_KEEP_LOGS says; `reelmill export {batch}` tells from its archive what became of each job"
+        f"batch {batch!r} is pruned, and the store has no logs of it ({prefix}): REELMILL_KEEP_LOGS "
+        f"says which logs workers keep; `reelmill export {batch}` prints from its archive what became of each job"
     )
 
 
@@ -143,7 +143,7 @@ def _events(ledger: Ledger, since: float | None = None) -> Iterator[Event]:
 
 
 def _of_worker(events: Iterable[Event], worker: str) -> Iterator[Event]:
-    """Its own events, and how the jobs that it had went on until somebody else had them."""
+    """Yield a worker's own events, and those of the jobs that it had, until another worker claims them."""
     had: set[str] = set()
     for event in events:
         if event.name == "job.claimed":
@@ -192,29 +192,29 @@ def _log_keys(ledger: Ledger, store: ClipStore, target: str, lines: Sequence[His
 
 
 def _read(store: ClipStore, key: str, workers: Mapping[tuple[str, int], str]) -> History:
-    """Return what an attempt's log says. Whoever may write to the store may have put it there."""
+    """Return the lines of an attempt's log, which is untrusted."""
     of_attempt = _attempt_of(key)
     if of_attempt is None:
-        return History(lines=[], foreign=[key])
+        return History(lines=[], unreadable=[key])
     worker = workers.get((of_attempt.job_id, of_attempt.attempt), "")
     lines: list[HistoryLine] = []
-    foreign: list[str] = []
+    unreadable: list[str] = []
     try:
         content = store.get(key, most_bytes=MOST_LOG_BYTES)
     except NotFound:
         content = b""
     except ObjectTooLarge:
-        return History(lines=[], foreign=[key])
+        return History(lines=[], unreadable=[key])
     for text in filter(None, content.split(b"\n")):
         try:
             lines.append(_logged(read_object(text, key), replace(of_attempt, worker=worker)))
         except InvalidDocument:
-            foreign = [key]
-    return History(lines=lines, foreign=foreign)
+            unreadable = [key]
+    return History(lines=lines, unreadable=unreadable)
 
 
 def _attempt_of(key: str) -> HistoryLine | None:
-    """Return an empty line of the attempt that a log's key names; None for the key of something else."""
+    """Return an empty line of the attempt that a log's key names; None if it is not the key of a log."""
     found = _LOG.fullmatch(key)
     if found is None:
         return None
@@ -242,7 +242,6 @@ def _logged(record: Mapping[str, Any], of_attempt: HistoryLine) -> HistoryLine:
 
 def _seconds(timestamp: str) -> float:
     try:
-        moment = datetime.fromisoformat(timestamp)
-        return min(max(0.0, moment.timestamp()), LAST_TIME_S)
+        return min(max(0.0, datetime.fromisoformat(timestamp).timestamp()), LAST_TIME_S)
     except (ValueError, OverflowError):
         return 0.0

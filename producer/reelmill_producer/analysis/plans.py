@@ -14,12 +14,12 @@ from reelmill_common.ledger.backlog import Backlog, BatchBacklog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What becomes of a batch.
+    """The forecast of a batch.
 
     Attributes:
         remaining: Jobs that have not ended now.
-        finish_at: When the last of them is done, or None if that is not known.
-        left: Jobs that will not be done by the time that was asked for; all of them where nothing is known.
+        finish_at: When the last of them is done; None if that is not known.
+        left: Jobs that will not be done by the time `by` of the plan; all of them where nothing is known.
         why: Why the finish is not known; empty otherwise.
         window: Hours in which the batch may run; empty: always.
     """
@@ -35,11 +35,11 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePace:
-    """What a lane does.
+    """The workers of a lane and their measured pace.
 
     Attributes:
-        workers: Live ones, those that rest until their window opens too.
-        pace: Measured; None where no clip has finished.
+        workers: Live workers, also those that rest until their window opens.
+        pace: The measured pace; None where no clip has finished.
     """
 
     lane: str
@@ -48,17 +48,17 @@ class LanePace:
 
     @property
     def clips_per_hour(self) -> float | None:
-        """What its workers do together, or None if that is not known."""
+        """Clips per hour of all its workers together; None if that is not known."""
         return self.workers * 3600 / self.pace.seconds if self.pace is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarmForecast:
-    """A plan of all batches that are not done.
+    """The forecast of all batches that are not done.
 
     Attributes:
         now: Redis' clock, in UTC.
-        by: The time that was asked for, or None.
+        by: The time at which what is left is counted, or None.
     """
 
     now: datetime
@@ -68,26 +68,26 @@ class FarmForecast:
 
     @property
     def left(self) -> int:
-        """Jobs that will not be done by then."""
+        """Jobs that will not be done by `by`."""
         return sum(forecast.left for forecast in self.batches)
 
 
 def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
-    """Plan what a farm has to do now. `depth` is its `REELMILL_DISPATCH_DEPTH`."""
+    """Forecast what a farm has to do now. `depth` is its `REELMILL_DISPATCH_DEPTH`."""
     return make_plan(ledger.overview.backlog(), paces_of(ledger), by, depth=depth)
 
 
-def make_plan(loads: Backlog, paces: Paces, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
-    """Plan some loads at some paces."""
-    lanes = sorted({lane for load in loads.batches for lane in load.left} | {hand.lane for hand in loads.hands})
-    live = {lane: sum(hand.live and hand.serves(lane) for hand in loads.hands) for lane in lanes}
+def make_plan(backlog: Backlog, paces: Paces, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
+    """Forecast a backlog at some paces."""
+    lanes = sorted({lane for load in backlog.batches for lane in load.left} | {worker.lane for worker in backlog.hands})
+    live = {lane: sum(worker.live and worker.serves(lane) for worker in backlog.hands) for lane in lanes}
     measured = [LanePace(lane=lane, workers=live[lane], pace=paces.of_profile(profile_of(lane))) for lane in lanes]
-    course = Course(loads, paces, depth=depth)
+    course = Course(backlog, paces, depth=depth)
     course.play(by)
     return FarmForecast(
-        now=loads.now,
+        now=backlog.now,
         by=by,
-        batches=[_forecast(load, course, by) for load in loads.batches],
+        batches=[_forecast(load, course, by) for load in backlog.batches],
         lanes=measured,
     )
 
@@ -100,7 +100,7 @@ def _forecast(load: BatchBacklog, course: Course, by: datetime | None) -> Foreca
         priority=load.priority,
         remaining=sum(load.left.values()) + load.held,
         finish_at=None if why else course.finished[load.batch],
-        # Of what nothing is known all is left, whatever was played.
+        # Where nothing is known all is left, whatever was simulated.
         left=left if by is None or course.is_measured(load.batch) else sum(load.left.values()) + load.held,
         why=why,
         window=load.window,

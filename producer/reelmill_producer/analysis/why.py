@@ -1,4 +1,4 @@
-"""Why a batch or a job stands where it stands: one cause, in one sentence, from what the ledger says at this moment."""
+"""Why a batch or a job is where it is: one cause and its sentence, from what the ledger says now."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reelmill_common.calendar.windows import Windows
-from reelmill_common.forecast import Course, Position, Target, quick_paces_of
+from reelmill_common.forecast import Course, Position, Target, paces_of
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerState, WorkerView
+from reelmill_producer.analysis.wait_texts import lane_text, store_error, time_text, wait_text
 from reelmill_producer.client import Reelmill
-from reelmill_producer.obstacles import lane_text, moment_text, store_trouble, wait_text
+
+_RUNNING = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 
 
 class WaitCause(StrEnum):
-    """What keeps a target from going on, or how it goes on. The words are stable."""
+    """What keeps a target waiting, or how it proceeds or ended. The values are stable."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -41,13 +43,14 @@ class Reason:
     """A cause, its sentence without the subject, and what the sentence was made of.
 
     Attributes:
-        of_batch: The subject of the sentence is the batch, also if a job was asked for.
+        of_batch: The subject of the sentence is the batch, even if a job was asked for.
         until: Unix seconds at which it ends by itself, where that is known.
         since: Unix seconds at which it began, where that is known.
         waits_for: The batch that it waits for.
-        behind: Clips of its own batch and of higher priorities that start before it; `above` has those by priority.
-        sharing: Other batches of its priority of which clips start before it, in turn with its own.
-        position: All clips that start before it on the workers that could take it, those of `behind` among them.
+        behind: Clips of its own batch and of higher priorities that start before it.
+        above: Those of higher priorities, by priority.
+        sharing: Other batches of its priority with clips that start before it, taking turns with its own.
+        position: All clips that start before it on the workers that could take it, those of `behind` included.
         starts_at: Unix seconds at which a job will start, by the forecast.
         finish_at: Unix seconds at which a batch will be done, by the forecast.
     """
@@ -70,32 +73,31 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """All that a cause of waiting is looked for in: a job that waits, its batch, and the workers of its lane."""
+class WaitingJob:
+    """A job that waits, its batch and its farm: where the causes are looked for."""
 
     farm: Reelmill
     job: JobView
     batch: BatchView
 
     @property
-    def crew(self) -> list[WorkerView]:
-        """The workers of the lane."""
+    def lane_workers(self) -> list[WorkerView]:
+        """The workers of the job's lane."""
         return [worker for worker in self.farm.workers() if self.job.lane in worker.lanes]
 
     def position(self) -> tuple[Position | None, float | None]:
         """Return what starts before the job, and when it starts, in Unix seconds; None for what is not known."""
         job, ledger = self.job, self.farm.ledger
         place = ledger.jobs.place(job)
-        course = Course(ledger.overview.backlog(), quick_paces_of(ledger), depth=self.farm.settings.dispatch_depth)
-        line = (job.batch, job.lane, job.priority, place.before)
-        course.play(target=Target(job.job_id, *line))
+        course = Course(ledger.overview.backlog(), paces_of(ledger), depth=self.farm.settings.dispatch_depth)
+        course.play(target=Target(job.job_id, job.batch, job.lane, job.priority, place.before))
         found = course.position
         timed = found is not None and found.starts_at is not None and course.is_timed(job.batch)
         return found, found.starts_at.timestamp() if found and found.starts_at and timed else None
 
 
 def why(farm: Reelmill, target: str) -> tuple[BatchView | JobView, Reason]:
-    """Return a batch or job, and why it is where it is. Costs a few round trips, whatever waits.
+    """Return a batch or job, and why it is where it is. Costs some tens of round trips, however much waits.
 
     Raises:
         NotFound: No such batch or job.
@@ -113,19 +115,39 @@ def sentence(found: BatchView | JobView, reason: Reason) -> str:
     return f"job {found.batch}/{found.row} {reason.text}"
 
 
+def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
+    """Return why no clip of a batch is being rendered and what to do about it; empty if one is, or soon will be.
+
+    Args:
+        farm: The farm.
+        batch: Its name.
+        coming: A lane whose worker is being started, though it has not registered yet.
+
+    Raises:
+        NotFound: No such batch.
+    """
+    view = farm.batch(batch)
+    if not view.remaining or any(view.counts.get(state, 0) for state in _RUNNING):
+        return ""
+    if reason := _kept_back(farm, view):
+        return sentence(view, reason)
+    waiting = next(iter(farm.jobs(batch, states=[JobState.QUEUED, JobState.DISPATCHED])), None)
+    return "" if waiting is None else lane_text(waiting.lane, farm.workers(), coming)
+
+
 def of_job(farm: Reelmill, job: JobView) -> Reason:
     """Return why a job is where it is."""
     if job.state.is_final:
         return _ended(job)
     if job.state is JobState.HELD:
         return Reason(cause=WaitCause.HELD, text=f"is held; `reelmill resume {job.job_id}` lets it go on")
-    if job.state in (JobState.RUNNING, JobState.CANCEL_REQUESTED):
-        return _running(job, store_trouble([worker for worker in farm.workers() if worker.name == job.worker]))
-    return _waiting(Look(farm=farm, job=job, batch=farm.batch(job.batch)))
+    if job.state in _RUNNING:
+        return _running(job, store_error([worker for worker in farm.workers() if worker.name == job.worker]))
+    return _waiting(WaitingJob(farm=farm, job=job, batch=farm.batch(job.batch)))
 
 
 def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
-    """Return why a batch is where it is: of what waits, the job that comes next counts."""
+    """Return why a batch is where it is. While jobs of it wait, the one that starts next decides."""
     counts = batch.counts
     if batch.state is BatchState.DONE:
         return _outcome(batch)
@@ -133,16 +155,14 @@ def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
     if waiting is None:
         sent = farm.ledger.jobs.page(batch.name, states=[JobState.DISPATCHED], count=1)
         waiting = sent[0] if sent else None
-    if waiting is not None:
-        look = Look(farm=farm, job=waiting, batch=batch)
-        if reason := _paused(look) or _waits(look):
-            return reason
+    if waiting is not None and (reason := _kept_back(farm, batch)):
+        return reason
     if running := counts.get(JobState.RUNNING, 0):
         return _in_hand(farm, batch, running)
     if stopping := counts.get(JobState.CANCEL_REQUESTED, 0):
         return Reason(cause=WaitCause.CANCELLING, text=f"is being cancelled: {stopping:,} clips have not stopped yet")
     if waiting is not None:
-        return _waiting(Look(farm=farm, job=waiting, batch=batch))
+        return _waiting(WaitingJob(farm=farm, job=waiting, batch=batch))
     held = counts.get(JobState.HELD, 0)
     return Reason(
         cause=WaitCause.HELD, text=f"has {held:,} held jobs left; `reelmill resume {batch.name} --held` lets them go on"
@@ -165,14 +185,14 @@ def _ended(job: JobView) -> Reason:
 
 def _in_hand(farm: Reelmill, batch: BatchView, running: int) -> Reason:
     names = {job.worker for job in farm.ledger.jobs.page(batch.name, states=[JobState.RUNNING])}
-    if trouble := store_trouble([worker for worker in farm.workers() if worker.name in names]):
-        return Reason(cause=WaitCause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {trouble}")
+    if error := store_error([worker for worker in farm.workers() if worker.name in names]):
+        return Reason(cause=WaitCause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {error}")
     finish_at = _finish(farm, batch)
     text = f"runs: {running:,} clips are being rendered, {_left(batch)}{_done(finish_at, batch.window)}"
     return Reason(cause=WaitCause.RUNNING, text=text, finish_at=finish_at)
 
 
-def _running(job: JobView, trouble: str) -> Reason:
+def _running(job: JobView, store: str) -> Reason:
     stage = f" at {job.stage}" if job.stage else ""
     if job.state is JobState.CANCEL_REQUESTED:
         cause, text = WaitCause.CANCELLING, f"is being cancelled: {job.worker}{stage} has not stopped yet"
@@ -181,8 +201,8 @@ def _running(job: JobView, trouble: str) -> Reason:
             WaitCause.RUNNING,
             f"runs on {job.worker}{stage}, attempt {job.attempts}{_at(job.started_at, 'since')}",
         )
-    if trouble:
-        cause, text = WaitCause.STORE, f"{text}; that worker cannot store clips: {trouble}"
+    if store:
+        cause, text = WaitCause.STORE, f"{text}; that worker cannot store clips: {store}"
     return Reason(cause=cause, text=text, worker=job.worker, stage=job.stage, since=job.started_at)
 
 
@@ -198,86 +218,82 @@ def _outcome(batch: BatchView) -> Reason:
 # -- why a job waits: each returns None if it is not that
 
 
-def _waiting(look: Look) -> Reason:
+def _waiting(waiting: WaitingJob) -> Reason:
+    if reason := _kept_back(waiting.farm, waiting.batch):
+        return reason
     for cause in _CAUSES:
-        if reason := cause(look):
+        if reason := cause(waiting):
             return reason
-    return _behind(look)
+    return _behind(waiting)
 
 
-def _paused(look: Look) -> Reason | None:
-    batch = look.batch
-    if batch.state is not BatchState.PAUSED:
+def _kept_back(farm: Reelmill, batch: BatchView) -> Reason | None:
+    """Return what keeps a batch as a whole from running: a pause, its window, its start, another batch."""
+    if batch.state is BatchState.PAUSED:
+        paused = f"paused itself: {batch.why_paused}" if batch.why_paused else "is paused"
+        left = batch.counts.get(JobState.RUNNING, 0)
+        also = f" ({left:,} clips still run)" if left else ""
+        text = f"{paused}{also}; `reelmill resume {batch.name}` lets it go on"
+        return Reason(cause=WaitCause.PAUSED, text=text, of_batch=True)
+    if not batch.waits_for:
         return None
-    itself = f" by itself: {batch.why_paused}" if batch.why_paused else ""
-    left = batch.counts.get(JobState.RUNNING, 0)
-    also = f" ({left:,} clips still run)" if left else ""
-    text = f"is paused{itself}{also}; `reelmill resume {batch.name}` goes on"
-    return Reason(cause=WaitCause.PAUSED, text=text, of_batch=True)
-
-
-def _waits(look: Look) -> Reason | None:
-    if not look.batch.waits_for:
-        return None
-    wait = look.batch.waits_for[0]
+    wait = batch.waits_for[0]
     if wait.kind == "window":
-        opens = (
-            Windows.parse(look.batch.window).opens_next(look.farm.ledger.timetable.now()) if look.batch.window else None
-        )
+        opens = Windows.parse(batch.window).opens_next(farm.ledger.timetable.now()) if batch.window else None
         until = opens.timestamp() if opens is not None else None
-        text = f"waits for its window ({look.batch.window}), which opens{_at(until, window=look.batch.window)}"
+        text = f"waits for its window ({batch.window}), which opens{_at(until, window=batch.window)}"
         return Reason(cause=WaitCause.WINDOW, text=text, of_batch=True, until=until)
-    cause, text = WaitCause(wait.kind), wait_text(wait, look.batch.window)
-    return Reason(cause=cause, text=text, of_batch=True, until=wait.until or None, waits_for=wait.batch)
+    text = wait_text(wait, batch.window)
+    return Reason(cause=WaitCause(wait.kind), text=text, of_batch=True, until=wait.until or None, waits_for=wait.batch)
 
 
-def _batch_cap(look: Look) -> Reason | None:
-    batch = look.batch
-    if look.job.state is JobState.DISPATCHED or not batch.max_in_flight or _in_flight(batch) < batch.max_in_flight:
+def _batch_cap(waiting: WaitingJob) -> Reason | None:
+    batch = waiting.batch
+    if waiting.job.state is JobState.DISPATCHED or not batch.max_in_flight or _in_flight(batch) < batch.max_in_flight:
         return None
     text = f"waits because its batch has {_in_flight(batch):,} clips in flight, as many as its max_in_flight lets it"
-    return _placed(look, WaitCause.BATCH_CAP, text)
+    return _placed(waiting, WaitCause.BATCH_CAP, text)
 
 
-def _owner_cap(look: Look) -> Reason | None:
-    owner = look.farm.ledger.owners.get(look.batch.owner)
-    if look.job.state is JobState.DISPATCHED or not owner.max_in_flight or owner.in_flight < owner.max_in_flight:
+def _owner_cap(waiting: WaitingJob) -> Reason | None:
+    owner = waiting.farm.ledger.owners.get(waiting.batch.owner)
+    if waiting.job.state is JobState.DISPATCHED or not owner.max_in_flight or owner.in_flight < owner.max_in_flight:
         return None
     who = f"owner {owner.name}" if owner.name else "the owner without a name"
     text = f"waits because {who} has {owner.in_flight:,} clips in flight, as many as its max_in_flight lets it"
-    return _placed(look, WaitCause.OWNER_CAP, text)
+    return _placed(waiting, WaitCause.OWNER_CAP, text)
 
 
-def _no_worker(look: Look) -> Reason | None:
-    trouble = lane_text(look.job.lane, look.farm.workers())
-    if not trouble:
+def _no_worker(waiting: WaitingJob) -> Reason | None:
+    why_not = lane_text(waiting.job.lane, waiting.farm.workers())
+    if not why_not:
         return None
-    return _placed(look, WaitCause.NO_WORKER, f"waits because {trouble}{_quarantined(look.crew)}")
+    return _placed(waiting, WaitCause.NO_WORKER, f"waits because {why_not}{_quarantined(waiting.lane_workers)}")
 
 
-def _store(look: Look) -> Reason | None:
-    trouble = store_trouble([worker for worker in look.crew if worker.state is WorkerState.READY])
-    if not trouble:
+def _store(waiting: WaitingJob) -> Reason | None:
+    error = store_error([worker for worker in waiting.lane_workers if worker.state is WorkerState.READY])
+    if not error:
         return None
-    text = f"waits because no worker of lane {look.job.lane} can store clips: {trouble}"
+    text = f"waits because no worker of lane {waiting.job.lane} can store clips: {error}"
     return Reason(cause=WaitCause.STORE, text=text)
 
 
-def _dispatched(look: Look) -> Reason | None:
-    if look.job.state is not JobState.DISPATCHED:
+def _dispatched(waiting: WaitingJob) -> Reason | None:
+    if waiting.job.state is not JobState.DISPATCHED:
         return None
-    sent_s = look.farm.ledger.jobs.place(look.job).sent_s or 0.0
-    text = f"was sent to the queue of lane {look.job.lane} {sent_s:.0f} s ago, and "
-    reason = _placed(look, WaitCause.DISPATCHED, "")
+    sent_s = waiting.farm.ledger.jobs.place(waiting.job).sent_s or 0.0
+    text = f"was sent to the queue of lane {waiting.job.lane} {sent_s:.0f} s ago, and "
+    reason = _placed(waiting, WaitCause.DISPATCHED, "")
     first = f"{reason.position:,} clips that start before it" if reason.position else "the next worker takes it"
     text += f"waits there behind {first}" if reason.position else first
-    since = look.farm.ledger.timetable.now().timestamp() - sent_s
+    since = waiting.farm.ledger.timetable.now().timestamp() - sent_s
     return replace(reason, text=f"{text}{reason.text}", since=since)
 
 
-def _behind(look: Look) -> Reason:
-    reason = _placed(look, WaitCause.BEHIND, "")
-    behind, above, priority = reason.behind or 0, reason.above or {}, look.job.priority
+def _behind(waiting: WaitingJob) -> Reason:
+    reason = _placed(waiting, WaitCause.BEHIND, "")
+    behind, above, priority = reason.behind or 0, reason.above or {}, waiting.job.priority
     parts = [f"{count:,} of priority {level}" for level, count in above.items()]
     if own := behind - sum(above.values()):
         parts.append(f"{own:,} of its own batch")
@@ -296,12 +312,12 @@ def _behind(look: Look) -> Reason:
     return replace(reason, text=f"{text}{reason.text}")
 
 
-def _placed(look: Look, cause: WaitCause, text: str) -> Reason:
-    """Return a reason with what the forecast says of the job's start, at the end of its sentence too."""
-    found, starts_at = look.position()
+def _placed(waiting: WaitingJob, cause: WaitCause, text: str) -> Reason:
+    """Return a reason with the job's position and start by the forecast; its sentence ends with the start."""
+    found, starts_at = waiting.position()
     if found is None:
         return Reason(cause=cause, text=text)
-    when = "" if starts_at is None else f"; it starts{_at(starts_at, 'at about', look.batch.window)}"
+    when = "" if starts_at is None else f"; it starts{_at(starts_at, 'at about', waiting.batch.window)}"
     return Reason(
         cause=cause,
         text=text + when,
@@ -314,7 +330,7 @@ def _placed(look: Look, cause: WaitCause, text: str) -> Reason:
 
 
 def _finish(farm: Reelmill, batch: BatchView) -> float | None:
-    course = Course(farm.ledger.overview.backlog(), quick_paces_of(farm.ledger), depth=farm.settings.dispatch_depth)
+    course = Course(farm.ledger.overview.backlog(), paces_of(farm.ledger), depth=farm.settings.dispatch_depth)
     course.play()
     finish = course.finish_of(batch.name)
     return None if finish is None else finish.timestamp()
@@ -324,9 +340,7 @@ def _done(finish_at: float | None, window: str) -> str:
     return "" if finish_at is None else f"; they are done{_at(finish_at, 'at about', window)}"
 
 
-_CAUSES: Sequence[Callable[[Look], Reason | None]] = (
-    _paused,
-    _waits,
+_CAUSES: Sequence[Callable[[WaitingJob], Reason | None]] = (
     _batch_cap,
     _owner_cap,
     _no_worker,
@@ -344,10 +358,10 @@ def _left(batch: BatchView) -> str:
     return f"{batch.remaining:,} of {batch.total:,} are left"
 
 
-def _quarantined(crew: Sequence[WorkerView]) -> str:
-    count = sum(worker.state is WorkerState.QUARANTINED for worker in crew)
-    return f" ({count:,} of {len(crew):,} quarantined)" if count else ""
+def _quarantined(workers: Sequence[WorkerView]) -> str:
+    count = sum(worker.state is WorkerState.QUARANTINED for worker in workers)
+    return f" ({count:,} of {len(workers):,} quarantined)" if count else ""
 
 
-def _at(moment: float | None, word: str = "at", window: str = "") -> str:
-    return "" if moment is None else f" {word} {moment_text(moment, window)}"
+def _at(seconds: float | None, word: str = "at", window: str = "") -> str:
+    return "" if seconds is None else f" {word} {time_text(seconds, window)}"

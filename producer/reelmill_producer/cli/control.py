@@ -15,7 +15,7 @@ from reelmill_producer.cli.options import AnyTargets, ErrorCode, Json, Target, T
 from reelmill_producer.cli.output import batch_record, job_record, print_json, worker_record
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
-from reelmill_producer.steering import CANCEL_WAIT_S, RETRIED, CancelReport, names_job
+from reelmill_producer.control import CANCEL_WAIT_S, RETRIED, CancelReport, names_job
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for running clips to confirm; 0: do not wait.")]
 GOES_ON = (JobState.RUNNING, JobState.CANCEL_REQUESTED)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from reelmill_common.errors import NotFound, StoreError
 from reelmill_common.text.terminal_text import printable
-from reelmill_producer.analysis.history import History, HistoryLine, forgotten, story, with_logs
+from reelmill_producer.analysis.history import History, HistoryLine, forgotten, history, with_logs
 from reelmill_producer.cli.errors import say, tell
 from reelmill_producer.cli.options import Json, Teller
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
-from reelmill_producer.steering import is_job_id
+from reelmill_producer.control import is_job_id
 
 if TYPE_CHECKING:
     from reelmill_producer.client import Reelmill
@@ -41,9 +41,9 @@ def logs(
             _show(line)
     if not told.lines:
         tell("nothing is known of it any more: the ledger keeps the newest 50,000 events")
-    if told.foreign:
-        more = " …" if len(told.foreign) > 5 else ""
-        tell(f"passed over, since they are not logs of ours: {', '.join(told.foreign[:5])}{more}")
+    if told.unreadable:
+        more = " …" if len(told.unreadable) > 5 else ""
+        tell(f"passed over, since they are not logs of ours: {', '.join(told.unreadable[:5])}{more}")
     if told.left_out:
         tell(f"logs of {told.left_out:,} more attempts were left out; `reelmill logs JOB` tells of one job")
 
@@ -51,7 +51,7 @@ def logs(
 def _told(farm: Reelmill, target: str) -> History:
     target = farm.id_of(target)
     try:
-        lines = story(farm.ledger, target)
+        lines = history(farm.ledger, target)
     except NotFound as err:
         if "@" in target:
             raise

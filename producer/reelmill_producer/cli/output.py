@@ -18,10 +18,10 @@ from reelmill_common.ledger import Account, BatchView, Event, JobView, WorkerVie
 from reelmill_common.ledger.records import outcome_of
 from reelmill_common.prices import Prices
 from reelmill_common.text.terminal_text import printable, printable_json
+from reelmill_producer.analysis.wait_texts import wait_text
 from reelmill_producer.analysis.why import Reason
 from reelmill_producer.cli.columns import cut
 from reelmill_producer.clips import Clip
-from reelmill_producer.obstacles import wait_text
 
 
 def print_json(value: Mapping[str, Any]) -> None:

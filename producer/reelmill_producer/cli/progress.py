@@ -16,11 +16,11 @@ from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, JobState
 from reelmill_common.ledger import BatchView, Event, JobView
 from reelmill_common.ledger.failure_causes import causes
 from reelmill_common.text.terminal_text import printable
+from reelmill_producer.analysis.why import obstacle
 from reelmill_producer.cli.errors import require_reader, tell
 from reelmill_producer.cli.output import event_record, print_json
 from reelmill_producer.cli.session import Session
 from reelmill_producer.client import Reelmill
-from reelmill_producer.obstacles import obstacle
 
 IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 FAILED = (JobState.FAILED,)

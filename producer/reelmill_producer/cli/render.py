@@ -23,7 +23,7 @@ from reelmill_producer.cli.submit import followed, warn_if_idle
 from reelmill_producer.client import Reelmill
 from reelmill_producer.prompts.admission import prompt_check
 from reelmill_producer.prompts.grids import seeds_of
-from reelmill_producer.prompts.row_keys import told_apart, unnamed_job
+from reelmill_producer.prompts.row_keys import distinct, unnamed_job
 from reelmill_producer.reuse import reuse_mode
 
 MOST_SEEDS = 1000
@@ -59,7 +59,7 @@ def render(  # noqa: PLR0913 - one parameter an option
     prompt_check(settings, lane)(specs[0])
     _check_out(out, len(specs))
     batch = Batch(name=_batch_of(specs), priority=5 if priority is None else priority)
-    jobs = told_apart([unnamed_job(batch.name, spec) for spec in specs])
+    jobs = distinct([unnamed_job(batch.name, spec) for spec in specs])
     with session(settings, renders="reelmill render" if wait else "") as opened:
         before = opened.farm.ledger.events.newest()
         _renew(opened.farm, batch.name)

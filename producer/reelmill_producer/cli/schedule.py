@@ -204,7 +204,7 @@ def _policy(prompts: PromptFile, asked: PolicyOptions, new: Schedule) -> Mapping
         InvalidPromptFile: A batch of a run could not have it.
     """
     now = datetime.now(new.cron.zone)
-    words = asked.over(prompts.head.words) if prompts.head else asked
+    words = asked.over(prompts.head.options) if prompts.head else asked
     try:
         policy = policy_of(replaced(words, start_after="", expires="").batch("any", now))
         for field, key, text in zip(TIME_FIELDS, _KEYS, (words.start_after, words.expires), strict=True):

@@ -31,8 +31,8 @@ from reelmill_producer.cli.output import (
 )
 from reelmill_producer.cli.session import read_settings, reading, require_history, session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.control import names_job
 from reelmill_producer.outputs.results_file import results_of
-from reelmill_producer.steering import names_job
 
 
 def watch(batch: BatchName, *, json: Json = False) -> None:

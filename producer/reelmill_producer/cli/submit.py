@@ -259,7 +259,7 @@ def checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
         InvalidPromptFile: It has bad lines that may not be skipped, or no good one.
     """
     report = prompts.check() if skip_invalid else prompts.checked()
-    for note in prompts.reading.told():
+    for note in prompts.reading.assumptions():
         tell(printable(note))
     if not report.rows:
         raise InvalidPromptFile(refusal(prompts, report))

@@ -58,7 +58,7 @@ def up(*, profile: Profile = "", json: Json = False) -> None:
             tell("ready; `reelmill submit FILE` in another terminal adds work, Ctrl-C here stops")
             _watch_all(opened)
         except KeyboardInterrupt:
-            local.tell_of_stop()  # then the session ends in order: worker first, then the server
+            local.announce_stop()  # then the session ends in order: worker first, then the server
 
 
 def demo(
@@ -120,7 +120,7 @@ def doctor(
 
     Exits 78 if something does not work, 0 if all does, with or without warnings.
     """
-    findings = doctors.examine_card(gpu) if gpu else doctors.examine(read_settings(), deep=deep)
+    findings = doctors.examine_gpu(gpu) if gpu else doctors.examine(read_settings(), deep=deep)
     if json:
         print_json({"worst": doctors.worst(findings).value, "findings": list(map(finding_record, findings))})
     else:

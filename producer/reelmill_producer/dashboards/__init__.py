@@ -1,4 +1,1 @@
-"""Flower, and the metrics of a farm without workers on this host.
-
-Imports the client's side, not the command line.
-"""
+"""Dashboards: Flower behind a login, and the farm's metrics. Imports `embedded` and common, not the command line."""

@@ -1,7 +1,7 @@
-"""The farm in Flower, Celery's dashboard: our columns and wording, bounded memory, and nobody in without a password.
+"""The farm in Flower, Celery's dashboard: our columns and texts, bounded memory, and a required password.
 
-Flower shows what Celery sees: workers, and messages, which here are hints. The truth about jobs is the ledger's, so
-the buttons that act on workers and tasks are off: workers refuse what they would do.
+Flower shows what Celery sees: workers, and messages, which here are hints. The ledger decides about jobs, so the
+buttons that act on workers and tasks are off: workers refuse what they would do.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def flower(
     """Show the farm's workers and messages in a browser, until Ctrl-C.
 
     A password is required: FLOWER_BASIC_AUTH=user:password (more, separated by commas), --users-file, or a
-    configuration file. Every option of Flower can be set as FLOWER_<NAME>; those above win. Finished tasks are kept
-    over restarts, the newest 20,000 of them. How much of prompts is shown is decided where messages are sent, by
-    REELMILL_FLOWER_PROMPTS. Needs the extra reelmill[flower].
+    configuration file. Every option of Flower can be set as FLOWER_<NAME>; those above win. The newest 20,000
+    finished tasks are kept over restarts. REELMILL_FLOWER_PROMPTS, where messages are sent, says how much of a
+    prompt is shown. Needs the extra reelmill[flower].
     """
     settings = Settings.from_env(os.environ)
     if settings.embedded:
@@ -64,13 +64,13 @@ def flower(
 def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path | None, no_auth: bool) -> Flower:
     """Build Flower for a farm; nothing listens yet.
 
-    Options come, each over the one before, from `defaults`, the environment's FLOWER_*, the file `conf`, and `choices`
-    (where None and "" mean unsaid).
+    Options come from `defaults`, the environment's FLOWER_*, the file `conf`, and `choices` (where None and "" mean
+    unset); the later wins.
 
     Raises:
-        InvalidSettings: Flower is not installed, the file is missing, or nothing keeps strangers out.
+        InvalidSettings: Flower is not installed, the file is missing, or no login is required.
         LedgerUnavailable: Redis does not answer.
-        LedgerRefused: It refuses us.
+        LedgerRefused: Redis refuses the connection.
     """
     try:
         from flower.app import Flower  # noqa: PLC0415 - an extra that most hosts do not need
@@ -79,11 +79,11 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         from flower.views.tasks import TASK_COLUMNS  # noqa: PLC0415 - the same
         from tornado.options import options  # noqa: PLC0415 - the same
 
-        from reelmill_producer.dashboards.flower_auth import LoginRequired, close_door  # noqa: PLC0415 - imports tornado
+        from reelmill_producer.dashboards.flower_auth import LoginRequired, require_login  # noqa: PLC0415 - tornado
         from reelmill_producer.dashboards.flower_style import serve_style  # noqa: PLC0415 - the same
     except ImportError as err:
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run {install_command('flower')}") from err
-    # Now: Flower itself would start, and log the refusal every few seconds.
+    # Checked first: Flower itself would start, and log the refusal every few seconds.
     ledger = Ledger.connect(settings, patience=PROMPT)
     ledger.check_rights()
     _set(options, defaults(settings))
@@ -94,8 +94,8 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         options.parse_config_file(str(conf), final=False)
     _set(options, {name: value for name, value in choices.items() if value not in (None, "")})
     require_auth(options.address, bool(options.basic_auth or options.auth), no_auth=no_auth)
-    for login in options.basic_auth or ():
-        check_login(login)
+    for user in options.basic_auth or ():
+        check_login(user)
     _make_private(Path(options.db).parent)
     extract_settings()
     TASK_COLUMNS.update(COLUMNS)
@@ -107,14 +107,14 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
     logins = tuple(options.basic_auth or ())
     badge = f"door:{secrets.token_hex(16)}" if logins else ""
     options.basic_auth = [badge] if logins else options.basic_auth
-    door = LoginRequired(logins=logins, signs_in=bool(options.auth), prefix=prefix, badge=badge)
+    login = LoginRequired(logins=logins, signs_in=bool(options.auth), prefix=prefix, badge=badge)
     serve_style(dashboard.default_router, [name.strip() for name in options.tasks_columns.split(",")], prefix)
-    close_door(dashboard.default_router, door)
+    require_login(dashboard.default_router, login)
     return dashboard
 
 
 def defaults(settings: Settings) -> dict[str, Any]:
-    """Return the options of Flower that are ours unless somebody says otherwise.
+    """Return our defaults for Flower's options.
 
     What 20,000 tasks cost in memory is in `docs/security.md`, measured by `benchmarks/flower_memory.py`.
     """
@@ -134,13 +134,13 @@ def defaults(settings: Settings) -> dict[str, Any]:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folder of the kept tasks. They hold prompts, and are pickled: nobody else may read or write them."""
+    """Make the folder of the kept tasks private: they hold prompts, and Flower unpickles them."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not hasattr(os, "getuid"):  # Windows has neither owners by number nor these modes
+    if not hasattr(os, "getuid"):  # Windows has neither numeric owners nor these modes
         return
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
         raise InvalidSettings(
-            f"{folder} belongs to somebody else, or others may write it, and Flower unpickles what lies there; "
+            f"{folder} belongs to another user, or others may write to it, and Flower unpickles its files; "
             f"run chmod go-w {folder}, or set FLOWER_DB to a file in a folder of your own"
         )
 

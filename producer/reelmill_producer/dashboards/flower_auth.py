@@ -1,7 +1,7 @@
-"""The door of Flower: one rule before all of its pages, so that none of them can forget to ask for the password.
+"""Flower's authentication: one rule before all pages, so that each of them requires the login.
 
-Flower asks page by page, and some of its pages do not: its figures, its static files and its error pages answer
-anybody. Tornado comes with the extra `flower`, so this module is imported only where Flower is.
+Flower itself checks page by page, and some pages do not: its metrics, static files and error pages are open. Tornado
+comes with the extra `flower`, so this module is imported only where Flower is.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from tornado.web import RequestHandler, stream_request_body
 from reelmill_producer.dashboards.flower_logins import is_loopback
 
 HEALTH = "/healthcheck"
-"""Answers `OK` to anybody, and nothing else: container engines and load balancers bring no password.
+"""Answers `OK` without a login, and nothing else: container engines and load balancers send no password.
 
-With a prefix or without: a container's health check asks the process, not the proxy before it, and does not know the
-prefix.
+It answers with the prefix and without: a container's health check asks the process, not the proxy before it, and does
+not know the prefix.
 """
-FIGURES = "/metrics"
+METRICS = "/metrics"
 
 
-def close_door(router: RuleRouter, strangers: LoginRequired) -> None:
-    """Answer 401 to every request of a stranger, whatever its path and method, before any page sees it."""
-    router.rules[:0] = [Rule(strangers, Refusal), Rule(PathMatches(f"{HEALTH}$"), Healthcheck)]
+def require_login(router: RuleRouter, login: LoginRequired) -> None:
+    """Answer 401 to every request without the login, whatever its path and method, before any page handles it."""
+    router.rules[:0] = [Rule(login, Unauthorized), Rule(PathMatches(f"{HEALTH}$"), Healthcheck)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequired(Matcher):
-    """Matches requests that may not come in.
+    """Matches requests that lack the login.
 
     Attributes:
-        logins: `user:password` of everybody who may look; empty: Flower's own sign-in keeps the door, or nobody does.
-        signs_in: Whether Flower lets people sign in with another service: then it sends strangers there by itself.
+        logins: Accepted logins, as `user:password`; empty: Flower's own sign-in decides, or none is required.
+        signs_in: Whether Flower signs users in with another service: then it redirects there by itself.
         prefix: Path under which Flower is served, without a slash at its end.
-        badge: The one login that Flower itself is told of, in ASCII: it compares logins as text, which fails on other
-            letters, and asks for `Basic` in this very spelling. Who passes here is given it.
+        badge: The only login that Flower itself knows, in ASCII: it compares logins as text, which fails on other
+            letters, and requires this spelling of `Basic`. Accepted requests get it.
     """
 
     logins: Sequence[str]
@@ -67,27 +67,27 @@ class LoginRequired(Matcher):
                 request.headers["Authorization"] = f"Basic {base64.b64encode(self.badge.encode()).decode()}"
             return known
         if self.signs_in:
-            return path != FIGURES  # the one page with content that Flower does not guard
-        # Nobody needs a password, on a loopback address. A foreign page whose name was made to mean that address would
-        # be able to read ours; its requests carry its own name.
+            return path != METRICS  # the one page with content that Flower leaves open
+        # No password is required on a loopback address. A foreign page whose name was made to resolve to that address
+        # (DNS rebinding) could read ours; its requests carry its own name.
         return is_loopback(request.host_name)
 
 
-@stream_request_body  # refuse before the body is read: a stranger's may be large
-class Refusal(RequestHandler):
-    """Says that a password is wanted."""
+@stream_request_body  # refuse before the body is read: it may be large
+class Unauthorized(RequestHandler):
+    """Answers that a login is required."""
 
     def check_xsrf_cookie(self) -> None:
-        """Ask for nothing: there is nothing here that could be forged."""
+        """Require nothing: the answer has no effect that could be forged."""
 
     def prepare(self) -> None:
-        """Answer; no method of the request is ever looked at."""
+        """Answer any method."""
         self.set_status(401)
         self.set_header("WWW-Authenticate", 'Basic realm="reelmill", charset="UTF-8"')  # RFC 7617
         self.finish("Access denied")
 
     def data_received(self, chunk: bytes) -> None:
-        """Drop what comes after."""
+        """Drop the body."""
 
 
 def _knows(logins: Sequence[str], header: str) -> bool:
@@ -98,7 +98,7 @@ def _knows(logins: Sequence[str], header: str) -> bool:
         given = base64.b64decode(rest.strip(), validate=True)
     except (binascii.Error, ValueError):
         return False
-    # All are compared, and as bytes: neither how long it takes nor a strange letter tells anything.
+    # All are compared, as bytes: neither the time that takes nor an unusual letter reveals anything.
     known = [hmac.compare_digest(_plain(given), _plain(os.fsencode(login))) for login in logins]
     return any(known)
 

@@ -1,7 +1,7 @@
-"""How Flower's table of tasks looks: the prompt is wide, the id short, and a phone shows the columns that matter.
+"""The style of Flower's table of tasks: the prompt is wide, the id short, a phone shows the columns that matter.
 
-Flower's page gives every column what its content asks for and scrolls sideways. Its stylesheet is served with rules of
-ours behind it, made for the columns that are shown, since the cells of the table do not say which column is theirs.
+Flower's page sizes columns by their content and scrolls sideways. Its stylesheet is served with our rules appended.
+They are made for the columns that are shown, since a cell of the table does not name its column.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ WIDTHS_PX = {
     "runtime": 104,
     "uuid": 92,
 }
-"""Of a column; the prompt, and what is not named here, share the rest."""
+"""Widths of columns; the prompt and columns that are not named here share the rest."""
 ON_A_PHONE = {"prompt": 0, "batch": 78, "state": 78, "uuid": 62}
-"""The columns that a phone shows, with their widths in pixels; 0 is the rest."""
+"""The columns that a phone shows, with their widths in pixels; 0: the rest."""
 PHONE_PX = 700
 NARROW_PX = 1500
-"""Below it the class of the worker is left out: it is told of each worker."""
+"""Width of the page below which the worker's class is left out."""
 _ALL = """
 #tasks-table_wrapper table { table-layout: fixed; width: 100% !important; margin: 0 !important }
 #tasks-table_wrapper .dataTables_scrollHeadInner { width: 100% !important; padding: 0 !important }
@@ -43,7 +43,7 @@ _ALL = """
 
 
 def serve_style(router: RuleRouter, columns: Sequence[str], prefix: str) -> None:
-    """Serve Flower's stylesheet with ours behind it; to be called before the door is closed, which comes first."""
+    """Serve Flower's stylesheet with our rules appended; call it before `require_login`, whose rule comes first."""
     css = (Path(flower.__file__).parent / SHEET.strip("/")).read_text(encoding="utf-8") + style(columns)
     handler = type("FlowerStyle", (_Style,), {"CSS": css})
     router.rules.insert(0, Rule(PathMatches(f"{prefix}{SHEET}$"), handler))
@@ -77,7 +77,7 @@ def _numbered(columns: Sequence[str], wanted: Collection[str]) -> list[tuple[int
 
 
 def _px(width: int) -> str:
-    return f"{width}px" if width else "auto"  # said, since the page writes widths of its own when it is resized
+    return f"{width}px" if width else "auto"  # explicit: the page writes widths of its own when it is resized
 
 
 def _rule(at: int, text: str) -> str:
@@ -89,7 +89,7 @@ class _Style(RequestHandler):
     CSS: ClassVar[str] = ""
 
     def get(self) -> None:
-        """Answer with the rules; asked for anew each time, since Flower's version is no version of ours."""
+        """Answer with the rules. They are not cached, since Flower's version does not change with ours."""
         self.set_header("Content-Type", "text/css; charset=utf-8")
         self.set_header("Cache-Control", "no-cache")
         self.finish(self.CSS)

@@ -1,4 +1,4 @@
-"""`reelmill metrics`: the farm's figures for Prometheus, and where those of its workers are."""
+"""`reelmill metrics`: the farm's metrics for Prometheus, and the addresses of its workers' metrics."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def metrics(
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = PORT,
 ) -> None:
-    """Serve the farm's figures to Prometheus at /metrics, until Ctrl-C.
+    """Serve the farm's metrics to Prometheus at /metrics, until Ctrl-C.
 
-    They are counts by lane, priority and state, and name no prompt, batch or worker; REELMILL_METRICS_TOKEN, if set, is
-    asked for. At /targets is where the workers' own figures are, for Prometheus' HTTP service discovery. Needs
+    They are counts by lane, priority and state, and name no prompt, batch or worker. REELMILL_METRICS_TOKEN, if set, is
+    required. /targets lists the addresses of the workers' own metrics, for Prometheus' HTTP service discovery. Needs
     the extra reelmill[metrics].
     """
     settings = Settings.from_env(os.environ)
@@ -42,11 +42,13 @@ def serve(collector: FarmCollector, address: str, port: int, token: str) -> None
     """Answer scrapes until Ctrl-C.
 
     Raises:
-        InvalidSettings: prometheus_client is not installed, or the address or port cannot be had.
+        InvalidSettings: prometheus_client is not installed, or the address or port is not available.
     """
-    figures = registry(collector)
+    metrics_registry = registry(collector)
     try:
-        endpoint = Endpoint(figures, host=address, port=port, token=token, documents={TARGETS_PATH: collector.targets})
+        endpoint = Endpoint(
+            metrics_registry, host=address, port=port, token=token, documents={TARGETS_PATH: collector.targets}
+        )
     except OSError as err:
         raise InvalidSettings(f"cannot listen on {address}:{port}: {err}; give another --address or --port") from err
     typer.echo(f"figures are at http://{address}:{port}/metrics; Ctrl-C ends this", err=True)

@@ -1,4 +1,1 @@
-"""What is wrong with Redis, the store and this machine, and what to do.
-
-Imports neither command line nor analysis.
-"""
+"""Doctor: what is wrong with Redis, the store and this machine, and what to do. Imports `embedded` and common."""

@@ -1,4 +1,4 @@
-"""Doctor: looks at everything that a farm stands on, changes nothing, and says what to do about what it found."""
+"""The checks of `reelmill doctor`: they look at all that a farm depends on, and change nothing."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ from reelmill_producer.doctor.env_file import env_file_findings
 from reelmill_producer.doctor.redis import redis_findings
 from reelmill_producer.embedded import state_file
 
-__all__ = ["Finding", "Severity", "examine", "examine_card", "worst"]
+__all__ = ["Finding", "Severity", "examine", "examine_gpu", "worst"]
 
 NO_SUCH_KEY = "reelmill/no-such-clip.mp4"
 LINK_TIMEOUT_S = 10.0
 GAPS_SHOWN = 5
 
 GROUP = "reelmill.checkups"
-"""Entry points of parts that examine themselves: the producer never imports the worker."""
+"""Entry points of parts with checks of their own: the producer never imports the worker."""
 
 
 class Checkup(Protocol):
-    """A module that an entry point names."""
+    """The module that an entry point names."""
 
     def examine(self, settings: Settings, *, deep: bool) -> list[Finding]:
         """Look at this machine."""
         ...
 
-    def examine_card(self, name: str) -> list[Finding]:
+    def examine_gpu(self, name: str) -> list[Finding]:
         """Say how a GPU that need not be here would render."""
         ...
 
 
 def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
-    """Look at everything, in the order in which it is needed. Takes seconds, unless a server does not answer.
+    """Check everything, in the order in which it is needed. Takes seconds, unless a server does not answer.
 
     Settings without a Redis URL mean the farm that runs on `settings.state_dir`, if one does.
 
     Args:
-        settings: Of the farm.
-        deep: Also run each attention kernel and hash the model's files, which takes a minute for the real one.
+        settings: The settings of the farm.
+        deep: Whether to run each attention kernel and hash the model's files too: a minute for the real model.
     """
     record = state_file.running(settings.state_dir) if settings.embedded else None
     if record is not None:
@@ -72,13 +72,13 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
     ]
 
 
-def examine_card(name: str) -> list[Finding]:
+def examine_gpu(name: str) -> list[Finding]:
     """Say how a GPU that need not be here would render.
 
     Raises:
-        NotFound: The card is not in the worker's table.
+        NotFound: The GPU is not in the worker's table.
     """
-    return [found for checkup in _checkups() for found in checkup.examine_card(name)]
+    return [found for checkup in _checkups() for found in checkup.examine_gpu(name)]
 
 
 def _checkups() -> list[Checkup]:
@@ -86,13 +86,13 @@ def _checkups() -> list[Checkup]:
 
 
 def gap_findings(settings: Settings) -> list[Finding]:
-    """Say which keys of the ledger are missing; nothing if none is, or if Redis does not answer."""
+    """Report the keys of the ledger that are missing; nothing if Redis does not answer."""
     if settings.embedded:
         return []
     try:
         with Ledger.connect(settings, patience=PROMPT) as ledger:
             gaps = ledger.dispatch.gaps()
-    except ReelmillError:  # told already
+    except ReelmillError:  # reported by redis_findings
         return []
     if not gaps:
         return []
@@ -103,20 +103,20 @@ def gap_findings(settings: Settings) -> list[Finding]:
             level=Severity.WARN,
             found=f"keys are missing, or were within a week: {', '.join(gaps[:GAPS_SHOWN])}{more}",
             advice="submit the files again, then `reelmill retry` what failed as spec_missing, and `resume` what is "
-            "paused; see that Redis evicts nothing and nobody deletes keys",
+            "paused; make sure that Redis evicts nothing and no one deletes keys",
         )
     ]
 
 
 def flower_finding() -> Finding:
-    """See whether the dashboard can be started here."""
+    """Check whether the dashboard can be started here."""
     if find_spec("flower") is None:
         return Finding(name="flower", level=Severity.OK, found=f"not installed; {install_command('flower')} brings it")
     return Finding(name="flower", level=Severity.OK, found="installed; `reelmill flower` asks for a password")
 
 
 def store_findings(settings: Settings) -> list[Finding]:
-    """Try the clip store out, and a link to it if it makes links that run out."""
+    """Try the clip store, and a link to it if its links expire."""
     found = store_finding(settings)
     if found.level is not Severity.OK or not settings.store_url.startswith("s3://"):
         return [found]
@@ -128,7 +128,7 @@ def store_findings(settings: Settings) -> list[Finding]:
 
 
 def other_stores(settings: Settings) -> list[Finding]:
-    """See whether the workers store their clips elsewhere than where they are looked for here."""
+    """Check whether workers store their clips elsewhere than these settings say."""
     if settings.embedded:
         return []
     try:
@@ -136,7 +136,7 @@ def other_stores(settings: Settings) -> list[Finding]:
             theirs = {_place(view.info.store): view.name for view in ledger.workers.all()}
             mark = other_mark(ledger, open_store(settings))
     except ReelmillError:
-        return []  # told by the findings of Redis and of the store
+        return []  # reported by the findings of Redis and of the store
     if mark is not None:
         found, _, advice = mark.warning(settings.farm).partition(". ")
         return [Finding(name="store.farm", level=Severity.WARN, found=found, advice=advice)]
@@ -154,12 +154,12 @@ def other_stores(settings: Settings) -> list[Finding]:
 
 
 def _place(url: str) -> str:
-    """Return a store without the name of its server, which readers may know by another one."""
+    """Return a store without the name of its server, which may have another name for readers."""
     return url.partition(" at ")[0].rstrip("/")
 
 
 def link_finding(link: str, ca_bundle: str) -> Finding:
-    """See whether a presigned link is taken: one to nothing, which a server that accepts the signature answers 404."""
+    """Check whether a presigned link is accepted, by one to no object: a server that accepts it answers 404."""
     name, where = "store.presign", link.partition("?")[0]
     try:
         urlopen(link, timeout=LINK_TIMEOUT_S, context=_trusting(ca_bundle)).close()  # noqa: S310 - the store's own link
@@ -171,7 +171,7 @@ def link_finding(link: str, ca_bundle: str) -> Finding:
         advice = "links are made for REELMILL_S3_ENDPOINT: name the server there as readers reach it"
         return Finding(name=name, level=Severity.WARN, found=f"{where} does not answer: {err}", advice=advice)
     if status == HTTPStatus.NOT_FOUND:
-        return Finding(name=name, level=Severity.OK, found="the server takes presigned links")
+        return Finding(name=name, level=Severity.OK, found="the server accepts presigned links")
     advice = "check the clock, REELMILL_S3_REGION, and that the key may list the bucket; a proxy may change the Host"
     return Finding(name=name, level=Severity.WARN, found=f"a presigned link was answered with {status}", advice=advice)
 
@@ -181,7 +181,7 @@ def _trusting(ca_bundle: str) -> ssl.SSLContext:
 
 
 def store_finding(settings: Settings) -> Finding:
-    """Try the clip store out. A folder that the farm would make at its first clip is not made here."""
+    """Try the clip store. A folder that the farm would make at its first clip is not made here."""
     folder = settings.clips_folder
     if not settings.store_url and not folder.exists():
         return Finding(
@@ -192,12 +192,16 @@ def store_finding(settings: Settings) -> Finding:
     except ReelmillError as err:
         return Finding.from_error("store", err)
     mode = f", checksum mode {report.checksum_mode}" if report.checksum_mode else ""
-    once = "" if report.conditional_put else "; it takes no conditional put, so the ledger alone keeps clips single"
+    once = (
+        ""
+        if report.conditional_put
+        else "; it accepts no conditional put, so only the ledger prevents a clip from being stored twice"
+    )
     return Finding(name="store", level=Severity.OK, found=f"{report.url} takes and gives back{mode}{once}")
 
 
 def disk_finding(settings: Settings) -> Finding:
-    """See whether the spool of finished clips fits on the disk of the state folder."""
+    """Check whether the spool of finished clips fits on the disk of the state folder."""
     folder = _nearest(settings.state_dir)
     free_mb = shutil.disk_usage(folder).free / 1e6
     short = free_mb < settings.spool_mb
@@ -210,5 +214,5 @@ def disk_finding(settings: Settings) -> Finding:
 
 
 def _nearest(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest one above it that exists."""
     return folder if folder.is_dir() else _nearest(folder.parent)

@@ -1,4 +1,4 @@
-"""The `.env` of a farm in containers: Compose takes names that nothing reads without a word."""
+"""The `.env` of a farm in containers: Compose silently accepts names that nothing reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_BYTES = 1_000_000
 
 
 def env_file_findings(file: Path) -> list[Finding]:
-    """Return what is wrong with the names in a `.env`, if it is there; its values are secrets and are not looked at."""
+    """Return what is wrong with the names in a `.env`, if it is there; its values are secrets and are not read."""
     try:
         if not file.is_file():
             return []

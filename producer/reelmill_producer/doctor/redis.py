@@ -1,4 +1,4 @@
-"""The health of the Redis that a farm stands on: facts are asked for in one place and judged in another."""
+"""The health of the farm's Redis: `ask_redis` gathers facts, `judge_redis` says what they mean."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from reelmill_common.ledger.server import CONFIRMS_DISK, PROMPT, connect, versio
 from reelmill_common.settings import Settings
 
 SLOW_MS = 20.0
-"""Milliseconds of a round trip to Redis that are worth a word: a clip takes about ten of them."""
+"""Milliseconds of a round trip to Redis from which it is reported: a clip takes about ten of them."""
 CLOCK_WARN_S = 2.0
 CLOCK_FAIL_S = 600.0
 """Seconds. S3 refuses requests whose clock is 900 s off (RequestTimeTooSkewed)."""
 FULL_SHARE = 0.7
-"""Share of `maxmemory` from which Redis is worth a word: at 1.0 it refuses writes, and the farm stands still."""
+"""Share of `maxmemory` from which it is reported: at 1.0 Redis refuses writes, and the farm stops."""
 
 _PINGS = 20
 _SERVER_PROGRAMS = ("valkey-server", "redis-server")
@@ -35,19 +35,19 @@ _SERVER_PROGRAMS = ("valkey-server", "redis-server")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisFacts:
-    """What a Redis server tells of itself.
+    """What a Redis server says of itself.
 
     Attributes:
         server: Name and version.
         aof: Whether it keeps an append-only file.
-        confirms: Whether it can say what of that is on its disk.
+        confirms: Whether it can say which part of that file is on its disk.
         aof_error: Whether the last write to that file failed.
         maxmemory_bytes: 0 means no limit.
         used_bytes: Memory in use.
         policy: `maxmemory-policy`.
-        round_trip_ms: Median of some PINGs.
+        round_trip_ms: Median of some round trips.
         clock_s: Its clock minus ours, in seconds.
-        lacking: Rights that our user lacks, and, as `-name`, commands that the server does not have.
+        lacking: Rights that our user lacks, and, as `-name`, commands that the server lacks.
     """
 
     server: str
@@ -63,7 +63,7 @@ class RedisFacts:
 
 
 def redis_findings(settings: Settings) -> list[Finding]:
-    """Ask Redis, or say what the embedded farm would start."""
+    """Ask Redis, or report what the embedded farm would start."""
     if settings.embedded:
         return [_embedded_server()]
     try:
@@ -74,13 +74,13 @@ def redis_findings(settings: Settings) -> list[Finding]:
 
 
 def tls_findings(address: RedisAddress) -> list[Finding]:
-    """Say whether the connection is encrypted, and whether the server has to prove who it is."""
+    """Report whether the connection is encrypted, and whether the server's certificate is verified."""
     name = "redis.tls"
     if address.tls is None:
         if address.loopback:
             return []
         return [
-            Finding(name=name, level=Severity.OK, found="no TLS: whoever is on the network between reads all of it")
+            Finding(name=name, level=Severity.OK, found="no TLS: anyone on the network in between can read all of it")
         ]
     if address.tls.verifies:
         return [Finding(name=name, level=Severity.OK, found="TLS: the server's certificate is verified")]
@@ -89,7 +89,7 @@ def tls_findings(address: RedisAddress) -> list[Finding]:
         Finding(
             name=name,
             level=Severity.WARN,
-            found=f"TLS, but the server's {what}: anybody between can take its place and the password",
+            found=f"TLS, but the server's {what}: anyone on the network can take its place and read the password",
             advice="leave ssl_cert_reqs and ssl_check_hostname out of REELMILL_REDIS_URL, and name the authority there "
             "with ?ssl_ca_certs=FILE",
         )
@@ -100,8 +100,8 @@ def ask_redis(settings: Settings) -> RedisFacts:
     """Gather what `judge_redis` needs.
 
     Raises:
-        LedgerUnavailable: Nobody answers.
-        LedgerRefused: The server is too old, read-only, full, or does not know us.
+        LedgerUnavailable: Redis does not answer.
+        LedgerRefused: The server is too old, read-only, full, or refuses the login.
         InvalidSettings: The URL cannot be read.
     """
     with connect(settings, Keys(settings.farm).prefix, patience=PROMPT) as client:
@@ -130,7 +130,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
 
 
 def judge_redis(facts: RedisFacts) -> list[Finding]:
-    """Say what the facts mean for a farm."""
+    """Return what the facts mean for a farm."""
     return [
         Finding(name="redis", level=Severity.OK, found=f"{facts.server} answers"),
         *([_judge_rights(facts.lacking)] if facts.lacking else []),
@@ -143,8 +143,7 @@ def judge_redis(facts: RedisFacts) -> list[Finding]:
 
 
 def _judge_rights(lacking: Sequence[str]) -> Finding:
-    told = str(denied("this address", lacking))
-    found, _, advice = told.rpartition("; ")
+    found, _, advice = str(denied("this address", lacking)).rpartition("; ")
     return Finding(name="redis.rights", level=Severity.FAIL, found=found, advice=advice)
 
 

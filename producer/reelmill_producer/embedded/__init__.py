@@ -1,1 +1,1 @@
-"""The farm of `reelmill up`: its Valkey server, its worker processes and the file that says where they are."""
+"""The farm of `reelmill up`: its server, its worker and the file by which others find it. Imports common only."""

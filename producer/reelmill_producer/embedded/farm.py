@@ -1,4 +1,4 @@
-"""The embedded farm: a Valkey, a worker and a folder of clips on this machine, with nothing to configure."""
+"""The embedded farm: a Valkey server, a worker and a folder of clips on this machine, without configuration."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from reelmill_producer.embedded.state_file import FarmRecord
 from reelmill_producer.embedded.valkey import ValkeyServer
 
 JOIN_TIMEOUT_S = 60.0
-"""Another command may hold the folder for the moment of a submit, or be starting its server."""
+"""Another command may hold the folder during a submit, or be starting its server."""
 KILL_AFTER_S = 15.0
-"""Seconds between the second signal to a worker, which kills, and the end of our patience."""
+"""Seconds after the second signal to a worker, which kills its processes, before it is killed itself."""
 LOG_BYTES = 10_000_000
 
 Say = Callable[[str], None]
@@ -34,10 +34,10 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True, kw_only=True)
 class EmbeddedFarm:
-    """A farm on this machine: ours, to be stopped by us, or one that another process runs.
+    """A farm on this machine: run and stopped by this process, or run by another one.
 
     Attributes:
-        settings: Complete: they reach the farm's Redis and its clips.
+        settings: Complete settings, with the addresses of the farm's Redis and its clips.
         owned: Whether this process runs it.
     """
 
@@ -55,14 +55,14 @@ class EmbeddedFarm:
 
     @property
     def worker_log(self) -> Path:
-        """Where the worker's log goes."""
+        """The file of the worker's log."""
         return self.state_dir / "worker.log"
 
     def start_worker(self) -> None:
-        """Start the worker, making the tiny model first if that is what it serves. Does nothing on another's farm.
+        """Start the worker, after making the tiny model if it serves that; do nothing if another process runs the farm.
 
         Raises:
-            InvalidModel: The profile's model is not there and cannot be made.
+            InvalidModel: The profile's model is not there and cannot be made here.
         """
         if not self.owned or self._worker is not None:
             return
@@ -76,14 +76,14 @@ class EmbeddedFarm:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in our terminal is ours to pass on, in order
+                start_new_session=True,  # Ctrl-C reaches this process only, which stops the worker in order
             )
         self.record()
         what = ", random weights that make moving colours" if self.settings.profile == TINY else ""
         self._say(f"starting a worker for {self.settings.profile}{what} (log: {self.worker_log})")
 
     def record(self) -> None:
-        """Tell other commands on this machine where the farm is."""
+        """Write the state file, by which other commands on this machine find the farm."""
         pid = self._worker.pid if self._worker is not None else 0
         state_file.write(
             self.state_dir,
@@ -98,7 +98,7 @@ class EmbeddedFarm:
         )
 
     def check(self) -> None:
-        """Make sure that there is still somebody who renders.
+        """Raise unless the farm still runs.
 
         Raises:
             WorkerUnfit: Our worker has ended; the message says why.
@@ -112,10 +112,10 @@ class EmbeddedFarm:
         elif self._worker is not None and (status := self._worker.poll()) is not None:
             raise WorkerUnfit(
                 f"the worker has ended with status {status}: {self._reason()}. "
-                "What waits is kept; mend the cause, then run the command again"
+                "What waits is kept; fix the cause, then run the command again"
             )
 
-    def tell_of_stop(self) -> None:
+    def announce_stop(self) -> None:
         """Say what an interrupt does."""
         if self.owned and self._worker is not None:
             self._say("stopping: the clip in hand is finished first (Ctrl-C again: stop at once); what waits is kept")
@@ -172,15 +172,15 @@ class EmbeddedFarm:
 
 @contextmanager
 def joined(settings: Settings, environment: Mapping[str, str], say: Say) -> Generator[EmbeddedFarm]:
-    """Use the farm that runs on `settings.state_dir`, or run one (as yet without a worker) until the end of the block.
+    """Use the farm that runs on `settings.state_dir`, or run one, without a worker yet, until the end of the block.
 
     Args:
-        settings: With an empty `redis_url`.
-        environment: What the worker inherits, beside the settings.
-        say: Tells a person what happens.
+        settings: Settings with an empty `redis_url`.
+        environment: Environment of the worker, beside the settings.
+        say: Prints a message for the user.
 
     Raises:
-        LedgerUnavailable: Another process holds the folder and does not get ready.
+        LedgerUnavailable: Another process holds the folder and does not become ready.
         StoreRefused: The state folder cannot be written.
     """
     deadline = time.monotonic() + JOIN_TIMEOUT_S
@@ -218,7 +218,7 @@ def _own(settings: Settings, environment: Mapping[str, str], say: Say) -> Genera
         farm.record()
         yield farm
     except KeyboardInterrupt:
-        farm.tell_of_stop()
+        farm.announce_stop()
         raise
     finally:
         farm.stop()
@@ -241,7 +241,7 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
 
 
 def _end_orphan(state_dir: Path) -> None:
-    """End the worker of a farm whose process was killed: it would share its name and its GPU with ours."""
+    """End the worker that a killed farm left behind: it would share its name and its GPU with ours."""
     record = state_file.read(state_dir)
     if record is None or not record.worker_started or start_of(record.worker_pid) != record.worker_started:
         return

@@ -1,4 +1,4 @@
-"""Other processes by their id: whether one still is what it was."""
+"""Other processes by their id: when one started, and whether it has ended."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PROC = Path("/proc/self/stat")
 def start_of(pid: int) -> int:
     """Return when a process started, in clock ticks since boot; 0 if it has ended.
 
-    A zombie has ended, though its parent has not looked yet. But not while threads of it run: until then it keeps its
-    files and its port, and its parent cannot reap it (proc(5): state, num_threads and starttime of /proc/PID/stat).
+    A zombie has ended, unless threads of it still run: until then it keeps its files and its port, and its parent
+    cannot reap it (proc(5): state, num_threads and starttime of /proc/PID/stat).
 
-    Without /proc (macOS) `ps` is asked, whose answer is in seconds of an epoch of its own: compare it with its own.
+    Without /proc (macOS) the answer comes from `ps`, in seconds: comparable only with another answer of `ps`.
     """
     try:
         rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The state file: how the commands on one machine find the embedded farm that another one runs."""
+"""The state file, by which commands find the embedded farm that another process on the machine runs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class FarmRecord:
 
     Attributes:
         pid: Process that holds the farm.
-        redis_url: With the password: the file is readable by its owner only.
-        store_url: Where its clips go.
+        redis_url: The URL of its Redis, with the password: the file is readable by its owner only.
+        store_url: The store of its clips.
         profile: Default profile of jobs.
         worker_pid: Its `reelmill worker`, or 0.
-        worker_started: That process' start in clock ticks since boot, so that a reused pid is not taken for it.
+        worker_started: Start of that process in clock ticks since boot, which distinguishes it from a reused pid.
     """
 
     pid: int
@@ -50,7 +50,7 @@ def write(state_dir: Path, record: FarmRecord) -> None:
 
 
 def read(state_dir: Path) -> FarmRecord | None:
-    """Return what the file says; it may be of a farm that was killed (see `is_held`)."""
+    """Return the record in the file, or None; it may be of a farm that was killed (see `is_held`)."""
     try:
         values = read_object((state_dir / _FILE).read_bytes(), _FILE)
         return FarmRecord(**{item.name: values[item.name] for item in fields(FarmRecord)})
@@ -59,7 +59,7 @@ def read(state_dir: Path) -> FarmRecord | None:
 
 
 def remove(state_dir: Path) -> None:
-    """Say that no farm runs here any more."""
+    """Remove the file: no farm runs here any more."""
     (state_dir / _FILE).unlink(missing_ok=True)
 
 
@@ -72,8 +72,8 @@ def attached(settings: Settings) -> Settings:
     """Return settings that reach the farm that runs on `settings.state_dir`.
 
     Raises:
-        LedgerUnavailable: None runs.
-        LedgerRefused: None can: this is neither Linux nor macOS.
+        LedgerUnavailable: No farm runs there.
+        LedgerRefused: No farm can run: this is neither Linux nor macOS.
     """
     require_locks()
     record = running(settings.state_dir)
@@ -97,7 +97,7 @@ def attached_to(settings: Settings, record: FarmRecord) -> Settings:
 
 @contextmanager
 def hold(state_dir: Path) -> Generator[bool]:
-    """Try to be the one process that runs a farm here; yield whether we are. The kernel lets go if we are killed.
+    """Try to lock the folder for this process; yield whether it is locked. The kernel unlocks it if we are killed.
 
     Raises:
         StoreRefused: The folder cannot be written.
@@ -124,7 +124,7 @@ def _lock_file(state_dir: Path) -> IO[bytes]:
 
 
 def is_held(state_dir: Path) -> bool:
-    """Whether some process runs a farm here; none can where files cannot be locked."""
+    """Whether a process runs a farm here; False where files cannot be locked."""
     fcntl = _locks()
     if fcntl is None:
         return False
@@ -139,7 +139,7 @@ def is_held(state_dir: Path) -> bool:
 
 
 def require_locks() -> ModuleType:
-    """Return the module `fcntl`, by whose locks an embedded farm knows whether it runs; Windows has none.
+    """Return the module `fcntl`, whose locks an embedded farm needs; Windows lacks it.
 
     Raises:
         LedgerRefused: It is not there.
@@ -152,7 +152,7 @@ def require_locks() -> ModuleType:
 
 def _locks() -> ModuleType | None:
     try:
-        import fcntl  # noqa: PLC0415 - producers on Windows do without
+        import fcntl  # noqa: PLC0415 - absent on Windows
     except ImportError:
         return None
     return fcntl

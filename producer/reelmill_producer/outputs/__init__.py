@@ -1,1 +1,1 @@
-"""What a producer gets of a batch: downloads, results, recipes, tags. Imports the client."""
+"""What a producer gets from a batch: downloads, results, recipes, tags. Imports the client."""

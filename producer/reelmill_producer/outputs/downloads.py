@@ -1,4 +1,4 @@
-"""Downloads: a batch's clips as files that a person can tell apart, each whole and verified, or not there."""
+"""Downloads: a batch's clips as files with readable names, each verified and whole, or not there."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ MOST_POSTER_BYTES = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloaded:
-    """What became of one clip.
+    """The outcome of one clip.
 
     Attributes:
-        fetched: Whether it came from the store; False: its file was there and is right.
-        error: Why it is not there, or None.
+        fetched: Whether it was downloaded; False: its file was there and is right.
+        error: Why the file is not there, or None.
     """
 
     wanted: Wanted
@@ -42,12 +42,12 @@ class Downloaded:
 
 
 def wanted_clips(farm: Reelmill, batch: str, only: Sequence[str] = ()) -> Iterator[Wanted]:
-    """Yield a batch's clips in the order of submission; of a batch that was pruned as its archive has them.
+    """Yield a batch's clips in the order of submission; those of a pruned batch come from its archive.
 
     Args:
-        farm: Where it is.
+        farm: The farm of the batch.
         batch: Its name.
-        only: `PATTERN` for rows, or `NAME=PATTERN` for the seed, the prompt or metadata; all must fit.
+        only: `PATTERN` for rows, or `NAME=PATTERN` for the seed, the prompt or metadata; all must match.
 
     Raises:
         NotFound: No such batch, nor an archive of it.
@@ -59,9 +59,9 @@ def wanted_clips(farm: Reelmill, batch: str, only: Sequence[str] = ()) -> Iterat
 
 
 def download(store: ClipStore, clips: Iterator[Wanted], folder: Path) -> Iterator[Downloaded]:
-    """Download clips and their posters into a folder; yield what became of each as it ends.
+    """Download clips and their posters into a folder; yield the outcome of each as it ends.
 
-    A file that is there with the right content is left alone, so a download that was cut off goes on where it was.
+    A file with the right content is left alone, so an interrupted download continues where it was.
 
     Raises:
         StoreRefused: The folder cannot be made.
@@ -82,7 +82,7 @@ def download(store: ClipStore, clips: Iterator[Wanted], folder: Path) -> Iterato
 
 
 def write_results(farm: Reelmill, batch: str, folder: Path) -> Path:
-    """Write what became of each job, as `export` prints it, beside the clips; return the file."""
+    """Write the results of all jobs, as `export` prints them, beside the clips; return the file."""
     lines = [json.dumps(result, ensure_ascii=False) + "\n" for result in results_of(farm, batch)]
     write_whole(folder / RESULTS, "".join(lines).encode())
     return folder / RESULTS
@@ -94,7 +94,7 @@ def _one(store: ClipStore, wanted: Wanted, folder: Path) -> Downloaded:
         fetched = fetch_clip(store, wanted.key, path, sha256=wanted.sha256, size_bytes=wanted.size_bytes)
         poster = path.with_suffix(".jpg")
         if fetched or not poster.is_file():
-            with suppress(NotFound):  # the clip is what counts
+            with suppress(NotFound):  # a missing poster is not an error
                 write_whole(poster, store.get(beside(wanted.key, ".jpg"), most_bytes=MOST_POSTER_BYTES))
     except ReelmillError as err:
         return Downloaded(wanted=wanted, path=path, error=err)

@@ -1,6 +1,6 @@
-"""The tags of an MP4, read without decoding anything: only boxes that lead to them are looked at, all sizes bounded.
+"""The tags of an MP4, read without decoding: only the boxes that lead to them are parsed, all sizes bounded.
 
-Written by hand, since FFmpeg is the worker's (PyAV) and mutagen's licence (GPL) is not ours. Source of the format:
+Written by hand, since only workers have FFmpeg (PyAV), and mutagen is under the GPL. Source of the format:
 ISO/IEC 14496-12 (boxes) and Apple's QuickTime File Format: `meta` with an `ilst` as iTunes writes it, or, in older
 clips, with `keys` and `ilst`, as FFmpeg does with `use_metadata_tags`.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from reelmill_common.errors import NotFound
 
 MOST_INDEX = 8_000_000
-"""Largest index (`moov`) that is read; that of 81 frames has 8 kB."""
+"""Largest index (`moov`) that is read, in bytes; that of 81 frames has 8 kB."""
 MOST_TAGS = 200
 _HEAD = 8
 _TEXT = 1
@@ -24,14 +24,14 @@ def read_tags(head: bytes) -> Mapping[str, str]:
     """Return the tags of a file.
 
     Args:
-        head: Its beginning; the index of our clips comes first, so a megabyte is plenty.
+        head: The beginning of the file; the index of our clips comes first, so a megabyte is enough.
 
     Raises:
-        NotFound: It is no MP4, or its index is not within what was given.
+        NotFound: It is not an MP4, or its index is not within `head`.
     """
     boxes = dict(_boxes(head))
     if b"ftyp" not in boxes or b"moov" not in boxes:
-        raise NotFound("this is no MP4 with its index in front; only clips made here have a recipe")
+        raise NotFound("this is not an MP4 with its index in front; only clips made by Reelmill have a recipe")
     index = boxes[b"moov"]
     meta = dict(_boxes(_inside(index, b"udta", b"meta") or _inside(index, b"meta"), skip_version=True))
     names = list(_keys(meta.get(b"keys", b"")))
@@ -45,7 +45,7 @@ def read_tags(head: bytes) -> Mapping[str, str]:
 
 
 def _name(place: bytes, boxes: Mapping[bytes, bytes], names: Sequence[str]) -> str:
-    """Return what a tag is called: by its four letters, by a name of its own, or by its number among `keys`."""
+    """Return a tag's name: by its four letters, by a name of its own, or by its number among `keys`."""
     number = int.from_bytes(place, "big")
     if 1 <= number <= len(names):
         return names[number - 1]
@@ -61,7 +61,7 @@ def _inside(content: bytes, *path: bytes) -> bytes:
 
 
 def _boxes(content: bytes, *, skip_version: bool = False) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and content of the boxes of a box; stops at one that says something impossible."""
+    """Yield type and content of the boxes in a box; stop at one with an impossible size."""
     place = 0
     if skip_version and content[4:8] not in (b"hdlr", b"keys", b"ilst"):
         place = 4  # ISO's `meta` begins with version and flags, QuickTime's does not
@@ -77,7 +77,7 @@ def _boxes(content: bytes, *, skip_version: bool = False) -> Iterator[tuple[byte
         if end < start or (kind == b"moov" and end - start > MOST_INDEX):
             return
         if end > len(content):
-            return  # cut off: whatever it is, not all of it is here
+            return  # cut off
         yield kind, content[start:end]
         place = end
 

@@ -1,6 +1,6 @@
-"""Recipes: how a clip was made, read from its manifest or from the tags of its MP4, wherever these lie.
+"""Recipes: how a clip was made, read from its manifest or from the tags of its MP4: a file, a link or an object.
 
-Their form is published in docs/manifest.schema.json. Nothing in them is trusted: they may come from anybody.
+The schema is docs/manifest.schema.json. Recipes are untrusted.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from reelmill_common.text.untrusted_json import MOST_BYTES as MOST_MANIFEST_BYTE
 from reelmill_common.text.untrusted_json import read_object
 from reelmill_common.worker_classes import bits_class, decisive
 from reelmill_producer.client import Reelmill
+from reelmill_producer.control import is_job_id
 from reelmill_producer.outputs.mp4_tags import read_tags
-from reelmill_producer.steering import is_job_id
 
 MOST_BYTES = 4_000_000
-"""As much of a file as is looked at: a manifest has 3 kB, the tags of an MP4 are in its first 20."""
+"""Bytes of a file that are read: a manifest has 3 kB, the tags of an MP4 are in its first 20 kB."""
 TIMEOUT_S = 30.0
 LINKS = ("http://", "https://")
 _MP4 = b"ftyp"
@@ -48,32 +48,32 @@ class FoundRecipe:
 
     @property
     def worker_class(self) -> Mapping[str, Any]:
-        """What decides the last bits beside spec and model: GPU, kernels and versions."""
+        """What decides the exact output besides spec and model: GPU, kernels and versions."""
         return decisive(self.document)
 
     @property
     def bits_class(self) -> str:
-        """Name of that class, by which a job can ask for it; empty if no model was at work."""
+        """Name of that class, by which a job can ask for it; empty if no model rendered the clip."""
         return bits_class(self.document)
 
 
 def expanded(path: str) -> Path:
-    """Return a path with a `~` at its beginning replaced by that home, if there is one."""
+    """Return a path with a leading `~` replaced by the home folder, if there is one."""
     with suppress(RuntimeError):
         return Path(path).expanduser()
     return Path(path)
 
 
 def find_recipe(target: str, farm: Reelmill | None) -> FoundRecipe:
-    """Return the recipe of what somebody names: a file, a URL, a key of the store, or a job.
+    """Return the recipe of a file, a URL, a key of the store, or a job.
 
     Args:
         target: Path or URL of an MP4 or of a manifest, `batch/row-….mp4`, or a job: `batch/row` or its id.
-        farm: Only for keys and jobs.
+        farm: Needed for keys and jobs only.
 
     Raises:
-        NotFound: There is no such thing, or it holds no recipe.
-        InvalidJob: What it asked for cannot be rendered here.
+        NotFound: The target is not there, or has no recipe.
+        InvalidJob: Its spec cannot be rendered by this version.
         StoreUnavailable: The URL does not answer.
     """
     if target.startswith(LINKS):
@@ -95,7 +95,7 @@ def find_recipe(target: str, farm: Reelmill | None) -> FoundRecipe:
 
 
 def is_file(target: str) -> bool:
-    """Whether somebody names a file that is here. What can be no path is none."""
+    """Whether a target is a file on this machine."""
     try:
         return expanded(target).is_file()
     except (OSError, ValueError):  # too long, or a NUL
@@ -103,7 +103,7 @@ def is_file(target: str) -> bool:
 
 
 def _key_of(target: str, farm: Reelmill) -> str:
-    """Return the key of the clip that `BATCH/ROW` has, else the target: that is one already."""
+    """Return the key of the clip of `BATCH/ROW`; a target that is a key already is returned unchanged."""
     if target.endswith((".mp4", ".json")):
         return target
     try:
@@ -119,8 +119,8 @@ def read_recipe(content: bytes, name: str) -> FoundRecipe:
     """Return the recipe in a manifest, or in the beginning of an MP4.
 
     Raises:
-        NotFound: There is none in it.
-        InvalidJob: What it asked for cannot be rendered here.
+        NotFound: There is no recipe in it.
+        InvalidJob: Its spec cannot be rendered by this version.
     """
     text: str | bytes = content
     if content[4:8] == _MP4:
@@ -150,9 +150,9 @@ def _fetch(url: str) -> bytes:
         cause: Exception = err
     except (OSError, ValueError, HTTPException) as err:
         reason, cause = getattr(err, "reason", err), err
-    raise StoreUnavailable(f"{_shown(url)} cannot be fetched ({reason}); presigned links run out") from cause
+    raise StoreUnavailable(f"{_shown(url)} cannot be fetched ({reason}); presigned links expire") from cause
 
 
 def _shown(url: str) -> str:
-    """A link without its query, which may be a signature."""
+    """Return a link without its query, which may contain a signature."""
     return url.partition("?")[0][:200]

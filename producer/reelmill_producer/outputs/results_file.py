@@ -1,4 +1,4 @@
-"""Results: what became of each finished job of a batch, one JSON object a line, for scripts."""
+"""Results: the outcome of each finished job of a batch, one JSON object a line, for scripts."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from reelmill_producer.client import Reelmill
 
 
 def results_of(farm: Reelmill, batch: str) -> Iterator[dict[str, Any]]:
-    """Yield what became of each job of a batch that has ended, in the order of submission.
+    """Yield the outcome of each job of a batch that has ended, in the order of submission.
 
-    A batch that the ledger has forgotten is read from its newest archive in the store.
+    A batch that was pruned from the ledger is read from its newest archive in the store.
 
     Raises:
         NotFound: No such batch, nor an archive of it.
-        InvalidJob: Its archive is damaged, or was written by somebody else.
+        InvalidJob: Its archive is damaged, or was not written by Reelmill.
     """
     if not farm.has_batch(batch):
         known = [view.name for view in farm.batches()]
         yield from archived_results(farm.store, newest_archive(farm.store, batch, known=known))
         return
-    # All jobs, and not only the ended ones: those pages would shift while others end.
+    # All jobs, not only those that have ended: pages of these would shift while others end.
     for job in farm.jobs(batch):
         if job.state.is_final:
             yield result_record(job, farm.store)
 
 
 def archived_results(store: ClipStore, archive: str) -> Iterator[dict[str, Any]]:
-    """Yield what became of each job by the archive of a batch.
+    """Yield the outcome of each job by the archive of a batch.
 
     Raises:
-        InvalidJob: It is damaged, or was written by somebody else.
+        InvalidJob: The archive is damaged, or was not written by Reelmill.
     """
     for record in read_archive(store, archive):
         if record.get("kind") == "job":
@@ -50,9 +50,9 @@ def archived_results(store: ClipStore, archive: str) -> Iterator[dict[str, Any]]
 
 
 def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
-    """Return what became of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip.
+    """Return the outcome of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip.
 
-    `metadata` is there if the row has any.
+    `metadata` is included if the row has any.
     """
     result = job.result
     return {
@@ -69,7 +69,7 @@ def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
 
 
 def _archived_record(record: Mapping[str, Any], store: ClipStore, archive: str) -> dict[str, Any]:
-    """Return what an archive says of a job. Anybody who may write to the store may have written it."""
+    """Return the outcome of a job by a record of an archive, which is untrusted."""
     try:
         job: _Job = _JOB.validate_python(record)
         check_name("row id", job.row)
@@ -84,10 +84,10 @@ def _archived_record(record: Mapping[str, Any], store: ClipStore, archive: str) 
             "error": job.error if job.result is None else None,
             **_metadata(job.metadata or {}),
         }
-    except (ValueError, StoreError) as err:  # pydantic's too, and a key that is none
+    except (ValueError, StoreError) as err:  # also pydantic's, and an invalid key
         why = "; ".join(str(err).splitlines()[:3])[:300]
         raise InvalidJob(
-            f"{archive} holds what is not a job of ours ({why}), so it was damaged or written by somebody else; "
+            f"{archive} holds what is not a job of ours ({why}), so it was damaged or not written by Reelmill; "
             "look for an older one"
         ) from err
 
@@ -105,7 +105,7 @@ class _Result:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is told of a job in an archive; it holds more."""
+    """The fields of an archived job that are read; it has more."""
 
     row: str
     job_id: str
@@ -124,19 +124,19 @@ def _metadata(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 class ResultsFile:
-    """A file of results that is there whole or not at all."""
+    """A file of results, written whole or not at all."""
 
     def __init__(self, path: Path, part: Path) -> None:
         self._path, self._part = path, part
 
     def write(self, results: Iterator[dict[str, Any]]) -> int:
-        """Write all of them in place of what the file held; return how many.
+        """Replace the file's content by these results; return how many they are.
 
         Raises:
-            StoreRefused: The disk does not take them.
+            StoreRefused: The file cannot be written.
         """
         count = 0
-        with _telling(self._path):
+        with _refusing(self._path):
             with self._part.open("w", encoding="utf-8") as handle:
                 for result in results:
                     handle.write(json.dumps(result, ensure_ascii=False) + "\n")
@@ -147,11 +147,11 @@ class ResultsFile:
 
 @contextmanager
 def open_results_file(path: Path, *, source: str) -> Generator[ResultsFile]:
-    """Make sure that results can be written, before anything is submitted whose results they would be.
+    """Make sure that results can be written, before their jobs are submitted.
 
     Args:
-        path: Of the file, which may be there already.
-        source: Name of the prompt file, which must be another one.
+        path: The file, which may exist already.
+        source: Name of the prompt file, which must be another file.
 
     Raises:
         StoreRefused: It cannot be written, or is the prompt file itself.
@@ -161,7 +161,7 @@ def open_results_file(path: Path, *, source: str) -> Generator[ResultsFile]:
     if source != "-" and path.resolve() == Path(source).resolve():
         raise StoreRefused(f"--results {path} is the prompt file itself; name another file")
     part = path.with_name(f".{path.name}.part")
-    with _telling(path):
+    with _refusing(path):
         part.touch()
     try:
         yield ResultsFile(path, part)
@@ -170,10 +170,10 @@ def open_results_file(path: Path, *, source: str) -> Generator[ResultsFile]:
 
 
 @contextmanager
-def _telling(path: Path) -> Generator[None]:
+def _refusing(path: Path) -> Generator[None]:
     try:
         yield
-    except ReelmillError:  # of the farm that the results come from: theirs to explain, though some are OSErrors
+    except ReelmillError:  # from reading the results; some are OSErrors too
         raise
     except (OSError, ValueError) as err:
         why = getattr(err, "strerror", None) or str(err)

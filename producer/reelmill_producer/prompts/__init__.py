@@ -1,1 +1,1 @@
-"""Prompt files in every format that people have, read into checked jobs. Knows no farm but by what it is given."""
+"""Prompt files in many formats, read into checked jobs. Imports common, and nothing else of the producer."""

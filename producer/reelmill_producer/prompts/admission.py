@@ -1,4 +1,4 @@
-"""Admission: the check of a prompt's length in tokens, where the model's tokenizer is at hand.
+"""Admission: the check of a prompt's length in tokens, where the model's tokenizer is available.
 
 Without it the 8,192 characters of `limits.MAX_PROMPT_CHARS` bound a prompt here, and the worker refuses the rest as
 `prompt_too_long`. A prompt is never cut.
@@ -26,8 +26,8 @@ def prompt_check(settings: Settings, profile: str) -> Admit:
     """Return a check that refuses prompts that are too long for their profile's text encoder.
 
     Args:
-        settings: Say where models are.
-        profile: The profile that `settings.model_dir`, if set, is the model of.
+        settings: The settings that say where models are.
+        profile: The profile of the model in `settings.model_dir`, if that is set.
     """
     counters: dict[str, TokenCounter | None] = {}
 

@@ -18,9 +18,9 @@ from reelmill_common.jobs import RenderSpec
 from reelmill_producer.prompts.notes import Notes
 
 COLUMNS: tuple[str, ...] = ("id", *(item.name for item in fields(RenderSpec)))
-"""What a row may say; everything but the prompt has a default."""
+"""The fields of a row; all but the prompt have a default."""
 FIELDS: tuple[str, ...] = (*COLUMNS, "size", "seeds")
-"""The same, and what stands for several: `832x480`, and seeds of which each makes a clip."""
+"""The same, and those that stand for several: `832x480`, and seeds, each of which makes a clip."""
 META, IGNORE = "meta", "ignore"
 TARGETS = (*FIELDS, META, IGNORE)
 """What `--column TARGET=COLUMN` can make of a column."""
@@ -35,28 +35,28 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "fps": ("frame_rate", "framerate"),
     "size": ("resolution",),
 }
-"""Other names of a field, the most telling first. They are asked only where the field's own name is not there."""
+"""Other names of a field, the clearest first. They count only if the field's own name is not there."""
 
 _POLICY = ("priority", "window", "owner", "weight", "max_in_flight", "max_failures", "expires", "start_after", "class")
 _ADVICE = f"Empty them, or leave a column aside as --column {IGNORE}=negative_prompt does"
 _MOST_SHOWN = 20
 MISSING = frozenset({"nan", "none", "null", "n/a", "na", "<na>"})
-"""What programs write into an empty cell."""
+"""Values that programs write into an empty cell."""
 _NOT_SLIPS = frozenset({"weight", "speed"})
 _UNNAMED = re.compile(r"(unnamed:?_?\d+(_level_\d+)?|index_level_\d+)?")
-"""Index columns, as pandas writes them, and what a spreadsheet leaves behind."""
+"""Columns without a name of their own: the index of pandas, and empty columns of a spreadsheet."""
 _SIZE = re.compile(r"([0-9]{2,5})\s*[xX*\u00d7]\s*([0-9]{2,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """What each of a row's columns is, by its name as it is written.
+    """The meaning of a row's columns, by their names as they are written.
 
     Attributes:
-        fields: Name of the field.
-        metadata: Name under which it is kept.
-        foreign: Field of `FOREIGN_FIELDS`, whose value may only say what the model does anyway.
-        advice: How to go on if it says something else.
+        fields: The field of each column that is one.
+        metadata: The name under which a column is kept as metadata.
+        foreign: The field of `FOREIGN_FIELDS` of a column; its value may only say what the model does anyway.
+        advice: What to do if it says something else.
     """
 
     fields: Mapping[str, str]
@@ -64,11 +64,11 @@ class Columns:
     foreign: Mapping[str, str]
     advice: str
 
-    def sorted(self, values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
-        """Return what a row says of its job, by field, and its metadata.
+    def split(self, values: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+        """Return a row's values by field, and its metadata.
 
         Raises:
-            InvalidJob: It asks for what the model does not do, or its size cannot be read.
+            InvalidJob: It asks for what the model does not do, or its size is not valid.
         """
         foreign = {known: values[name] for name, known in self.foreign.items() if not _is_missing(values[name])}
         check_foreign_fields(foreign, self.advice)
@@ -91,15 +91,15 @@ class Columns:
 
 @dataclass(slots=True, kw_only=True)
 class ColumnReading:
-    """How a file is read: what a person asked for, and what was assumed beside.
+    """How a file is read: what was asked for, and what was assumed.
 
     Attributes:
-        columns: What columns are, by their plain names (`plain`), where that was said: one of `TARGETS`.
-        seeds: That every row gets, as `0..4`; empty: each has its own.
-        tabs: Whether the file's name says that tabs part its columns.
+        columns: The meaning of columns by their plain names (`plain`), where it was given: one of `TARGETS`.
+        seeds: The seeds of every row, as `0..4`; empty: each row has its own.
+        tabs: Whether the file's name says that tabs separate its columns.
         whole: Whether the file's name says that it is one JSON value.
         guessed: Whether the file's name alone says its format.
-        kept: Columns that are metadata.
+        kept: Columns that are kept as metadata.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -112,10 +112,10 @@ class ColumnReading:
     _known: dict[tuple[str, ...], Columns] = field(default_factory=dict[tuple[str, ...], Columns])
 
     def columns_of(self, names: Sequence[str], word: str = "column") -> Columns:
-        """Return what some columns are, and note it.
+        """Return the meaning of some columns, and note it.
 
         Raises:
-            InvalidJob: One is probably misspelt, two are the same field, or one asked for is not there.
+            InvalidJob: One is probably misspelt, or two are the same field.
         """
         key = tuple(names)
         if key not in self._known:
@@ -134,7 +134,7 @@ class ColumnReading:
             if kept in _POLICY:
                 self.notes.add(f"{word} `{kept}` is not the batch's {kept}, which an option or a YAML file's head says")
 
-    def told(self) -> Iterator[str]:
+    def assumptions(self) -> Iterator[str]:
         """Yield what was assumed, in sentences."""
         yield from self.notes
         if self.kept:
@@ -147,7 +147,7 @@ def asked_columns(options: Sequence[str]) -> dict[str, str]:
     """Read `--column TARGET=COLUMN`, given any number of times.
 
     Raises:
-        InvalidJob: One is of another form, or two are about one column.
+        InvalidJob: An option has another form, or two are about one column.
     """
     found: dict[str, str] = {}
     for option in options:
@@ -164,18 +164,18 @@ def asked_columns(options: Sequence[str]) -> dict[str, str]:
 
 
 def is_unnamed(name: str) -> bool:
-    """Whether a column has no name of its own: pandas' index, or what a spreadsheet left behind."""
+    """Whether a column has no name of its own: the index of pandas, or an empty column of a spreadsheet."""
     return _UNNAMED.fullmatch(plain(name)) is not None
 
 
 def plain(name: str) -> str:
-    """Return a column's name as it is compared: lower case, with `_` for what parts its words."""
+    """Return a column's name as it is compared: lower case, with `_` between words."""
     return re.sub(r"[\s\-_]+", "_", name.strip().strip("\ufeff\u200b\u2060").strip().lower()).strip("_")
 
 
 @lru_cache(maxsize=256)
 def _near(name: str) -> str:
-    """Return the field that a name is a misspelling of, or an empty string: one letter more, less, other or swapped."""
+    """Return the field that a name misspells by one letter (added, missing, other or swapped); empty if none."""
     if name in _NOT_SLIPS:
         return ""
     return next((field for field in (*FIELDS, "num_frames", "caption") if _is_slip(name, field)), "")
@@ -186,17 +186,17 @@ def _is_slip(name: str, field: str) -> bool:
         return False
     start = next((at for at, (one, two) in enumerate(zip(name, field, strict=False)) if one != two), len(field))
     one, two = name[start:], field[start:]
-    other_letter = one[1:] == two[1:] and len(one) == len(two) and len(field) > 4  # `seen` and `send` are words
+    other_letter = one[1:] == two[1:] and len(one) == len(two) and len(field) > 4  # `seen` and `send` are not slips
     return other_letter or one[1:] == two or one == two[1:] or (one[1::-1] == two[:2] and one[2:] == two[2:])
 
 
 def columns_of(names: Sequence[str], asked: Mapping[str, str], word: str = "column") -> Columns:
-    """Return what some columns are.
+    """Return the meaning of some columns.
 
     Args:
-        names: As they are written. One without a name is left out: the index column of pandas has none.
-        asked: What was said of some, by their plain names.
-        word: For one of them, in messages; empty: code gives them, which has no options.
+        names: Names as they are written. A column without a name of its own is left out.
+        asked: The meaning of columns that was asked for, by their plain names.
+        word: The word for a column in messages; empty: they come from the SDK, which has no options.
 
     Raises:
         InvalidJob: One is probably misspelt, or two are the same field.
@@ -247,5 +247,5 @@ def _is_empty(value: object) -> bool:
 
 
 def _is_missing(value: object) -> bool:
-    """Whether a value is what pandas and its like write where there is none."""
+    """Whether a value is what pandas and similar programs write into an empty cell."""
     return isinstance(value, str | float) and str(value).strip().lower() in MISSING

@@ -15,7 +15,6 @@ from reelmill_common.job_fields.metadata import check_metadata
 from reelmill_common.jobs import RenderJob, RenderSpec, check_name, spec_from_mapping
 from reelmill_common.text.names import file_slug, hashed
 from reelmill_producer.prompts.columns import ColumnReading, columns_of
-from reelmill_producer.prompts.decoding import SAMPLE_BYTES, what_else
 from reelmill_producer.prompts.foreign_syntax import look_at_prompt
 from reelmill_producer.prompts.formats import FORMATS, TAB_SUFFIXES, WHOLE_SUFFIX, Format, format_of, read_rows
 from reelmill_producer.prompts.lines import BadLine
@@ -23,6 +22,7 @@ from reelmill_producer.prompts.policy_options import FileHeader, PolicyOptions
 from reelmill_producer.prompts.row_names import row_name
 from reelmill_producer.prompts.rows import Row
 from reelmill_producer.prompts.spool import KeyedRow, RowSpool
+from reelmill_producer.prompts.utf8 import SAMPLE_BYTES, what_else
 
 MAX_REPORTED = 100
 """Bad lines that are kept and shown; beyond that they are counted."""
@@ -33,13 +33,13 @@ Admit = Callable[[RenderSpec], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReport:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        rows: Different jobs in the file.
-        duplicates: Rows that repeat an earlier one to the letter; they are one job.
+        rows: Number of different jobs in the file.
+        duplicates: Number of rows that repeat an earlier one exactly; they are one job.
         bad: The first `MAX_REPORTED` bad lines.
-        bad_count: All of them.
+        bad_count: Number of all bad lines.
     """
 
     rows: int
@@ -50,14 +50,14 @@ class FileReport:
 
 @dataclass(slots=True, kw_only=True)
 class PromptFile:
-    """A prompt file that is open. It is read once, by the check; what was good then is what is submitted.
+    """An open prompt file. It is read once, by the check; the rows that were good then are submitted.
 
     Attributes:
-        name: As the person gave it; `-` for standard input.
-        form: Its format.
-        defaults: Fields of rows that do not say otherwise.
+        name: The name as it was given; `-` for standard input.
+        form: The format.
+        defaults: Fields of rows that do not give them.
         admit: A check beyond the spec's own.
-        reading: What was asked for and what is assumed of its columns; has notes for people once the file was checked.
+        reading: What was asked for, and what is assumed of the columns; has notes once the file was checked.
     """
 
     name: str
@@ -72,51 +72,51 @@ class PromptFile:
 
     @property
     def batch_name(self) -> str:
-        """The batch that the file goes to unless told otherwise: its name without folder and suffix."""
+        """The default name of its batch: the file's name without folder and suffix."""
         return "stdin" if self.name == "-" else file_slug(self.source)
 
     @property
     def source(self) -> str:
-        """The file's name without folder and suffix, by which its batch is told from another file's."""
+        """The file's name without folder and suffix, which distinguishes its batch from another file's."""
         return "" if self.name == "-" else unicodedata.normalize("NFC", Path(self.name).stem)
 
     @property
     def head(self) -> FileHeader | None:
-        """What the file says about its batch; None if it says nothing, or was not read yet."""
+        """What the file says of its batch; None if nothing, or if it was not read yet."""
         return self._head
 
     def policy(self, asked: PolicyOptions, batch: str, now: datetime) -> PolicyOptions:
-        """Return what is asked for, and what the file's head says beside it.
+        """Return the policy that is asked for, completed by the file's head.
 
         Raises:
-            InvalidPromptFile: A batch of that name cannot have it.
+            InvalidPromptFile: A batch of that name cannot have that policy.
         """
         if self._head is None:
             return asked
-        words = asked.over(self._head.words)
+        options = asked.over(self._head.options)
         try:
-            words.batch(batch, now, mark="")
+            options.batch(batch, now, mark="")
         except InvalidJob as err:
             raise InvalidPromptFile(
                 f"{self.name}: line {self._head.line}: batch: {err}; nothing was submitted"
             ) from err
-        return words
+        return options
 
     def check(self) -> FileReport:
         """Read the whole file and check every row; nothing is submitted.
 
         Raises:
-            InvalidPromptFile: Nothing can be read at all, or there is nothing to read.
+            InvalidPromptFile: The file cannot be read, or is empty.
         """
         if self._report is None:
             self._report = self._read()
         return self._report
 
     def checked(self) -> FileReport:
-        """Check as `check` does, and accept no bad line.
+        """Check as `check` does, and refuse bad lines.
 
         Raises:
-            InvalidPromptFile: Lists every bad line, or the first `MAX_REPORTED`.
+            InvalidPromptFile: There are bad lines; the message lists the first `MAX_REPORTED`.
         """
         report = self.check()
         if report.bad_count:
@@ -132,7 +132,7 @@ class PromptFile:
         return ((row, spec) for row, spec, _, _ in self.named_rows())
 
     def named_rows(self) -> Iterator[tuple[str, RenderSpec, Mapping[str, str], tuple[str, ...]]]:
-        """Yield key, spec and metadata of the good rows, and the keys that each may have instead."""
+        """Yield key, spec and metadata of the good rows, and the other keys that each may have."""
         self.check()
         for row, key in self._good:
             yield key, row.spec, row.metadata, (row.names[1], row.names[0], row.key) if row.names else ()
@@ -180,7 +180,7 @@ class PromptFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileJobs:
-    """The jobs of a prompt file: can be read as often as one likes, and never is in memory as a whole."""
+    """The jobs of a prompt file: can be iterated repeatedly, and are never in memory as a whole."""
 
     file: PromptFile
     batch: str
@@ -204,13 +204,13 @@ def open_prompt_file(
     """Open a file by its path, or standard input by `-`.
 
     Args:
-        name: As a person gives it.
-        stdin: Is read for `-`.
-        form: Of the file; by default its suffix says it.
-        defaults: Fields of rows that do not say otherwise.
+        name: Path of the file, or `-`.
+        stdin: The stream that is read for `-`.
+        form: Format of the file; by default its suffix decides.
+        defaults: Fields of rows that do not give them.
         admit: A check beyond the spec's own.
-        columns: What columns are, by their plain names, as `prompt_columns.asked_columns` reads them.
-        seeds: Of which each row is rendered with each, as `0..4`; empty: each row has its own.
+        columns: The meaning of columns by their plain names, as `prompts.columns.asked_columns` reads them.
+        seeds: Seeds with each of which every row is rendered, as `0..4`; empty: each row has its own.
 
     Raises:
         InvalidPromptFile: It cannot be opened, or its format is not known.
@@ -231,24 +231,24 @@ def open_prompt_file(
 
 
 def row_of_mapping(values: Mapping[str, object]) -> KeyedRow:
-    """Return a row that the SDK was given as a mapping, with the columns of a prompt file.
+    """Return the row of a mapping with the columns of a prompt file, as the SDK takes it.
 
     Raises:
         InvalidJob: A field cannot be rendered as asked, or is probably misspelt.
     """
-    given, metadata = columns_of(list(values), {}, "").sorted(values)
+    given, metadata = columns_of(list(values), {}, "").split(values)
     if "seeds" in given:
         raise InvalidJob("seeds makes several rows, and one was given; use seed, a row for each")
     return keyed_row(given, metadata)
 
 
 def keyed_row(values: Mapping[str, object], metadata: Mapping[str, str], names: tuple[str, ...] = ()) -> KeyedRow:
-    """Return a row with its key. Without an `id` that is the spec's digest, and it has names.
+    """Return a row with its key: its `id`, else the digest of its spec and readable names.
 
     Args:
-        values: By field, `id` among them.
-        metadata: What else is known of the row.
-        names: Those that it has in place of its `id`.
+        values: Values by field, `id` included.
+        metadata: The row's metadata.
+        names: Names that replace its `id`.
 
     Raises:
         InvalidJob: A field is unknown or cannot be rendered as asked.
@@ -276,12 +276,12 @@ def refusal(file: PromptFile, report: FileReport) -> str:
         lines.append(f"  and {report.bad_count - len(report.bad):,} more")
     count = f"{report.bad_count:,} bad line{'s' if report.bad_count > 1 else ''}"
     head = f"{file.name} has {count} and {report.rows:,} good; nothing was submitted"
-    lines += [f"  ({note})" for note in file.reading.told()]
+    lines += [f"  ({note})" for note in file.reading.assumptions()]
     return "\n".join([head, *lines, "Correct them, or submit the good ones alone with --skip-invalid"])
 
 
 def _given(values: Mapping[str, object]) -> Mapping[str, object]:
-    """Leave out what a row leaves empty, so that the defaults show."""
+    """Leave out what a row leaves empty, so that the defaults apply."""
     return {name: value for name, value in values.items() if value not in ("", None)}
 
 
@@ -296,7 +296,7 @@ def _format(name: str) -> Format:
 
 
 def _what_else(name: str) -> str:
-    """Return what a file without a suffix of ours is, if it is no text and can be read."""
+    """Return what a file without a known suffix is, if it can be read and is not text."""
     try:
         with Path(name).open("rb") as stream:
             return what_else(stream.read(SAMPLE_BYTES))
@@ -317,7 +317,7 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
         yield stdin
         return
     try:
-        stream = Path(name).open("rb")  # noqa: SIM115 - closed below; errors of the body are not ours to explain
+        stream = Path(name).open("rb")  # noqa: SIM115 - closed below; errors of the body are not caught here
     except (OSError, ValueError) as err:
         raise _unreadable(name, err) from err
     with stream:
@@ -325,7 +325,7 @@ def _opened(name: str, stdin: IO[bytes]) -> Generator[IO[bytes]]:
 
 
 def _named(name: str, rows: Iterator[Row | BadLine | FileHeader]) -> Iterator[Row | BadLine | FileHeader]:
-    """Pass rows on, and say which file an error is about."""
+    """Yield the rows; add the file's name to errors."""
     try:
         yield from rows
     except InvalidPromptFile as err:

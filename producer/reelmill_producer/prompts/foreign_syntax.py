@@ -1,4 +1,4 @@
-"""What other programs leave in prompts: formulas, errors of a spreadsheet, and syntax that means nothing here."""
+"""Syntax of other programs in prompts: formulas and errors of a spreadsheet, and marks that mean nothing here."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _FORMULA = re.compile(
     re.IGNORECASE,
 )
 _ERROR = re.compile(r"#[A-Z\u00c0-\u00de0-9_/]+[!?]|#N/[AD]|#NV|Err:[0-9]{3}")
-"""In any language: `#REF!` is `#BEZUG!` in German."""
+"""Errors of a spreadsheet in any language: `#REF!` is `#BEZUG!` in German."""
 _SYNTAX = re.compile(
     r"<(?:lora|lyco|hypernet|embedding):[^>]*>|\([^()]*:\d+(?:\.\d+)?\)|\{[^{}|]*\|[^{}]*\}|\bBREAK\b|--(?:ar|neg|seed)\b"
 )
 
 
 def look_at_prompt(prompt: object, line: int, notes: Notes) -> None:
-    """Refuse what a spreadsheet left in the place of a prompt, and note syntax of other programs.
+    """Refuse a formula or an error of a spreadsheet as a prompt, and note syntax of other programs.
 
     Raises:
-        InvalidJob: It is a formula or an error.
+        InvalidJob: The prompt is a formula, an error, or the mark of an empty cell.
     """
     if not isinstance(prompt, str):
         return

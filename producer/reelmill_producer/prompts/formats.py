@@ -1,4 +1,4 @@
-"""The formats of a prompt file: which one a suffix stands for, and the rows of a stream in each."""
+"""The formats of a prompt file: the one that a suffix stands for, and the rows of a stream in each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import IO, TYPE_CHECKING, Literal, get_args
 from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.text.names import MOST_CHARS, slug
 from reelmill_producer.prompts.columns import ColumnReading
-from reelmill_producer.prompts.decoding import as_utf8
 from reelmill_producer.prompts.grids import seeded
 from reelmill_producer.prompts.json_reader import json_rows
 from reelmill_producer.prompts.lines import BadLine, read_lines
 from reelmill_producer.prompts.rows import Row
 from reelmill_producer.prompts.tables import csv_rows
+from reelmill_producer.prompts.utf8 import as_utf8
 
 if TYPE_CHECKING:
     from reelmill_producer.prompts.policy_options import FileHeader
@@ -38,7 +38,7 @@ _BEGINNINGS = (
     (re.compile(r'\{\s*("|$)|\[\s*(["{]|$)'), "jsonl"),
     (re.compile(r"-\s+prompt:|(jobs|defaults|batch):"), "yaml"),
 )
-"""Of formats, as a text file is not to begin."""
+"""Beginnings of other formats, with which a text file must not begin."""
 _NAME = re.compile(r"\w(?:[\w +#&()-]|\.(?!\.))*")
 TAB_SUFFIXES = (".tsv", ".tab")
 WHOLE_SUFFIX = ".json"
@@ -50,11 +50,10 @@ def format_of(suffix: str) -> Format | None:
 
 
 def read_rows(stream: IO[bytes], form: Format, reading: ColumnReading) -> Iterator[Row | BadLine | FileHeader]:
-    """Yield the rows of a stream in file order, bad lines among them; before them the head of a YAML file, if any.
+    """Yield the rows of a stream in file order, bad lines included; the head of a YAML file comes first.
 
     Raises:
-        InvalidPromptFile: Nothing can be read at all: no text, a CSV header without prompts, or JSON or YAML of another
-            shape.
+        InvalidPromptFile: It is not text, its CSV header has no prompt, or its JSON or YAML has another shape.
     """
     text = as_utf8(stream, reading.notes)
     if form == "yaml":
@@ -71,7 +70,7 @@ def read_rows(stream: IO[bytes], form: Format, reading: ColumnReading) -> Iterat
 
 
 def _with_usable_id(row: Row | BadLine, reading: ColumnReading) -> Row | BadLine:
-    """Write the id of another program's list as a key, if it is a name: no path, and nothing that is left out."""
+    """Make a key of an id in another script or spelling, if it is a name, not a path or anything else."""
     given = "" if isinstance(row, BadLine) else str(row.values.get("id") or "").strip()
     key = slug(given)
     if isinstance(row, BadLine) or key in (given, "batch") or len(given) > MOST_CHARS or not _NAME.fullmatch(given):
@@ -97,12 +96,12 @@ def _text_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadL
 
 
 def _refuse_other_format(first: str, line: int) -> None:
-    """Refuse a table, JSON or YAML that is named as text: each of its lines would be rendered as a prompt.
+    """Refuse a table, JSON or YAML with the name of a text file: each of its lines would be rendered as a prompt.
 
     Raises:
-        InvalidPromptFile: The first line is none of a text.
+        InvalidPromptFile: The first line begins another format.
     """
-    from reelmill_producer.prompts.tables import reads_like_header  # noqa: PLC0415 - knows this module
+    from reelmill_producer.prompts.tables import reads_like_header  # noqa: PLC0415 - imports this module
 
     meant = "csv" if reads_like_header(first) else next((form for sign, form in _BEGINNINGS if sign.match(first)), "")
     if meant:

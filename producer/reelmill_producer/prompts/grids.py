@@ -1,4 +1,4 @@
-"""Parameter grids: one job of a YAML file becomes the rows of all its combinations, one after the other."""
+"""Parameter grids: one job of a YAML file becomes a row for each combination of its values."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ MAX_AXES = 32
 
 SPEC_FIELDS = tuple(item.name for item in fields(RenderSpec))
 _STRUCTURE = ("vars", "grid")
+_SEEDS = frozenset({"seed", "seeds"})
 JOB_FIELDS = (*COLUMNS, "seeds", *_STRUCTURE)
 DEFAULTS = (*SPEC_FIELDS, "seeds")
 
@@ -54,11 +55,10 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Axis:
-    """One thing that varies. `values` can be gone through again and again."""
+    """A field or variable that varies, and its values: lists or ranges of seeds, one after the other."""
 
     name: str
     values: Sequence[Sequence[object]]
-    """Parts that follow each other: lists, or ranges of seeds."""
 
     def __len__(self) -> int:
         return sum(map(len, self.values))
@@ -81,17 +81,17 @@ def expanded(
         number: Of the job in its file, counted from 1.
         line: Where it begins.
         job: Its fields as they are written.
-        defaults: Those that hold where it does not say otherwise.
+        defaults: Fields of jobs that do not give them.
         allowance: What the file may still expand to.
-        reading: What keys are that are no fields of ours.
+        reading: How keys are read that are not our fields.
     """
     if isinstance(job, BadLine):
         yield job
         return
     place = f"job {number}"
     try:
-        own, metadata = _sorted(job, reading)
-        plain, axes = _divided(own, defaults, reading.seeds)
+        own, metadata = _split(job, reading)
+        shared, axes = _divided(own, defaults, reading.seeds)
         count = math.prod(map(len, axes))
         allowance.spend(count)
     except InvalidJob as err:
@@ -99,11 +99,11 @@ def expanded(
         return
     for index, combination in enumerate(_combinations(axes), 1):
         where = place if not axes else f"{place}, row {index:,} of {count:,}"
-        yield _row(Row(line=line, values=plain, metadata=metadata, place=where), combination)
+        yield _row(Row(line=line, values=shared, metadata=metadata, place=where), combination)
 
 
 def seeded(rows: Iterator[Row | BadLine], reading: ColumnReading) -> Iterator[Row | BadLine]:
-    """Yield rows, and in the place of one with several seeds a row for each of them."""
+    """Yield rows; one with several seeds becomes a row for each seed."""
     allowance = Allowance()
     for row in rows:
         if isinstance(row, BadLine) or not (reading.seeds or "seeds" in row.values):
@@ -119,7 +119,7 @@ def _by_seed(row: Row, reading: ColumnReading, allowance: Allowance) -> Iterator
         yield BadLine(line=row.line, reason="seed and seeds are both given; use one of them")
         return
     if reading.seeds and (own.pop("seed", None) is not None or seeds is not None):
-        reading.notes.add("the seeds of the file are left aside, for --seeds is given")
+        reading.notes.add("the seeds of the file are ignored, since --seeds is given")
     name = "--seeds" if reading.seeds else "seeds"
     try:
         axis = _seed_axis(name, reading.seeds or [str(item) for item in _several(seeds)])
@@ -132,17 +132,17 @@ def _by_seed(row: Row, reading: ColumnReading, allowance: Allowance) -> Iterator
 
 
 def _several(value: object) -> Sequence[object]:
-    """Return the parts of a list: JSON's own, or its text, as spreadsheets keep it: `[1, 2]`."""
+    """Return the parts of a list: of JSON, or as text, as spreadsheets keep it: `[1, 2]`."""
     if isinstance(value, list):
         return list(value)
     return [str(value).strip().strip("[]()")]
 
 
-def _sorted(job: Mapping[str, object], reading: ColumnReading) -> tuple[dict[str, object], dict[str, str]]:
-    """Return a job by our fields, and its metadata."""
+def _split(job: Mapping[str, object], reading: ColumnReading) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the values of a job by our fields, and its metadata."""
     structure = {name: value for name, value in job.items() if name in _STRUCTURE}
     rest = {name: value for name, value in job.items() if name not in _STRUCTURE}
-    given, metadata = reading.columns_of(list(rest), "field").sorted(rest)
+    given, metadata = reading.columns_of(list(rest), "field").split(rest)
     for name in metadata:
         if near := difflib.get_close_matches(name, _STRUCTURE, n=1, cutoff=0.8):
             raise InvalidJob(f"unknown field {name!r}; did you mean {near[0]}?")
@@ -163,32 +163,46 @@ def _combinations(axes: Sequence[_Axis]) -> Iterator[dict[str, object]]:
 def _divided(
     job: Mapping[str, object], defaults: Mapping[str, object], every_seed: str
 ) -> tuple[dict[str, object], list[_Axis]]:
-    """Return what all rows of a job share, and what varies."""
+    """Return the fields that all rows of a job share, and the axes along which they differ.
+
+    A field of the job replaces the default of that name. Seeds come from one place only: `--seeds` (`every_seed`), else
+    `seed`, `seeds` or `grid: seed` of the job, else `seed` or `seeds` of the defaults. Two of them at that place are
+    refused.
+    """
     given = {name: value for name, value in job.items() if value not in (None, "")}
     grid = _mapping("grid", given.pop("grid", None))
     variables = _mapping("vars", given.pop("vars", None))
-    if every_seed:  # wins over whatever the file says
+    if every_seed:
         given, grid = _without_seeds(given) | {"seeds": every_seed}, _without_seeds(grid)
     _check_names(given, grid, variables)
-    own = set(given) | set(grid)
-    own |= {"seed", "seeds"} if own & {"seed", "seeds"} else set()
-    plain = {name: value for name, value in defaults.items() if name not in own and value not in (None, "")} | given
-    if len({"seed", "seeds"} & {*plain, *grid}) > 1:
+    own = {*given, *grid}
+    if own & _SEEDS:
+        own |= _SEEDS
+    shared = {name: value for name, value in defaults.items() if name not in own and value not in (None, "")} | given
+    if len(_SEEDS & {*shared, *grid}) > 1:
         raise InvalidJob("seed and seeds are both given; use one of them")
-    seeds = grid.get("seed", plain.pop("seeds", None))
-    axes = [_Axis(name=f"{{{name}}}", values=[_list(f"vars: {name}", value)]) for name, value in variables.items()]
-    axes += [_Axis(name=name, values=[_list(f"grid: {name}", value)]) for name, value in grid.items() if name != "seed"]
-    axes += [] if seeds is None else [_seed_axis("grid: seed" if "seed" in grid else "seeds", seeds)]
-    for name, value in plain.items():
+    axes = _axes(variables, grid, shared.pop("seeds", None))
+    for name, value in shared.items():
         if isinstance(value, list | dict):
             raise InvalidJob(f"{name} is a {_kind(value)}; what varies stands under grid:")
     if variables:
-        _check_templates(grid.get("prompt", plain.get("prompt")), variables)
-    return plain, axes
+        _check_templates(grid.get("prompt", shared.get("prompt")), variables)
+    return shared, axes
+
+
+def _axes(variables: Mapping[str, object], grid: Mapping[str, object], seeds: object) -> list[_Axis]:
+    """Return what varies, in the order in which it does: seeds last, since the last axis changes fastest."""
+    axes = [_Axis(name=f"{{{name}}}", values=[_list(f"vars: {name}", value)]) for name, value in variables.items()]
+    axes += [_Axis(name=name, values=[_list(f"grid: {name}", value)]) for name, value in grid.items() if name != "seed"]
+    if "seed" in grid:
+        axes.append(_seed_axis("grid: seed", grid["seed"]))
+    elif seeds is not None:
+        axes.append(_seed_axis("seeds", seeds))
+    return axes
 
 
 def _without_seeds(values: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if name not in ("seed", "seeds")}
+    return {name: value for name, value in values.items() if name not in _SEEDS}
 
 
 def _check_names(given: Mapping[str, object], grid: Mapping[str, object], variables: Mapping[str, object]) -> None:
@@ -200,7 +214,9 @@ def _check_names(given: Mapping[str, object], grid: Mapping[str, object], variab
     if twice := [name for name in given if name in grid]:
         raise InvalidJob(f"{', '.join(twice)} stands in the job and under grid:; give it once")
     if wrong := [name for name in variables if not _VARIABLE.fullmatch(name)]:
-        raise InvalidJob(f"vars: {wrong[0][:40]!r} is no name; use 1 to 64 letters, digits and _, as in {{animal}}")
+        raise InvalidJob(
+            f"vars: {wrong[0][:40]!r} is not a valid name; use 1 to 64 letters, digits and _, as in {{animal}}"
+        )
 
 
 def _mapping(name: str, value: object) -> Mapping[str, object]:
@@ -230,7 +246,7 @@ def seeds_of(text: str, *, most: int = MAX_ROWS) -> list[int]:
     """Return the seeds that `0..4` or `3,5,8` stands for, each once.
 
     Raises:
-        InvalidJob: It is none of these, a seed is out of range, or there are more than `most`.
+        InvalidJob: It is not a list of seeds, a seed is out of range, or there are more than `most`.
     """
     if not all(_RANGE.fullmatch(part.strip()) for part in text.split(",")):
         raise InvalidJob(f"--seeds {text[:40]!r} is not a list of seeds; use for example 1..8 or 3,5,8")
@@ -275,7 +291,7 @@ def _check_templates(prompts: object, variables: Mapping[str, object]) -> None:
 
 
 def _row(shared: Row, combination: Mapping[str, object]) -> Row:
-    """Return one row: its template filled, and its id, if it has one, told from its neighbours'."""
+    """Return one row, with its template filled, and its id, if it has one, made distinct."""
     row = {**shared.values, **{name: value for name, value in combination.items() if not name.startswith("{")}}
     variables = {name: value for name, value in combination.items() if name.startswith("{")}
     if variables:
@@ -287,12 +303,12 @@ def _row(shared: Row, combination: Mapping[str, object]) -> Row:
     return replace(shared, values=row, names=names)
 
 
-def _filled(text: str, words: Mapping[str, object]) -> str:
-    return text[0] if text in ("{{", "}}") else str(words[text])
+def _filled(text: str, variables: Mapping[str, object]) -> str:
+    return text[0] if text in ("{{", "}}") else str(variables[text])
 
 
 def _names(given: str, combination: Mapping[str, object], key: str) -> tuple[str, ...]:
-    """Return the ids by which a person knows a combination: what varies, in words, and with a hash for the second."""
+    """Return the readable ids of a combination: the values that vary, and the same with a hash."""
     if list(combination) == ["seed"]:
         return ()
     middle = [keywords(str(value)) for name, value in combination.items() if name != "seed"]
@@ -301,9 +317,9 @@ def _names(given: str, combination: Mapping[str, object], key: str) -> tuple[str
 
 
 def _suffix(combination: Mapping[str, object]) -> str:
-    """Name a combination by what it is, not by its place: a longer grid leaves the ids that were there as they were.
+    """Name a combination by its content, not by its place: a longer grid does not change the ids that are there.
 
-    By this key rows are told apart; what a person sees are their names.
+    This key distinguishes rows; people see their names.
     """
     if list(combination) == ["seed"]:
         return f"s{combination['seed']}"

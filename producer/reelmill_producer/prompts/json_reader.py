@@ -15,7 +15,7 @@ from reelmill_producer.prompts.lines import BadLine, TextLine, read_lines
 from reelmill_producer.prompts.rows import Row
 
 MAX_WHOLE_BYTES = 67_108_864
-"""Of a file that is one list, which is in memory as a whole."""
+"""Most bytes of a file that is one list, which is in memory as a whole."""
 _KINDS: dict[type, str] = {list: "a list", bool: "true or false", type(None): "null"}
 _SPACE = re.compile(r"\s*")
 _SHAPE = 'a JSON file is a list of texts or of objects such as {"prompt": "a fox"}, or one object a line'
@@ -25,12 +25,12 @@ def json_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLi
     """Yield the rows of JSON lines, or of one list.
 
     Args:
-        stream: UTF-8.
-        reading: What columns are, and whether the file's name says that it is one value. What begins with a list of
-            rows is one, too.
+        stream: A stream of UTF-8.
+        reading: The meaning of columns, and whether the file's name says that it is one value. A file that begins
+            with a list of rows is one value too.
 
     Raises:
-        InvalidPromptFile: It is one value, of another shape or too large.
+        InvalidPromptFile: It is one value that has another shape or is too large.
     """
     lines = read_lines(stream, reading.notes)
     if reading.whole:
@@ -47,9 +47,9 @@ def json_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLi
 
 
 def _is_whole(first: str) -> bool:
-    """Whether a file that begins like this is one list, or objects over several lines.
+    """Whether a file that begins with this line is one list, or objects over several lines.
 
-    A list that holds no rows is a mistake of its line alone.
+    A list that holds no rows is an error of its line only.
     """
     return bool(re.match(r'\s*(\[\s*(["{]|$)|\{\s*$)', first))
 
@@ -65,7 +65,7 @@ def _text(stream: IO[bytes]) -> str:
 
 
 def _values(text: str, reading: ColumnReading) -> Iterator[Row | BadLine]:
-    """Yield the rows of a text that is one list, an object that holds one, or objects one after the other."""
+    """Yield the rows of a text that is one list, an object with one list, or a series of objects."""
     start = _after_space(text, 0)
     if text.startswith("{", start) and (pairs := _only_object(text, start)):
         if turned := _turned(pairs, reading):
@@ -82,7 +82,7 @@ def _values(text: str, reading: ColumnReading) -> Iterator[Row | BadLine]:
 
 
 def _only_object(text: str, start: int) -> _Pairs | None:
-    """Return the object that a text is; None if it is something else, or more."""
+    """Return the object if the text is exactly one; None otherwise."""
     try:
         value, end = _decoder().raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ def _only_object(text: str, start: int) -> _Pairs | None:
 
 
 def _turned(pairs: _Pairs, reading: ColumnReading) -> list[_Pairs]:
-    """Return the rows of an object of columns, as pandas and `datasets` write them; empty if it is none.
+    """Return the rows of an object of columns, as pandas and `datasets` write it; empty if it is not one.
 
     A column is a list with a value for each row, or an object with the same keys as the others.
     """
@@ -117,7 +117,7 @@ def _placed(row: Row | BadLine, place: str) -> Row | BadLine:
 
 
 def _start_of_list(text: str, start: int, pairs: _Pairs) -> int:
-    """Return where the only list of an object begins, as in `{"prompts": [...]}`; if that has none, where it begins."""
+    """Return where the only list of an object begins, as in `{"prompts": [...]}`; else where the object begins."""
     lists = [name for name, item in pairs if type(item) is list and item]
     if len(lists) != 1 or "prompt" in [name for name, _ in pairs]:
         return start
@@ -159,7 +159,7 @@ def _line_row(item: TextLine, reading: ColumnReading) -> Row | BadLine:
         value: object = _decoder().decode(item.text)
     except RecursionError:
         return BadLine(line=item.line, reason="the JSON is nested too deeply; a job is one flat object")
-    except ValueError as err:  # also of numbers with thousands of digits
+    except ValueError as err:  # also a number with thousands of digits
         return BadLine(line=item.line, reason=f"not JSON ({str(err)[:120]}); write one object a line")
     return _row(item.line, value, reading)
 
@@ -177,7 +177,7 @@ def _row(line: int, value: object, reading: ColumnReading) -> Row | BadLine:
     try:
         values = {name: _plain(item) for name, item in value}
         columns: Columns = reading.columns_of(list(values), "field")
-        given, metadata = columns.sorted(values)
+        given, metadata = columns.split(values)
     except RecursionError:
         return BadLine(line=line, reason="the JSON is nested too deeply; a job is one flat object")
     except InvalidJob as err:
@@ -195,7 +195,7 @@ def _no_prompt(values: Mapping[str, object]) -> str:
 
 
 class _Pairs(list[tuple[str, object]]):
-    """A JSON object before its repeated keys are lost."""
+    """A JSON object with its repeated keys."""
 
 
 def _decoder() -> json.JSONDecoder:

@@ -43,8 +43,8 @@ def read_lines(stream: IO[bytes], notes: Notes) -> Iterator[TextLine | BadLine]:
     At most `MAX_LINE_BYTES` are in memory at once, however long a line is.
 
     Args:
-        stream: Without a byte order mark, see `prompt_text`.
-        notes: Get told of Windows-1252.
+        stream: A stream without a byte order mark, see `utf8.as_utf8`.
+        notes: Gets a note if it is Windows-1252.
     """
     number, decoder = 0, _Decoder(notes=notes)
     while raw := stream.readline(MAX_LINE_BYTES + 2):
@@ -71,11 +71,11 @@ def _size_of_line(stream: IO[bytes], piece: bytes) -> int:
 
 @dataclass(slots=True, kw_only=True)
 class _Decoder:
-    """Decodes lines as UTF-8 or, from the first that is none, as Windows-1252: a file is one or the other.
+    """Decodes lines as UTF-8 or, from the first that is not, as Windows-1252: a file is one or the other.
 
     Attributes:
-        utf8: Line that was UTF-8 beyond doubt; 0 if none was.
-        western: Line from which on the file is read as Windows-1252; 0 if it is not.
+        utf8: The first line that was certainly UTF-8; 0 if none was.
+        western: The line from which the file is read as Windows-1252; 0 if it is not.
     """
 
     notes: Notes
@@ -108,11 +108,11 @@ class _Decoder:
             return BadLine(line=number, reason=f"{reason}; save the file as UTF-8")
         self.western = self.western or number
         self.notes.add(
-            "read as Windows-1252 (Western European), for it is not UTF-8; look whether the letters are right"
+            "read as Windows-1252 (Western European), since it is not UTF-8; check whether the letters are right"
         )
         return TextLine(line=number, text=raw.decode("cp1252"))
 
 
 _EXOTIC = re.compile(rb"[\x81\x8d\x8f\x90\x9d]|[\xc0-\xff]{3}")
-"""What Windows-1252 does not have, or no Western language: other scripts are rows of bytes above 0xc0."""
+"""Bytes that Windows-1252 lacks, or no Western language has: other scripts are runs of bytes above 0xc0."""
 _ASCII_WORD = re.compile(rb"[A-Za-z]")

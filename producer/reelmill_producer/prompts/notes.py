@@ -1,4 +1,4 @@
-"""Notes: what was assumed of a prompt file while it was read, for people, each once."""
+"""Notes for people: what was assumed while a prompt file was read, each once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ MOST_NOTES = 30
 
 @dataclass(slots=True)
 class Notes:
-    """Sentences in the order in which they came up.
+    """Sentences in the order in which they were added.
 
     Attributes:
-        rows: By sentence: the line of the first row that it is about, and the number of these; 0 and 0 if it is about
-            the file.
+        rows: By sentence: the line of the first row that it is about, and the number of such rows; 0 and 0 if it is
+            about the file.
     """
 
     rows: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
     def add(self, text: str, *, line: int = 0) -> None:
-        """Note a sentence; with a line if it is about that row alone."""
+        """Add a sentence; with a line if it is about that row."""
         first, count = self.rows.get(text, (line, 0))
         if text in self.rows or len(self.rows) < MOST_NOTES:
             self.rows[text] = (first, count + bool(line))

@@ -1,4 +1,4 @@
-"""A batch's policy in words: what the options of `submit` say, or the head of a YAML prompt file."""
+"""A batch's policy as people write it: in the options of `submit`, or in the head of a YAML prompt file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOptions:
-    """Policy as people write it; None or empty where nothing is said.
+    """A policy as people write it; None or empty where nothing is given.
 
     Attributes:
-        max_failures: `none` takes a budget away.
-        start_after: A moment as `nights.moments` reads it, or `none`.
+        max_failures: As in `Batch`; `none` removes it.
+        start_after: A time as `calendar.time_text` reads it, or `none`.
         expires: Likewise.
         after: Names of batches, or `none`.
         after_any: Likewise.
@@ -42,37 +42,37 @@ class PolicyOptions:
     worker_class: str = ""
 
     def given(self) -> dict[str, Any]:
-        """Return what is said, by field."""
+        """Return what is given, by field."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in values.items() if value is not None and value not in ("", [], ())}
 
     def __str__(self) -> str:
-        """Return what is said, by the names of the options."""
+        """Return what is given, by the names of the options."""
         given = self.given()
-        words = {name: given[field] for name, field in WORDS.items() if field in given}
-        return ", ".join(f"{name} {' '.join(w) if isinstance(w, list) else w}" for name, w in words.items())
+        values = {name: given[field] for name, field in OPTIONS.items() if field in given}
+        return ", ".join(f"{name} {' '.join(v) if isinstance(v, list) else v}" for name, v in values.items())
 
     def over(self, other: PolicyOptions) -> PolicyOptions:
-        """Return these words, and another's where these say nothing."""
+        """Return these options, completed by another's."""
         return replace(other, **self.given())
 
     def change(self, now: datetime, *, mark: str = "--") -> PolicyChange:
         """Return what changes of a batch that may be there already.
 
         Args:
-            now: With its zone; moments count from it.
-            mark: Stands before a word's name in messages.
+            now: The time, with its zone, from which spans count.
+            mark: Prefix of an option's name in messages.
 
         Raises:
-            InvalidJob: A moment cannot be read.
+            InvalidJob: A time is not valid.
         """
         return PolicyChange(
             priority=self.priority,
             weight=self.weight,
             max_in_flight=self.max_in_flight,
             max_failures="" if self.max_failures == NONE else self.max_failures or None,
-            start_after=_moment(f"{mark}start-after", self.start_after, now),
-            expires_at=_moment(f"{mark}expires", self.expires, now),
+            start_after=_time(f"{mark}start-after", self.start_after, now),
+            expires_at=_time(f"{mark}expires", self.expires, now),
             after=_names(self.after),
             after_any=_names(self.after_any),
         )
@@ -81,7 +81,7 @@ class PolicyOptions:
         """Return a new batch of that policy.
 
         Raises:
-            InvalidJob: A value cannot be read or is out of range.
+            InvalidJob: A value is not valid.
         """
         change = self.change(now, mark=mark)
         return Batch(name=name, window=self.window, owner=self.owner, worker_class=self.worker_class, **change.given())
@@ -92,15 +92,15 @@ class FileHeader:
     """The key `batch:` of a prompt file.
 
     Attributes:
-        line: Where it begins.
-        words: What it says.
+        line: The line where it begins.
+        options: The policy that it gives.
     """
 
     line: int
-    words: PolicyOptions
+    options: PolicyOptions
 
 
-WORDS: Mapping[str, str] = {
+OPTIONS: Mapping[str, str] = {
     "class" if item.name == "worker_class" else item.name.replace("_", "-"): item.name for item in fields(PolicyOptions)
 }
 """Fields by the names of `submit`'s options, which are the keys of a head."""
@@ -110,35 +110,35 @@ _LISTS = ("after", "after_any")
 
 
 def head_of(line: int, entries: Mapping[str, tuple[int, object]], now: datetime) -> FileHeader:
-    """Return the head that a file's keys and values are. Each is checked alone: how they fit is known with the options.
+    """Return the head of a file's keys and values. Each is checked alone: together they depend on the options.
 
     Args:
-        line: Where it begins.
+        line: The line where it begins.
         entries: Line and value of each key: text, a list or a mapping of such, or None.
-        now: With its zone.
+        now: The time, with its zone.
 
     Raises:
-        InvalidPromptFile: A key is unknown, or a value is not what the option takes. It names the line.
+        InvalidPromptFile: A key is unknown, or a value is not valid. The message names the line.
     """
     values: dict[str, Any] = {}
     for name, (at, given) in entries.items():
-        if unknown := unknown_names([name], list(WORDS)):
+        if unknown := unknown_names([name], list(OPTIONS)):
             raise InvalidPromptFile(f"line {at}: batch: unknown key {unknown}")
         try:
-            values[WORDS[name]] = word = _word(name, given)
-            PolicyOptions(**{WORDS[name]: word}).batch(_NOBODY, now, mark="")
+            values[OPTIONS[name]] = value = _value(name, given)
+            PolicyOptions(**{OPTIONS[name]: value}).batch(_NO_BATCH, now, mark="")
         except InvalidJob as err:
             raise InvalidPromptFile(f"line {at}: batch: {err}") from err
-    return FileHeader(line=line, words=PolicyOptions(**values))
+    return FileHeader(line=line, options=PolicyOptions(**values))
 
 
-_NOBODY = "0" * 64
-"""A batch to check a policy by: a file may wait for any but itself, and nobody names one so."""
+_NO_BATCH = "0" * 64
+"""Name of a batch to check a policy with: one that no policy waits for."""
 
 
-def _word(name: str, given: object) -> Any:
-    """Return a value as its option would have it."""
-    field = WORDS[name]
+def _value(name: str, given: object) -> Any:
+    """Return a value as its option takes it."""
+    field = OPTIONS[name]
     if field in _LISTS:
         return _listed(name, given)
     if not isinstance(given, str) or not given.strip():
@@ -167,7 +167,7 @@ def _kind(given: object) -> str:
     return "a list" if isinstance(given, list) else "a mapping"
 
 
-def _moment(option: str, text: str, now: datetime) -> float | None:
+def _time(option: str, text: str, now: datetime) -> float | None:
     if not text:
         return None
     return 0.0 if text == NONE else moment(option, text, now)

@@ -1,4 +1,4 @@
-"""Placing: which key a row without an id of its own has in a batch, in the file, and in what the batch has already."""
+"""Keys of rows without an id: distinct within a submit, and equal to those that the batch has already."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reelmill_producer.prompts.row_names import row_name
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Jobs by the keys that they have in a batch that is there; can be gone through as often as they can."""
+    """Jobs with the keys that they have in an existing batch; can be iterated as often as `jobs` can."""
 
     ledger: Ledger
     jobs: Iterable[RenderJob]
@@ -24,14 +24,14 @@ class Placed:
 
 
 def unnamed_job(batch: str, spec: RenderSpec, metadata: Mapping[str, str] | None = None) -> RenderJob:
-    """Return a row without an id as a job: its name says what it shows, and the digest is what it once was known by."""
+    """Return a row without an id as a job: named after its content; earlier versions named it by its digest."""
     name = row_name(spec)
     others = (hashed(name, spec.digest), spec.digest)
     return RenderJob(batch=batch, row=name, spec=spec, metadata=metadata or {}, others=others)
 
 
-def told_apart(jobs: Sequence[RenderJob]) -> list[RenderJob]:
-    """Return jobs of one batch, each content once; of two that would have one name the second gets its other one.
+def distinct(jobs: Sequence[RenderJob]) -> list[RenderJob]:
+    """Return jobs of one batch, each content once; of two with one name the second gets its other name.
 
     Raises:
         JobConflict: An id is given twice with different content.

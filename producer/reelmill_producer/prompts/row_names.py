@@ -8,7 +8,7 @@ from reelmill_common.text.names import joined, keywords
 
 
 def row_name(spec: RenderSpec) -> str:
-    """Return what a person may know a row by that has no id: the words of its prompt, what is unusual, and its seed."""
+    """Return the readable name of a row without an id: its prompt, what is unusual, and its seed."""
     profile = PROFILES[spec.profile]
     unusual = [
         f"{spec.frames}f" if spec.frames != profile.default_frames else "",

@@ -1,4 +1,4 @@
-"""One row of a prompt file as it was written, not yet checked, and the names that it may use."""
+"""One row of a prompt file, not checked yet, and the names that its fields may have."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Row:
     """One row as it was written.
 
     Attributes:
-        line: Where it begins, counted from 1.
-        values: By field; values are text, or whatever JSON holds.
-        metadata: What else it says.
-        place: What a person calls it beside its line, for example `job 3, row 2 of 8`; empty if its line is its own.
-        names: Keys that people can read, in place of an `id` that was made of its content: the one to take, and the
-            one to take where another row has that.
+        line: The line where it begins, counted from 1.
+        values: Values by field: text, or any JSON value.
+        metadata: Values of the other columns.
+        place: Its place besides the line, for example `job 3, row 2 of 8`; empty if the line is its own.
+        names: Readable keys that replace an `id` made of its content: the preferred one, and the one for when another
+            row has that.
     """
 
     line: int
@@ -30,7 +30,7 @@ class Row:
 
 
 def unknown_names(names: Sequence[str], known: Sequence[str] = COLUMNS) -> str:
-    """Return the unknown ones among the names and what could be meant, or an empty string."""
+    """Return the unknown ones among the names and the nearest known one; empty if all are known."""
     unknown = [name for name in names if name not in known]
     if not unknown:
         return ""

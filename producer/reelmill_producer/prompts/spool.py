@@ -1,4 +1,4 @@
-"""The rows of a prompt file that passed their check, kept on disk until all of them have: a million need no memory."""
+"""The rows of a prompt file that passed their check, kept on disk until all have: a million need no memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class KeyedRow:
     """A row that can be rendered.
 
     Attributes:
-        key: By which it is told from others: its id, or what stands for its content.
-        names: The key that it gets in its batch, and the one for where another row has that; empty: `key` is its id.
-        metadata: What else is known of it.
+        key: Its distinct key: its id, or a hash of its content.
+        names: The key that it gets in its batch, and the one for when another row has that; empty: `key` is its id.
+        metadata: The values of its other columns.
     """
 
     key: str
@@ -27,9 +27,9 @@ class KeyedRow:
 
 
 class RowSpool:
-    """Rows by key, in file order, in a private temporary file that is gone with the process.
+    """Rows by key, in file order, in a private temporary file that ends with the process.
 
-    Specs are pickled: they come back without being checked a second time, which would cost as much as the first.
+    Specs are pickled, so that they are not checked again when they are read: that would cost as much as the first time.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class RowSpool:
         self._rows.execute("BEGIN")
 
     def add(self, row: KeyedRow, line: int) -> tuple[int, RenderSpec] | None:
-        """Keep a row; if its key is taken, keep nothing and return line and spec of the row that has it."""
+        """Keep a row; if its key is taken, return line and spec of the row that has it instead."""
         pickled = pickle.dumps((row.spec, dict(row.metadata)), protocol=5)
         added = self._rows.execute(
             "INSERT OR IGNORE INTO rows (id, line, row, name, second) VALUES (?, ?, ?, ?, ?)",
@@ -56,7 +56,7 @@ class RowSpool:
     def __iter__(self) -> Iterator[tuple[KeyedRow, str]]:
         """Yield rows, and the key that each has in this file.
 
-        A name is the first row's that has it, unless it is another one's id; the others get their second.
+        A name goes to the first row that has it, unless it is the id of another; the others get their second name.
         """
         self._rows.execute("CREATE INDEX IF NOT EXISTS names ON rows (name)")
         for key, pickled, name, second, is_taken in self._rows.execute(
@@ -76,5 +76,5 @@ class RowSpool:
 
 
 def _unpickled(pickled: bytes) -> tuple[RenderSpec, dict[str, str]]:
-    row: tuple[RenderSpec, dict[str, str]] = pickle.loads(pickled)  # noqa: S301 - nobody else can have written it
+    row: tuple[RenderSpec, dict[str, str]] = pickle.loads(pickled)  # noqa: S301 - only this process can have written it
     return row

@@ -1,4 +1,4 @@
-"""CSV and its relatives: which sign parts the columns, what the header names, and the rows below it."""
+"""CSV and similar tables: the delimiter, the columns of the header, and the rows below it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reelmill_producer.prompts.rows import Row
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEP = re.compile(r'"?sep=([,;|\t])"?[,;|\t]*', re.IGNORECASE)
-"""A first line for Excel, which it does not show."""
+"""A first line for Excel, which names the delimiter and is not shown."""
 _WHOLE_CELL = re.compile(r'[^"].*|"([^"]|"")*"|')
 _SENTENCE_WORDS = 4
 _NAME_CHARS = 40
@@ -28,8 +28,8 @@ class _Lines:
     """The lines of a table as the CSV reader gets them; a bad one is set aside and looks empty.
 
     Attributes:
-        number: Of the line that was read last.
-        text: That line.
+        number: Number of the line that was read last.
+        text: The text of that line.
     """
 
     stream: IO[bytes]
@@ -60,7 +60,7 @@ class _Header:
 
 
 def csv_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLine]:
-    """Yield the rows of a table; its first line that is not empty names the columns.
+    """Yield the rows of a table; the first line that is not empty names the columns.
 
     Raises:
         InvalidPromptFile: The header has no prompts, or a column that is probably misspelt.
@@ -82,7 +82,7 @@ def csv_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLin
         except csv.Error as err:
             yield from lines.drained()
             yield BadLine(line=start, reason=_csv_reason(err, last=lines.number, start=start))
-            if lines.number > start:  # a quote left open has swallowed other rows: what follows means nothing
+            if lines.number > start:  # an open quote has swallowed other rows: the rest is not rows
                 return
             continue
         damaged = bool(lines.bad)
@@ -98,7 +98,7 @@ def csv_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLin
 
 
 def _begin(source: Iterator[str], reading: ColumnReading) -> tuple[str, str]:
-    """Return the first line that is not empty, which is the header, and the sign that parts its columns."""
+    """Return the header, which is the first line that is not empty, and its delimiter."""
     first = next((line for line in source if line.strip()), "")
     if found := _SEP.fullmatch(first.strip("\r\n ")):
         first = next((line for line in source if line.strip()), "")
@@ -122,7 +122,7 @@ def _known_names() -> set[str]:
 
 
 def reads_like_header(line: str) -> bool:
-    """Whether a line of a text file is the header of a table: it names a prompt column, and no prompt reads like it."""
+    """Whether a line of a text file is the header of a table: it names a prompt column, unlike any prompt."""
     for delimiter in _DELIMITERS:
         names = [name for name in _cells(line, delimiter) if name]
         prompts = [name for name in names if name in ("prompt", *ALIASES["prompt"])]
@@ -140,7 +140,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _tab_lines(lines: Iterator[str], tabs: int) -> Iterator[str]:
-    """Quote cells that begin with a quote and are not quoted as a whole: there, a quote is part of the text."""
+    """Quote cells that begin with a quote but are not quoted as a whole: the quote is part of the text there."""
     for line in lines:
         cells = line.rstrip("\r\n").split("\t")
         if len(cells) == tabs + 1 and not all(map(_WHOLE_CELL.fullmatch, cells)):
@@ -209,7 +209,7 @@ def _csv_row(line: int, header: _Header, cells: Sequence[str], reading: ColumnRe
     # Excel leaves out the empty cells at the end of a row.
     values = dict(zip(names, (*cells, *[""] * (len(names) - len(cells))), strict=False))
     try:
-        given, metadata = header.columns.sorted(values)
+        given, metadata = header.columns.split(values)
     except InvalidJob as err:
         return BadLine(line=line, reason=str(err))
     return Row(line=line, values=given, metadata=metadata)

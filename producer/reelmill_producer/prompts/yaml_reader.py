@@ -1,7 +1,7 @@
-"""YAML prompt files: jobs one by one out of a stream of events, every value the text that is written.
+"""YAML prompt files: jobs one by one from a stream of events, every value as the text that is written.
 
 Nothing is constructed from YAML: no tag and no alias is followed, and `no`, `1e3` or `2026-01-02` stay text. So a file
-can neither run code nor grow in memory, and means the same to everybody.
+can neither run code nor grow in memory, and means the same everywhere.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from reelmill_producer.prompts.policy_options import FileHeader, head_of
 from reelmill_producer.prompts.rows import Row, unknown_names
 
 MAX_BYTES = 8_388_608
-"""A million rows come from a grid of a few lines; who writes each of them out is better served by JSONL."""
+"""A grid of a few lines makes a million rows; a file that writes each of them out is better written as JSONL."""
 MAX_VALUES = 20_000
 """Keys, values and lists of one job, which is in memory as a whole."""
 MOST_OPEN = 10_000
-"""Levels at which a file is given up as a whole, after a quarter of a second; at `MAX_DEPTH` only the job is."""
+"""Levels at which a whole file is refused, after a quarter of a second; at `MAX_DEPTH` only the job is."""
 MAX_DEPTH = 4
 """A job's `vars` holds lists of values: depth 3."""
 
@@ -37,7 +37,7 @@ def yaml_rows(stream: IO[bytes], reading: ColumnReading) -> Iterator[Row | BadLi
     """Yield the rows of a YAML stream, grids expanded; at most one job is in memory. Its head is yielded too.
 
     Raises:
-        InvalidPromptFile: It is no prompt file at all: another shape, a wrong head or defaults, or too large.
+        InvalidPromptFile: It is not a prompt file: another shape, a wrong head or defaults, or too large.
     """
     allowance = Allowance()
     jobs = _Jobs(events=_Events(stream), reading=reading)
@@ -70,13 +70,13 @@ class _Bounded:
 
 
 class _Events:
-    """The parser's events, with one to look ahead at."""
+    """The parser's events, with one of look-ahead."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
         self._events: Iterator[Any] = iter(yaml.parse(_Bounded(stream), Loader=loader))
         self._next: Any = None
-        self.line = 1
+        self.line, self.open = 1, 0
 
     def peek(self) -> Any:
         if self._next is None:
@@ -87,19 +87,24 @@ class _Events:
         event = self.peek()
         self._next = None
         self.line = event.start_mark.line + 1
+        self.open += isinstance(event, yaml.CollectionStartEvent)
+        if self.open > MOST_OPEN:  # to read on would take hours: the parser looks at every open level for every sign
+            raise InvalidPromptFile(f"line {self.line}: nested more than {MOST_OPEN} deep; this is not a prompt file")
+        self.open -= isinstance(event, yaml.CollectionEndEvent)
         return event
 
+    def skip_to(self, level: int) -> None:
+        """Read on, keeping nothing, until only so many collections are open."""
+        while self.open > level:
+            self.take()
 
-@dataclass(slots=True, kw_only=True)
-class _Flaw:
-    """The first thing that is wrong with a value, which is read to its end all the same."""
 
-    line: int = 0
-    reason: str = ""
+class _Flaw(Exception):
+    """What is wrong with a value; the rest of the value is not read yet."""
 
-    def note(self, line: int, reason: str) -> None:
-        if not self.reason:
-            self.line, self.reason = line, reason
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line, self.reason = line, reason
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +119,7 @@ class _Jobs:
 
     @property
     def place(self) -> str:
-        """Where we are, for a message."""
+        """The place, for a message."""
         return f"job {self.number}: " if self.number else ""
 
     def read(self) -> Iterator[tuple[int, int, Mapping[str, object] | BadLine]]:
@@ -138,18 +143,22 @@ class _Jobs:
     def _list(self) -> Iterator[tuple[int, int, Mapping[str, object] | BadLine]]:
         while not isinstance(self.events.peek(), yaml.SequenceEndEvent):
             self.number += 1
-            flaw = _Flaw()
-            event = self.events.take()
+            level, event = self.events.open, self.events.take()
             line = self.events.line
-            value = _value(self.events, event, flaw, _Count())
-            if flaw.reason:
-                yield self.number, line, BadLine(line=flaw.line, reason=f"job {self.number}: {flaw.reason}")
-            elif not isinstance(value, dict):
-                reason = f"a job is a mapping such as {{prompt: a fox}}, got {_kind(event)}"
-                yield self.number, line, BadLine(line=line, reason=f"job {self.number}: {reason}")
-            else:
-                yield self.number, line, value
+            found: Mapping[str, object] | BadLine
+            try:
+                found = self._job(event, line)
+            except _Flaw as flaw:
+                self.events.skip_to(level)
+                found = BadLine(line=flaw.line, reason=f"job {self.number}: {flaw.reason}")
+            yield self.number, line, found
         self.events.take()
+
+    def _job(self, event: Any, line: int) -> Mapping[str, object]:
+        value = _Values(self.events).read(event)
+        if not isinstance(value, dict):
+            raise _Flaw(line, f"a job is a mapping such as {{prompt: a fox}}, got {_kind(event)}")
+        return value
 
     def _mapping(self) -> Iterator[tuple[int, int, Mapping[str, object] | BadLine]]:
         seen: list[str] = []
@@ -181,23 +190,24 @@ class _Jobs:
             raise InvalidPromptFile(
                 f"line {self.events.line}: batch is a mapping such as {{priority: 7}}, got {_kind(start)}"
             )
-        if reason := _refusal(start, _Count(), 1):
-            raise InvalidPromptFile(f"line {self.events.line}: batch: {reason}")
-        flaw = _Flaw()
-        entries = _entries(self.events, flaw, _Count(), 2)
-        if flaw.reason:
-            raise InvalidPromptFile(f"line {flaw.line}: batch: {flaw.reason}")
+        values = _Values(self.events)
+        try:
+            values.check(start, 1)
+            entries = values.entries(2)
+        except _Flaw as flaw:
+            raise InvalidPromptFile(f"line {flaw.line}: batch: {flaw.reason}") from flaw
         return head_of(line, entries, datetime.now().astimezone())
 
     def _defaults(self, start: Any) -> Mapping[str, object]:
-        line, flaw = self.events.line, _Flaw()
-        value = _value(self.events, start, flaw, _Count())
-        if flaw.reason:
-            raise InvalidPromptFile(f"line {flaw.line}: defaults: {flaw.reason}")
+        line = self.events.line
+        try:
+            value = _Values(self.events).read(start)
+        except _Flaw as flaw:
+            raise InvalidPromptFile(f"line {flaw.line}: defaults: {flaw.reason}") from flaw
         if not isinstance(value, dict):
             raise InvalidPromptFile(f"line {line}: defaults is a mapping of fields, got {_kind(start)}")
         try:
-            given, others = self.reading.columns_of([name for name in value if name not in DEFAULTS], "field").sorted(
+            given, others = self.reading.columns_of([name for name in value if name not in DEFAULTS], "field").split(
                 value
             )
         except InvalidJob as err:
@@ -207,77 +217,60 @@ class _Jobs:
         return {name: item for name, item in value.items() if name in DEFAULTS} | given
 
 
-@dataclass(slots=True, kw_only=True)
-class _Count:
-    """Values of one job so far."""
+class _Values:
+    """Reads the values of one job, whose size and depth it bounds."""
 
-    values: int = 0
+    def __init__(self, events: _Events) -> None:
+        self._events, self._count = events, 0
 
+    def read(self, event: Any, depth: int = 1) -> object:
+        """Return the value that an event begins, as text, a list or a dict; raise `_Flaw` at what no job may hold."""
+        self._count += 1
+        self.check(event, depth)
+        if isinstance(event, yaml.ScalarEvent):
+            plain_null = event.style is None and event.value in ("", "~", "null", "Null", "NULL")
+            return None if plain_null else event.value
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[object] = []
+            while not isinstance(self._events.peek(), yaml.SequenceEndEvent):
+                items.append(self.read(self._events.take(), depth + 1))
+            self._events.take()
+            return items
+        return {name: item for name, (_, item) in self.entries(depth + 1).items()}
 
-def _value(events: _Events, event: Any, flaw: _Flaw, count: _Count, depth: int = 1) -> object:
-    """Return a value as text, list or dict; when it has a flaw, only read it to its end."""
-    count.values += 1
-    if reason := _refusal(event, count, depth):
-        flaw.note(events.line, reason)
-        _skip(events, event)
-        return None
-    if isinstance(event, yaml.ScalarEvent):
-        plain_null = event.style is None and event.value in ("", "~", "null", "Null", "NULL")
-        return None if plain_null else event.value
-    if isinstance(event, yaml.SequenceStartEvent):
-        items: list[object] = []
-        while not isinstance(events.peek(), yaml.SequenceEndEvent):
-            item = _value(events, events.take(), flaw, count, depth + 1)
-            items += [] if flaw.reason else [item]
-        events.take()
-        return items
-    return {name: item for name, (_, item) in _entries(events, flaw, count, depth + 1).items()}
+    def entries(self, depth: int) -> dict[str, tuple[int, object]]:
+        """Return line and value of each key of a mapping that has begun."""
+        found: dict[str, tuple[int, object]] = {}
+        while not isinstance(self._events.peek(), yaml.MappingEndEvent):
+            key = self._events.take()
+            name, line = self.read(key, depth), self._events.line
+            if not isinstance(name, str):
+                raise _Flaw(line, f"a key is a word, got {_kind(key)}")
+            if name in found:
+                raise _Flaw(line, f"{name[:40]} given twice; give each field once")
+            found[name] = (line, self.read(self._events.take(), depth))
+        self._events.take()
+        return found
 
+    def check(self, event: Any, depth: int) -> None:
+        """Raise `_Flaw` unless an event may begin a value."""
+        if reason := self._refusal(event, depth):
+            raise _Flaw(self._events.line, reason)
 
-def _entries(events: _Events, flaw: _Flaw, count: _Count, depth: int) -> dict[str, tuple[int, object]]:
-    """Return line and value of each key of a mapping that has begun; when it has a flaw, only read it to its end."""
-    found: dict[str, tuple[int, object]] = {}
-    while not isinstance(events.peek(), yaml.MappingEndEvent):
-        key = events.take()
-        name, line = _value(events, key, flaw, count, depth), events.line
-        if not isinstance(name, str):
-            flaw.note(line, f"a key is a word, got {_kind(key)}")
-        elif name in found:
-            flaw.note(line, f"{name[:40]} given twice; give each field once")
-        item = _value(events, events.take(), flaw, count, depth)
-        found |= {} if flaw.reason else {str(name): (line, item)}
-    events.take()
-    return found
-
-
-def _refusal(event: Any, count: _Count, depth: int) -> str:
-    if isinstance(event, yaml.AliasEvent):
-        return f"the alias *{str(event.anchor)[:40]} is not followed; write the value out, or put it under defaults:"
-    if event.anchor is not None:
-        return f"the anchor &{str(event.anchor)[:40]} is not read; write values out, or put them under defaults:"
-    if event.tag is not None:
-        return f"the tag {event.tag[:40]} is not read; write plain text, lists and mappings"
-    if depth > MAX_DEPTH:
-        return f"it is nested more than {MAX_DEPTH} deep; a job is a mapping of {', '.join(JOB_FIELDS)}"
-    if count.values > MAX_VALUES:
-        return f"it holds more than {MAX_VALUES:,} values; divide it into several jobs"
-    return ""
-
-
-def _skip(events: _Events, event: Any) -> None:
-    """Read a value to its end without keeping it.
-
-    Raises:
-        InvalidPromptFile: It is nested so deep that reading on would take hours: the parser looks at every open level
-            for every sign.
-    """
-    open_ = int(isinstance(event, yaml.CollectionStartEvent))
-    while open_:
-        event = events.take()
-        open_ += isinstance(event, yaml.CollectionStartEvent)
-        if open_ > MOST_OPEN:
-            raise InvalidPromptFile(f"line {events.line}: nested more than {MOST_OPEN} deep; this is no prompt file")
-        open_ -= isinstance(event, yaml.CollectionEndEvent)
+    def _refusal(self, event: Any, depth: int) -> str:
+        if isinstance(event, yaml.AliasEvent):
+            return (
+                f"the alias *{str(event.anchor)[:40]} is not followed; write the value out, or put it under defaults:"
+            )
+        if event.anchor is not None:
+            return f"the anchor &{str(event.anchor)[:40]} is not read; write values out, or put them under defaults:"
+        if event.tag is not None:
+            return f"the tag {event.tag[:40]} is not read; write plain text, lists and mappings"
+        if depth > MAX_DEPTH:
+            return f"it is nested more than {MAX_DEPTH} deep; a job is a mapping of {', '.join(JOB_FIELDS)}"
+        if self._count > MAX_VALUES:
+            return f"it holds more than {MAX_VALUES:,} values; divide it into several jobs"
+        return ""
 
 
 def _kind(event: Any) -> str:

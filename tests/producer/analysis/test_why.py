@@ -14,7 +14,7 @@ from reelmill_common.calendar.windows import DAYS
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
-from reelmill_producer.analysis.why import Reason, WaitCause, sentence, why
+from reelmill_producer.analysis.why import Reason, WaitCause, obstacle, sentence, why
 from reelmill_producer.client import Reelmill
 
 
@@ -252,7 +252,7 @@ def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) 
 
     plain, ran = cli("why", ids[0]), cli("why", ids[0], "--json")
 
-    assert plain.out == "job night/r0 waits: batch night is paused; `reelmill resume night` goes on\n"
+    assert plain.out == "job night/r0 waits: batch night is paused; `reelmill resume night` lets it go on\n"
     assert set(ran.json) == {
         *("target", "state", "sentence", "cause", "since", "until", "worker", "stage", "code"),
         *("waits_for", "behind", "above", "sharing", "position", "starts_at", "finish_at"),
@@ -264,3 +264,11 @@ def test_an_unknown_target_is_not_found(cli: Cli, ledger: Ledger) -> None:
     submit(ledger, "night", 1)
 
     assert cli("why", "nobody").status == 66
+
+
+def test_what_runs_has_no_obstacle(client: Reelmill, hand: Hand) -> None:
+    client.submit_many(["a fox", "an owl"], batch="sdk")
+    waiting_for_a_ready_worker = obstacle(client, "sdk")
+    hand.claim()
+
+    assert (waiting_for_a_ready_worker, obstacle(client, "sdk")) == ("", "")

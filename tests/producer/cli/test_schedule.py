@@ -13,9 +13,9 @@ from reelmill_common.jobs import BatchState
 from reelmill_common.ledger import Ledger
 from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
+from reelmill_producer.analysis.why import obstacle
 from reelmill_producer.cli.schedule import deadline
 from reelmill_producer.client import Reelmill
-from reelmill_producer.obstacles import obstacle
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 

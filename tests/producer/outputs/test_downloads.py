@@ -1,4 +1,4 @@
-"""`reelmill download` and `Clip.download`: clips as files, verified and resumable."""
+"""`reelmill download`: clips as files, verified and resumable."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import pytest
 
 from fixtures.cli import Cli
 from fixtures.hand import Hand
-from reelmill_common.errors import StoreError
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
-from reelmill_producer.client import Reelmill
 
 FILES = ["_con.s1.mp4", "owl-s2.mp4", "shot.s3.mp4"]
 
@@ -101,16 +99,3 @@ def test_what_has_no_clips_is_refused(cli: Cli, night: str, tmp_path: Path) -> N
     assert cli("download", night, tmp_path, "--only", "zebra").status == 66
     (tmp_path / "file").touch()
     assert cli("download", night, tmp_path / "file").status == 78
-
-
-def test_a_clip_of_the_sdk_is_downloaded(night: str, tmp_path: Path, settings: Settings) -> None:
-    with Reelmill(settings) as farm:
-        clips = list(farm.clips(night))
-
-        named, plain = clips[1].download(tmp_path), clips[0].download(tmp_path / "fox.mp4")
-        farm.store.put(clips[2].key, b"MP4 of sh0t", content_type="video/mp4", replace=True)
-        with pytest.raises(StoreError, match="SHA-256 differs"):
-            clips[2].download(tmp_path)
-
-    assert (named.name, named.read_bytes()) == ("owl-s2.mp4", b"MP4 of owl-s2")
-    assert (plain, plain.read_bytes()) == (tmp_path / "fox.mp4", b"MP4 of con")

@@ -1,46 +1,22 @@
-"""Lists as people have them: read as they were meant, or refused with the line, the reason and what to do."""
+"""Lists as people have them, in every format: read as intended, or refused with the line, the reason and what to do."""
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 
 import pytest
 
 from fixtures.cli import Cli
 from fixtures.hand import Hand
+from producer.prompt_scene import read, refused
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
-from reelmill_common.jobs import RenderJob, RenderSpec
+from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.report.facts import gather
 from reelmill_common.report.page import page, relative
 from reelmill_producer.client import Reelmill
-from reelmill_producer.prompts.columns import asked_columns
-from reelmill_producer.prompts.files import PromptFile, open_prompt_file
 
 FOX = [("a fox", 1)]
-
-
-def read(path: Path, content: str | bytes, *columns: str, seeds: str = "") -> tuple[list[RenderJob], list[str]]:
-    """Write a file, and return its jobs and what was assumed."""
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with open_prompt_file(
-        str(path), io.BytesIO(), defaults={"profile": "tiny"}, columns=asked_columns(columns), seeds=seeds
-    ) as prompts:
-        prompts.checked()
-        return jobs_of(prompts), list(prompts.reading.told())
-
-
-def jobs_of(prompts: PromptFile) -> list[RenderJob]:
-    return list(prompts.jobs("night"))
-
-
-def refused(path: Path, content: str | bytes, *columns: str) -> str:
-    with pytest.raises(InvalidPromptFile) as refusal:
-        read(path, content, *columns)
-    assert "nothing was submitted" in str(refusal.value)
-    return str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -82,40 +58,6 @@ def test_a_list_is_read_as_it_was_meant(tmp_path: Path, name: str, content: str 
     assert bool(notes) == bool(told)
 
 
-def test_a_tab_separated_file_keeps_quotes_that_are_part_of_the_text(tmp_path: Path) -> None:
-    rows = 'Prompt\tCategory\tNote\n"Yes" on a sign, at dusk\tSigns\ta "b" c\n"a ""red"" kite"\tToys\t\n'
-
-    jobs, notes = read(tmp_path / "party.tsv", rows)
-
-    assert [job.spec.prompt for job in jobs] == ['"Yes" on a sign, at dusk', 'a "red" kite']
-    assert [dict(job.metadata) for job in jobs] == [{"category": "Signs", "note": 'a "b" c'}, {"category": "Toys"}]
-    assert notes == ["kept as metadata: `Category`, `Note`"]
-
-
-def test_windows_1252_is_read_and_said(tmp_path: Path) -> None:
-    jobs, notes = read(
-        tmp_path / "a.csv", "prompt\nthe fox\u2019s den, at dawn\nSchwarzwälder Torte\n".encode("cp1252")
-    )
-
-    assert [job.spec.prompt for job in jobs] == ["the fox's den, at dawn", "Schwarzwälder Torte"]
-    assert "read as Windows-1252" in notes[0]
-
-
-def test_a_file_of_one_column_takes_whole_lines(tmp_path: Path) -> None:
-    jobs, _ = read(tmp_path / "a.csv", 'prompt\na fox, red, at dawn\n"an owl, ""old"""\n')
-
-    assert [job.spec.prompt for job in jobs] == ["a fox, red, at dawn", 'an owl, "old"']
-
-
-def test_structures_in_json_are_kept_as_text(tmp_path: Path) -> None:
-    row = {"prompt_en": "a fox", "dimension": ["motion", "color"], "info": {"color": "red"}, "n": 3, "none": None}
-
-    jobs, notes = read(tmp_path / "a.json", json.dumps([row]))
-
-    assert dict(jobs[0].metadata) == {"dimension": "motion, color", "info": '{"color": "red"}', "n": "3"}
-    assert notes[0] == "field `prompt_en` is the prompt"
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -155,86 +97,6 @@ def test_a_number_is_read_as_spreadsheets_write_it(tmp_path: Path, number: str, 
     jobs, _ = read(tmp_path / "a.csv", f"prompt,seed\na fox,{number}\n")
 
     assert jobs[0].spec.seed == seed
-
-
-def test_a_column_is_what_a_person_says(tmp_path: Path) -> None:
-    content = "prompt,caption,Sede,negative_prompt\nold,a fox,7,blurry\n"
-
-    jobs, _ = read(tmp_path / "a.csv", content, "prompt=caption", "seed=sede", "ignore=Negative Prompt")
-
-    assert [(job.spec.prompt, job.spec.seed) for job in jobs] == [("a fox", 7)]
-    assert jobs[0].metadata == {"prompt": "old"}
-
-
-@pytest.mark.parametrize("option", ["caption", "colour=caption", "prompt="])
-def test_a_column_option_that_cannot_be_read_is_told(option: str) -> None:
-    with pytest.raises(InvalidJob, match="is not FIELD=COLUMN; use for example prompt=caption"):
-        asked_columns([option])
-
-
-def test_a_column_that_is_not_there_is_told(tmp_path: Path) -> None:
-    message = refused(tmp_path / "a.csv", "prompt,seed\na fox,1\n", "prompt=caption")
-
-    assert "--column names 'caption', and the columns are prompt, seed" in message
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "reason"),
-    [
-        ("negative_prompt", "blurry", "without classifier-free guidance"),
-        ("guidance_scale", "5.0", "without classifier-free guidance"),
-        ("num_inference_steps", "30", "distilled for 3 steps"),
-        ("num_videos_per_prompt", "4", "give several seeds"),
-    ],
-)
-def test_what_a_distilled_model_does_not_do_is_refused_with_the_reason(
-    tmp_path: Path, field: str, value: str, reason: str
-) -> None:
-    assert reason in refused(tmp_path / "a.csv", f"prompt,{field.upper()}\na fox,{value}\n")
-    assert reason in refused(tmp_path / "a.jsonl", json.dumps({"prompt": "a fox", field: value}))
-    assert reason in refused(tmp_path / "a.yaml", f"- {{prompt: a fox, {field}: '{value}'}}\n")
-    assert reason in refused(tmp_path / "a.yaml", f"defaults: {{{field}: '{value}'}}\njobs:\n- prompt: a fox\n")
-    assert reason in refused(tmp_path / "a.yaml", f"- {{prompt: a fox, grid: {{{field}: ['{value}']}}}}\n")
-
-
-def test_what_says_what_the_model_does_anyway_passes(tmp_path: Path) -> None:
-    content = "prompt,negative_prompt,guidance_scale,num_inference_steps\na fox,,1.0,3\nan owl, ,0,\n"
-
-    jobs, _ = read(tmp_path / "a.csv", content)
-
-    assert [job.spec.prompt for job in jobs] == ["a fox", "an owl"]
-    assert [job.metadata for job in jobs] == [{}, {}]
-
-
-def test_seeds_of_a_row_make_a_clip_each(tmp_path: Path) -> None:
-    jobs, _ = read(tmp_path / "a.csv", 'id,prompt,seeds\nfox,a fox,1..3\n,an owl,"0,7"\nhare,a hare,"[4, 5]"\n')
-
-    assert [job.row for job in jobs] == ["fox-s1", "fox-s2", "fox-s3", "owl-s0", "owl-s7", "hare-s4", "hare-s5"]
-
-
-def test_seeds_for_every_row_take_the_place_of_their_own(tmp_path: Path) -> None:
-    csv, notes = read(tmp_path / "a.csv", "id,prompt,seed\nfox,a fox,9\n,an owl,\n", seeds="0..1")
-    grid, _ = read(
-        tmp_path / "a.yaml", "- {id: a, prompt: b, seeds: 1..9}\n- {prompt: c, grid: {seed: 3}}", seeds="2,4"
-    )
-
-    assert [job.row for job in csv] == ["fox-s0", "fox-s1", "owl-s0", "owl-s1"]
-    assert "seeds of the file are left aside" in notes[0]
-    assert [job.row for job in grid] == ["a-s2", "a-s4", "c-s2", "c-s4"]
-
-
-def test_syntax_of_other_programs_is_told(tmp_path: Path) -> None:
-    _, notes = read(tmp_path / "a.txt", "a fox\n<lora:x:0.8> a fox\n(fox:1.3) in snow\nan owl at 3:1\n")
-
-    assert [note.partition(":")[0] for note in notes] == ["line 2", "line 3"]
-
-
-def test_an_id_of_any_script_is_written_as_a_key_and_kept(tmp_path: Path) -> None:
-    jobs, notes = read(tmp_path / "a.csv", "id,prompt\nShot 01,a\nscène-3,b\n001,c\n镜头 2,d\n")
-
-    assert [job.row for job in jobs] == ["shot-01", "scene-3", "001", "jing-tou-2"]
-    assert [job.metadata.get("id", "") for job in jobs] == ["Shot 01", "scène-3", "", "镜头 2"]
-    assert "line 2 and 2 more: an id is written with" in notes[0]
 
 
 # -- metadata on its way ---------------------------------------------------------------------------------------------
@@ -328,39 +190,6 @@ def test_what_other_programs_write_is_read_as_it_was_meant(tmp_path: Path, name:
     assert [(job.spec.prompt, job.spec.seed, dict(job.metadata)) for job in jobs] == [("a fox", 1, {})]
 
 
-def test_texts_are_rows_in_json_lines_as_in_a_list(tmp_path: Path) -> None:
-    assert [job.spec.prompt for job in read(tmp_path / "a.jsonl", '"a fox"\n"an owl"\n')[0]] == ["a fox", "an owl"]
-
-
-@pytest.mark.parametrize(
-    ("content", "form"),
-    [
-        ("prompt,seed\na fox,1\n", "csv"),
-        ("id\tcaption\tseed\n1\ta fox\t1\n", "csv"),
-        ("# mine\nprompt\na fox\n", "csv"),
-        ("| prompt | concept |\n|---|---|\n", "csv"),
-        ('{"prompt": "a fox"}\n', "jsonl"),
-        ('["a fox",\n"an owl"]\n', "jsonl"),
-        ("- prompt: a fox\n", "yaml"),
-    ],
-)
-def test_another_format_under_the_name_of_a_text_is_not_rendered_line_by_line(
-    tmp_path: Path, content: str, form: str
-) -> None:
-    message = refused(tmp_path / "a.txt", content)
-
-    assert f"say --format {form}, or --format txt if each line is a prompt" in message
-    with open_prompt_file(str(tmp_path / "a.txt"), io.BytesIO(), form="txt", defaults={"profile": "tiny"}) as prompts:
-        assert prompts.checked().rows
-
-
-@pytest.mark.parametrize(
-    "prompt", ["text, neon, sign", "[snow] a fox", "{fox}", "caption", "a prompt, a seed", "- a fox"]
-)
-def test_a_prompt_that_only_looks_like_another_format_is_one(tmp_path: Path, prompt: str) -> None:
-    assert [job.spec.prompt for job in read(tmp_path / "a.txt", prompt + "\n")[0]] == [prompt]
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -384,11 +213,3 @@ def test_what_is_no_list_is_told_with_what_to_do(tmp_path: Path, name: str, cont
         read(tmp_path / name, content)
 
     assert words in str(refusal.value)
-
-
-def test_the_advice_for_a_size_names_the_files_own_column(tmp_path: Path) -> None:
-    content = "prompt,Resolution\na fox,720p\n"
-    message = refused(tmp_path / "a.csv", content)
-
-    advised = message.partition("add --column ")[2].split()[0]
-    assert read(tmp_path / "a.csv", content, advised)[0][0].metadata == {"resolution": "720p"}

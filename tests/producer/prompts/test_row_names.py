@@ -12,6 +12,7 @@ from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_producer.cli.progress import label
 from reelmill_producer.client import Reelmill
+from reelmill_producer.prompts.row_names import row_name
 
 GRID = """
 - id: animals
@@ -118,3 +119,15 @@ def test_the_seed_is_in_the_bar_in_top_and_on_the_sheet(
     long = RenderJob(batch="a", row="x" * 60, spec=RenderSpec(prompt="b", seed=8, profile="tiny"))
     ledger.batches.submit(Batch(name="a"), [long])
     assert label(ledger.jobs.get(long.job_id), 32) == "x" * 24 + "… seed 8"
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        (RenderSpec(prompt="the red fox", profile="tiny"), "red-fox-s1024"),
+        (RenderSpec(prompt="a fox", frames=9, seed=7, decoder="wan", profile="tiny"), "fox-9f-wan-s7"),
+        (RenderSpec(prompt="...", profile="tiny"), "clip-s1024"),
+    ],
+)
+def test_a_row_is_named_after_what_it_shows(spec: RenderSpec, name: str) -> None:
+    assert row_name(spec) == name

@@ -1,38 +1,23 @@
-"""YAML prompt files: grids and seed ranges, and how everything that is no job is told."""
+"""YAML prompt files: jobs and defaults, and what is refused."""
 
 from __future__ import annotations
 
 import io
-import tracemalloc
 from pathlib import Path
 
 import pytest
 import yaml
 
-from reelmill_common.errors import InvalidPromptFile
+from producer.prompt_scene import refused_yaml, yaml_rows
 from reelmill_common.jobs import RenderSpec
 from reelmill_producer.prompts import yaml_reader
 from reelmill_producer.prompts.files import open_prompt_file
-from reelmill_producer.prompts.grids import MAX_ROWS
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "grid.yaml"
 
 
-def rows(content: str | bytes) -> list[tuple[str, RenderSpec]]:
-    raw = content.encode() if isinstance(content, str) else content
-    with open_prompt_file("-", io.BytesIO(raw), form="yaml", defaults={"profile": "tiny"}) as prompts:
-        prompts.checked()
-        return list(prompts.rows())
-
-
-def refused(content: str | bytes) -> str:
-    with pytest.raises(InvalidPromptFile) as refusal:
-        rows(content)
-    return str(refusal.value)
-
-
 def test_a_list_of_jobs_is_a_file() -> None:
-    found = rows("- prompt: a fox\n- {id: owl, prompt: an owl, seed: 7, frames: 33}\n")
+    found = yaml_rows("- prompt: a fox\n- {id: owl, prompt: an owl, seed: 7, frames: 33}\n")
 
     assert [spec for _, spec in found] == [
         RenderSpec(prompt="a fox", profile="tiny"),
@@ -42,7 +27,7 @@ def test_a_list_of_jobs_is_a_file() -> None:
 
 
 def test_defaults_hold_where_a_job_says_nothing() -> None:
-    found = rows(
+    found = yaml_rows(
         "defaults: {frames: 33, seeds: 1..2}\njobs:\n- prompt: a fox\n- {prompt: an owl, seed: 7, frames: 17}\n"
     )
 
@@ -53,48 +38,8 @@ def test_defaults_hold_where_a_job_says_nothing() -> None:
     ]
 
 
-def test_a_grid_makes_every_combination_with_the_seeds_changing_fastest() -> None:
-    found = rows(
-        "- prompt: a {animal} in {place}\n"
-        "  vars: {animal: [fox, owl], place: [snow, rain]}\n"
-        "  grid: {frames: [17, 33]}\n"
-        "  seeds: [1..2, 9]\n"
-    )
-
-    assert len(found) == 2 * 2 * 2 * 3
-    assert [(spec.prompt, spec.frames, spec.seed) for _, spec in found[:4]] == [
-        ("a fox in snow", 17, 1),
-        ("a fox in snow", 17, 2),
-        ("a fox in snow", 17, 9),
-        ("a fox in snow", 33, 1),
-    ]
-
-
-@pytest.mark.parametrize("seeds", ["1..3", "[1, 2, 3]", "1,2..3", '"1..3"', "[1..2, 3]"])
-def test_seeds_may_be_written_as_range_or_list(seeds: str) -> None:
-    found = rows(f"- prompt: a fox\n  seeds: {seeds}\n")
-
-    assert [spec.seed for _, spec in found] == [1, 2, 3]
-
-
-def test_an_id_of_a_grid_gets_a_suffix_that_stays_when_the_grid_grows() -> None:
-    before = rows("- {id: a, prompt: '{x} fox', vars: {x: [red, grey]}, seeds: 1..2}")
-    after = rows("- {id: a, prompt: '{x} fox', vars: {x: [old, red, grey]}, seeds: 0..2}")
-    seeds = rows("- {id: a, prompt: fox, seeds: 1..2}")
-
-    assert len({row for row, _ in before}) == 4
-    assert set(before) <= set(after)
-    assert [row for row, _ in seeds] == ["a-s1", "a-s2"]
-
-
-def test_braces_are_text_where_nothing_varies_and_doubled_where_it_does() -> None:
-    found = rows("- prompt: 'a {fox'\n- {prompt: 'a {{{x}}} fox', vars: {x: red}}\n")
-
-    assert [spec.prompt for _, spec in found] == ["a {fox", "a {red} fox"]
-
-
 def test_no_word_is_guessed_to_be_something_else() -> None:
-    found = rows("- prompt: no\n- prompt: 2026-01-02\n- {prompt: '{x}', vars: {x: [yes, 1e3, 0x10]}}\n")
+    found = yaml_rows("- prompt: no\n- prompt: 2026-01-02\n- {prompt: '{x}', vars: {x: [yes, 1e3, 0x10]}}\n")
 
     assert [spec.prompt for _, spec in found] == ["no", "2026-01-02", "yes", "1e3", "0x10"]
 
@@ -102,19 +47,6 @@ def test_no_word_is_guessed_to_be_something_else() -> None:
 def test_the_example_is_good() -> None:
     with open_prompt_file(str(EXAMPLE), io.BytesIO(), defaults={"profile": "tiny"}) as prompts:
         assert prompts.checked().rows == 17
-
-
-def test_a_large_grid_needs_no_memory() -> None:
-    tracemalloc.start()
-    with open_prompt_file(
-        "-", io.BytesIO(b"- {prompt: a fox, seeds: 1..5000}"), form="yaml", defaults={"profile": "tiny"}
-    ) as prompts:
-        count = prompts.check().rows
-        peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-
-    assert count == 5000
-    assert peak < 700_000
 
 
 BOMB = "- a: &a [x, x]\n" + "".join(
@@ -195,7 +127,7 @@ BOMB = "- a: &a [x, x]\n" + "".join(
             "- {prompt: '{animl}', vars: {animal: [b]}}", "names {animl}, .* did you mean animal?", id="unknown var"
         ),
         pytest.param("- {prompt: '{x', vars: {x: [b]}}", "a single {; write {{", id="open template"),
-        pytest.param("- {prompt: '{x y}', vars: {x y: [b]}}", "'x y' is no name", id="name of a var"),
+        pytest.param("- {prompt: '{x y}', vars: {x y: [b]}}", "'x y' is not a valid name", id="name of a var"),
         pytest.param("- {prompt: '{x.__class__}', vars: {x: [b]}}", "names {x.__class__}", id="attribute"),
         pytest.param("- {prompt: '{x}', vars: {x: [b, '']}}", "vars: x holds nothing", id="empty value"),
         pytest.param("- {id: A b, prompt: a, seeds: 1..2}", "id 'A b-s1' is not usable", id="bad id"),
@@ -213,32 +145,26 @@ BOMB = "- a: &a [x, x]\n" + "".join(
 def test_what_is_no_job_is_refused_with_its_place_and_what_to_do(content: str | bytes, advice: str) -> None:
     first, _, last = advice.partition(".*")
 
-    message = refused(content)
+    message = refused_yaml(content)
 
     assert first in message
     assert last in message
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:
-    assert f"more than {yaml_reader.MAX_BYTES:,} bytes" in refused(b"# " + b"x" * 80 + b"\n" * yaml_reader.MAX_BYTES)
-
-
-def test_a_grid_may_not_multiply_beyond_the_limit() -> None:
-    values = ", ".join(map(str, range(101)))
-
-    message = refused(f"- {{prompt: '{{x}}{{y}}{{z}}', vars: {{x: [{values}], y: [{values}], z: [{values}]}}}}")
-
-    assert f"its grid makes 1,030,301 rows, and 0 stand before it; a file has at most {MAX_ROWS:,}" in message
+    assert f"more than {yaml_reader.MAX_BYTES:,} bytes" in refused_yaml(
+        b"# " + b"x" * 80 + b"\n" * yaml_reader.MAX_BYTES
+    )
 
 
 @pytest.mark.parametrize(
     "content", ["- {prompt: a, seeds: 1..3}\n- {prompt: a: b}\n", "- prompt: a\n  seed: x\n", BOMB]
 )
 def test_the_slow_parser_says_the_same_lines(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fast = refused(content)
+    fast = refused_yaml(content)
     monkeypatch.setattr(yaml, "__with_libyaml__", False)
 
-    slow = refused(content)
+    slow = refused_yaml(content)
 
     assert places(slow) == places(fast)
 

@@ -11,7 +11,7 @@ import pytest
 from reelmill_common.errors import NotFound
 from reelmill_common.findings import Finding, Severity
 from reelmill_common.settings import Settings
-from reelmill_worker.commands.doctor import examine, examine_card, judge_card
+from reelmill_worker.commands.doctor import examine, examine_gpu, judge_card
 
 
 @pytest.mark.parametrize(
@@ -31,21 +31,21 @@ from reelmill_worker.commands.doctor import examine, examine_card, judge_card
     ],
 )
 def test_a_card_that_is_not_here_is_told_its_plan(card: str, words: tuple[str, ...]) -> None:
-    _, plan = examine_card(card)
+    _, plan = examine_gpu(card)
 
     assert plan.level is Severity.OK
     assert all(word in plan.found for word in words), plan.found
 
 
 def test_every_choice_that_is_not_the_best_says_why() -> None:
-    _, plan = examine_card("RTX 3060")
+    _, plan = examine_gpu("RTX 3060")
 
     assert "int8: sm86 has no FP8 tensor cores" in plan.advice
     assert "text encoder in 8 bits: 12 GB" in plan.advice
 
 
 def test_a_card_without_bfloat16_cannot_render() -> None:
-    _, plan = examine_card("T4")
+    _, plan = examine_gpu("T4")
 
     assert plan.level is Severity.FAIL
     assert "compute capability 8.0 or newer" in plan.advice
@@ -53,7 +53,7 @@ def test_a_card_without_bfloat16_cannot_render() -> None:
 
 def test_an_unknown_card_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(NotFound, match=r"no GPU 'RTX 1' in the table; use one of RTX 3050, .*T4"):
-        examine_card("RTX 1")
+        examine_gpu("RTX 1")
 
 
 def test_a_line_of_the_driver_becomes_a_finding() -> None:

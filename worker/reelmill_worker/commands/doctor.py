@@ -47,7 +47,7 @@ def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     return [*quick, *_kernels(), *_model_hash(settings)] if deep else quick
 
 
-def examine_card(name: str) -> list[Finding]:
+def examine_gpu(name: str) -> list[Finding]:
     """Say how a GPU that need not be here would render, as if everything that could help were installed.
 
     Raises:

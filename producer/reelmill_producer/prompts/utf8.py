@@ -1,7 +1,7 @@
 r"""The text of a prompt file as UTF-8 with `\n`, whatever the program that wrote it uses, in constant memory.
 
-UTF-16 is known by its mark, or by the zero bytes beside the ASCII that a file begins with; line ends of old Macs by a
-beginning without any other. Windows-1252 is decided line by line (`prompt_lines`).
+UTF-16 is recognised by its mark, or by the zero bytes beside the ASCII at the beginning of a file; line ends of old
+Macs by a beginning without others. Windows-1252 is decided line by line (`lines`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OTHERS = (
     (rb"(\xef\xbb\xbf)?\s*<(?i:(!doctype\s+)?html)\b", "a web page, not a list; download the file that the page shows"),
     (rb"version https://git-lfs\.github\.com/spec/", "a pointer of Git LFS, not the list; get it with git lfs pull"),
 )
-"""How files begin that are no prompts, and what to do."""
+"""Beginnings of files that are not prompts, and what to do."""
 _END = b"\x1a"
 """Ctrl-Z, with which programs of DOS end a text."""
 
@@ -42,11 +42,11 @@ def as_utf8(stream: IO[bytes], notes: Notes) -> IO[bytes]:
     r"""Return a stream's text as UTF-8 without a mark.
 
     Args:
-        stream: Is read once.
-        notes: Get what was assumed.
+        stream: The stream, which is read once.
+        notes: Gets what was assumed.
 
     Raises:
-        InvalidPromptFile: It is no text at all; also when it is read, if it is damaged UTF-16.
+        InvalidPromptFile: It is not text; damaged UTF-16 raises while it is read.
     """
     sample = stream.read(SAMPLE_BYTES)
     if what := what_else(sample):
@@ -61,12 +61,12 @@ def as_utf8(stream: IO[bytes], notes: Notes) -> IO[bytes]:
 
 
 def what_else(sample: bytes) -> str:
-    """Return what a file is that begins like this and is no text of prompts, and what to do; empty if it may be one."""
+    """Return what else than prompts a file is that begins like this, and what to do; empty if it may be prompts."""
     return next((what for magic, what in _OTHERS if re.match(magic, sample)), "")
 
 
 def _unmarked(sample: bytes) -> str:
-    """Return the encoding of UTF-16 without a mark, or an empty string: what begins with ASCII has zeros beside it."""
+    """Return the encoding of UTF-16 without a mark, else an empty string: ASCII has zero bytes beside it."""
     start = sample[:_ZEROS_BYTES]
     even, odd = start[::2].count(0), start[1::2].count(0)
     if odd * 6 >= len(start) and not even:
@@ -75,7 +75,7 @@ def _unmarked(sample: bytes) -> str:
 
 
 class _Text(io.RawIOBase):
-    """Bytes of another encoding, or with other line ends, as they would be in UTF-8."""
+    """Bytes of another encoding, or with other line ends, converted to UTF-8."""
 
     def __init__(self, sample: bytes, stream: IO[bytes], encoding: str, notes: Notes) -> None:
         self._encoding = encoding
@@ -122,5 +122,5 @@ class _Text(io.RawIOBase):
             return self._decoder.decode(piece, final).encode()
         except UnicodeDecodeError as err:
             raise InvalidPromptFile(
-                f"the file begins as {self._encoding[:6].upper()} and is none ({err.reason}); save it as UTF-8"
+                f"the file begins as {self._encoding[:6].upper()} but is not valid ({err.reason}); save it as UTF-8"
             ) from err

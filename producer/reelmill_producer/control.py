@@ -1,4 +1,4 @@
-"""Steering: what a producer asks of batches and jobs that are there, and what it hears of them."""
+"""Control: what a producer does with the batches, jobs and workers of a farm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reelmill_common.text.suggestions import did_you_mean
 
 CANCEL_WAIT_S = 60.0
 ROUND_S = 1.0
-"""Seconds after which a wait looks again although nothing was reported."""
+"""Seconds after which a wait looks again, although no event came."""
 RETRIED = (JobState.FAILED, JobState.CANCELLED)
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -27,7 +27,7 @@ class CancelReport:
 
     Attributes:
         touched: Jobs that were not final when it began.
-        unconfirmed: Of those, jobs that still run: their workers have not said yet that they stopped.
+        unconfirmed: Those of them that still run: their workers have not confirmed the stop yet.
     """
 
     touched: int
@@ -35,9 +35,9 @@ class CancelReport:
 
 
 class Controller:
-    """The steering part of `Reelmill`. A target is the name of a batch, or a job: `BATCH/ROW` or its id.
+    """The part of `Reelmill` that controls work. A target is the name of a batch, or a job: `BATCH/ROW` or its id.
 
-    `pause` and `resume` take a worker too, by its name.
+    `pause` and `resume` also take the name of a worker.
     """
 
     ledger: Ledger
@@ -59,12 +59,12 @@ class Controller:
             raise NotFound(f"batch {batch!r} has no row {row[:80]!r}; {lists}") from None
 
     def id_of(self, target: str) -> str:
-        """Return the id of the job that `BATCH/ROW` names; any other target as it is. Raises `NotFound`."""
+        """Return the id of the job that `BATCH/ROW` names, and any other target unchanged. Raises `NotFound`."""
         found = self.status(target) if "/" in target else None
         return found.job_id if isinstance(found, JobView) else target
 
     def cancel(self, target: str, *, timeout_s: float = CANCEL_WAIT_S) -> CancelReport:
-        """Cancel a batch or a job, and wait until the workers concerned have confirmed it, or the time is over.
+        """Cancel a batch or a job; wait until its workers have confirmed it, or the time is over.
 
         Raises:
             NotFound: No such batch or job.
@@ -72,7 +72,7 @@ class Controller:
         return self.cancel_all([target], timeout_s=timeout_s)[0]
 
     def cancel_all(self, targets: Sequence[str], *, timeout_s: float = CANCEL_WAIT_S) -> list[CancelReport]:
-        """Cancel several: all are asked before the first is waited for, and none if one of them is not there.
+        """Cancel several targets; all are requested before the first is waited for, and none if one is not there.
 
         Raises:
             NotFound: No such batch or job.
@@ -102,9 +102,9 @@ class Controller:
         return found.counts.get(JobState.CANCEL_REQUESTED, 0)
 
     def pause(self, target: str) -> BatchView | JobView | WorkerView:
-        """Start nothing more of a batch or on a worker, or hold a job; return it as it is then.
+        """Start nothing more of a batch or on a worker, or hold a job; return the target.
 
-        Running clips are finished. A worker stays paused when it is started anew.
+        Running clips are finished. A worker stays paused when it is restarted.
 
         Raises:
             NotFound: No such batch, job or worker.
@@ -117,11 +117,11 @@ class Controller:
         return self.status(target)
 
     def resume(self, target: str, *, held: bool = False) -> BatchView | JobView | WorkerView:
-        """Undo `pause`; return the batch, job or worker as it is then.
+        """Undo `pause`; return the batch, job or worker.
 
         Args:
             target: A batch, a job or a worker.
-            held: Also put those jobs of a batch back in line that were held one by one.
+            held: Whether jobs of the batch that were held one by one are released too.
 
         Raises:
             NotFound: No such batch, job or worker.
@@ -141,7 +141,7 @@ class Controller:
         return self.status(target)
 
     def prioritize(self, target: str, priority: int) -> None:
-        """Change what waits of a batch, or one job, to a priority of 0 to 9, 9 most urgent; acts on the next clip.
+        """Give the waiting jobs of a batch, or one job, a priority of 0 to 9, 9 most urgent.
 
         Raises:
             NotFound: No such batch or job.
@@ -158,9 +158,9 @@ class Controller:
 
         Args:
             target: A batch, or a job.
-            states: Of a batch only jobs of these.
-            code: Of a batch only jobs whose last error has this code; empty: any.
-            only: Of a batch only these rows or job ids; `states` and `code` are not looked at then.
+            states: Only jobs of the batch in these states.
+            code: Only jobs of the batch whose last error has this code; empty: any.
+            only: Only these rows or job ids of the batch; `states` and `code` are ignored then.
 
         Raises:
             NotFound: No such batch or job.
@@ -176,7 +176,7 @@ class Controller:
         return count
 
     def redo(self, clips: Sequence[tuple[str, str]]) -> int:
-        """Queue succeeded jobs again whose clips are gone, given as job id and key of the clip; return how many."""
+        """Queue succeeded jobs again whose clips are lost, given as (job id, key of the clip); return how many."""
         count = self.ledger.jobs.redo(clips)
         self._pump(PROFILES)
         return count
@@ -193,10 +193,10 @@ class Controller:
         return list(ids.values())
 
     def require(self, targets: Sequence[str]) -> None:
-        """Make sure that all are there, before anything is done to the first.
+        """Raise unless all targets are there.
 
         Raises:
-            NotFound: No such batch or job.
+            NotFound: No such batch, job or worker.
         """
         for target in targets:
             (self.worker if names_worker(target) else self.status)(target)
@@ -218,7 +218,7 @@ def is_job_id(text: str) -> bool:
 
 
 def names_worker(target: str) -> bool:
-    """Whether a target is a worker, as `gpu0@render-3`, rather than a batch or a job."""
+    """Whether a target is a worker, such as `gpu0@render-3`, rather than a batch or a job."""
     return "@" in target and "/" not in target
 
 
