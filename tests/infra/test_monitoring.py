@@ -116,18 +116,18 @@ def test_every_query_of_the_dashboard_is_one_that_prometheus_can_read(
 @pytest.fixture
 def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
     """What farm and workers export, by name with the labels of each, from their real collectors."""
-    figures = tmp_path / "figures"
-    tally = Counters(figures)
-    tally.passed_gate(1.0)
-    tally.took({"denoise": 1.0})
-    tally.ended("failed", "bad_output")
-    tally.store_failed("store_unavailable")
-    tally._write()
+    counted = tmp_path / "figures"
+    counters = Counters(counted)
+    counters.passed_gate(1.0)
+    counters.took({"denoise": 1.0})
+    counters.ended("failed", "bad_output")
+    counters.store_failed("store_unavailable")
+    counters._write()
     worker = WorkerCollector(
         worker="gpu0@host",
-        lane="tiny",
-        figures=figures,
-        standing=lambda: WorkerState.READY,
+        profile="tiny",
+        counted=counted,
+        state=lambda: WorkerState.READY,
         info=lambda: {"gpu_uuid": UUID},
     )
     worker._sensors = (UUID, GpuSensors(UUID, nvml()))

@@ -22,6 +22,7 @@ from fixtures.hand import Hand
 from fixtures.proxy import make_authority
 from fixtures.receiver import Receiver, receiver
 from fixtures.valkey import wait_for
+from reelmill_common.egress import EgressPolicy
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.notify import delivery, http_client
@@ -325,9 +326,9 @@ def test_a_receiver_that_never_ends_is_left_in_time(answer: bytes, monkeypatch: 
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         started = time.monotonic()
-        doorman = http_client.Doorman.parse("127.0.0.1", plain_http=True)
+        policy = EgressPolicy.parse("127.0.0.1", plain_http=True)
         with pytest.raises(http_client.NotDelivered, match=r"no whole answer within 0\.6 s"):
-            http_client.post(url, {}, b"{}", doorman)
+            http_client.post(url, {}, b"{}", policy)
         took_s = time.monotonic() - started
         stopping.set()
         thread.join()
