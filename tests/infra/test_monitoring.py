@@ -116,9 +116,9 @@ def test_every_query_of_the_dashboard_is_one_that_prometheus_can_read(
 
 @pytest.fixture
 def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
-    """The metrics that farm and workers export, each with its labels, from their real collectors."""
-    path = tmp_path / "counters"
-    counters = Counters(path)
+    """What farm and workers export, by name with the labels of each, from their real collectors."""
+    counted = tmp_path / "figures"
+    counters = Counters(counted)
     counters.passed_gate(1.0)
     counters.took({"denoise": 1.0})
     counters.ended("failed", "bad_output")
@@ -126,9 +126,9 @@ def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
     counters._write()
     worker = WorkerCollector(
         worker="gpu0@host",
-        lane="tiny",
-        figures=path,
-        standing=lambda: WorkerState.READY,
+        profile="tiny",
+        counted=counted,
+        state=lambda: WorkerState.READY,
         info=lambda: {"gpu_uuid": UUID},
     )
     worker._sensors = (UUID, GpuSensors(UUID, nvml()))

@@ -22,7 +22,7 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger, rights
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer, _program
-from reelmill_worker.child.embedding_cache import open_shelf
+from reelmill_worker.child.embedding_cache import open_embedding_cache
 
 pytestmark = pytest.mark.services
 
@@ -73,7 +73,9 @@ def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions
 def test_these_rights_do_for_text_embeddings_in_redis_too(
     settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis
 ) -> None:
-    cache = open_shelf(dataclasses.replace(settings, redis_url=url_of(own_valkey, "full"), embedding_cache="redis"))
+    cache = open_embedding_cache(
+        dataclasses.replace(settings, redis_url=url_of(own_valkey, "full"), embedding_cache="redis")
+    )
     assert cache is not None
 
     cache.put("fox", b"an embedding")

@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from reelmill_worker.child.job_runner import JobRunner
 
 DRAIN_S = 120.0
-"""Longest that an ending child waits for its deliveries; what is not stored by then is given back to the ledger."""
+"""Longest that a child waits for its deliveries at its end; what is not stored by then is given back to the ledger."""
 
 SWITCH_S = 0.0005
-"""Seconds after which a thread yields the interpreter to the one that fetches messages or feeds the GPU. Python's 5 ms
-would be waited for at every answer from Redis, several times between two clips."""
+"""Seconds after which a thread yields the interpreter to the one that fetches messages or feeds the GPU. With Python's
+default of 5 ms each answer from Redis would wait that long, several times between two clips."""
 
 sys.setswitchinterval(SWITCH_S)
 settings = Settings.from_env(os.environ)
-lane = settings.profile or DEFAULT_PROFILE
+profile = settings.profile or DEFAULT_PROFILE
 transport.install()
 remote_control.restrict()
 app = make_app(settings, name="reelmill")
-app.steps["consumer"].add(consumption_step(settings, lane))
+app.steps["consumer"].add(consumption_step(settings, profile))
 app.steps["consumer"].add(Inbox)
 app.steps["consumer"].add(broker_wait_step(settings))
-_desks: list[JobRunner] = []  # empty in the parent, and in a child that the gate refused
+_runners: list[JobRunner] = []  # empty in the parent, and in a child that the gate refused
 
 
 @signals.setup_logging.connect
@@ -56,22 +56,22 @@ def _enter_gate(sender: str, **_kwargs: Any) -> None:
 
     from reelmill_worker.child.gate import Gate  # noqa: PLC0415 - leads to the model
 
-    gate = Gate(settings=settings, worker=sender, lane=lane, app=current_app, parent_pid=os.getppid())
-    desk = gate.enter()
-    if desk is not None:
-        _desks.append(desk)
+    gate = Gate(settings=settings, worker=sender, profile=profile, app=current_app, parent_pid=os.getppid())
+    runner = gate.enter()
+    if runner is not None:
+        _runners.append(runner)
 
 
 @signals.worker_process_shutdown.connect
 def _finish_deliveries(**_kwargs: Any) -> None:
-    for desk in _desks:
-        desk.close(DRAIN_S)
+    for runner in _runners:
+        runner.close(DRAIN_S)
 
 
 @app.task(name=TASK_RENDER)
 def render(*, job_id: str, generation: int, label: str = "") -> dict[str, Any]:
-    """Render the job that a message hints at, if the ledger says so; the label is for people who look at Flower."""
+    """Render the job that a message names, if the ledger allows it; the label is for people who look at Flower."""
     del label
-    if not _desks:
+    if not _runners:
         raise Reject("this process has no model", requeue=True)
-    return _desks[0].run(job_id, generation)
+    return _runners[0].run(job_id, generation)

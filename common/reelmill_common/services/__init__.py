@@ -1,4 +1,4 @@
-"""What a worker's parent does beside its jobs: pruning, reports, schedules, notifications.
+"""Services on threads of their own, mostly of a worker's parent: pruning, reports, schedules, notifications.
 
 Above all other folders.
 """

@@ -1,8 +1,7 @@
-"""Chores: what a worker's parent does now and then beside its tick, with ledger and store, on a thread of its own."""
+"""What a worker's parent does now and then beside its tick, with ledger and store, on a thread of its own."""
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -11,6 +10,7 @@ import structlog
 
 from reelmill_common.errors import ReelmillError
 from reelmill_common.ledger import Ledger
+from reelmill_common.services.background import BackgroundThread, ErrorLog
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 
@@ -22,7 +22,7 @@ class PeriodicTask(ABC):
     """Looks now and then whether there is something to do. Never holds up anything else.
 
     Attributes:
-        NAME: Of the thread.
+        NAME: Name of the thread.
         LOOK_S: Seconds between two looks.
     """
 
@@ -30,8 +30,13 @@ class PeriodicTask(ABC):
     LOOK_S: ClassVar[float]
 
     settings: Settings
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _thread: BackgroundThread = field(init=False)
+    _errors: ErrorLog = field(default_factory=ErrorLog)
+    _ledger: Ledger | None = None
+    _store: ClipStore | None = None
+
+    def __post_init__(self) -> None:
+        self._thread = BackgroundThread(name=self.NAME, work=self._work, every_s=self.LOOK_S)
 
     @property
     @abstractmethod
@@ -43,31 +48,25 @@ class PeriodicTask(ABC):
         """Do a piece of it; return something true if there may be more."""
 
     @abstractmethod
-    def complain(self, err: ReelmillError) -> None:
-        """Log what kept a round from being done; the next look tries again."""
+    def log_error(self, err: ReelmillError) -> None:
+        """Log what failed a round; the next look tries again."""
 
     def start(self) -> None:
         """Begin, once; does nothing where it is not wanted."""
-        if self._thread is None and self.wanted:
-            self._thread = threading.Thread(target=self._keep_going, name=self.NAME, daemon=True)
+        if self.wanted:
             self._thread.start()
 
     def stop(self) -> None:
-        """Do no more after the piece in hand."""
-        self._stopping.set()
+        """Do no more after the piece in hand, without waiting for it."""
+        self._thread.close(0)
 
-    def _keep_going(self) -> None:
-        ledger, store, told = None, None, ""
-        while not self._stopping.wait(self.LOOK_S):
-            try:
-                ledger = ledger or Ledger.connect(self.settings)
-                store = store or open_store(self.settings)
-                while self.round(ledger, store) and not self._stopping.is_set():
-                    pass
-                told = ""
-            except ReelmillError as err:
-                if err.code != told:  # once per trouble, not once per look
-                    self.complain(err)
-                told = err.code
-            except Exception:
-                log.exception("chore.bug", chore=self.NAME)
+    def _work(self) -> None:
+        try:
+            self._ledger = self._ledger or Ledger.connect(self.settings)
+            self._store = self._store or open_store(self.settings)
+            while self.round(self._ledger, self._store) and not self._thread.closing.is_set():
+                pass
+            self._errors.clear()
+        except ReelmillError as err:
+            if self._errors.is_new(err.code):
+                self.log_error(err)

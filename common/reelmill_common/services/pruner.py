@@ -1,4 +1,4 @@
-"""The pruner: archives and forgets what ended `prune_days` ago, by whichever worker is first."""
+"""Archives and removes what ended `prune_days` ago; the first worker to look does it."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from reelmill_common.storage import ClipStore
 log = structlog.get_logger(__name__)
 
 DAY_S = 86_400
-TURN_S = 3600.0
-"""Seconds in which one worker of the farm looks once. One that dies in the middle is finished in the next turn."""
+HOLD_S = 3600.0
+"""Seconds in which one worker of the farm looks once. What one that dies leaves half done is done after that."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Pruner(PeriodicTask):
-    """Prunes by itself; what it cannot archive it keeps."""
+    """Prunes without being asked; keeps what it cannot archive."""
 
     NAME = "pruner"
     LOOK_S = 60.0
 
     @property
     def wanted(self) -> bool:
-        """Whether anything is to be pruned by itself."""
+        """Whether the settings ask for pruning."""
         return bool(self.settings.prune_days)
 
     def round(self, ledger: Ledger, store: ClipStore) -> list[str]:
-        """Prune what is due, if it is our turn; return the batches."""
-        if not ledger.retention.take_prune(turn_s=TURN_S):
+        """Prune what is due, unless another worker has looked lately; return the batches."""
+        if not ledger.retention.take_prune(turn_s=HOLD_S):
             return []
         older_s = float(self.settings.prune_days * DAY_S)
         pruned: list[str] = []
         for done in prune(ledger, store, due(ledger, older_s)):
             log.info("batch.pruned", batch=done.batch, fate=done.fate, archive=done.archive)
             pruned.append(done.batch)
-            if self._stopping.is_set():
+            if self._thread.closing.is_set():
                 break
         for worker in ledger.retention.prune_workers(older_s):
             log.info("worker.pruned", worker=worker)
         return pruned
 
-    def complain(self, err: ReelmillError) -> None:
-        """Say so: what cannot be archived is kept, and that may be for long."""
+    def log_error(self, err: ReelmillError) -> None:
+        """Warn: what cannot be archived is kept, possibly for long."""
         log.warning("prune.failed", code=err.code, error=str(err)[:200])

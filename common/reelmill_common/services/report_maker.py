@@ -1,4 +1,4 @@
-"""Reports by themselves: when a batch ends, the first worker parent to look writes its sheet into the store."""
+"""Makes a report when a batch ends: the first worker's parent to look writes its contact sheet into the store."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from reelmill_common.storage import ClipStore
 
 log = structlog.get_logger(__name__)
 
-TURN_S = 120.0
-"""Seconds that one maker has for a report before another tries."""
+HOLD_S = 120.0
+"""Seconds that one worker has for a report before another tries."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ReportMaker(PeriodicTask):
-    """Makes the reports which are due.
-
-    A report that cannot be made, since the store is down, is tried again by whoever comes next.
-    """
+    """Makes the reports that are due. One that failed, since the store is down, is tried again."""
 
     NAME = "reports"
     LOOK_S = 3.0
 
     @property
     def wanted(self) -> bool:
-        """Whether reports are made by themselves."""
+        """Whether the settings ask for reports."""
         return self.settings.report == "auto"
 
     def round(self, ledger: Ledger, store: ClipStore) -> str:
         """Make one report if any is due; return its batch."""
-        taken = ledger.batches.take_report(turn_s=TURN_S)
+        taken = ledger.batches.take_report(turn_s=HOLD_S)
         if taken is None:
             return ""
         batch, ended = taken
@@ -47,6 +44,6 @@ class ReportMaker(PeriodicTask):
         log.info("report.made", batch=batch, key=key)
         return batch
 
-    def complain(self, err: ReelmillError) -> None:
-        """Keep quiet: the deliveries tell of a store that is down."""
+    def log_error(self, err: ReelmillError) -> None:
+        """Say little: the deliveries report a store that is down."""
         log.debug("report.failed", code=err.code, error=str(err)[:200])

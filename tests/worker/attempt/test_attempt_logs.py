@@ -190,7 +190,7 @@ def test_a_store_that_takes_nothing_costs_the_log_and_no_more(tmp_path: Path) ->
 def test_a_child_that_passed_the_gate_keeps_logs(settings: Settings, make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     broken = replace(settings, renderer="fixed:0:broken")
-    desk = Gate(settings=broken, worker=NODE, lane="tiny", app=make_app(broken), parent_pid=4711).enter()
+    desk = Gate(settings=broken, worker=NODE, profile="tiny", app=make_app(broken), parent_pid=4711).enter()
     assert isinstance(desk, JobRunner)
     ((job_id, generation),) = bench.submit()
 

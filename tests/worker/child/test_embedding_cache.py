@@ -15,7 +15,7 @@ from fixtures.s3 import free_port
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger.records import Upcoming
 from reelmill_common.settings import Settings
-from reelmill_worker.child.embedding_cache import RedisShelf, StoreShelf, open_shelf
+from reelmill_worker.child.embedding_cache import RedisEmbeddingCache, StoreEmbeddingCache, open_embedding_cache
 from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.engine import Engine, load_text_encoder
@@ -32,18 +32,18 @@ def folder(tiny_model: Path) -> ModelFolder:
 
 
 @pytest.fixture(params=["redis", "store"])
-def shelf(request: pytest.FixtureRequest, settings: Settings) -> Shelf:
-    opened = open_shelf(dataclasses.replace(settings, embedding_cache=request.param))
-    assert isinstance(opened, RedisShelf | StoreShelf)
+def cache(request: pytest.FixtureRequest, settings: Settings) -> Shelf:
+    opened = open_embedding_cache(dataclasses.replace(settings, embedding_cache=request.param))
+    assert isinstance(opened, RedisEmbeddingCache | StoreEmbeddingCache)
     return opened
 
 
-def encoder(folder: ModelFolder, shelf: Shelf) -> TextEncoder:
-    return load_text_encoder(folder, cpu_plan(), shelf=shelf)
+def encoder(folder: ModelFolder, cache: Shelf) -> TextEncoder:
+    return load_text_encoder(folder, cpu_plan(), shelf=cache)
 
 
-def test_what_one_worker_encoded_another_finds(folder: ModelFolder, shelf: Shelf) -> None:
-    first, second = encoder(folder, shelf), encoder(folder, shelf)
+def test_what_one_worker_encoded_another_finds(folder: ModelFolder, cache: Shelf) -> None:
+    first, second = encoder(folder, cache), encoder(folder, cache)
 
     made, found = first.encode("a red fox"), second.encode("a red fox")
 
@@ -51,9 +51,9 @@ def test_what_one_worker_encoded_another_finds(folder: ModelFolder, shelf: Shelf
     assert (first.made, second.made) == (1, 0)
 
 
-def test_another_encoder_shares_nothing(folder: ModelFolder, shelf: Shelf) -> None:
-    encoder(folder, shelf).encode("a red fox")
-    other = encoder(folder, shelf)
+def test_another_encoder_shares_nothing(folder: ModelFolder, cache: Shelf) -> None:
+    encoder(folder, cache).encode("a red fox")
+    other = encoder(folder, cache)
     other.identity += " in other bits"
 
     other.encode("a red fox")
@@ -71,9 +71,9 @@ def test_another_encoder_shares_nothing(folder: ModelFolder, shelf: Shelf) -> No
     ],
 )
 def test_a_spoilt_embedding_is_made_again(folder: ModelFolder, settings: Settings, content: bytes) -> None:
-    shelf = RedisShelf.of(dataclasses.replace(settings, embedding_cache="redis"))
-    spoilt = encoder(folder, shelf)
-    shelf.put(spoilt._name("a red fox"), content)
+    cache = RedisEmbeddingCache.of(dataclasses.replace(settings, embedding_cache="redis"))
+    spoilt = encoder(folder, cache)
+    cache.put(spoilt._name("a red fox"), content)
 
     with capture_logs() as logs:
         embedding = spoilt.encode("a red fox")
@@ -83,38 +83,38 @@ def test_a_spoilt_embedding_is_made_again(folder: ModelFolder, settings: Setting
 
 
 def test_an_embedding_of_another_shape_is_made_again(folder: ModelFolder, settings: Settings) -> None:
-    shelf = RedisShelf.of(settings)
-    first = encoder(folder, shelf)
+    cache = RedisEmbeddingCache.of(settings)
+    first = encoder(folder, cache)
     first.encode("a red fox in the snow")
-    stolen = shelf.get(first._name("a red fox in the snow"))
+    stolen = cache.get(first._name("a red fox in the snow"))
     assert stolen is not None
-    shelf.put(first._name("a red fox"), stolen)
+    cache.put(first._name("a red fox"), stolen)
 
-    again = encoder(folder, shelf)
+    again = encoder(folder, cache)
     again.encode("a red fox")
 
     assert again.made == 1
 
 
-def test_the_shelf_in_redis_never_takes_more_than_its_room(settings: Settings) -> None:
-    shelf = RedisShelf.of(settings)
-    shelf.room_bytes = 1000
+def test_the_cache_in_redis_never_takes_more_than_its_room(settings: Settings) -> None:
+    cache = RedisEmbeddingCache.of(settings)
+    cache.room_bytes = 1000
 
     for index in range(5):
-        shelf.put(f"n{index}", b"x" * 300)
-        shelf.get("n0")  # used, so it stays
-    kept = [index for index in range(5) if shelf.get(f"n{index}")]
-    shelf.put("large", b"x" * 2000)
+        cache.put(f"n{index}", b"x" * 300)
+        cache.get("n0")  # used, so it stays
+    kept = [index for index in range(5) if cache.get(f"n{index}")]
+    cache.put("large", b"x" * 2000)
 
     assert kept == [0, 3, 4]
-    assert shelf.get("large") is None
+    assert cache.get("large") is None
     with redis.Redis.from_url(settings.redis_url) as client:
-        held = list(client.keys(f"{shelf.prefix}n*"))
+        held = list(client.keys(f"{cache.prefix}n*"))
         assert sum(client.strlen(key) for key in held) <= 1000
 
 
-def test_a_shelf_that_does_not_answer_costs_an_encoding(folder: ModelFolder, settings: Settings) -> None:
-    gone = RedisShelf.of(dataclasses.replace(settings, redis_url=f"redis://:x@127.0.0.1:{free_port()}/0"))
+def test_a_cache_that_does_not_answer_costs_an_encoding(folder: ModelFolder, settings: Settings) -> None:
+    gone = RedisEmbeddingCache.of(dataclasses.replace(settings, redis_url=f"redis://:x@127.0.0.1:{free_port()}/0"))
 
     with capture_logs() as logs:
         alone = encoder(folder, gone)
@@ -122,21 +122,21 @@ def test_a_shelf_that_does_not_answer_costs_an_encoding(folder: ModelFolder, set
         alone.encode("a grey owl")
 
     assert alone.made == 2
-    assert [entry["event"] for entry in logs] == ["embedding.shelf_failed"]
+    assert [entry["event"] for entry in logs] == ["embedding_cache.failed"]
 
 
 def test_what_is_too_large_for_an_embedding_is_not_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reelmill_worker.child.embedding_cache.MOST_BYTES", 10)
-    shelf = open_shelf(dataclasses.replace(settings, embedding_cache="store"))
-    assert shelf is not None
-    shelf.put("n0", b"x" * 10)
-    shelf.put("n1", b"x" * 11)
+    cache = open_embedding_cache(dataclasses.replace(settings, embedding_cache="store"))
+    assert cache is not None
+    cache.put("n0", b"x" * 10)
+    cache.put("n1", b"x" * 11)
 
     with capture_logs() as logs:
-        read = [shelf.get("n0"), shelf.get("n1"), shelf.get("n2")]
+        read = [cache.get("n0"), cache.get("n1"), cache.get("n2")]
 
     assert read == [b"x" * 10, None, None]
-    assert [entry["event"] for entry in logs] == ["embedding.shelf_failed"]
+    assert [entry["event"] for entry in logs] == ["embedding_cache.failed"]
 
 
 def test_eight_seeds_cost_one_encoding(tiny_model: Path) -> None:
@@ -194,13 +194,13 @@ def test_workers_that_share_prepare_different_jobs(bench: Bench) -> None:
 def shares(worker: str, *, workers: int, shared: bool) -> list[int]:
     done: list[RenderSpec] = []
     specs = [dataclasses.replace(FOX, seed=seed) for seed in range(8)]
-    ahead = Prefetcher(
+    prefetcher = Prefetcher(
         worker=worker,
         shared=shared,
         upcoming=lambda: Upcoming(workers=workers, specs=specs),
         prepare=done.append,
     )
-    ahead.once()
+    prefetcher.once()
     return [spec.seed for spec in done]
 
 
@@ -220,7 +220,7 @@ def test_the_ledger_tells_what_comes_next_and_changes_nothing(bench: Bench) -> N
 
 def test_the_next_job_is_asked_for_once_a_render_and_when_the_gpu_is_busy(bench: Bench) -> None:
     asked: list[str] = []
-    desk = dataclasses.replace(bench.desk(), ahead=lambda: asked.append("now"))
+    desk = dataclasses.replace(bench.desk(), prefetch=lambda: asked.append("now"))
     ((job_id, generation),) = bench.submit()
 
     desk.run(job_id, generation)

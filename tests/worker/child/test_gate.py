@@ -1,4 +1,4 @@
-"""The start-up gate: a desk for a child that passed every check, a notice with the reason for one that did not."""
+"""The start-up gate: a job runner for a child that passed every check, a status with the reason for any other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from reelmill_common.settings import Settings
 from reelmill_worker.child.gate import Gate
 from reelmill_worker.child.job_runner import JobRunner
 from reelmill_worker.child.renderer import FixedDurationRenderer
-from reelmill_worker.ipc.child_status import ChildStatus, notice_path, read
+from reelmill_worker.ipc.child_files import ChildFiles
+from reelmill_worker.ipc.child_status import ChildStatus, read
 
 NODE = "cpu0@test"
 PARENT = 4711
@@ -27,36 +28,40 @@ PARENT = 4711
 
 @pytest.fixture
 def enter(settings: Settings) -> Iterator[Callable[..., JobRunner | None]]:
-    """Return a way through the gate with some settings changed; desks are closed with the test."""
-    desks: list[JobRunner] = []
+    """Return a way through the gate with some settings changed; runners are closed with the test."""
+    runners: list[JobRunner] = []
 
     def enter(**changes: object) -> JobRunner | None:
         changed = dataclasses.replace(settings, **({"renderer": "fixed:0.01"} | changes))  # type: ignore[arg-type]
-        desk = Gate(settings=changed, worker=NODE, lane="tiny", app=make_app(changed), parent_pid=PARENT).enter()
-        if desk is not None:
-            desks.append(desk)
-        return desk
+        runner = Gate(settings=changed, worker=NODE, profile="tiny", app=make_app(changed), parent_pid=PARENT).enter()
+        if runner is not None:
+            runners.append(runner)
+        return runner
 
     yield enter
-    for desk in desks:
-        desk.close(5)
+    for runner in runners:
+        runner.close(5)
 
 
-def notice(settings: Settings) -> ChildStatus | None:
-    return read(notice_path(settings.state_dir, NODE, PARENT), pid=os.getpid())
+def status_file(settings: Settings) -> Path:
+    return ChildFiles(state_dir=settings.state_dir, worker=NODE, parent_pid=PARENT).status
 
 
-def test_a_child_that_passes_gets_its_desk_and_tells_what_it_is(
+def status(settings: Settings) -> ChildStatus | None:
+    return read(status_file(settings), pid=os.getpid())
+
+
+def test_a_child_that_passes_gets_its_job_runner_and_reports_what_it_is(
     enter: Callable[..., JobRunner | None], settings: Settings
 ) -> None:
-    desk = enter()
+    runner = enter()
 
-    said = notice(settings)
-    assert desk is not None
-    assert said is not None
-    assert said.verdict == "ready"
-    assert said.info["renderer"] == "fixed:0.01"
-    assert said.info["store"] == settings.store_url
+    reported = status(settings)
+    assert runner is not None
+    assert reported is not None
+    assert reported.verdict == "ready"
+    assert reported.info["renderer"] == "fixed:0.01"
+    assert reported.info["store"] == settings.store_url
 
 
 @pytest.mark.parametrize(
@@ -71,13 +76,13 @@ def test_a_child_that_fails_a_check_is_unfit_and_says_why(
     enter: Callable[..., JobRunner | None], settings: Settings, changes: dict[str, str], reason: str
 ) -> None:
     with capture_logs() as logs:
-        desk = enter(**changes)
+        runner = enter(**changes)
 
-    said = notice(settings)
-    assert desk is None
-    assert said is not None
-    assert said.verdict == "unfit"
-    assert re.match(reason, said.reason), said.reason
+    reported = status(settings)
+    assert runner is None
+    assert reported is not None
+    assert reported.verdict == "unfit"
+    assert re.match(reason, reported.reason), reported.reason
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["gate.refused"]
 
 
@@ -90,9 +95,9 @@ def test_a_dead_canary_makes_the_worker_unfit(
     monkeypatch.setattr(FixedDurationRenderer, "canary", die)
 
     assert enter() is None
-    said = notice(settings)
-    assert said is not None
-    assert said.reason == "worker_unfit: the canary render failed (bad_output): the canary is black"
+    reported = status(settings)
+    assert reported is not None
+    assert reported.reason == "worker_unfit: the canary render failed (bad_output): the canary is black"
 
 
 def test_a_bug_in_the_gate_makes_the_worker_unfit_too(
@@ -104,9 +109,9 @@ def test_a_bug_in_the_gate_makes_the_worker_unfit_too(
     monkeypatch.setattr(FixedDurationRenderer, "canary", fail)
 
     assert enter() is None
-    said = notice(settings)
-    assert said is not None
-    assert said.reason == "worker_bug: ZeroDivisionError: division by zero"
+    reported = status(settings)
+    assert reported is not None
+    assert reported.reason == "worker_bug: ZeroDivisionError: division by zero"
 
 
 def test_what_a_dead_child_left_in_the_spool_is_cleared(
@@ -121,18 +126,18 @@ def test_what_a_dead_child_left_in_the_spool_is_cleared(
     assert not left.exists()
 
 
-def test_a_notice_is_heard_of_its_own_process_only(tmp_path: Path, settings: Settings) -> None:
-    path = notice_path(settings.state_dir, NODE, PARENT)
+def test_a_status_is_read_from_its_own_process_only(tmp_path: Path, settings: Settings) -> None:
+    path = status_file(settings)
 
     assert read(path, pid=os.getpid()) is None
 
-    Gate(settings=settings, worker=NODE, lane="tiny", app=make_app(settings), parent_pid=PARENT).tell("loading")
+    Gate(settings=settings, worker=NODE, profile="tiny", app=make_app(settings), parent_pid=PARENT).report("loading")
 
     assert read(path, pid=os.getpid()) is not None
     assert read(path, pid=os.getpid() + 1) is None
 
 
-def test_a_child_that_cannot_write_its_notice_waits_until_it_can(
+def test_a_child_that_cannot_write_its_status_waits_until_it_can(
     enter: Callable[..., JobRunner | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_worker.child.gate.PATIENCE_S", 0.05)
@@ -144,15 +149,15 @@ def test_a_child_that_cannot_write_its_notice_waits_until_it_can(
     with capture_logs() as lines:
         child = threading.Thread(target=lambda: entered.append(enter()))
         child.start()
-        wait_for(lambda: any(line["event"] == "notice.not_posted" for line in lines), what="the complaint")
+        wait_for(lambda: any(line["event"] == "status.not_written" for line in lines), what="the error")
         run.unlink()
         child.join(60)
 
-    said = notice(settings)
-    assert said is not None
-    assert said.verdict == "ready"
+    reported = status(settings)
+    assert reported is not None
+    assert reported.verdict == "ready"
     assert entered
-    assert len([line for line in lines if line["event"] == "notice.not_posted"]) == 1
+    assert len([line for line in lines if line["event"] == "status.not_written"]) == 1
 
 
 def test_a_store_that_does_not_answer_at_start_is_waited_for(
@@ -168,10 +173,10 @@ def test_a_store_that_does_not_answer_at_start_is_waited_for(
             target=lambda: entered.append(enter(store_url="s3://clips", s3_endpoint="http://127.0.0.1:1")), daemon=True
         )
         thread.start()
-        wait_for(lambda: any(entry["event"] == "gate.waited" for entry in logs), what="word of the store")
+        wait_for(lambda: any(entry["event"] == "gate.waited" for entry in logs), what="an error of the store")
 
-    said = notice(settings)
+    reported = status(settings)
     assert entered == []
-    assert said is not None
-    assert said.verdict == "loading"
-    assert str(said.info["trouble"]).startswith("store: ")
+    assert reported is not None
+    assert reported.verdict == "loading"
+    assert str(reported.info["trouble"]).startswith("store: ")

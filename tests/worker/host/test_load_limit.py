@@ -13,13 +13,13 @@ import pytest
 
 from fixtures.valkey import wait_for
 from reelmill_worker.host import load_limit
-from reelmill_worker.host.load_limit import free_bytes, model_bytes, places, turn_to_load
+from reelmill_worker.host.load_limit import free_bytes, load_permit, model_bytes, places
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from reelmill_worker.host.load_limit import turn_to_load
-with turn_to_load(Path(sys.argv[1]), 2**60, on_wait=lambda: None):
+from reelmill_worker.host.load_limit import load_permit
+with load_permit(Path(sys.argv[1]), 2**60, on_wait=lambda: None):
     Path(sys.argv[1], "held").touch()
     time.sleep(600)
 """
@@ -30,7 +30,7 @@ def load_beside(folder: Path, need: int) -> tuple[threading.Thread, threading.Ev
     waited, loaded = threading.Event(), threading.Event()
 
     def load() -> None:
-        with turn_to_load(folder, need, on_wait=waited.set):
+        with load_permit(folder, need, on_wait=waited.set):
             loaded.set()
 
     thread = threading.Thread(target=load)
@@ -40,7 +40,7 @@ def load_beside(folder: Path, need: int) -> tuple[threading.Thread, threading.Ev
 
 def test_a_second_model_waits_where_memory_is_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_limit, "LOOK_S", 0.01)
-    with turn_to_load(tmp_path, 2**60, on_wait=lambda: None):
+    with load_permit(tmp_path, 2**60, on_wait=lambda: None):
         thread, waited, loaded = load_beside(tmp_path, 2**60)
         assert waited.wait(60)
         assert not loaded.is_set()
@@ -50,7 +50,7 @@ def test_a_second_model_waits_where_memory_is_for_one(tmp_path: Path, monkeypatc
 
 
 def test_models_load_together_where_memory_is_for_several(tmp_path: Path) -> None:
-    with turn_to_load(tmp_path, 1, on_wait=lambda: None):
+    with load_permit(tmp_path, 1, on_wait=lambda: None):
         thread, waited, loaded = load_beside(tmp_path, 1)
 
         assert loaded.wait(60)

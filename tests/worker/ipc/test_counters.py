@@ -16,16 +16,16 @@ from reelmill_worker.ipc.counters import BOUNDS_S, Counters, CounterValues, Hist
 
 
 def counted(bench: Bench) -> CounterValues:
-    return bench.leases.tally._figures
+    return bench.leases.counters._values
 
 
-def gaps(tally: Counters) -> dict[str, float]:
-    return {cause: spread.total_s for cause, spread in tally._figures.gaps.items()}
+def gaps(counters: Counters) -> dict[str, float]:
+    return {cause: histogram.total_s for cause, histogram in counters._values.gaps.items()}
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Set the monotonic clock that the tally reads."""
+    """Set the monotonic clock that the counters read."""
     now = [1000.0]
     monkeypatch.setattr("reelmill_worker.ipc.counters.time.monotonic", lambda: now[0])
     return lambda seconds: now.__setitem__(0, 1000.0 + seconds)
@@ -41,56 +41,56 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     ],
 )
 def test_an_observation_falls_into_the_first_bucket_that_holds_it(seconds: float, bucket: int) -> None:
-    spread = Histogram()
+    histogram = Histogram()
 
-    spread.add(seconds)
+    histogram.add(seconds)
 
-    assert [index for index, count in enumerate(spread.counts) if count] == [bucket]
-    assert spread.total_s == seconds
+    assert [index for index, count in enumerate(histogram.counts) if count] == [bucket]
+    assert histogram.total_s == seconds
 
 
 def test_a_gap_before_the_job_was_dispatched_is_lack_of_work_and_the_rest_is_the_queue(
     clock: Callable[[float], None],
 ) -> None:
-    tally = Counters()
-    tally.render_ended()
+    counters = Counters()
+    counters.render_ended()
 
     clock(60.0)
-    tally.render_began(sent_s=0.5)
+    counters.render_began(sent_s=0.5)
 
-    assert gaps(tally) == {"no_work": pytest.approx(59.5), "queue": pytest.approx(0.5)}
+    assert gaps(counters) == {"no_work": pytest.approx(59.5), "queue": pytest.approx(0.5)}
 
 
 def test_a_job_that_was_waiting_all_the_time_leaves_no_lack_of_work(clock: Callable[[float], None]) -> None:
-    tally = Counters()
-    tally.render_ended()
+    counters = Counters()
+    counters.render_ended()
 
     clock(0.02)
-    tally.render_began(sent_s=30.0)
+    counters.render_began(sent_s=30.0)
 
-    assert gaps(tally) == {"queue": pytest.approx(0.02)}
+    assert gaps(counters) == {"queue": pytest.approx(0.02)}
 
 
 def test_a_wait_for_room_is_told_apart_from_the_rest_of_its_gap(clock: Callable[[float], None]) -> None:
-    tally = Counters()
-    tally.render_ended()
-    tally.waited("delivery_full", 4.0)
-    tally.waited("store_down", 45.0)
+    counters = Counters()
+    counters.render_ended()
+    counters.waited("delivery_full", 4.0)
+    counters.waited("store_down", 45.0)
 
     clock(50.0)
-    tally.render_began(sent_s=60.0)
+    counters.render_began(sent_s=60.0)
 
-    assert gaps(tally) == {"delivery_full": 4.0, "store_down": 45.0, "queue": pytest.approx(1.0)}
+    assert gaps(counters) == {"delivery_full": 4.0, "store_down": 45.0, "queue": pytest.approx(1.0)}
 
 
 def test_the_load_of_the_model_is_a_gap_of_its_own(clock: Callable[[float], None]) -> None:
-    tally = Counters()
+    counters = Counters()
 
-    tally.passed_gate(12.5)
+    counters.passed_gate(12.5)
     clock(1.0)
-    tally.render_began(sent_s=0.0)
+    counters.render_began(sent_s=0.0)
 
-    assert gaps(tally) == {"starting": 12.5, "no_work": pytest.approx(1.0)}
+    assert gaps(counters) == {"starting": 12.5, "no_work": pytest.approx(1.0)}
 
 
 def test_the_next_child_goes_on_from_what_the_last_one_counted(tmp_path: Path) -> None:
@@ -120,12 +120,13 @@ def test_the_next_child_goes_on_from_what_the_last_one_counted(tmp_path: Path) -
 
 def test_counts_that_cannot_be_written_are_kept_and_no_render_is_harmed(tmp_path: Path) -> None:
     path = tmp_path / "run" / "cpu0@host.1.figures"
-    tally = Counters(path)
+    counters = Counters(path)
+    path.parent.write_text("in the way, as a full disk is")
 
-    tally.ended("stored")
-    tally._write()
-    path.parent.mkdir()
-    tally._write()
+    counters.ended("stored")
+    counters._write()
+    path.parent.unlink()
+    counters._write()
 
     assert read(path).clips == {"stored": 1}
 

@@ -37,16 +37,16 @@ class Scene:
     """A collector over a file of figures."""
 
     path: Path
-    standing: WorkerState = WorkerState.READY
+    state: WorkerState = WorkerState.READY
     info: Mapping[str, Any] = field(default_factory=lambda: INFO)
 
     @property
     def collector(self) -> WorkerCollector:
         return WorkerCollector(
             worker="gpu0@render-7",
-            lane="tiny",
-            figures=self.path,
-            standing=lambda: self.standing,
+            profile="tiny",
+            counted=self.path,
+            state=lambda: self.state,
             info=lambda: self.info,
         )
 
@@ -70,15 +70,15 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
-    tally = Counters(scene.path)
-    tally.start(lambda: LoadTime(deliveries=2, spool_bytes=4096, store_up=False))
-    tally.passed_gate(12.5)
-    tally.took({"denoise": 0.75, "decode": 0.3})
-    tally.took({"denoise": 1.25})
-    tally.ended("stored")
-    tally.ended("retried", "out_of_memory")
-    tally.store_failed("store_unavailable")
-    tally.stop()
+    counters = Counters(scene.path)
+    counters.start(lambda: LoadTime(deliveries=2, spool_bytes=4096, store_up=False))
+    counters.passed_gate(12.5)
+    counters.took({"denoise": 0.75, "decode": 0.3})
+    counters.took({"denoise": 1.25})
+    counters.ended("stored")
+    counters.ended("retried", "out_of_memory")
+    counters.store_failed("store_unavailable")
+    counters.stop()
 
     found = scene.scrape()
 
@@ -98,11 +98,11 @@ def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
 
 
 def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(scene: Scene) -> None:
-    scene.standing, scene.info = WorkerState.STARTING, {}
+    scene.state, scene.info = WorkerState.STARTING, {}
     starting = scene.scrape()
-    scene.standing = WorkerState.RESTING
+    scene.state = WorkerState.RESTING
     resting = scene.scrape()
-    scene.standing, scene.info = WorkerState.QUARANTINED, INFO
+    scene.state, scene.info = WorkerState.QUARANTINED, INFO
     unfit = scene.scrape()
 
     assert starting["reelmill_worker_state{state=starting}"] == 1
@@ -225,7 +225,7 @@ def test_without_a_port_nothing_is_served(scene: Scene, settings: Settings) -> N
 
     exporter.start()
 
-    assert exporter._thread is None
+    assert not exporter._thread.is_started
     exporter.stop()
 
 

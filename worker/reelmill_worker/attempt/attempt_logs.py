@@ -1,6 +1,6 @@
 """Logs of attempts: the last lines of each one under way, stored beside the clips when it ends.
 
-What a killed process had not stored is lost; the ledger's events tell of such an attempt all the same.
+The lines of a killed process are lost; the ledger's events show such an attempt all the same.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from reelmill_common.storage.keys import log_key
 MOST_LINES = 200
 MOST_BYTES = 32_000
 MOST_CHARS = 4000
-"""Of one value: the end of a traceback says what happened."""
+"""Longest value; its end is kept, since the end of a traceback says what happened."""
 WAITING = 64
-"""Logs that may wait for the store; what comes then is dropped, for no render waits for a log."""
+"""Logs that may wait for the store; a further one is dropped, since no render waits for a log."""
 CLOSE_S = 5.0
 HIDDEN = "(hidden)"
 
@@ -51,16 +51,16 @@ class _Tail:
 
 
 class AttemptLogs(logging.Handler):
-    """A log handler that knows attempts apart by what is bound to the context, and a thread that stores what it kept.
+    """A log handler that tells attempts apart by what is bound to the context, and a thread that stores their lines.
 
-    It takes our events from info on and other libraries' warnings: these may hold no prompts and no secrets, and what
-    is secret in the settings is struck out all the same.
+    It takes our events from info on and other libraries' warnings. These may hold no prompts and no secrets, and the
+    settings' secrets are removed from them all the same.
     """
 
     def __init__(
         self, store: ClipStore | None = None, *, keep: KeepLogs = "off", secrets: Collection[str] = ()
     ) -> None:
-        """Keep nothing until `start`, nor ever without a store."""
+        """Keep nothing until `start`, and nothing at all without a store."""
         super().__init__(logging.INFO)
         self._store = store
         self._keep: KeepLogs = keep if store is not None else "off"
@@ -71,17 +71,17 @@ class AttemptLogs(logging.Handler):
 
     @classmethod
     def of(cls, settings: Settings, store: ClipStore) -> AttemptLogs:
-        """Keep what the settings say."""
+        """Return the logs that the settings ask for."""
         return cls(store, keep=settings.keep_logs, secrets=_secrets(settings))
 
     def start(self) -> None:
-        """Begin to listen and to store; does nothing where nothing is kept."""
+        """Begin to listen and to store; do nothing where nothing is kept."""
         if self._keep != "off":
             logging.getLogger().addHandler(self)
             self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more, and store what has ended, if that is quick."""
+        """Stop listening, and store what has ended, if that is quick."""
         logging.getLogger().removeHandler(self)
         if self._thread.is_alive():
             self._offer(None)
@@ -130,7 +130,7 @@ class AttemptLogs(logging.Handler):
 
 
 def _event(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return a record as an event: ours are one already, of others the message and what is bound to the context."""
+    """Return a record as an event: ours are one already, a library's is its message and the bound context."""
     if isinstance(record.msg, dict):
         event = structlog.processors.format_exc_info(None, "", dict(cast("Mapping[str, Any]", record.msg)))
         return {name: value for name, value in event.items() if name != "exc_info"}
@@ -144,13 +144,13 @@ def _cut(value: object) -> object:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    """What must not be read in a log, as it is written in URLs and as it is sent."""
+    """Return what no log may show, as it is written in URLs and as it is sent."""
     written = [_password(url) for url in (settings.redis_url, settings.smtp_url)]
     plain = {*written, *map(unquote, written), settings.metrics_token}
-    # And as JSON writes them, whose quotes and backslashes have another before them.
+    # And as JSON writes them, with quotes and backslashes escaped.
     return [secret for secret in {*plain, *(json.dumps(text, ensure_ascii=False)[1:-1] for text in plain)} if secret]
 
 
 def _password(url: str) -> str:
-    """Return a URL's password as it is written, however odd the URL is."""
+    """Return a URL's password as it is written, even where the URL is not a valid one."""
     return url.partition("://")[2].rpartition("@")[0].partition(":")[2]

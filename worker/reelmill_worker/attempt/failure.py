@@ -1,4 +1,4 @@
-"""How an attempt ends when it does not end in a clip: one place that tells the ledger and the log."""
+"""Ends an attempt that made no clip: the one place that reports it to the ledger and the log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ def end_attempt(
 ) -> str:
     """Report why an attempt made no clip; return the outcome in one word.
 
-    A cancel that was asked for is confirmed; a lost lease is nobody's business but ours; everything else is a failed
-    attempt, tried again where another try can help: where the error says so, or the caller knows it. What
-    it `spent` was wasted.
+    A cancel that was asked for is confirmed; a lost lease is only logged; everything else is a failed attempt, tried
+    again where another try can help: where the error says so, or the caller knows it. What it `spent` was wasted.
 
     Raises:
         LedgerUnavailable: The process is ending and the ledger does not answer; the lease will run out.
@@ -29,12 +28,12 @@ def end_attempt(
     leases.drop(lease)
     if isinstance(error, JobCancelled):
         leases.insist(lambda: leases.ledger.attempts.cancelled(job_id, token, spent=spent))
-        leases.tally.ended("cancelled")
+        leases.counters.ended("cancelled")
         log.info("clip.cancelled")
         leases.logs.end(lease.claimed, failed=False)
         return "cancelled"
     if isinstance(error, AttemptLost):
-        leases.tally.ended("lost")
+        leases.counters.ended("lost")
         log.warning("clip.lost", error=str(error))
         leases.logs.end(lease.claimed, failed=False)
         return "lost"
@@ -43,7 +42,7 @@ def end_attempt(
     state = leases.insist(
         lambda: leases.ledger.attempts.fail(job_id, token, code, message, retryable=again, spent=spent)
     )
-    leases.tally.ended("retried" if state is JobState.QUEUED else "failed" if state else "lost", code)
+    leases.counters.ended("retried" if state is JobState.QUEUED else "failed" if state else "lost", code)
     known = isinstance(error, ReelmillError)
     log.error("clip.failed", code=code, error=message, state=state, exc_info=None if known else error)
     leases.logs.end(lease.claimed, failed=True)
@@ -56,10 +55,10 @@ def _classify(error: BaseException) -> tuple[str, str, bool]:
     message = f"{type(error).__name__}: {error}"[:MESSAGE_CHARS]
     if is_out_of_memory(error):
         return OutOfMemory.code, message, True
-    # Not the job's fault as far as we can tell: another worker may fare better, and the ledger caps the attempts.
+    # As far as we know this is not the job's fault: another worker may succeed, and the ledger limits the attempts.
     return "worker_bug", message, True
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the host or the GPU had too little memory. Torch's class is known by name: it may not be loaded."""
+    """Whether the host or the GPU had too little memory. Torch may not be loaded, so its class is known by name."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

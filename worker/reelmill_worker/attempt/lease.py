@@ -1,4 +1,4 @@
-"""Leases of the attempts in hand: kept alive by one thread, looked at where work can stop."""
+"""Leases of the attempts in hand: one thread keeps them alive, and the work looks at them where it can stop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 
 from reelmill_common.errors import AttemptLost, JobCancelled, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.ledger import Claimed, Ledger, Orders
+from reelmill_common.services.background import BackgroundThread
 from reelmill_worker.attempt.attempt_logs import AttemptLogs
 from reelmill_worker.ipc.counters import Counters
 
@@ -27,18 +28,18 @@ RENEWALS_PER_LEASE = 3
 
 @dataclass(slots=True, kw_only=True)
 class Lease:
-    """One attempt's right to a job, and what the ledger last said about it.
+    """One attempt's right to a job, and the ledger's last answer about it.
 
     Attributes:
-        heard_s: When the ledger was last asked to extend it and did, on the monotonic clock.
+        extended_s: When the ledger was last asked to extend it and did, on the monotonic clock.
     """
 
     claimed: Claimed
     orders: Orders = Orders.CONTINUE
-    heard_s: float = field(default_factory=time.monotonic)
+    extended_s: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
-        """Stop the attempt here if somebody wants it stopped.
+        """Stop the attempt here if it is no longer wanted.
 
         Raises:
             JobCancelled: The job is to be cancelled.
@@ -52,36 +53,35 @@ class Lease:
 
 @dataclass(slots=True, kw_only=True)
 class Leases:
-    """All leases of one process, renewed every third of their time by a thread of ours.
+    """All leases of one process, renewed by a thread of its own after each third of their time.
 
-    A ledger that does not answer, or is full, changes nothing: the work goes on, and whoever holds a lease when it
-    answers again may still renew it, unless it was given to another.
+    A ledger that does not answer, or is full, changes nothing: the work goes on, and a lease may still be renewed when
+    the ledger answers again, unless the job was given to another attempt.
 
     Attributes:
-        tally: Where is counted what becomes of the attempts.
-        logs: Where their last log lines are kept.
+        counters: Counts the outcomes of the attempts.
+        logs: Keeps their last log lines.
     """
 
     ledger: Ledger
     lease_s: float
-    tally: Counters = field(default_factory=Counters)
+    counters: Counters = field(default_factory=Counters)
     logs: AttemptLogs = field(default_factory=AttemptLogs)
     _held: dict[tuple[str, str], Lease] = field(default_factory=dict[tuple[str, str], Lease])
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _thread: BackgroundThread = field(init=False)
     _reachable: bool = True
+
+    def __post_init__(self) -> None:
+        self._thread = BackgroundThread(name="leases", work=self.renew_all, every_s=self.lease_s / RENEWALS_PER_LEASE)
 
     def start(self) -> None:
         """Begin to renew."""
-        self._thread = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Renew no more; what is still held runs out by itself."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.close()
 
     def hold(self, claimed: Claimed) -> Lease:
         """Keep a claim's lease alive until it is dropped."""
@@ -92,18 +92,18 @@ class Leases:
         return lease
 
     def drop(self, lease: Lease) -> None:
-        """Renew no more: the attempt is over."""
+        """Stop renewing a lease: the attempt is over."""
         with self._lock:
             self._held.pop((lease.claimed.job_id, lease.claimed.token), None)
 
     def report(self, lease: Lease, stage: str) -> None:
-        """Tell the ledger what an attempt does next, and stop here if it says so.
+        """Report an attempt's next stage to the ledger, and stop here if it says so.
 
         Raises:
             JobCancelled, AttemptLost: As `Lease.check`.
         """
         lease.check()
-        # A frozen Redis must not hold up the GPU stage by stage: one time-out is enough, the thread finds the return.
+        # A frozen Redis must not hold up the GPU at each stage: one time-out is enough, the thread finds its return.
         if self._reachable:
             self._ask(lease, stage)
         lease.check()
@@ -118,22 +118,24 @@ class Leases:
         while True:
             try:
                 return call()
-            except (LedgerUnavailable, LedgerReadOnly):  # the work in hand waits for a full server as for a dead one
-                if self._stopping.wait(pause_s):
+            except (LedgerUnavailable, LedgerReadOnly):  # a full server is waited for like a dead one
+                if self._thread.closing.wait(pause_s):
                     raise
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def confirm(self, lease: Lease, *, within_s: float = 0.0) -> None:
-        """Stop the attempt here unless the ledger says that it still has its lease, however long that answer takes.
+        """Stop the attempt here unless the ledger confirms its lease, however long that answer takes.
 
-        With `within_s` an answer that is not older will do.
+        Args:
+            lease: The attempt's.
+            within_s: Age of an earlier answer that is good enough.
 
         Raises:
             JobCancelled, AttemptLost: As `Lease.check`.
             LedgerUnavailable, LedgerReadOnly: `stop` was called meanwhile.
         """
         lease.check()
-        if time.monotonic() - lease.heard_s < within_s:
+        if time.monotonic() - lease.extended_s < within_s:
             return
         claimed = lease.claimed
         lease.orders = self.insist(
@@ -152,10 +154,10 @@ class Leases:
         for lease in held:
             try:
                 self._ask(lease, "")
-            except Exception:  # the thread's boundary: the others' leases must not run out for it
+            except Exception:  # the thread's boundary: the other leases must not run out because of one
                 log.exception("lease.not_renewed", job_id=lease.claimed.job_id)
             if not self._reachable:
-                return  # each further one would wait for its own time-out
+                return  # each further lease would wait for its own time-out
 
     def _ask(self, lease: Lease, stage: str) -> None:
         job_id, token, asked_s = lease.claimed.job_id, lease.claimed.token, time.monotonic()
@@ -172,10 +174,6 @@ class Leases:
         if not self._reachable:
             log.info("ledger.returned")
         self._reachable = True
-        lease.heard_s = asked_s
+        lease.extended_s = asked_s
         if orders is not Orders.CONTINUE:
             lease.orders = orders
-
-    def _keep_renewing(self) -> None:
-        while not self._stopping.wait(self.lease_s / RENEWALS_PER_LEASE):
-            self.renew_all()

@@ -1,8 +1,7 @@
-"""The one task: claim a job, render it, hand the frames over, and report; nothing is decided by the message."""
+"""The one task: claim a job, render it, hand the frames over, and report. The message decides nothing."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,10 +29,10 @@ from reelmill_worker.ipc.progress import StagePace
 log = structlog.get_logger(__name__)
 
 FIRST_STEP = denoise_stage(0)
-"""From here on the GPU is busy for a second, and the process that feeds it is not."""
+"""The stage from which the GPU is busy for about a second, while the process that feeds it is not."""
 ROOM_WAIT_S = 45.0
 """Longest wait for room on the delivery threads with a message in hand: below the 60 s after which the ledger takes
-an unclaimed job for lost and sends it to somebody else."""
+an unclaimed job for lost and sends it again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,11 +40,11 @@ class JobRunner:
     """What a rendering process works with, from the start-up gate to its end.
 
     Attributes:
-        refill: Called when a claim has made room in the broker, once the GPU is busy; or when the attempt has failed.
-        ahead: Called when the GPU is busy for a while: the next jobs may be prepared.
-        joules: Returns what the card has drawn so far, or None.
-        pace: Told where a render is, for the parent that watches.
-        last_words: Called with the reason when the renderer is found broken: ends the process, and with it the model.
+        dispatch: Called when a claim has made room in the broker, once the GPU is busy; or when the attempt has failed.
+        prefetch: Called when the GPU is busy for a while: the next jobs may be prepared.
+        joules: Returns the energy that the GPU has drawn so far, or None.
+        pace: Records how far a render is, for the parent that watches.
+        end_process: Called with the reason when the renderer is found broken: ends the process, and with it the model.
     """
 
     worker: str
@@ -54,21 +53,23 @@ class JobRunner:
     renderer: Renderer
     leases: Leases
     deliveries: DeliveryQueue
-    refill: Callable[[], None]
-    ahead: Callable[[], None]
-    last_words: Callable[[str], None]
+    dispatch: Callable[[], None]
+    prefetch: Callable[[], None]
+    end_process: Callable[[str], None]
     joules: Callable[[], float | None] = lambda: None
     pace: StagePace = field(default_factory=StagePace)
-    _counter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="joules"))
+    _sensor_thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="joules")
+    )
 
     def run(self, job_id: str, generation: int) -> dict[str, Any]:
-        """Do what a message hints at; return a few facts for Flower.
+        """Render the job that a message names; return a few facts for Flower.
 
-        A refused claim is normal: the message was stale, or the ledger has put the job back in line.
+        A refused claim is normal: the message was stale, or the ledger has queued the job again.
         """
         if not self._wait_for_room():
             return {"outcome": "no_room"}
-        word = token_hex(8)  # one for all tries: if only the answer was lost, the next one gets the same lease
+        word = token_hex(8)  # one for all tries: if only the answer was lost, the next try gets the same lease
         claimed = self.leases.insist(
             lambda: self.ledger.attempts.claim(job_id, generation, self.worker, lease_s=self.lease_s, word=word)
         )
@@ -82,21 +83,21 @@ class JobRunner:
         """Finish the deliveries under way, give back what cannot be stored in time, and let the leases go."""
         left = self.deliveries.close(timeout_s)
         self.leases.stop()
-        self.leases.tally.stop()
+        self.leases.counters.stop()
         self.leases.logs.stop()
-        self._counter.shutdown(wait=False)
-        log.info("desk.closed", given_back=left)
+        self._sensor_thread.shutdown(wait=False)
+        log.info("runner.closed", given_back=left)
 
     def _wait_for_room(self) -> bool:
         asked, was_up = time.monotonic(), self.deliveries.load().store_up
         found = self.deliveries.wait_for_room(ROOM_WAIT_S)
         cause: Cause = "delivery_full" if was_up and self.deliveries.load().store_up else "store_down"
-        self.leases.tally.waited(cause, time.monotonic() - asked)
+        self.leases.counters.waited(cause, time.monotonic() - asked)
         return found
 
     def _attempt(self, claimed: Claimed) -> dict[str, Any]:
         lease = self.leases.hold(claimed)
-        started, meter = time.monotonic(), Meter(lambda: self._counter.submit(self.joules))
+        started, meter = time.monotonic(), Meter(lambda: self._sensor_thread.submit(self.joules))
         try:
             if self.deliveries.courier.adopt(lease):
                 return {"outcome": "adopted", "attempt": claimed.attempt}
@@ -117,19 +118,19 @@ class JobRunner:
         return {"outcome": outcome, "attempt": claimed.attempt, "seconds": round(time.monotonic() - started, 3)}
 
     def _render(self, lease: Lease) -> Rendering:
-        tally, claimed = self.leases.tally, lease.claimed
+        counters, claimed = self.leases.counters, lease.claimed
         done = False
-        tally.render_began(sent_s=claimed.sent_s)
+        counters.render_began(sent_s=claimed.sent_s)
         try:
             rendering = self.renderer.render(claimed.spec, lambda stage: self._enter(lease, stage))
             done = True
         finally:
             self.pace.leave(done=done)
-            tally.render_ended()
-        tally.took(rendering.seconds)
+            counters.render_ended()
+        counters.took(rendering.seconds)
         plan = rendering.plan
         if plan is not None and plan.device == "cuda" and plan.text_encoder == "cpu":
-            tally.encoded_on_cpu(rendering.seconds.get(Stage.ENCODE_TEXT, 0.0))
+            counters.encoded_on_cpu(rendering.seconds.get(Stage.ENCODE_TEXT, 0.0))
         return rendering
 
     def _enter(self, lease: Lease, stage: str) -> None:
@@ -137,16 +138,16 @@ class JobRunner:
         self.pace.enter((spec.width, spec.height, spec.frames, spec.sampler), stage)
         self.leases.report(lease, stage)
         if stage == FIRST_STEP:
-            self.refill()
-            self.ahead()
+            self.dispatch()
+            self.prefetch()
 
     def _end(self, lease: Lease, err: Exception, meter: Meter) -> str:
         outcome = end_attempt(self.leases, lease, err, spent=meter.stop().spent())
-        self.refill()
+        self.dispatch()
         return outcome
 
     def _why_interrupted(self, lease: Lease, seconds: float) -> ReelmillError:
-        """The same signal comes from the time limit and from whoever sends SIGUSR1 to the process."""
+        """Return the error of an interrupted render: the time limit's signal is also sent from outside (SIGUSR1)."""
         self.leases.renew(lease)
         if lease.orders is Orders.CANCEL:
             return JobCancelled(f"job {lease.claimed.job_id} was interrupted because it was asked to stop")
@@ -155,39 +156,14 @@ class JobRunner:
         )
 
     def _renew_after(self, outcome: str) -> None:
-        """After a lack of memory go on in a clean process: what is left of it here is in pieces."""
+        """After a lack of memory continue in a new process: the memory that is left here is fragmented."""
         if outcome == OutOfMemory.code:
-            self.last_words("the GPU had too little memory for a render")
+            self.end_process("the GPU had too little memory for a render")
 
     def _try_canary(self) -> None:
-        """After an error that is nobody's: does the renderer still work? A broken GPU context would fail every job."""
+        """After an unknown error check that the renderer still works: a broken GPU context would fail every job."""
         try:
             self.renderer.canary()
         except Exception as err:
             log.exception("renderer.broken")
-            self.last_words(f"the canary failed after an error in a render: {err}")
-
-
-@dataclass(slots=True, kw_only=True)
-class DispatchThread:
-    """Pumps beside the render, never in front of it: a thread that wakes when a claim has made room in the broker."""
-
-    pump: Callable[[], object]
-    _wanted: threading.Event = field(default_factory=threading.Event)
-
-    def start(self) -> None:
-        """Begin to wait for wishes."""
-        threading.Thread(target=self._work, name="refill", daemon=True).start()
-
-    def ask(self) -> None:
-        """Wish for a pump soon."""
-        self._wanted.set()
-
-    def _work(self) -> None:
-        while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            try:
-                self.pump()
-            except Exception as err:  # noqa: BLE001 - the parent's tick pumps too; this one only is earlier
-                log.debug("refill.failed", error=str(err))
+            self.end_process(f"the canary failed after an error in a render: {err}")

@@ -1,4 +1,4 @@
-"""What renders a spec: the resident pipeline, or a renderer of fixed duration that measures the farm around it."""
+"""Renders a spec: the resident pipeline, or a renderer of fixed duration that measures the farm around it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from reelmill_common.errors import BadOutput, InvalidModel, WorkerUnfit
 from reelmill_common.jobs import RENDER_STAGES, RenderSpec, Stage
 from reelmill_common.profiles import TINY
 from reelmill_common.settings import Settings
-from reelmill_worker.child.embedding_cache import open_shelf
+from reelmill_worker.child.embedding_cache import open_embedding_cache
 from reelmill_worker.delivery.clip_files import Rendering
 from reelmill_worker.pipeline.checkpoint.manifest import is_made_up
 
 OnStage = Callable[[str], None]
-"""Called before each stage with its name. What it raises ends the render; the renderer stays usable."""
+"""Called before each stage with its name. An error that it raises ends the render; the renderer stays usable."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,27 +36,27 @@ KILL_MARK = "[kill]"
 
 
 class Renderer(Protocol):
-    """A loaded model, or what stands for one."""
+    """A loaded model, or a stand-in for one."""
 
     def render(self, spec: RenderSpec, on_stage: OnStage) -> Rendering:
         """Render one clip.
 
         Raises:
             RenderFailed: Among them `BadOutput` and `OutOfMemory`.
-            InvalidJob: Only the model could see that the job is wrong (`PromptTooLong`).
+            InvalidJob: The job is wrong in a way that only the model could find (`PromptTooLong`).
         """
         ...
 
     def prepare(self, spec: RenderSpec) -> None:
-        """Do beforehand what can be: from another thread, while a clip renders. Never raises."""
+        """Prepare what can be done before the render: from another thread, while a clip renders. Never raises."""
         ...
 
     def canary(self) -> object:
-        """Render a small fixed job and check it. Raises what `render` raises."""
+        """Render a small fixed job and check it. Raises the errors of `render`."""
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Return what decides the pixels beside the spec: model, plan, versions."""
+        """Return what decides the pixels apart from the spec: model, plan, versions."""
         ...
 
 
@@ -92,7 +92,7 @@ def _load_resident(settings: Settings, profile: str) -> Renderer:
         folder,
         plan=plan,
         compile_cache=settings.state_dir / "compile-cache",
-        shelf=open_shelf(settings),
+        shelf=open_embedding_cache(settings),
     )
 
 
@@ -102,7 +102,7 @@ class TestCard:
     __test__ = False  # not a test, whatever pytest makes of the name
 
     def __init__(self, spec: RenderSpec, seconds: float = 0.0) -> None:
-        """Draw the card for a spec."""
+        """Draw the test card for a spec."""
         self.planes = _moving_band(spec)
         self.latents_sha256 = hashlib.sha256(spec.to_json().encode()).hexdigest()
         self.seconds = {str(Stage.DENOISE): seconds}
@@ -112,12 +112,12 @@ class TestCard:
 class FixedDurationRenderer:
     """Shows a test card after a fixed time, without a model: to measure the farm, never to make clips.
 
-    It passes through the same stages, so orders, leases, deliveries and stores do all that they do for a real clip.
-    On request it is the fault: see `BROKEN` and `KILL_MARK`.
+    It passes through the same stages, so orders, leases, deliveries and stores work as for a real clip. On request it
+    fails: see `BROKEN` and `KILL_MARK`.
     """
 
     def __init__(self, *, seconds: float, broken: bool = False) -> None:
-        """Take `seconds` for each render, whatever is asked for."""
+        """Take `seconds` for each render, whatever its size."""
         self._seconds = seconds
         self._broken = broken
 
@@ -137,7 +137,7 @@ class FixedDurationRenderer:
         if self._broken:
             raise BadOutput("all frames are black; the renderer was started as `fixed:SECONDS:broken`")
         card.seconds = {str(Stage.DENOISE): round(time.monotonic() - started, 6)}
-        log.info("card.drawn")  # the witness of a render that came to its end, whatever becomes of it
+        log.info("card.drawn")  # shows tests that a render came to its end, whatever becomes of the attempt
         return card
 
     def prepare(self, spec: RenderSpec) -> None:
@@ -147,7 +147,7 @@ class FixedDurationRenderer:
         """Do nothing: there is nothing to break."""
 
     def describe(self) -> Mapping[str, Any]:
-        """Say that no model was at work."""
+        """Return that no model rendered."""
         return {"renderer": f"{FIXED}{self._seconds:g}{BROKEN * self._broken}", "model_hash": "none"}
 
 

@@ -120,7 +120,7 @@ class DeliveryQueue:
                 else:
                     self._end(stored=stored)
             except (StoreUnavailable, StoreRefused) as err:
-                self.courier.leases.tally.store_failed(err.code)
+                self.courier.leases.counters.store_failed(err.code)
                 self._park(parcel, err)
             except Exception:  # a thread's boundary: the next clip must find a thread that delivers it
                 log.exception("delivery.failed", job_id=parcel.lease.claimed.job_id)

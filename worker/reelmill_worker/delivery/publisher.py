@@ -109,7 +109,7 @@ class ClipPublisher:
         with suppress(ReelmillError):
             self.leases.ledger.attempts.release(claimed.job_id, claimed.token)
         parcel.forget_files()
-        self.leases.tally.ended("given_back")
+        self.leases.counters.ended("given_back")
         log.warning("clip.given_back", job_id=claimed.job_id, attempt=claimed.attempt)
         self.leases.logs.end(claimed, failed=False)
 
@@ -117,7 +117,7 @@ class ClipPublisher:
         """Let go of a clip of which nothing more can be told: its lease runs out, and somebody renders it again."""
         self.leases.drop(parcel.lease)
         parcel.forget_files()
-        self.leases.tally.ended("lost")
+        self.leases.counters.ended("lost")
 
     @contextmanager
     def _ending(self, parcel: PendingClip) -> Generator[_Leg]:
@@ -217,8 +217,8 @@ class ClipPublisher:
             raise AttemptLost(f"attempt {claimed.attempt} at job {claimed.job_id} came too late to be published")
         self.leases.drop(parcel.lease)
         parcel.forget_files()
-        self.leases.tally.took({stage: result.seconds[stage] for stage in DELIVERY_STAGES})
-        self.leases.tally.ended("stored")
+        self.leases.counters.took({stage: result.seconds[stage] for stage in DELIVERY_STAGES})
+        self.leases.counters.ended("stored")
         log.info("clip.rendered", key=result.key, size_bytes=result.size_bytes, seconds=dict(result.seconds))
         self.leases.logs.end(claimed, failed=False)
         self.on_end()
@@ -242,7 +242,7 @@ class ClipPublisher:
         ):
             return False
         self.leases.drop(lease)
-        self.leases.tally.ended("stored")
+        self.leases.counters.ended("stored")
         log.info("clip.adopted", key=found.result.key, size_bytes=found.result.size_bytes)
         self.leases.logs.end(claimed, failed=False)
         self.on_end()

@@ -1,4 +1,4 @@
-"""Turns: how many models this host loads at once, so that its workers do not all hold a copy in memory together."""
+"""The limit of models that a host loads at once, so that its workers do not all hold a copy in memory together."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ import structlog
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.5
-"""Seconds between tries. What waits is a load of many seconds."""
+"""Seconds between tries. A load takes many seconds."""
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 @contextmanager
-def turn_to_load(folder: Path, need_bytes: int, *, on_wait: Callable[[], None]) -> Generator[None]:
-    """Wait until this process may load a model, and let the next one when it has.
+def load_permit(folder: Path, need_bytes: int, *, on_wait: Callable[[], None]) -> Generator[None]:
+    """Wait until this process may load a model, and let the next one load afterwards.
 
-    As many load at once as the memory that is free now has room for, one at least. A turn is a locked file: a holder
-    that dies gives it up.
+    As many load at once as the memory that is free now has room for, and at least one. A permit is a locked file: a
+    holder that dies gives it up.
 
     Args:
-        folder: Of the lock files, the same for all workers of the host.
-        need_bytes: What a load takes of the host's memory; 0: nothing, and no turn is waited for.
+        folder: Folder of the lock files, the same for all workers of the host.
+        need_bytes: Host memory that a load takes; 0: none, and there is no wait.
         on_wait: Called once if there is a wait.
     """
     if not need_bytes:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    started, told, handle = time.monotonic(), False, None
+    started, waited, handle = time.monotonic(), False, None
     while handle is None:
         handle = _take(folder, places(free_bytes(), need_bytes))
         if handle is None:
-            if not told:
+            if not waited:
                 on_wait()
-                told = True
+                waited = True
             time.sleep(LOOK_S)
-    if told:
+    if waited:
         log.info("load.awaited", seconds=round(time.monotonic() - started, 1))
     try:
         yield
@@ -57,9 +57,9 @@ def places(free: int, need: int) -> int:
 
 
 def free_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int:
-    """Return the memory that can be had without swapping, on this host and within this container's limit.
+    """Return the memory that is available without swapping, on this host and within this container's limit.
 
-    0 where it cannot be known (macOS): one model at a time is loaded then.
+    0 where that is not known (macOS): one model at a time is loaded then.
     """
     if not meminfo.is_file():
         return 0
@@ -71,12 +71,12 @@ def free_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int:
         stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no such limit (`max`), or another kind of container
         return host
-    # Cached files count as used, but go when memory is wanted.
+    # Cached files count as used, but are dropped when memory is needed.
     return min(host, max(0, limit - used + int(stat.get("inactive_file", 0))))
 
 
 def model_bytes(folder: Path) -> int:
-    """Return what loading a model takes of the host's memory: no more than its weights on disk."""
+    """Return the host memory that loading a model takes: no more than its weights on disk."""
     return sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
 
 

@@ -1,1 +1,1 @@
-"""Files by which a worker's child and parent tell each other how they are: status, progress, counters."""
+"""Files by which a worker's child reports to its parent: status, progress, counters. Imports common only."""

@@ -1,7 +1,7 @@
-"""What the rendering child tells its Celery parent: one small file, written whole or not at all.
+"""The status that a rendering child reports to its Celery parent.
 
-The parent is the only one that writes a worker's record in the ledger, so that a late word of a dead child can never
-undo what the parent has seen since. Billiard's own pipe between the two is not ours to use.
+Only the parent writes a worker's record in the ledger, so that a late report of a dead child cannot undo what the
+parent has seen since. Billiard's own pipe between the two is not ours to use.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Verdict = Literal["loading", "ready", "unfit"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildStatus:
-    """How a child stands.
+    """A child's status.
 
     Attributes:
-        pid: Process id of the child that wrote it: a notice of another pid is that of a dead child.
+        pid: Process id of the child that wrote it: another one is that of a dead child.
         verdict: `loading` until the start-up gate is passed, then `ready`, or `unfit` for good.
         reason: Why it is unfit; empty otherwise.
-        info: What the ledger should tell about the worker: device, plan, model, troubles.
+        info: What the ledger should know about the worker: device, plan, model, problems.
     """
 
     pid: int
@@ -34,21 +34,20 @@ class ChildStatus:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
-def notice_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
-    """Return the file by which the children of one Celery parent speak to it."""
-    return state_dir / "run" / f"{worker}.{parent_pid}.json"
+def write(path: Path, status: ChildStatus) -> None:
+    """Replace the status in the file.
 
-
-def post(path: Path, notice: ChildStatus) -> None:
-    """Replace what the file says, atomically."""
+    Raises:
+        OSError: The disk is full, or not to be written to.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(asdict(notice)).encode())
+    write_atomically(path, json.dumps(asdict(status)).encode())
 
 
 def read(path: Path, *, pid: int | None) -> ChildStatus | None:
-    """Return what the child with that process id last said, or None if it has said nothing."""
+    """Return the last status of the child with that process id, or None if it has reported none."""
     try:
-        notice = ChildStatus(**json.loads(path.read_text()))
+        status = ChildStatus(**json.loads(path.read_text()))
     except FileNotFoundError:
         return None
-    return notice if notice.pid == pid else None
+    return status if status.pid == pid else None

@@ -1,7 +1,7 @@
 """What a rendering child counts for Prometheus, kept in one small file that its Celery parent serves.
 
-The file outlives the child: the next one goes on from it, so the counts grow as long as the parent lives. It is written
-by a thread of its own, at most once in `WRITE_S`; what a killed child counted after its last write is lost.
+The file outlives the child: the next one continues from it, so the counts grow as long as the parent lives. A thread
+of its own writes it, at most once in `WRITE_S`; what a killed child counted after its last write is lost.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from reelmill_common.atomic_file import write_atomically
+from reelmill_common.services.background import BackgroundThread
 
 Outcome = Literal["stored", "failed", "retried", "cancelled", "lost", "given_back"]
 """How an attempt ended: `retried` failed and is queued again, `lost` no longer held its lease, `given_back` could not
@@ -29,23 +30,23 @@ BOUNDS_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 6
 """Upper ends of the histograms' buckets, in seconds: from an upload to a folder to a night without work."""
 WRITE_S = 0.5
 NO_WAIT_S = 0.001
-"""A wait that is shorter found the door open."""
+"""A shorter wait was none."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Histogram:
-    """A histogram.
+    """A histogram of seconds.
 
     Attributes:
         counts: Observations by bucket, one more than `BOUNDS_S`; not cumulated.
-        total_s: Sum of all.
+        total_s: Sum of all observations.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
     total_s: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """Take an observation."""
+        """Count an observation."""
         self.counts[bisect_left(BOUNDS_S, seconds)] += 1
         self.total_s += seconds
 
@@ -70,13 +71,13 @@ class CounterValues:
     """Everything that is counted.
 
     Attributes:
-        stages: Seconds by stage, of each render and delivery.
+        stages: Seconds of each render and delivery, by stage.
         gaps: Seconds without a render by `Cause`. A gap with two causes counts as two.
         clips: Attempts by `Outcome`.
         failures: Failed attempts, retried ones among them, by error code.
         store_errors: Times that the store failed a delivery, by error code.
         starts: Children that passed the start-up gate.
-        startup_s: Seconds that the last of them took for it.
+        startup_s: Seconds that the last of them took to pass it.
         idle_since: Monotonic time at which the last render ended; 0 during one, and before the first child is ready.
     """
 
@@ -91,37 +92,31 @@ class CounterValues:
     load: LoadTime = field(default_factory=LoadTime)
 
 
-def figures_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
-    """Return the file in which the children of one Celery parent count."""
-    return state_dir / "run" / f"{worker}.{parent_pid}.figures"
-
-
 def read(path: Path) -> CounterValues:
-    """Return what was counted last; nothing if there is no file, or a damaged or foreign one."""
+    """Return the values that were written last; all zero if there is no file, or a damaged or foreign one."""
     try:
         known = json.loads(path.read_text())
         for name in ("stages", "gaps"):
-            known[name] = {label: Histogram(**spread) for label, spread in known[name].items()}
+            known[name] = {label: Histogram(**histogram) for label, histogram in known[name].items()}
         return CounterValues(**known | {"load": LoadTime(**known["load"])})
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         return CounterValues()
 
 
 class Counters:
-    """The child's counts. Every method returns at once and may be called from any thread.
+    """The child's counters. Every method returns at once and may be called from any thread.
 
-    Without a path it counts and writes nothing, for renderers outside of a farm.
+    Without a path they are not written, for renderers outside of a farm.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Go on from the file of the last child."""
+        """Continue from the file of the last child."""
         self._path = path
-        self._figures = replace(read(path), idle_since=0.0, load=LoadTime()) if path else CounterValues()
+        self._values = replace(read(path), idle_since=0.0, load=LoadTime()) if path else CounterValues()
         self._waits: dict[Cause, float] = {}
         self._measure: Callable[[], LoadTime] = LoadTime
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = BackgroundThread(name="counters", work=self._write, every_s=WRITE_S, at_end=self._write)
         self._changed = False
 
     def start(self, measure: Callable[[], LoadTime]) -> None:
@@ -132,25 +127,22 @@ class Counters:
         """
         self._measure = measure
         if self._path is not None:
-            self._thread = threading.Thread(target=self._keep_writing, name="tally", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
         """Write for the last time."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.close()
 
     def passed_gate(self, seconds: float) -> None:
-        """Count a start: from now on the GPU waits for work."""
+        """Count a start: the GPU waits for work from now on."""
         with self._change():
-            self._figures.starts += 1
-            self._figures.startup_s = seconds
-            self._figures.idle_since = time.monotonic()
+            self._values.starts += 1
+            self._values.startup_s = seconds
+            self._values.idle_since = time.monotonic()
             self._gap("starting", seconds)
 
     def waited(self, cause: Cause, seconds: float) -> None:
-        """Say what a part of the present gap was for; the rest is told apart when a render begins."""
+        """Give the cause of a part of the present gap; the rest is attributed when a render begins."""
         with self._change():
             if seconds >= NO_WAIT_S:
                 self._waits[cause] = self._waits.get(cause, 0.0) + seconds
@@ -159,23 +151,23 @@ class Counters:
         """End a gap.
 
         Args:
-            sent_s: Seconds since the job was dispatched: before that there was nothing to do.
+            sent_s: Seconds since the job was dispatched; before that there was nothing to do.
         """
         with self._change():
-            if not self._figures.idle_since:
+            if not self._values.idle_since:
                 return
-            rest = max(0.0, time.monotonic() - self._figures.idle_since - sum(self._waits.values()))
+            rest = max(0.0, time.monotonic() - self._values.idle_since - sum(self._waits.values()))
             idle = max(0.0, rest - sent_s)
             for cause, seconds in {**self._waits, "no_work": idle, "queue": rest - idle}.items():
                 if seconds > 0:
                     self._gap(cause, seconds)
             self._waits.clear()
-            self._figures.idle_since = 0.0
+            self._values.idle_since = 0.0
 
     def render_ended(self) -> None:
         """Begin a gap."""
         with self._change():
-            self._figures.idle_since = time.monotonic()
+            self._values.idle_since = time.monotonic()
 
     def encoded_on_cpu(self, seconds: float) -> None:
         """Count the time within a render in which the GPU waited for the text encoder."""
@@ -186,19 +178,19 @@ class Counters:
         """Count seconds by stage."""
         with self._change():
             for stage, value in seconds.items():
-                self._figures.stages.setdefault(stage, Histogram()).add(value)
+                self._values.stages.setdefault(stage, Histogram()).add(value)
 
     def ended(self, outcome: Outcome, code: str = "") -> None:
         """Count an attempt's end, with its error code if it failed."""
         with self._change():
-            _count(self._figures.clips, outcome)
+            _count(self._values.clips, outcome)
             if code:
-                _count(self._figures.failures, code)
+                _count(self._values.failures, code)
 
     def store_failed(self, code: str) -> None:
         """Count a delivery that the store did not take."""
         with self._change():
-            _count(self._figures.store_errors, code)
+            _count(self._values.store_errors, code)
 
     @contextmanager
     def _change(self) -> Generator[None]:
@@ -207,21 +199,16 @@ class Counters:
             yield
 
     def _gap(self, cause: str, seconds: float) -> None:
-        self._figures.gaps.setdefault(cause, Histogram()).add(seconds)
-
-    def _keep_writing(self) -> None:
-        while not self._stopping.wait(WRITE_S):
-            self._write()
-        self._write()
+        self._values.gaps.setdefault(cause, Histogram()).add(seconds)
 
     def _write(self) -> None:
         load = self._measure()  # before our lock: it takes a lock of its own
         with self._lock:
-            if self._path is None or not (self._changed or load != self._figures.load):
+            if self._path is None or not (self._changed or load != self._values.load):
                 return
-            self._figures.load = load
+            self._values.load = load
             self._changed = False
-            text = json.dumps(asdict(self._figures))
+            text = json.dumps(asdict(self._values))
         try:
             write_atomically(self._path, text.encode())
         except OSError:  # a full disk must not end a render; all is written when there is room again

@@ -12,21 +12,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 SIZE = 512
-"""Bytes of the file: a shorter word is padded, so that each covers the one before in one write."""
+"""Bytes of the file: a shorter record is padded, so that each one replaces the last in one write."""
 PATIENCE = 10.0
-"""A stage may take so many times its running mean: a card that throttles, or a neighbour on the host, stays below."""
+"""A stage may take so many times its running mean: a GPU that throttles, or a neighbour on the host, stays below."""
 MEMORY = 0.2
-"""Share of the newest stage in its mean."""
+"""Weight of the newest measurement in a stage's running mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where the child of one process id is.
+    """How far the child of one process id is.
 
     Attributes:
         stage: Empty between renders.
         since: When the stage began, on the monotonic clock, which all processes of a host share.
-        mean_s: What this stage took before for clips of the same shape; 0 if this is the first, which may compile.
+        mean_s: Running mean of this stage for clips of the same shape; 0 for the first, which may compile.
     """
 
     pid: int
@@ -35,13 +35,8 @@ class Progress:
     mean_s: float = 0.0
 
     def is_stuck(self, now: float, *, floor_s: float) -> bool:
-        """Whether the stage takes so long that nothing will come of it; never said of a first one."""
+        """Whether the stage takes so long that it will not end; False for the first of its shape."""
         return bool(self.stage and self.mean_s) and now - self.since > max(floor_s, PATIENCE * self.mean_s)
-
-
-def progress_path(state_dir: Path, worker: str, parent_pid: int) -> Path:
-    """Return the file by which the children of one Celery parent tell their progress."""
-    return state_dir / "run" / f"{worker}.{parent_pid}.progress"
 
 
 def read(path: Path, *, pid: int | None) -> Progress | None:
@@ -51,13 +46,13 @@ def read(path: Path, *, pid: int | None) -> Progress | None:
     except FileNotFoundError:
         return None
     if checksum != _checksum(text):
-        return None  # half of a word; the next look sees the whole
+        return None  # half of a record; the next look sees all of it
     progress = Progress(**json.loads(text))
     return progress if progress.pid == pid else None
 
 
 def encode(progress: Progress) -> bytes:
-    """Return the content of the file, `SIZE` bytes: a checksum, since a reader may come in the middle of a write."""
+    """Return the file's content, `SIZE` bytes, with a checksum, since a reader may come in the middle of a write."""
     text = json.dumps(asdict(progress)).encode().ljust(SIZE - len(_checksum(b"")) - 1)
     return _checksum(text) + b" " + text
 
@@ -68,7 +63,7 @@ def _checksum(text: bytes) -> bytes:
 
 @dataclass(slots=True, kw_only=True)
 class StagePace:
-    """The child's side: measures each stage and writes where it is. One thread renders, and only it calls this.
+    """The child's side: measures each stage and writes the present one. Only the thread that renders calls it.
 
     Attributes:
         path: None for a renderer outside of a farm.
@@ -83,13 +78,13 @@ class StagePace:
     _file: int | None = None
 
     def enter(self, shape: Hashable, stage: str) -> None:
-        """Begin a stage of a clip of some shape, which ends the one before."""
+        """Begin a stage of a clip of some shape, which ends the stage before."""
         self._measure()
         self._here, self._since = (shape, stage), self.clock()
         self._write(Progress(pid=os.getpid(), stage=stage, since=self._since, mean_s=self._means.get(self._here, 0.0)))
 
     def leave(self, *, done: bool) -> None:
-        """End a render; a stage that did not come to its end says nothing of how long it takes."""
+        """End a render; a stage that was cut off is not measured."""
         if done:
             self._measure()
         self._here = None

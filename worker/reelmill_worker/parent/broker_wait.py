@@ -1,7 +1,7 @@
-"""Waiting for a broker that is gone or refuses: the parent connects again when it takes writes, and not before.
+"""Waits for a broker that is gone or refuses: the parent connects again when it takes writes, and not before.
 
-Celery by itself connects to whatever answers, fails at its first write, and tries again at once, with a line each time;
-to what does not answer it comes back ever more seldom, up to 30 s later.
+Celery by itself connects to any server that answers, fails at its first write, and tries again at once, with a line
+each time; to one that does not answer it returns ever more seldom, up to 30 s later.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from reelmill_common.broker import keyprefix
 from reelmill_common.ledger.refusals import denied, explain
 from reelmill_common.ledger.rights import missing
 from reelmill_common.ledger.server import PROMPT, address_of
+from reelmill_common.services.background import ErrorLog
 from reelmill_common.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -26,39 +27,34 @@ log = structlog.get_logger(__name__)
 LOOK_S = 0.5
 """Seconds between two looks at a server that does not serve."""
 APART_S = 1.0
-"""Fewest seconds between two connections: what a look does not find must not be met many times a second."""
+"""Least time between two connections: an error that a look does not find must not be met many times a second."""
 
 
 @dataclass(slots=True, kw_only=True)
 class BrokerWait:
-    """Looks whether the broker serves, by a write that leaves nothing behind.
-
-    Attributes:
-        settings: Of the farm.
-    """
+    """Looks whether the broker serves, by a write that leaves nothing behind."""
 
     settings: Settings
-    _complaint: str = ""
+    _errors: ErrorLog = field(default_factory=ErrorLog)
     _connected_at: float = field(default=float("-inf"))
 
     def until_it_serves(self) -> None:
-        """Return when the broker takes writes; say once why it does not, and once that it does again.
+        """Return when the broker takes writes; log once why it does not, and once that it does again.
 
         Raises:
-            WorkerShutdown, WorkerTerminate: Somebody asked the parent to end.
+            WorkerShutdown, WorkerTerminate: The parent was asked to end.
         """
         while time.monotonic() < self._connected_at + APART_S:
             self._pause()
-        while trouble := self._trouble():
-            if trouble != self._complaint:
-                log.warning("broker.lost", error=trouble)
-            self._complaint = trouble
+        while problem := self._problem():
+            if self._errors.is_new(problem):
+                log.warning("broker.lost", error=problem)
             self._pause()
-        if self._complaint:
+        if self._errors.clear():
             log.info("broker.returned")
-        self._complaint, self._connected_at = "", time.monotonic()
+        self._connected_at = time.monotonic()
 
-    def _trouble(self) -> str:
+    def _problem(self) -> str:
         address = address_of(self.settings)
         place = f"{address.host}:{address.port}"
         try:

@@ -1,10 +1,9 @@
-"""Housekeeping in the Celery parent: beat, reap, pump, and the child's standing; decides when the lane is consumed."""
+"""Housekeeping in the Celery parent: beat, reap, pump, and the child's status; decides when lanes are consumed."""
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.ledger.workers import Ended
+from reelmill_common.services.background import BackgroundThread, ErrorLog
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.pruner import Pruner
 from reelmill_common.services.report_maker import ReportMaker
@@ -31,127 +31,119 @@ from reelmill_worker.host.slots import machine_of
 from reelmill_worker.ipc.child_status import ChildStatus, read
 from reelmill_worker.ipc.progress import read as read_progress
 from reelmill_worker.parent.fetch_watchdog import FetchWatch
+from reelmill_worker.parent.worker_phase import PhaseEvent, PhaseMachine, WorkerPhase
 
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.1
-"""Seconds between looks at the child: how late a death is noticed at most."""
+"""Seconds between looks at the child: the longest time until its death is noticed."""
 STALLED_STATUS = LedgerUnavailable.exit_status
-"""Exit status of a parent that fetched no messages although some waited: 75, try again. The supervisor does."""
+"""Exit status of a parent that fetched no messages although some waited: 75, try again, which the supervisor does."""
 CHILDLESS_S = 5.0
-"""Seconds that a parent may be without a child. Its pool has the next one within milliseconds."""
+"""Longest that a parent may be without a child. Its pool has the next one within milliseconds."""
 EARLY_DEATHS = 3
-"""Children that may die while they load before the worker counts as unfit: a crash there repeats for ever."""
+"""Children that may die while they load before the worker counts as unfit: such a crash repeats for ever."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Housekeeping:
-    """One daemon thread of the parent. Nothing here touches the event loop, which only reads `consuming` and `unfit`.
+    """One daemon thread of the parent. Nothing here touches the event loop, which only reads what is public.
 
     The worker's record in the ledger is written here and nowhere else: registered when a child is new (which takes
-    back what the last one had leased), ready or quarantined by the child's notice, draining, retired.
+    back what the last one had leased), ready or quarantined as the child's status says, draining, retired.
 
     Attributes:
+        profile: The worker's model profile.
+        status_file: Where the child writes its status.
         child_pid: Returns the pool's present child, or None while there is none.
-        consuming: Whether the queues of `lanes` may be consumed: the ledger has this very child as ready.
-        lanes: Those of its classes and its profile's: before the child has told its classes only those of its labels.
-        unfit: Why the worker has to stop for good; empty while it need not.
         progress: File in which the child says how far it is.
         idle: Whether the parent has no message in hand.
-        resubscribe: Set for the event loop to subscribe to the queue anew, which clears it.
-        restart: The event loop is to end the parent with `STALLED_STATUS`.
+        resubscribe: Set for the event loop to subscribe to the queues again, which clears it.
+        unfit: Why the worker has to stop for good; empty while it need not.
+        lanes: Lanes of its profile and its classes; only those of its labels until the child has reported its classes.
     """
 
     settings: Settings
     app: Celery
     worker: str
-    lane: str
-    notices: Path
+    profile: str
+    status_file: Path
     child_pid: Callable[[], int | None]
     progress: Path | None = None
     idle: Callable[[], bool] = lambda: False
-    consuming: bool = False
     resubscribe: bool = False
-    restart: bool = False
     unfit: str = ""
     lanes: Sequence[str] = ()
-    _machine: str = ""
+    _host: str = ""
     _ledger: Ledger | None = None
     _pid: int | None = None
     _registered: bool = False
-    _said: ChildStatus | None = None
-    _heeded: ChildStatus | None = None
+    _status: ChildStatus | None = None
+    _recorded: ChildStatus | None = None
     _childless_since: float | None = None
     _early_deaths: int = 0
     _ended: Ended = ""
-    _suspended: str = ""
     _fetching: FetchWatch = field(default_factory=FetchWatch)
-    _draining: bool = False
-    _drain_told: bool = False
+    _drain_recorded: bool = False
     _next_round: float = 0.0
-    _troubles: set[str] = field(default_factory=set[str])
-    _resting: bool = False
-    _paused: bool = False
+    _errors: ErrorLog = field(default_factory=ErrorLog)
+    _machine: PhaseMachine = field(init=False)
     _ticker: Ticker = field(init=False)
-    _sender: Sender = field(init=False)
-    _reports: ReportMaker = field(init=False)
-    _pruner: Pruner = field(init=False)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _services: Sequence[Sender | ReportMaker | Pruner] = ()
+    _thread: BackgroundThread = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lanes = self.lanes or lanes_of(self.lane, labels_of(self.settings.worker_labels))
-        self._machine = machine_of(self.settings.state_dir)
-        self._ticker = Ticker(worker=self.worker, window=self.settings.worker_window)
-        self._sender = Sender(settings=self.settings)
-        self._reports = ReportMaker(settings=self.settings)
-        self._pruner = Pruner(settings=self.settings)
-        self._resting = bool(self.settings.worker_window)  # until the ledger has said otherwise
+        settings = self.settings
+        self.lanes = self.lanes or lanes_of(self.profile, labels_of(settings.worker_labels))
+        self._host = machine_of(settings.state_dir)
+        # With a window it rests until the ledger has said otherwise.
+        self._machine = PhaseMachine(WorkerPhase.RESTING if settings.worker_window else WorkerPhase.STARTING)
+        self._ticker = Ticker(worker=self.worker, window=settings.worker_window)
+        self._services = (Sender(settings=settings), ReportMaker(settings=settings), Pruner(settings=settings))
+        self._thread = BackgroundThread(
+            name="tick", work=self._tick, every_s=min(LOOK_S, settings.tick_s), on_error=self._log_once
+        )
 
     @property
-    def standing(self) -> WorkerState:
-        """Where the worker stands, as far as the parent knows."""
-        if self.unfit or self._suspended:
-            return WorkerState.QUARANTINED
-        if self._draining:
-            return WorkerState.DRAINING
-        if self._paused:
-            return WorkerState.PAUSED
-        if self._resting:
-            return WorkerState.RESTING
-        return WorkerState.READY if self.consuming else WorkerState.STARTING
+    def consuming(self) -> bool:
+        """Whether the queues of `lanes` may be consumed: the ledger has this very child as ready."""
+        return self._machine.phase is WorkerPhase.READY
+
+    @property
+    def restart(self) -> bool:
+        """Whether the event loop is to end the parent with `STALLED_STATUS`."""
+        return self._machine.phase is WorkerPhase.RESTARTING
+
+    @property
+    def state(self) -> WorkerState:
+        """The worker's state as far as the parent knows."""
+        return self._machine.phase.state
 
     @property
     def child_info(self) -> Mapping[str, Any]:
-        """What the present child says of itself; empty while it has said nothing."""
-        return self._said.info if self._said is not None else {}
+        """What the present child reports about itself; empty while it has reported nothing."""
+        return self._status.info if self._status is not None else {}
 
     def start(self) -> None:
         """Begin, once; a later call does nothing (Celery starts its steps again after a lost connection)."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._keep_going, name="tick", daemon=True)
-            self._thread.start()
-            self._sender.start()
-            self._reports.start()
-            self._pruner.start()
+        self._thread.start()
+        for service in self._services:
+            service.start()
 
     def drain(self) -> None:
-        """Take no more jobs. Safe in a signal handler: the thread tells the ledger."""
-        self._draining = True
+        """Take no more jobs. Safe in a signal handler: the next round records it in the ledger."""
+        self._machine.on(PhaseEvent.DRAIN)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """End the thread and leave the ledger in order. The child is gone when this is called."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-        self._sender.stop()
-        self._reports.stop()
-        self._pruner.stop()
-        self.notices.unlink(missing_ok=True)
+        self._thread.close(timeout_s)
+        for service in self._services:
+            service.stop()
+        self.status_file.unlink(missing_ok=True)
         if self.progress is not None:
             self.progress.unlink(missing_ok=True)
         if self._ledger is None or self.unfit:
-            return  # a quarantine stays on record until somebody has looked
+            return  # a quarantine stays on record until it is lifted by hand
         try:
             self._ledger.workers.retire(self.worker)
         except (LedgerUnavailable, LedgerRefused) as err:  # its leases run out instead
@@ -163,102 +155,102 @@ class Housekeeping:
         self._watch_pool(there=pid is not None)
         if pid is not None and pid != self._pid:
             self._meet(pid)
-        self._said = read(self.notices, pid=self._pid) or self._said
+        self._status = read(self.status_file, pid=self._pid) or self._status
         ledger = self._connected()
         if self._pid is not None and not self._registered:
-            ledger.workers.register(self.worker, self.lane, self._info({}), ended=self._ended, lanes=self.lanes)
-            self._registered, self._heeded, self._ended = True, None, ""
-        if self._registered and self._said is not None and self._said != self._heeded:
-            self._heed(ledger, self._said)
-            self._heeded = self._said
+            ledger.workers.register(self.worker, self.profile, self._info({}), ended=self._ended, lanes=self.lanes)
+            self._registered, self._recorded, self._ended = True, None, ""
+        if self._registered and self._status is not None and self._is_news(self._status):
+            self._record(ledger, self._status)
+            self._recorded = self._status
         self._watch_progress(ledger)
 
     def round(self) -> None:
         """Beat, reap and pump once."""
         ledger = self._connected()
-        if self._draining and not self._drain_told:
+        if self._machine.phase is WorkerPhase.DRAINING and not self._drain_recorded:
             ledger.workers.drain(self.worker)
-            self._drain_told = True
+            self._drain_recorded = True
         seen = ledger.workers.beat(self.worker, forgive_after_s=self.settings.forgive_after_s)
         if seen is None or seen.state is WorkerState.DEAD:
-            self.consuming = self._registered = False  # forgotten or given up meanwhile: enter again
+            self._registered = False  # forgotten or given up meanwhile: register again
+            self._machine.on(PhaseEvent.CHILD_GONE)
         elif seen.state is WorkerState.QUARANTINED and seen.may_return:
             self._suspend(seen.reason)
         elif seen.state is WorkerState.QUARANTINED:
             self._give_up(seen.reason)
-        elif self._suspended and not seen.jobs:
+        elif not seen.jobs:
             self._return()
-        self._paused = seen is not None and seen.state is WorkerState.PAUSED
-        self._rest(self._ticker.round(ledger) or self._paused)
+        is_resting = self._ticker.round(ledger)
+        if seen is not None and seen.state is WorkerState.PAUSED:
+            self._machine.on(PhaseEvent.PAUSE)
+        else:
+            self._machine.on(PhaseEvent.REST if is_resting else PhaseEvent.RELEASE)
         ledger.dispatch.reap()
         ledger.dispatch.mend()
         for lane in self.lanes:
             broker.reconcile(ledger, self.settings, lane)
         self._watch_fetching(ledger)
-        broker.pump(ledger, self.app, self.settings, self.lane)
+        broker.pump(ledger, self.app, self.settings, self.profile)
 
     def _meet(self, pid: int) -> None:
         if self._pid is not None:
-            last, self.consuming = self._said, False
+            last = self._status
+            self._machine.on(PhaseEvent.CHILD_GONE)
             # One that waited for a server was ended by the pool for being slow: that says nothing about this worker.
             early = last is None or (last.verdict == "loading" and not last.info)
             self._early_deaths = self._early_deaths + 1 if early else 0
             log.error("child.lost", pid=self._pid, ready=bool(last and last.verdict == "ready"), successor=pid)
             self._ended = self._ended or "died"
-        self._pid, self._registered, self._said = pid, False, None
+        self._pid, self._registered, self._status = pid, False, None
         if self._early_deaths >= EARLY_DEATHS:
             reason = f"the process that loads the model died {self._early_deaths} times in a row while loading"
             self._connected().workers.quarantine(self.worker, reason)
             self._give_up(reason)
 
-    def _heed(self, ledger: Ledger, notice: ChildStatus) -> None:
-        if notice.verdict == "ready" and not self._draining:
-            self.lanes = lanes_of(self.lane, notice.info.get("classes", ()))
-            ledger.workers.ready(self.worker, self._info(notice.info), lanes=self.lanes)
+    def _is_news(self, status: ChildStatus) -> bool:
+        """Whether a status has to be recorded: it has changed, or a worker that may work again has its child ready."""
+        waits = self._machine.phase is WorkerPhase.STARTING
+        return status != self._recorded or (waits and status.verdict == "ready")
+
+    def _record(self, ledger: Ledger, status: ChildStatus) -> None:
+        if status.verdict == "ready" and self._machine.phase is not WorkerPhase.DRAINING:
+            self.lanes = lanes_of(self.profile, status.info.get("classes", ()))
+            ledger.workers.ready(self.worker, self._info(status.info), lanes=self.lanes)
             if not self.consuming:
-                log.info("worker.ready", worker=self.worker, lane=self.lane, pid=notice.pid)
-            self.consuming = not self._resting and not self._suspended
-        elif notice.verdict == "loading" and notice.info:
-            ledger.workers.register(self.worker, self.lane, self._info(notice.info), lanes=self.lanes)
-        elif notice.verdict == "unfit":
-            ledger.workers.quarantine(self.worker, notice.reason)
-            self._give_up(notice.reason)
+                log.info("worker.ready", worker=self.worker, lane=self.profile, pid=status.pid)
+            self._machine.on(PhaseEvent.CHILD_READY)
+        elif status.verdict == "loading" and status.info:
+            ledger.workers.register(self.worker, self.profile, self._info(status.info), lanes=self.lanes)
+        elif status.verdict == "unfit":
+            ledger.workers.quarantine(self.worker, status.reason)
+            self._give_up(status.reason)
 
-    def _info(self, told: Mapping[str, Any]) -> WorkerInfo:
-        return WorkerInfo.of({"pid": self._pid, "machine": self._machine, **told})
-
-    def _rest(self, resting: bool) -> None:  # noqa: FBT001 - the one thing that it is told
-        if resting:
-            self.consuming = False
-        elif self._resting:
-            self._heeded = None  # `look` heeds the child's notice again, and with it consumes
-        self._resting = resting
+    def _info(self, reported: Mapping[str, Any]) -> WorkerInfo:
+        return WorkerInfo.of({"pid": self._pid, "machine": self._host, **reported})
 
     def _suspend(self, reason: str) -> None:
         """Take no jobs until the ledger forgives, by time or by hand; the parent stays to hear of it."""
-        if not self._suspended:
+        if self._machine.on(PhaseEvent.SUSPEND):
             log.error(
                 "worker.suspended", worker=self.worker, reason=reason, forgive_after_s=self.settings.forgive_after_s
             )
-        self.consuming, self._suspended = False, reason
 
     def _return(self) -> None:
-        """Try again with a new child: whatever is wrong with the old one, only a passed gate shows that it is over."""
-        log.info("worker.forgiven", worker=self.worker)
-        self._suspended = ""
-        self._kill_child()
+        """After a suspension try again with a new child: only a passed gate shows that what was wrong is over."""
+        if self._machine.on(PhaseEvent.FORGIVE):
+            log.info("worker.forgiven", worker=self.worker)
+            self._kill_child()
 
     def _watch_pool(self, *, there: bool) -> None:
-        """End the parent when its pool stays empty: the pool replaces a dead child at once, and nobody else does."""
-        if there or self._draining:
+        """End the parent when its pool stays empty: only the pool replaces a dead child, and it does so at once."""
+        if there or self._machine.phase is WorkerPhase.DRAINING:
             self._childless_since = None
             return
         now = time.monotonic()
         self._childless_since = self._childless_since or now
-        if self.restart or now - self._childless_since < CHILDLESS_S:
-            return
-        log.error("child.missing", worker=self.worker, action="restart")
-        self.consuming, self.restart = False, True
+        if now - self._childless_since >= CHILDLESS_S and self._machine.on(PhaseEvent.RESTART):
+            log.error("child.missing", worker=self.worker, action="restart")
 
     def _watch_progress(self, ledger: Ledger) -> None:
         if self.progress is None or self._pid is None or self._ended:
@@ -278,22 +270,25 @@ class Housekeeping:
                 os.kill(self._pid, signal.SIGKILL)
 
     def _watch_fetching(self, ledger: Ledger) -> None:
-        able = self.consuming and not self._draining and self.idle()
+        # One that is to restart is watched on: an event loop that hangs does not even hear of it.
+        able = (self.consuming or (self.restart and self._childless_since is None)) and self.idle()
         lists = [key for lane in self.lanes for key in broker.lists(self.settings, lane)]
         starving = able and ledger.dispatch.messages(lists) > 0
         remedy = self._fetching.look(starving=starving, now=time.monotonic())
         if not remedy:
             return
         log.error("worker.stalled", worker=self.worker, action=remedy)
-        self.resubscribe, self.restart = remedy == "resubscribe", remedy != "resubscribe"
+        self.resubscribe = remedy == "resubscribe"
+        if remedy != "resubscribe":
+            self._machine.on(PhaseEvent.RESTART)
         ledger.workers.stalled(self.worker, "messages wait and it fetches none", remedy)
         if remedy == "abort":
             os._exit(STALLED_STATUS)  # the child dies with us, and the next parent takes its leases back
 
     def _give_up(self, reason: str) -> None:
-        if not self.unfit:
+        if self._machine.on(PhaseEvent.GIVE_UP):
             log.error("worker.quarantined", worker=self.worker, code=WorkerUnfit.code, reason=reason)
-        self.consuming, self.unfit = False, reason
+        self.unfit = reason
 
     def _connected(self) -> Ledger:
         if self._ledger is None:
@@ -303,27 +298,17 @@ class Housekeeping:
                 log.warning("redis.may_forget", reason=forgets)
         return self._ledger
 
-    def _keep_going(self) -> None:
-        while not self._stopping.wait(min(LOOK_S, self.settings.tick_s)):
-            try:
-                self.look()
-                if time.monotonic() >= self._next_round:
-                    self._next_round = time.monotonic() + self.settings.tick_s
-                    self.round()
-                    self._recover()
-            except Exception as err:  # noqa: BLE001 - the tick must outlive whatever a broker or a server can do
-                self._complain(err)
+    def _tick(self) -> None:
+        self.look()
+        if time.monotonic() >= self._next_round:
+            self._next_round = time.monotonic() + self.settings.tick_s
+            self.round()
+            if self._errors.clear():
+                log.info("tick.recovered")
 
-    def _complain(self, err: Exception) -> None:
-        """Say so once for each kind of trouble until a whole round has succeeded, not once per tick."""
+    def _log_once(self, err: Exception) -> None:
+        """Log each kind of error once until a whole round has succeeded, not once per tick."""
         known = isinstance(err, LedgerUnavailable | LedgerRefused | OperationalError)
         text = f"{type(err).__name__}: {err}"
-        kind = type(err).__name__ if known else text  # what a server says differs from tick to tick
-        if kind not in self._troubles:
+        if self._errors.is_new(type(err).__name__ if known else text):  # a server's text differs from tick to tick
             log.warning("tick.failed", error=text, exc_info=not known)
-        self._troubles.add(kind)
-
-    def _recover(self) -> None:
-        if self._troubles:
-            log.info("tick.recovered")
-        self._troubles.clear()

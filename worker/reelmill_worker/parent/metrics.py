@@ -1,9 +1,8 @@
-"""A worker's figures for Prometheus, served by its Celery parent: what its children counted, and the GPU's sensors."""
+"""A worker's metrics for Prometheus, served by its Celery parent: what its children counted, and the GPU's sensors."""
 
 from __future__ import annotations
 
 import glob
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from reelmill_common.errors import ReelmillError
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.metrics.exporter import Endpoint, counter, gauge, registry
 from reelmill_common.metrics.farm import FarmCollector
+from reelmill_common.services.background import BackgroundThread, ErrorLog
 from reelmill_common.settings import Settings
 from reelmill_worker.host.gpu_sensors import GpuSensors, SensorReading
 from reelmill_worker.ipc import counters
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0
 """Seconds until a port that was taken is tried again: a parent that was restarted may meet its predecessor's."""
-STANDINGS = tuple(state for state in WorkerState if state not in (WorkerState.DEAD, WorkerState.GONE))
+STATES = tuple(state for state in WorkerState if state not in (WorkerState.DEAD, WorkerState.GONE))
 PLAN_LABELS = ("gpu", "linears", "attention", "text_encoder")
 
 
@@ -39,56 +39,56 @@ class WorkerCollector:
 
     Args:
         worker: Node name.
-        lane: Model profile.
-        figures: The file in which the children count, see `tally`.
-        standing: Returns where the worker stands.
-        info: Returns what the present child says of itself; empty while there is none.
+        profile: Model profile.
+        counted: The file in which the children count, see `ipc.counters`.
+        state: Returns the worker's state.
+        info: Returns what the present child reports about itself; empty while there is none.
     """
 
     def __init__(
         self,
         *,
         worker: str,
-        lane: str,
-        figures: Path,
-        standing: Callable[[], WorkerState],
+        profile: str,
+        counted: Path,
+        state: Callable[[], WorkerState],
         info: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._worker = worker
-        self._lane = lane
-        self._figures = figures
-        self._standing = standing
+        self._profile = profile
+        self._counted = counted
+        self._state = state
         self._info = info
         self._sensors: tuple[str, GpuSensors] = ("", GpuSensors(""))
 
     def describe(self) -> list[Metric]:
-        """Return nothing: the names are known without reading anything at registration."""
+        """Return nothing, so that nothing is read at registration."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every figure."""
-        figures, info = counters.read(self._figures), self._info()
+        """Yield every metric."""
+        values, info = counters.read(self._counted), self._info()
         yield from self._identity(info)
-        yield from _counts(figures)
-        yield from _load(figures)
-        yield from _gpu(list(self._card(info).read()))
+        yield from _counts(values)
+        yield from _load(values)
+        yield from _gpu(list(self._gpu_sensors(info).read()))
 
     def _identity(self, info: Mapping[str, Any]) -> Iterator[Metric]:
         plan = info.get("plan", {})
         labels = {
             "worker": self._worker,
-            "lane": self._lane,
+            "lane": self._profile,
             "version": version("reelmill"),
             "renderer": str(info.get("renderer", "")),
             "model": str(info.get("model_hash", ""))[:16],
             **{name: str(plan.get(name, "")) for name in PLAN_LABELS},
         }
         yield gauge("reelmill_worker_info", "What this worker is.", [*labels], [(tuple(labels.values()), 1)])
-        now = self._standing()
-        states: list[tuple[tuple[str, ...], float]] = [((state,), state is now) for state in STANDINGS]
+        now = self._state()
+        states: list[tuple[tuple[str, ...], float]] = [((state,), state is now) for state in STATES]
         yield gauge("reelmill_worker_state", "1 for the state that it is in.", ["state"], states)
 
-    def _card(self, info: Mapping[str, Any]) -> GpuSensors:
+    def _gpu_sensors(self, info: Mapping[str, Any]) -> GpuSensors:
         uuid = str(info.get("gpu_uuid", ""))
         if uuid and uuid != self._sensors[0]:
             self._sensors = (uuid, GpuSensors(uuid))
@@ -96,77 +96,69 @@ class WorkerCollector:
 
 
 class Exporter:
-    """Serves a worker's figures from a daemon thread; a worker whose port is taken renders all the same."""
+    """Serves a worker's metrics from a daemon thread; a worker whose port is taken renders all the same."""
 
-    def __init__(self, settings: Settings, collector: WorkerCollector, figures: Path) -> None:
-        """Take what is served. `figures` is the file of the children, removed at the end."""
+    def __init__(self, settings: Settings, collector: WorkerCollector, counted: Path) -> None:
+        """Take what is served. `counted` is the file of the children, removed at the end."""
         self._settings = settings
         self._collector = collector
-        self._figures = figures
+        self._counted = counted
         self._endpoint: Endpoint | None = None
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._errors = ErrorLog()
+        self._thread = BackgroundThread(name="exporter", work=self._listen, every_s=RETRY_S, at_once=True)
 
     def start(self) -> None:
-        """Begin, once, if the settings name a port. What a parent of our name left that was killed is removed."""
-        worker = self._figures.name.rsplit(".", 2)[0]
-        for old in self._figures.parent.glob(f"{glob.escape(worker)}.*{self._figures.suffix}"):
-            if old != self._figures:
+        """Begin, once, if the settings name a port. The file of a killed parent of the same name is removed."""
+        worker = self._counted.name.rsplit(".", 2)[0]
+        for old in self._counted.parent.glob(f"{glob.escape(worker)}.*{self._counted.suffix}"):
+            if old != self._counted:
                 old.unlink(missing_ok=True)
-        if self._settings.metrics_port and self._thread is None:
-            self._thread = threading.Thread(target=self._listen, name="exporter", daemon=True)
+        if self._settings.metrics_port:
             self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more. The child is gone when this is called."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        """Stop listening. The child is gone when this is called."""
+        self._thread.close()
         if self._endpoint is not None:
             self._endpoint.close()
-        self._figures.unlink(missing_ok=True)
+        self._counted.unlink(missing_ok=True)
 
     def _listen(self) -> None:
-        complained = ""
-        while not self._stopping.is_set():
-            try:
-                self._endpoint = self._open()
-            except (OSError, ReelmillError) as err:
-                if str(err) != complained:
-                    log.warning("metrics.refused", port=self._settings.metrics_port, error=str(err))
-                complained = str(err)
-                self._stopping.wait(RETRY_S)
-            else:
-                log.info("metrics.served", host=self._settings.metrics_host, port=self._endpoint.port)
-                return
+        try:
+            self._endpoint = self._open()
+        except (OSError, ReelmillError) as err:
+            if self._errors.is_new(str(err)):
+                log.warning("metrics.refused", port=self._settings.metrics_port, error=str(err))
+        else:
+            self._thread.every_s = None  # there is nothing left to do
+            log.info("metrics.served", host=self._settings.metrics_host, port=self._endpoint.port)
 
     def _open(self) -> Endpoint:
         settings = self._settings
         served: list[Collector] = [self._collector]
         if settings.metrics_scope == "farm":
             served.append(FarmCollector(Ledger.connect(settings), depth=settings.dispatch_depth))
-        figures = registry(*served)
         host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token
-        return Endpoint(figures, host=host, port=port, token=token)
+        return Endpoint(registry(*served), host=host, port=port, token=token)
 
 
-def _counts(figures: CounterValues) -> Iterator[Metric]:
-    yield counter("reelmill_clips", "Attempts by how they ended.", ["outcome"], _by_name(figures.clips))
-    yield counter("reelmill_failures", "Failed attempts by error code.", ["code"], _by_name(figures.failures))
-    yield counter("reelmill_store_errors", "Uploads that the store failed.", ["code"], _by_name(figures.store_errors))
-    yield _histogram("reelmill_stage_seconds", "Time of a clip in a stage.", "stage", figures.stages)
-    yield _histogram("reelmill_idle_gap_seconds", "Time between two renders, by cause.", "cause", figures.gaps)
-    yield counter("reelmill_starts", "Times that the model was loaded.", (), [((), figures.starts)])
-    yield gauge("reelmill_startup_seconds", "Time of the last start-up.", (), [((), figures.startup_s)])
+def _counts(values: CounterValues) -> Iterator[Metric]:
+    yield counter("reelmill_clips", "Attempts by how they ended.", ["outcome"], _by_name(values.clips))
+    yield counter("reelmill_failures", "Failed attempts by error code.", ["code"], _by_name(values.failures))
+    yield counter("reelmill_store_errors", "Uploads that the store failed.", ["code"], _by_name(values.store_errors))
+    yield _histogram("reelmill_stage_seconds", "Time of a clip in a stage.", "stage", values.stages)
+    yield _histogram("reelmill_idle_gap_seconds", "Time between two renders, by cause.", "cause", values.gaps)
+    yield counter("reelmill_starts", "Times that the model was loaded.", (), [((), values.starts)])
+    yield gauge("reelmill_startup_seconds", "Time of the last start-up.", (), [((), values.startup_s)])
 
 
-def _load(figures: CounterValues) -> Iterator[Metric]:
-    load = figures.load
+def _load(values: CounterValues) -> Iterator[Metric]:
+    load = values.load
     yield gauge("reelmill_deliveries", "Clips rendered and not yet stored.", (), [((), load.deliveries)])
     yield gauge("reelmill_spool_bytes", "Disk of clips that wait for the store.", (), [((), load.spool_bytes)])
     yield gauge("reelmill_store_up", "Whether the store took the last clip.", (), [((), load.store_up)])
-    if figures.starts:  # both clocks are this host's monotonic one
-        idle_s = time.monotonic() - figures.idle_since if figures.idle_since else 0.0
+    if values.starts:  # both clocks are this host's monotonic one
+        idle_s = time.monotonic() - values.idle_since if values.idle_since else 0.0
         yield gauge("reelmill_idle_seconds", "Time since the last render; 0 during one.", (), [((), idle_s)])
 
 
