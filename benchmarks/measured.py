@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reelmill_worker.host.gpu_sensors import GpuSensors
-from reelmill_worker.host.gpus import find_cards
+from reelmill_worker.host.gpus import find_gpus
 
 SAMPLE_S = 0.05
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -83,7 +83,7 @@ class GpuWatch:
 
     def __init__(self) -> None:
         """Find the card."""
-        cards = find_cards()
+        cards = find_gpus()
         uuid = cards[0].device if cards and cards[0].device.startswith("GPU-") else ""
         self.joules = GpuSensors(uuid).joules
         self._samples: list[tuple[float, float]] = []

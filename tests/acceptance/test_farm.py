@@ -266,5 +266,5 @@ def test_a_worker_without_its_model_takes_no_job_and_ends_as_unfit(farm: Farm, t
     assert seen.reason.startswith("invalid_model: ")
     assert str(tmp_path / "empty") in seen.reason
     assert lonely.ledger.jobs.get(job).attempts == 0
-    assert "mend it, and start `reelmill worker` again" in worker.tail()
+    assert "fix it, and start `reelmill worker` again" in worker.tail()
     lonely.close()

@@ -13,11 +13,11 @@ from fixtures.nvml import NvmlError
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.gpus import gpu_numbers
 from reelmill_producer.cli import app
-from reelmill_worker.host.gpus import Gpu, choose, cpu_list, find_cards
+from reelmill_worker.host.gpus import Gpu, choose, cpu_list, find_gpus
 
 
 def driver(*minors: int, broken: bool = False) -> Any:
-    """Answer like `pynvml` where the driver shows the cards of some device files."""
+    """Answer like `pynvml` where the driver shows the gpus of some device files."""
 
     def start() -> None:
         if broken:
@@ -40,34 +40,34 @@ def files(folder: Path, *names: str) -> Path:
     return folder
 
 
-CARDS = find_cards(nvml=driver(0, 1, 3))
+GPUS = find_gpus(nvml=driver(0, 1, 3))
 
 
 def test_a_container_with_the_fourth_card_serves_it_by_its_uuid(tmp_path: Path) -> None:
-    (card,) = find_cards(files(tmp_path, "nvidia3"), driver(3))
+    (gpu,) = find_gpus(files(tmp_path, "nvidia3"), driver(3))
 
-    assert card == Gpu(device="GPU-3", label="3", place=0, bus="0000:03:00.0")
+    assert gpu == Gpu(device="GPU-3", label="3", place=0, bus="0000:03:00.0")
 
 
 def test_without_a_driver_to_ask_cuda_counts_the_files_from_0(tmp_path: Path) -> None:
-    cards = find_cards(files(tmp_path, "nvidia3", "nvidia10"), driver(broken=True))
+    gpus = find_gpus(files(tmp_path, "nvidia3", "nvidia10"), driver(broken=True))
 
-    assert [(card.device, card.label) for card in cards] == [("0", "3"), ("1", "10")]
+    assert [(gpu.device, gpu.label) for gpu in gpus] == [("0", "3"), ("1", "10")]
 
 
 def test_every_gpu_is_served_unless_somebody_says_which() -> None:
-    assert choose(CARDS, "", None) == CARDS
-    assert choose(CARDS, "", "") == []
+    assert choose(GPUS, "", None) == GPUS
+    assert choose(GPUS, "", "") == []
 
 
 def test_devices_are_named_as_nvidia_smi_counts_or_by_uuid() -> None:
-    assert [card.label for card in choose(CARDS, "2,GPU-0", None)] == ["3", "0"]
+    assert [gpu.label for gpu in choose(GPUS, "2,GPU-0", None)] == ["3", "0"]
 
 
 def test_what_the_environment_names_is_passed_on_as_it_stands() -> None:
-    cards = choose(CARDS, "", "GPU-3,1, MIG-1a2b3c4d-5e6f")
+    gpus = choose(GPUS, "", "GPU-3,1, MIG-1a2b3c4d-5e6f")
 
-    assert [(card.device, card.label) for card in cards] == [
+    assert [(gpu.device, gpu.label) for gpu in gpus] == [
         *(("GPU-3", "3"), ("1", "1")),
         ("MIG-1a2b3c4d-5e6f", "mig-1a2b3c4d"),
     ]
@@ -84,7 +84,7 @@ def test_what_the_environment_names_is_passed_on_as_it_stands() -> None:
 )
 def test_a_device_that_is_not_there_is_named(wanted: str, advice: str) -> None:
     with pytest.raises(InvalidSettings, match=advice):
-        choose(CARDS, wanted, None)
+        choose(GPUS, wanted, None)
 
 
 def test_a_list_of_cpus_is_read_as_the_kernel_writes_it() -> None:
@@ -100,7 +100,7 @@ def test_wsl2_has_no_device_files_and_its_cards_are_asked_of_the_driver(tmp_path
     wsl.nvmlDeviceGetMinorNumber = unsupported
     (tmp_path / "dxg").touch()
 
-    assert [(card.device, card.label) for card in find_cards(tmp_path, wsl)] == [("GPU-0", "0"), ("GPU-1", "1")]
+    assert [(gpu.device, gpu.label) for gpu in find_gpus(tmp_path, wsl)] == [("GPU-0", "0"), ("GPU-1", "1")]
     assert gpu_numbers(tmp_path, wsl) == ["0", "1"]
     assert gpu_numbers(tmp_path, driver(broken=True)) == []
 

@@ -1,4 +1,4 @@
-"""Posts: names that nobody else has, on this host and on the farm, and CPUs near the card."""
+"""Worker slots: names that are unique on this host and on the farm, and CPUs near the GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_worker.host import slots
 from reelmill_worker.host.gpus import Gpu
-from reelmill_worker.host.slots import Taker, WorkerSlot, machine_of, near_their_cards, taker
+from reelmill_worker.host.slots import SlotClaims, Taker, WorkerSlot, machine_of, near_their_gpus, taker
 
 
 @pytest.fixture
@@ -23,56 +23,57 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
 
 
-def card(number: int, *, bus: str = "") -> Gpu:
+def gpu(number: int, *, bus: str = "") -> Gpu:
     return Gpu(device=f"GPU-{number}", label=str(number), place=number, bus=bus)
 
 
-def reserve(
-    folder: Path, stack: ExitStack, cards: Sequence[Gpu] = (), *, take: Taker = lambda _node: True
+def claim(
+    folder: Path, stack: ExitStack, gpus: Sequence[Gpu] = (), *, take: Taker = lambda _node: True
 ) -> list[WorkerSlot]:
-    return slots.reserve(folder, cards=cards, name="", host="mill", stack=stack, take=take, machine="1a2b3c4d")
+    claims = SlotClaims(state_dir=folder, host="mill", machine="1a2b3c4d", take=take, stack=stack)
+    return claims.claim(gpus)
 
 
 def test_cpu_workers_of_one_host_get_different_names(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        names = [reserve(tmp_path, stack)[0].node for _ in range(3)]
+        names = [claim(tmp_path, stack)[0].node for _ in range(3)]
 
         assert names == ["cpu0@mill", "cpu1@mill", "cpu2@mill"]
 
 
 def test_a_name_is_free_again_when_its_command_has_ended(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        reserve(tmp_path, stack, [card(0)])
+        claim(tmp_path, stack, [gpu(0)])
 
     with ExitStack() as stack:
-        found = reserve(tmp_path, stack, [card(0), card(1)])
+        found = claim(tmp_path, stack, [gpu(0), gpu(1)])
 
-        assert [(post.device, post.node) for post in found] == [("GPU-0", "gpu0@mill"), ("GPU-1", "gpu1@mill")]
+        assert [(slot.device, slot.node) for slot in found] == [("GPU-0", "gpu0@mill"), ("GPU-1", "gpu1@mill")]
 
 
 def test_a_gpu_is_not_served_twice(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        reserve(tmp_path, stack, [card(0)])
+        claim(tmp_path, stack, [gpu(0)])
 
         with pytest.raises(InvalidSettings, match=r"gpu0@mill runs on this host already; stop it"):
-            reserve(tmp_path, stack, [card(0)])
+            claim(tmp_path, stack, [gpu(0)])
 
 
 def test_a_name_that_another_machine_has_gets_a_suffix(tmp_path: Path, ledger: Ledger, settings: Settings) -> None:
     ledger.workers.register("gpu0@mill", "tiny", WorkerInfo(pid=1, machine="ffffffff"))
 
     with ExitStack() as stack:
-        found = reserve(tmp_path, stack, [card(0), card(1)], take=taker(settings, "1a2b3c4d"))
+        found = claim(tmp_path, stack, [gpu(0), gpu(1)], take=taker(settings, "1a2b3c4d"))
 
-    assert [post.node for post in found] == ["gpu0@mill-1a2b3c4d", "gpu1@mill-1a2b3c4d"]
+    assert [slot.node for slot in found] == ["gpu0@mill-1a2b3c4d", "gpu1@mill-1a2b3c4d"]
 
 
 def test_two_machines_of_one_name_that_start_together_get_different_ones(
     tmp_path: Path, ledger: Ledger, settings: Settings
 ) -> None:
     with ExitStack() as stack:
-        first = reserve(tmp_path / "a", stack, take=taker(settings, "aaaaaaaa"))
-        second = reserve(tmp_path / "b", stack, take=taker(settings, "bbbbbbbb"))
+        first = claim(tmp_path / "a", stack, take=taker(settings, "aaaaaaaa"))
+        second = claim(tmp_path / "b", stack, take=taker(settings, "bbbbbbbb"))
 
     assert first[0].node != second[0].node
     assert ledger.workers.all() == []
@@ -83,7 +84,7 @@ def test_a_worker_that_starts_again_keeps_its_name(tmp_path: Path, ledger: Ledge
     ledger.workers.register("cpu0@mill", "tiny", WorkerInfo(pid=1, machine=machine))
 
     with ExitStack() as stack:
-        found = reserve(tmp_path, stack, take=taker(settings, machine_of(tmp_path)))
+        found = claim(tmp_path, stack, take=taker(settings, machine_of(tmp_path)))
 
     assert found[0].node == "cpu0@mill"
 
@@ -95,7 +96,7 @@ def test_the_name_of_a_worker_that_is_long_silent_may_be_taken(
     monkeypatch.setattr("reelmill_common.ledger.base.LIVE_S", 0.0)
 
     with ExitStack() as stack:
-        found = reserve(tmp_path, stack, take=taker(settings, "1a2b3c4d"))
+        found = claim(tmp_path, stack, take=taker(settings, "1a2b3c4d"))
 
     assert found[0].node == "cpu0@mill"
 
@@ -111,11 +112,11 @@ def test_machines_differ_by_boot_and_by_state_folder(tmp_path: Path) -> None:
     assert machine_of(here, tmp_path / "boot1") in found
 
 
-def sysfs(folder: Path, nodes: dict[int, str], cards: dict[str, int]) -> Path:
+def sysfs(folder: Path, nodes: dict[int, str], gpus: dict[str, int]) -> Path:
     for node, cpus in nodes.items():
         (folder / f"devices/system/node/node{node}").mkdir(parents=True)
         (folder / f"devices/system/node/node{node}/cpulist").write_text(f"{cpus}\n")
-    for bus, node in cards.items():
+    for bus, node in gpus.items():
         (folder / "bus/pci/devices" / bus).mkdir(parents=True)
         (folder / "bus/pci/devices" / bus / "numa_node").write_text(f"{node}\n")
     return folder
@@ -129,23 +130,23 @@ def sysfs(folder: Path, nodes: dict[int, str], cards: dict[str, int]) -> Path:
         pytest.param({0: "0-1", 1: "2-3"}, -1, set[int](), id="a node that the firmware does not say"),
     ],
 )
-def test_a_worker_runs_near_its_card(
+def test_a_worker_runs_near_its_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: dict[int, str], node: int, near: set[int]
 ) -> None:
     bus = "0000:1b:00.0"
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3, 4})
-    post = WorkerSlot(device="GPU-0", node="gpu0@mill", bus=bus)
+    slot = WorkerSlot(device="GPU-0", node="gpu0@mill", bus=bus)
 
-    (placed,) = near_their_cards([post], sysfs(tmp_path, nodes, {bus: node}))
+    (placed,) = near_their_gpus([slot], sysfs(tmp_path, nodes, {bus: node}))
 
     assert placed.cpus == near
 
 
 def test_cpus_that_the_command_may_not_use_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 4})
-    post = WorkerSlot(device="GPU-0", node="gpu0@mill", bus="0000:1b:00.0")
+    slot = WorkerSlot(device="GPU-0", node="gpu0@mill", bus="0000:1b:00.0")
 
-    (placed,) = near_their_cards([post], sysfs(tmp_path, {0: "0-1", 1: "2-3,6"}, {"0000:1b:00.0": 1}))
+    (placed,) = near_their_gpus([slot], sysfs(tmp_path, {0: "0-1", 1: "2-3,6"}, {"0000:1b:00.0": 1}))
 
     assert placed.cpus == {3}
 

@@ -18,7 +18,7 @@ from reelmill_worker.host.supervisor import Parent, WorkerSlot, thread_limits
 
 def parent(code: str) -> Parent:
     return Parent(
-        post=WorkerSlot(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment=dict(os.environ)
+        slot=WorkerSlot(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment=dict(os.environ)
     )
 
 
@@ -58,7 +58,7 @@ SUPERVISED = """
 import sys
 from reelmill_worker.host.supervisor import Parent, WorkerSlot, Supervisor
 code = sys.argv[1]
-parent = Parent(post=WorkerSlot(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment={})
+parent = Parent(slot=WorkerSlot(device="", node="cpu0@test"), command=[sys.executable, "-c", code], environment={})
 sys.exit(Supervisor(parents=[parent]).run())
 """
 OBEDIENT = (
@@ -126,7 +126,7 @@ def test_a_parent_runs_on_the_cpus_of_its_post_alone(tmp_path: Path) -> None:
     cpu = min(os.sched_getaffinity(0))
     seen = tmp_path / "seen"
     placed = parent(f"import os; open({str(seen)!r}, 'w').write(repr(os.sched_getaffinity(0)))")
-    placed.post = dataclasses.replace(placed.post, cpus=frozenset({cpu}))
+    placed.slot = dataclasses.replace(placed.slot, cpus=frozenset({cpu}))
 
     tend_until_it_ends(placed)
 

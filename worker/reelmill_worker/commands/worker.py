@@ -58,8 +58,8 @@ def worker(
     logs.configure(level=settings.log_level, form=settings.log_format, stream=sys.stderr)
     if name and name != slug(name):
         raise InvalidSettings(f"--name {name!r} is not usable; use for example {slug(name)!r}")
-    cards = _cards(devices)
-    if not cards and settings.renderer == "model" and settings.profile != TINY:
+    gpus = _gpus(devices)
+    if not gpus and settings.renderer == "model" and settings.profile != TINY:
         raise InvalidSettings(
             f"profile {settings.profile} needs an NVIDIA GPU, and "
             f"{'--devices cpu asks for none' if devices == CPU else 'none is found here (asked NVML, /dev/nvidia*)'}; "
@@ -67,27 +67,26 @@ def worker(
         )
     with ExitStack() as stack:
         machine = slots.machine_of(settings.state_dir)
-        places = slots.reserve(
-            settings.state_dir,
-            cards=cards,
-            name=name,
+        claims = slots.SlotClaims(
+            state_dir=settings.state_dir,
             host=socket.gethostname(),
-            stack=stack,
-            take=slots.taker(settings, machine),
             machine=machine,
+            take=slots.taker(settings, machine),
+            stack=stack,
         )
-        places = slots.near_their_cards(places) if settings.numa == "auto" else places
-        slots.forgive(settings, places)
+        claimed = claims.claim(gpus, name)
+        claimed = slots.near_their_gpus(claimed) if settings.numa == "auto" else claimed
+        slots.forgive(settings, claimed)
         queue = queue_name(settings.farm, settings.profile)
         parents = [
             supervisor.Parent(
-                post=post,
-                command=supervisor.celery_command(post.node, queue),
-                environment=supervisor.thread_limits(len(places))
+                slot=slot,
+                command=supervisor.celery_command(slot.node, queue),
+                environment=supervisor.thread_limits(len(claimed))
                 | os.environ
-                | _own(settings, post.number, len(places)).to_env(),
+                | _own(settings, slot.number, len(claimed)).to_env(),
             )
-            for post in places
+            for slot in claimed
         ]
         status = supervisor.Supervisor(parents=parents).run()
     raise typer.Exit(status)
@@ -116,7 +115,7 @@ def _own(settings: Settings, number: int, workers: int) -> Settings:
     )
 
 
-def _cards(text: str) -> list[Gpu]:
-    from reelmill_worker.host.gpus import choose, find_cards  # noqa: PLC0415 - as above
+def _gpus(text: str) -> list[Gpu]:
+    from reelmill_worker.host.gpus import choose, find_gpus  # noqa: PLC0415 - as above
 
-    return [] if text == CPU else choose(find_cards(), text, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return [] if text == CPU else choose(find_gpus(), text, os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -1,6 +1,6 @@
-"""What the driver tells of one GPU through NVML; nothing where there is no such driver, package or card.
+"""The sensors of one GPU, read from the driver through NVML; none where there is no such driver, package or GPU.
 
-Read in the Celery parent, which has no CUDA context: NVML needs none; and in the child, for what a clip drew.
+Read in the Celery parent, which has no CUDA context: NVML needs none; and in the child, for the energy of a clip.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ THROTTLES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorReading:
-    """One figure of a card.
+    """One reading of a GPU's sensor.
 
     Attributes:
-        name: Of the metric, without `reelmill_gpu_`; base units.
-        grows: Whether it only grows.
+        name: Name of the metric, without `reelmill_gpu_`; base units.
+        grows: Whether its value only grows.
         reason: Throttle reason that it is about; empty for all other figures.
     """
 
@@ -44,10 +44,10 @@ class SensorReading:
 
 
 class GpuSensors:
-    """One card, opened at the first reading."""
+    """One GPU, opened at the first reading."""
 
     def __init__(self, uuid: str, nvml: Any = None) -> None:
-        """Take a card by its UUID (`GPU-…`).
+        """Take a GPU by its UUID (`GPU-…`).
 
         Args:
             uuid: As CUDA and nvidia-smi know it. An index would not do: CUDA and NVML count in different orders.
@@ -55,31 +55,31 @@ class GpuSensors:
         """
         self._uuid = uuid
         self._nvml = nvml
-        self._card: Any = None
+        self._gpu: Any = None
         self._absent = not uuid
 
     def read(self) -> Iterator[SensorReading]:
-        """Yield what the card tells; a figure that this model lacks is left out."""
+        """Yield what the GPU reports; a sensor that this model lacks is left out."""
         if self._absent or not self._open():
             return
         for measure in (_memory, _use, _power, _energy, _temperature, _throttles):
             yield from self._ask(measure)
 
     def joules(self) -> float | None:
-        """Return the energy that the card has drawn since its driver came up; None if it does not tell."""
+        """Return the energy that the GPU has drawn since its driver started; None if it does not report it."""
         if self._absent or not self._open():
             return None
         return next((reading.value for reading in self._ask(_energy)), None)
 
     def _ask(self, measure: Callable[[Any, Any], Iterator[SensorReading]]) -> list[SensorReading]:
         try:
-            return list(measure(self._nvml, self._card))
+            return list(measure(self._nvml, self._gpu))
         except self._nvml.NVMLError as err:
             log.debug("gpu.unread", figure=measure.__name__.strip("_"), error=str(err))
             return []
 
     def _open(self) -> bool:
-        if self._card is not None:
+        if self._gpu is not None:
             return True
         try:
             self._nvml = self._nvml or import_module("pynvml")  # of the extra `gpu`
@@ -88,7 +88,7 @@ class GpuSensors:
             return False
         try:
             self._nvml.nvmlInit()
-            self._card = self._nvml.nvmlDeviceGetHandleByUUID(self._uuid)
+            self._gpu = self._nvml.nvmlDeviceGetHandleByUUID(self._uuid)
         except self._nvml.NVMLError as err:  # a MIG slice has no sensors of its own
             self._give_up(str(err))
         return not self._absent
@@ -98,36 +98,36 @@ class GpuSensors:
         self._absent = True
 
 
-def _memory(nvml: Any, card: Any) -> Iterator[SensorReading]:
-    memory = nvml.nvmlDeviceGetMemoryInfo(card)
+def _memory(nvml: Any, gpu: Any) -> Iterator[SensorReading]:
+    memory = nvml.nvmlDeviceGetMemoryInfo(gpu)
     yield SensorReading(name="memory_used_bytes", help="GPU memory in use, by all processes.", value=memory.used)
     yield SensorReading(name="memory_bytes", help="GPU memory.", value=memory.total)
 
 
-def _use(nvml: Any, card: Any) -> Iterator[SensorReading]:
-    percent = nvml.nvmlDeviceGetUtilizationRates(card).gpu
+def _use(nvml: Any, gpu: Any) -> Iterator[SensorReading]:
+    percent = nvml.nvmlDeviceGetUtilizationRates(gpu).gpu
     yield SensorReading(name="busy_ratio", help="Share of the last second in which a kernel ran.", value=percent / 100)
 
 
-def _power(nvml: Any, card: Any) -> Iterator[SensorReading]:
-    milliwatts = nvml.nvmlDeviceGetPowerUsage(card)
+def _power(nvml: Any, gpu: Any) -> Iterator[SensorReading]:
+    milliwatts = nvml.nvmlDeviceGetPowerUsage(gpu)
     yield SensorReading(name="power_watts", help="Power drawn by the whole board.", value=milliwatts / 1000)
 
 
-def _energy(nvml: Any, card: Any) -> Iterator[SensorReading]:
-    millijoules = nvml.nvmlDeviceGetTotalEnergyConsumption(card)
+def _energy(nvml: Any, gpu: Any) -> Iterator[SensorReading]:
+    millijoules = nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
     yield SensorReading(
         name="energy_joules", help="Energy since the driver came up.", value=millijoules / 1000, grows=True
     )
 
 
-def _temperature(nvml: Any, card: Any) -> Iterator[SensorReading]:
-    celsius = nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU)
+def _temperature(nvml: Any, gpu: Any) -> Iterator[SensorReading]:
+    celsius = nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)
     yield SensorReading(name="temperature_celsius", help="Temperature of the GPU.", value=celsius)
 
 
-def _throttles(nvml: Any, card: Any) -> Iterator[SensorReading]:
-    bits = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(card)
+def _throttles(nvml: Any, gpu: Any) -> Iterator[SensorReading]:
+    bits = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
     for reason, name in THROTTLES.items():
         on = bool(bits & getattr(nvml, name))
         yield SensorReading(

@@ -1,7 +1,7 @@
 """The GPUs of this host as one may serve them: asked from the driver, else counted by their device files.
 
-A number alone does not name a card: CUDA counts the fastest first, the driver by the place on the bus, and a container
-that was given the fourth card calls it 0, though its file is `nvidia3`. So cards go by UUID where it is known.
+A number alone does not name a GPU: CUDA counts the fastest first, the driver by the place on the bus, and a container
+that was given the fourth GPU calls it 0, though its file is `nvidia3`. So GPUs go by UUID where it is known.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Gpu:
     bus: str = ""
 
 
-def find_cards(dev: Path = Path("/dev"), nvml: Any = None) -> list[Gpu]:
+def find_gpus(dev: Path = Path("/dev"), nvml: Any = None) -> list[Gpu]:
     """Return the GPUs that this host or container has, in nvidia-smi's order.
 
     Args:
@@ -53,24 +53,24 @@ def find_cards(dev: Path = Path("/dev"), nvml: Any = None) -> list[Gpu]:
     return [Gpu(device=str(place), label=number, place=place) for place, number in enumerate(numbers)]
 
 
-def choose(cards: Sequence[Gpu], wanted: str, visible: str | None) -> list[Gpu]:
-    """Return the cards to serve.
+def choose(gpus: Sequence[Gpu], wanted: str, visible: str | None) -> list[Gpu]:
+    """Return the GPUs to serve.
 
     Args:
-        cards: Those that there are.
-        wanted: `--devices`: numbers as nvidia-smi shows them, or UUIDs, parted by commas; empty: all that are visible.
+        gpus: Those that there are.
+        wanted: `--devices`: numbers as nvidia-smi shows them, or UUIDs, separated by commas; empty: all visible ones.
         visible: `CUDA_VISIBLE_DEVICES`, if it is set.
 
     Raises:
         InvalidSettings: A device is not there, or is named twice.
     """
     if not wanted:
-        return list(cards) if visible is None else [_visible(cards, item, place) for place, item in _items(visible)]
-    known = {name: card for card in cards for name in (str(card.place), card.device)}
+        return list(gpus) if visible is None else [_visible(gpus, item, place) for place, item in _items(visible)]
+    known = {name: gpu for gpu in gpus for name in (str(gpu.place), gpu.device)}
     found: list[Gpu] = []
     for _, item in _items(wanted):
         if item not in known:
-            there = ", ".join(str(card.place) for card in cards) or "none"
+            there = ", ".join(str(gpu.place) for gpu in gpus) or "none"
             raise InvalidSettings(f"--devices {wanted!r}: there is no GPU {item!r} here; there are {there}, or use cpu")
         found.append(known[item])
     if len(set(found)) != len(found) or not found:
@@ -79,7 +79,7 @@ def choose(cards: Sequence[Gpu], wanted: str, visible: str | None) -> list[Gpu]:
 
 
 def node_cpus(bus: str, sysfs: Path = Path("/sys")) -> frozenset[int]:
-    """Return the CPUs of the memory node of a place on the bus; none where there is one node, or it is not known."""
+    """Return the CPUs of the memory node of a bus address; none where there is one node, or it is not known."""
     nodes = list((sysfs / "devices/system/node").glob("node[0-9]*"))
     if len(nodes) < 2 or not bus:
         return frozenset()
@@ -106,15 +106,15 @@ def _items(text: str) -> list[tuple[int, str]]:
     return list(enumerate(item.strip() for item in text.split(",") if item.strip()))
 
 
-def _visible(cards: Sequence[Gpu], item: str, place: int) -> Gpu:
+def _visible(gpus: Sequence[Gpu], item: str, place: int) -> Gpu:
     """A device that the environment names is passed on as it stands; only CUDA knows what its numbers mean."""
-    known = next((card for card in cards if card.device == item), None)
+    known = next((gpu for gpu in gpus if gpu.device == item), None)
     label = known.label if known is not None else re.sub(r"[^a-z0-9-]+", "", item.lower())[:12]
     return Gpu(device=item, label=label, place=place, bus=known.bus if known is not None else "")
 
 
 def _ask(nvml: Any) -> list[Gpu] | None:
-    """Ask the driver; None where there is none to ask, or it does not answer."""
+    """Return what the driver reports; None where there is none, or it does not answer."""
     try:
         nvml = nvml or import_module("pynvml")  # of the extra `gpu`
     except ImportError as err:

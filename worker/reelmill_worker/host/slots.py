@@ -1,9 +1,10 @@
-"""Posts: the places to render that one command serves, each a device with a worker's name that nobody else has."""
+"""The worker slots that one command serves: each a device with a worker's name, unique on the farm."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import os
 import uuid
 from collections.abc import Callable, Sequence
@@ -23,22 +24,22 @@ from reelmill_worker.host.gpus import Gpu, node_cpus
 log = structlog.get_logger(__name__)
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Another one on each host and after each boot; the same in all containers of a host."""
+"""Differs between hosts and after each boot; the same in all containers of a host."""
 
 Taker = Callable[[str], bool]
-"""Asks whether a name is ours on the farm."""
+"""Takes a name on the farm; returns False where another machine has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSlot:
-    """One place to render: a device and the worker's name for it.
+    """One worker process: its device and its name.
 
     Attributes:
         device: What `CUDA_VISIBLE_DEVICES` takes, or "" for the CPU.
         node: Celery node name, unique on the farm.
-        number: Of all workers of this host, from 0: counts its metrics port.
-        bus: Its place on the bus; empty if that is not known.
-        cpus: CPUs near the device, on which alone its worker runs; none: all that the command has.
+        number: Number among the workers of this host, from 0: added to its metrics port.
+        bus: The device's bus address; empty if it is not known.
+        cpus: CPUs near the device, to which its worker is limited; none: all that the command has.
     """
 
     device: str
@@ -49,9 +50,9 @@ class WorkerSlot:
 
 
 def machine_of(state_dir: Path, boot_id: Path = BOOT_ID) -> str:
-    """Return what tells us from a host, or a container, of the same name: eight digits of this boot and state folder.
+    """Return a hash of this boot and state folder, which tells hosts, or containers, of the same name apart.
 
-    Commands of one state folder keep their names apart by its lock files; those of another one do not see them.
+    Commands with one state folder keep their names apart by its lock files, which others do not see.
     """
     path = state_dir / "run" / "identity"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,10 +68,10 @@ def machine_of(state_dir: Path, boot_id: Path = BOOT_ID) -> str:
 
 
 def taker(settings: Settings, machine: str) -> Taker:
-    """Return how to take a name on the farm; where Redis does not answer every name counts as ours.
+    """Return what takes names on the farm; where Redis does not answer, every name counts as free.
 
     Raises:
-        LedgerRefused: Redis answers, but not to us.
+        LedgerRefused: Redis refuses this worker.
     """
     try:
         ledger = Ledger.connect(settings, patience=PROMPT)
@@ -89,33 +90,77 @@ def taker(settings: Settings, machine: str) -> Taker:
     return take
 
 
-def reserve(
-    state_dir: Path, *, cards: Sequence[Gpu], name: str, host: str, stack: ExitStack, take: Taker, machine: str
-) -> list[WorkerSlot]:
-    """Name the workers and keep the names from other `reelmill worker` commands, here and elsewhere.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotClaims:
+    """Claims names for workers and keeps them from other `reelmill worker` commands, here and elsewhere.
 
-    `gpu0@host`, `gpu1@host` … or, with a name of `night`, `night0@host` …. A worker without a device takes the first
-    free of `cpu0`, `cpu1` …, so that several may run side by side. Where a live worker of another machine has one of
-    the names, ours are `gpu0@host-1a2b3c4d`.
-
-    Raises:
-        InvalidSettings: Another command of this host serves a device already.
+    Attributes:
+        state_dir: Folder of the host's state, with the lock files.
+        host: Host name, the second part of each name.
+        machine: Suffix of names that a live worker of another machine has, see `machine_of`.
+        take: Takes a name on the farm.
+        stack: Holds the lock files until it closes.
     """
-    if not cards:
-        names = ((number, f"{name or 'cpu'}{number}@{host}") for number in range(1000))
-        number, node = next((number, node) for number, node in names if _lock(state_dir, node, stack))
-        return _apart([WorkerSlot(device="", node=node, number=number)], take, machine)
-    posts = [
-        WorkerSlot(device=card.device, node=f"{name or 'gpu'}{card.label}@{host}", number=card.place, bus=card.bus)
-        for card in cards
-    ]
-    for post in posts:
-        if not _lock(state_dir, post.node, stack):
-            raise InvalidSettings(
-                f"a worker named {post.node} runs on this host already; stop it first, "
-                "or leave its device out with --devices, or give another --name"
-            )
-    return _apart(posts, take, machine)
+
+    state_dir: Path
+    host: str
+    machine: str
+    take: Taker
+    stack: ExitStack
+
+    def claim(self, gpus: Sequence[Gpu], name: str = "") -> list[WorkerSlot]:
+        """Claim a slot for each GPU, or one on the CPU where there is none.
+
+        `gpu0@host`, `gpu1@host` … or, with a name of `night`, `night0@host` …. A worker without a device gets the first
+        free of `cpu0`, `cpu1` …, so that several may run side by side. Where a live worker of another machine has one
+        of the names, ours are `gpu0@host-1a2b3c4d`.
+
+        Raises:
+            InvalidSettings: Another command of this host serves a device already.
+        """
+        return self._take_names(self._lock_devices(gpus, name) if gpus else [self._lock_cpu(name)])
+
+    def _lock_cpu(self, name: str) -> WorkerSlot:
+        for number in itertools.count():
+            node = f"{name or 'cpu'}{number}@{self.host}"
+            if self._lock(node):
+                break
+        return WorkerSlot(device="", node=node, number=number)
+
+    def _lock_devices(self, gpus: Sequence[Gpu], name: str) -> list[WorkerSlot]:
+        slots = [
+            WorkerSlot(device=gpu.device, node=f"{name or 'gpu'}{gpu.label}@{self.host}", number=gpu.place, bus=gpu.bus)
+            for gpu in gpus
+        ]
+        for slot in slots:
+            if not self._lock(slot.node):
+                raise InvalidSettings(
+                    f"a worker named {slot.node} runs on this host already; stop it first, "
+                    "or leave its device out with --devices, or give another --name"
+                )
+        return slots
+
+    def _take_names(self, slots: list[WorkerSlot]) -> list[WorkerSlot]:
+        taken = [slot.node for slot in slots if not self.take(slot.node)]
+        if not taken:
+            return slots
+        advice = "another machine has this name; rename one"
+        log.warning("worker.renamed", taken=taken, suffix=self.machine, advice=advice)
+        renamed = [replace(slot, node=f"{slot.node}-{self.machine}") for slot in slots]
+        for slot in renamed:
+            self.take(slot.node)
+        return renamed
+
+    def _lock(self, node: str) -> bool:
+        """Hold a lock file until the stack closes; the kernel releases it if this process is killed."""
+        folder = self.state_dir / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        handle: IO[bytes] = self.stack.enter_context((folder / f"{node}.lock").open("ab"))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def host_cpus() -> frozenset[int]:
@@ -123,50 +168,27 @@ def host_cpus() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
-def near_their_cards(posts: Sequence[WorkerSlot], sysfs: Path = Path("/sys")) -> list[WorkerSlot]:
-    """Give each worker the CPUs of its card's memory node: frames and weights then do not cross between the nodes."""
+def near_their_gpus(slots: Sequence[WorkerSlot], sysfs: Path = Path("/sys")) -> list[WorkerSlot]:
+    """Give each worker the CPUs of its GPU's memory node, so that frames and weights do not cross between nodes."""
     ours, found = host_cpus(), list[WorkerSlot]()
-    for post in posts:
-        cpus = frozenset(node_cpus(post.bus, sysfs) & ours)
-        found.append(replace(post, cpus=cpus))
+    for slot in slots:
+        cpus = frozenset(node_cpus(slot.bus, sysfs) & ours)
+        found.append(replace(slot, cpus=cpus))
         if cpus:
-            log.info("worker.placed", worker=post.node, bus=post.bus, cpus=sorted(cpus))
+            log.info("worker.placed", worker=slot.node, bus=slot.bus, cpus=sorted(cpus))
     return found
 
 
-def forgive(settings: Settings, posts: Sequence[WorkerSlot]) -> None:
-    """Lift the quarantine of our names: whoever starts a worker by hand has looked at what was wrong.
+def forgive(settings: Settings, slots: Sequence[WorkerSlot]) -> None:
+    """Lift the quarantine of these workers: a worker that is started by hand is taken for repaired.
 
     Raises:
-        LedgerRefused: Redis answers, but not to us. (One that does not answer is waited for by the workers.)
+        LedgerRefused: Redis refuses this worker. (The workers wait for one that does not answer.)
     """
     try:
         ledger = Ledger.connect(settings, patience=PROMPT)
-        for post in posts:
+        for slot in slots:
             with suppress(NotFound):  # it never worked here
-                ledger.workers.forgive(post.node)
+                ledger.workers.forgive(slot.node)
     except (LedgerUnavailable, LedgerReadOnly) as err:
         log.warning("ledger.awaited", error=str(err))
-
-
-def _apart(posts: list[WorkerSlot], take: Taker, machine: str) -> list[WorkerSlot]:
-    taken = [post.node for post in posts if not take(post.node)]
-    if not taken:
-        return posts
-    log.warning("worker.renamed", taken=taken, suffix=machine, advice="another machine has this name; rename one")
-    renamed = [replace(post, node=f"{post.node}-{machine}") for post in posts]
-    for post in renamed:
-        take(post.node)
-    return renamed
-
-
-def _lock(state_dir: Path, node: str, stack: ExitStack) -> bool:
-    """Hold a lock file until the stack closes; the kernel lets go of it if we are killed."""
-    folder = state_dir / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    handle: IO[bytes] = stack.enter_context((folder / f"{node}.lock").open("ab"))
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 STEADY_S = 60.0
-"""A parent that lived this long died of something new: its pause starts from the shortest again."""
+"""A parent that lived this long died of something new: its next pause is the shortest again."""
 POLL_S = 0.1
 FEWEST_ENCODER_THREADS, MOST_ENCODER_THREADS = 2, 16
 """x264 cuts a picture into rows of macroblocks: 480 lines have 30, and past 16 threads they mostly wait."""
@@ -39,12 +39,12 @@ class Parent:
 
     Attributes:
         command: What to run, see `celery_command`.
-        environment: All of it; the device is added.
+        environment: All variables; the device is added.
         pause_s: Seconds before the next start, doubled with every death.
-        quarantined: It ended by itself and for good; somebody must look.
+        quarantined: It ended by itself and for good, until it is started by hand.
     """
 
-    post: WorkerSlot
+    slot: WorkerSlot
     command: Sequence[str]
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
@@ -54,11 +54,11 @@ class Parent:
     quarantined: bool = False
 
     def start(self) -> None:
-        """Start the process. It drains by itself if we die: nobody else would know of it."""
+        """Start the process. It drains by itself if this one dies, since no other process would end it."""
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             self.command,
-            env={**THREADS, **self.environment, "CUDA_VISIBLE_DEVICES": self.post.device},
+            env={**THREADS, **self.environment, "CUDA_VISIBLE_DEVICES": self.slot.device},
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             start_new_session=True,  # Ctrl-C reaches us only, and we tell the parents once
@@ -66,10 +66,10 @@ class Parent:
         )
         log.info(
             "parent.started",
-            worker=self.post.node,
+            worker=self.slot.node,
             pid=self.process.pid,
-            device=self.post.device or "cpu",
-            cpus=len(self.post.cpus or host_cpus()),
+            device=self.slot.device or "cpu",
+            cpus=len(self.slot.cpus or host_cpus()),
         )
 
     def tend(self) -> None:
@@ -86,22 +86,22 @@ class Parent:
             self.quarantined = True
             log.error(
                 "worker.quarantined",
-                worker=self.post.node,
-                advice="see its reason above or in `reelmill status`, mend it, and start `reelmill worker` again",
+                worker=self.slot.node,
+                advice="see its reason above or in `reelmill status`, fix it, and start `reelmill worker` again",
             )
             return
         if time.monotonic() - self.started_at >= STEADY_S:
             self.pause_s = FIRST_PAUSE_S
         self.start_at = time.monotonic() + self.pause_s
-        log.error("parent.lost", worker=self.post.node, status=status, restart_in_s=self.pause_s)
+        log.error("parent.lost", worker=self.slot.node, status=status, restart_in_s=self.pause_s)
         self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
 
     def _prepare(self) -> None:
         """Run between fork and exec; what it sets, the parent and its child inherit."""
         with suppress(OSError):  # macOS has none: a parent outlives a killed supervisor there
             set_pdeathsig(signal.SIGTERM)
-        if self.post.cpus:
-            os.sched_setaffinity(0, self.post.cpus)
+        if self.slot.cpus:
+            os.sched_setaffinity(0, self.slot.cpus)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal if the process lives."""
@@ -130,16 +130,16 @@ class Supervisor:
         return self._wind_up()
 
     def _wind_up(self) -> int:
-        told = 0
+        sent = 0
         statuses: list[int] = []
         running = [parent for parent in self.parents if parent.process is not None]
         if running:
-            log.info("supervisor.draining", workers=[parent.post.node for parent in running])
+            log.info("supervisor.draining", workers=[parent.slot.node for parent in running])
         while running:
-            if told < min(self._stops, 2):
-                told += 1
+            if sent < min(self._stops, 2):
+                sent += 1
                 for parent in running:
-                    parent.send(signal.SIGTERM if told == 1 else signal.SIGKILL)
+                    parent.send(signal.SIGTERM if sent == 1 else signal.SIGKILL)
             for parent in list(running):
                 status = parent.process.poll() if parent.process is not None else 0
                 if status is not None:
