@@ -41,7 +41,7 @@ def end(ledger: Ledger, batch: str, count: int = 3) -> list[str]:
 def test_an_archive_has_the_batch_and_every_job(
     ledger: Ledger, store: ClipStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reelmill_common.ledger.ledger.PAGE", 2)
+    monkeypatch.setattr("reelmill_common.ledger.jobs.PAGE", 2)
     ids = end(ledger, "night", 5)
 
     key = archive(ledger, store, "night")

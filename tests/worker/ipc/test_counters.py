@@ -185,4 +185,4 @@ def test_a_file_that_cannot_be_read_keeps_no_child_from_starting(tmp_path: Path,
     path = tmp_path / "cpu0@test.7.figures"
     path.write_text(text)
 
-    assert Counters(path)._figures == CounterValues()
+    assert Counters(path)._values == CounterValues()

@@ -19,7 +19,7 @@ from fixtures.farm import specs
 from fixtures.valkey import wait_for
 from reelmill_common.broker import make_app
 from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import Claimed, Ledger, WorkerState
+from reelmill_common.ledger import Claimed, Ledger, WorkerInfo, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 from reelmill_worker.host.slots import machine_of
@@ -120,7 +120,7 @@ def test_a_child_that_passed_the_gate_makes_the_worker_ready(
     housekeeping.look()
 
     assert recorded(ledger) is WorkerState.READY
-    info = {"pid": child.pid, "machine": machine_of(housekeeping.settings.state_dir), "model_hash": "abc"}
+    info = WorkerInfo(pid=child.pid, machine=machine_of(housekeeping.settings.state_dir), model_hash="abc")
     assert ledger.workers.all()[0].info == info
     assert housekeeping.consuming
 
@@ -203,7 +203,7 @@ def test_children_that_end_while_they_wait_for_a_server_do_not_count_as_early_de
         child.pid += 1
 
     assert housekeeping.unfit == ""
-    assert ledger.workers.all()[0].info["trouble"] == "store: no answer"
+    assert ledger.workers.all()[0].info.trouble == "store: no answer"
 
 
 def test_a_quarantine_from_outside_stops_the_worker(housekeeping: Housekeeping, ledger: Ledger, child: Child) -> None:
