@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from common.ledger_scene import make_jobs
 from reelmill_common.forecast import shape_of
-from reelmill_common.jobs import MAX_SEED, Batch
+from reelmill_common.job_fields.limits import MAX_SEED
+from reelmill_common.jobs import Batch
 from reelmill_common.ledger import Ledger
 from reelmill_producer.analysis.estimates import Change, change_of
 
