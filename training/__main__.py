@@ -11,8 +11,8 @@ import torch
 from training.checkpoints import load_autoencoder, load_teacher, save_modules, set_threads
 from training.clock import Clock
 from training.corpus import Corpus, make_corpus
-from training.stages.autoencoder import train_autoencoder
 from training.rounding import FORMATS
+from training.stages.autoencoder import train_autoencoder
 from training.stages.student import record_paths, train_student
 from training.stages.teacher import Teacher, compile_blocks, train_teacher
 

@@ -101,7 +101,9 @@ class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         """Make the block for a number of channels."""
         super().__init__()
-        self.conv = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.conv = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, c, h, w) of the same shape."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,11 +23,11 @@ def save_modules(folder: Path, name: str, modules: Mapping[str, nn.Module]) -> N
         old.unlink()
     parts: list[dict[str, Tensor]] = [{}]
     size = 0
-    for module, path, tensor in ((m, p, t) for m, module in modules.items() for p, t in _state(module).items()):
+    for owner, path, tensor in ((n, p, t) for n, m in modules.items() for p, t in _state(m).items()):
         if size + tensor.nbytes > PART_BYTES:
             parts.append({})
             size = 0
-        parts[-1][f"{module}:{path}"] = tensor.detach().cpu().contiguous().clone()
+        parts[-1][f"{owner}:{path}"] = tensor.detach().cpu().contiguous().clone()
         size += tensor.nbytes
     for number, part in enumerate(parts):
         save_file(part, folder / f"{name}-{number}.safetensors")

@@ -65,7 +65,7 @@ class Average:
     def follow(self, step: int) -> None:
         """Move towards the weights: fast in the first steps, slowly then."""
         share = 1 - min(self._decay, (step + 1) / (step + 10))
-        torch._foreach_lerp_(self._kept, self._live, share)  # noqa: SLF001 - one launch for all tensors
+        torch._foreach_lerp_(self._kept, self._live, share)
 
 
 def _floats(module: nn.Module) -> list[Tensor]:

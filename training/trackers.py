@@ -1,4 +1,6 @@
-"""Trackers: what a clip shows, read back from its frames by colour and geometry alone. Nothing here was trained.
+"""Trackers: what a clip shows, read back from its frames by colour and place alone. Nothing here was trained.
+
+The kind of thing is not read yet: colour, motion, floor and time of day are.
 
 Every pixel is compared with the lines in colour space that each part of the world can have: sky, hills, sun, floor, and
 each colour of a thing under the light of the time of day. What is nearest to a thing's line is that thing.
@@ -8,7 +10,6 @@ Letters: b clips, f frames, h and w pixels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.painter import HILL, HORIZON, SHAPES
-from training.world import COLOURS, FLOORS, MOTIONS, SIZES, THINGS, TIMES, Scene
+from training.painter import HILL, HORIZON
+from training.world import COLOURS, FLOORS, TIMES, Scene
 
 SHADES = (0.45, 1.2)
 """How dark and how bright the painter makes a thing's colour."""
@@ -27,9 +28,6 @@ LEAST_PIXELS = 14
 """Of a thing in a frame, below which it is not seen."""
 FOUND_IN = 0.5
 """Share of frames in which a colour must be seen to count as a thing."""
-PATCH = 24
-"""Pixels a side of the square to which a thing is scaled before it is compared with the shapes."""
-ANGLES = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +37,12 @@ class Seen:
     Attributes:
         time: Time of day.
         floor: Colour of the floor.
-        things: Thing and motion by colour.
-        count: Things of the most visible colour.
+        motions: Motion by the colour of a thing.
     """
 
     time: str
     floor: str
-    things: dict[str, tuple[str, str]]
+    motions: dict[str, str]
 
 
 def see(clips: Tensor) -> list[Seen]:
@@ -131,8 +128,13 @@ def _masks(clip: Tensor, time: str, floor: str) -> dict[str, Tensor]:
     things = torch.stack([_distance(pixels, line * SHADES[0], line * SHADES[1]) for line in lines])
     nearest, which = things.min(0)
     is_thing = nearest + 0.03 < _backdrop(pixels, time, floor)
-    masks = {name: is_thing & (which == number) for number, name in enumerate(names)}
+    masks = {name: _solid(is_thing & (which == number)) for number, name in enumerate(names)}
     return {name: mask for name, mask in masks.items() if _seen_often(mask)}
+
+
+def _solid(mask: Tensor) -> Tensor:
+    """Drop lone pixels and thin edges, where two colours mix to a third."""
+    return mask & (F.avg_pool2d(mask.float().unsqueeze(1), 3, stride=1, padding=1)[:, 0] > 0.6)
 
 
 def _seen_often(mask: Tensor) -> bool:
@@ -141,5 +143,45 @@ def _seen_often(mask: Tensor) -> bool:
 
 def _see_one(clip: Tensor, time: str, floor: str) -> Seen:
     masks = _masks(clip, time, floor)
-    things = {colour: (_shape(mask), _motion(mask)) for colour, mask in masks.items()}
-    return Seen(time=time, floor=floor, things=things)
+    return Seen(time=time, floor=floor, motions={colour: _motion(mask) for colour, mask in masks.items()})
+
+
+def _motion(mask: Tensor) -> str:
+    """Tell what a thing does from where its middle is in each frame; mask (f, h, w)."""
+    frames, height, width = mask.shape
+    weights = mask.float().flatten(1)
+    seen = weights.sum(1) >= LEAST_PIXELS
+    rows = (torch.arange(height, device=mask.device) + 0.5) / height
+    columns = (torch.arange(width, device=mask.device) + 0.5) / height
+    total = weights.sum(1).clamp(min=1)
+    y = ((mask.sum(2) * rows).sum(1) / total)[seen]
+    x = ((mask.sum(1) * columns).sum(1) / total)[seen]
+    t = torch.linspace(0, 1, frames, device=mask.device)[seen]
+    slope_x, wobble_x = _line(t, x)
+    slope_y, wobble_y = _line(t, y)
+    if abs(slope_y) > 0.2 and wobble_y < 0.05:
+        return "rises" if slope_y < 0 else "falls"
+    if wobble_y > 0.05 and wobble_y > wobble_x:
+        return "bounces"
+    if abs(slope_x) > 0.25 and wobble_x < 0.07:
+        return "rolls right" if slope_x > 0 else "rolls left"
+    return "swings" if wobble_x > 0.05 else "spins"
+
+
+def _line(t: Tensor, place: Tensor) -> tuple[float, float]:
+    """Return how far a straight line through a track goes over the clip, and how far the track strays from it."""
+    middle = t - t.mean()
+    slope = ((place * middle).sum() / (middle**2).sum().clamp(min=1e-6)).item()
+    return slope, float((place - place.mean() - slope * middle).std(correction=0))
+
+
+def score(seen: Sequence[Seen], scenes: Sequence[Scene]) -> dict[str, float]:
+    """Return the share of scenes in which each attribute was seen as it was asked for."""
+    rights: dict[str, list[bool]] = {"time": [], "floor": [], "colour": [], "motion": []}
+    for found, scene in zip(seen, scenes, strict=True):
+        asked = {group.colour: group.motion for group in scene.groups}
+        rights["time"].append(found.time == scene.time)
+        rights["floor"].append(found.floor == scene.floor)
+        rights["colour"].append(set(found.motions) == set(asked))
+        rights["motion"].append(all(found.motions.get(colour) == motion for colour, motion in asked.items()))
+    return {name: sum(right) / len(right) for name, right in rights.items()}

@@ -33,9 +33,7 @@ MOTIONS = ("bounces", "rolls left", "rolls right", "rises", "falls", "spins", "s
 WEATHERS = ("clear", "rain", "snow")
 CAMERAS = ("still", "pans left", "pans right", "zooms in", "zooms out")
 
-HELD_OUT = frozenset(
-    {("ball", "purple"), ("cube", "orange"), ("cone", "blue"), ("ring", "green"), ("star", "red")}
-)
+HELD_OUT = frozenset({("ball", "purple"), ("cube", "orange"), ("cone", "blue"), ("ring", "green"), ("star", "red")})
 """Pairs of thing and colour that no training clip shows: what is right about them was composed, not remembered."""
 
 
@@ -59,11 +57,19 @@ class Daylight:
 
 
 TIMES: dict[str, Daylight] = {
-    "dawn": Daylight(top=(0.50, 0.60, 0.82), bottom=(0.99, 0.82, 0.72), light=(1.0, 0.92, 0.88), sun=(1.0, 0.94, 0.76), height=0.24),
-    "noon": Daylight(top=(0.34, 0.62, 0.96), bottom=(0.80, 0.92, 1.0), light=(1.0, 1.0, 1.0), sun=(1.0, 0.99, 0.90), height=0.78),
-    "dusk": Daylight(top=(0.27, 0.19, 0.42), bottom=(0.94, 0.55, 0.36), light=(0.88, 0.72, 0.68), sun=(1.0, 0.84, 0.58), height=0.22),
-    "night": Daylight(top=(0.03, 0.04, 0.12), bottom=(0.10, 0.14, 0.30), light=(0.50, 0.56, 0.76), sun=(0.93, 0.94, 1.0), height=0.72),
-}  # fmt: skip
+    "dawn": Daylight(
+        top=(0.50, 0.60, 0.82), bottom=(0.99, 0.82, 0.72), light=(1.0, 0.92, 0.88), sun=(1.0, 0.94, 0.76), height=0.24
+    ),
+    "noon": Daylight(
+        top=(0.34, 0.62, 0.96), bottom=(0.80, 0.92, 1.0), light=(1.0, 1.0, 1.0), sun=(1.0, 0.99, 0.90), height=0.78
+    ),
+    "dusk": Daylight(
+        top=(0.27, 0.19, 0.42), bottom=(0.94, 0.55, 0.36), light=(0.88, 0.72, 0.68), sun=(1.0, 0.84, 0.58), height=0.22
+    ),
+    "night": Daylight(
+        top=(0.03, 0.04, 0.12), bottom=(0.10, 0.14, 0.30), light=(0.50, 0.56, 0.76), sun=(0.93, 0.94, 1.0), height=0.72
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

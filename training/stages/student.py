@@ -83,7 +83,7 @@ def _joined(parts: list[Paths]) -> Paths:
 def train_student(
     clock: Clock, teacher: Teacher, paths: tuple[Paths, Paths], *, form: str, device: str, batch: int, seed: int
 ) -> Teacher:
-    """Train a student in a format of `rounding.FORMATS`; return its averaged weights, in floats, and the text encoder."""
+    """Train a student in a format of `rounding.FORMATS`; return its averaged weights in floats."""
     transformer = copy.deepcopy(teacher.transformer).requires_grad_(requires_grad=True)
     set_format(transformer, form)
     average = Average({"transformer": transformer}, 0.995)
@@ -95,7 +95,10 @@ def train_student(
         some = paths[int(clock.done % 8 == 7)]
         rows = torch.randint(len(some.step), (batch,), generator=generator, device=device)
         clean = clean_at(
-            lambda x, s, told: velocity_mixed(transformer, x, s, told), some.start[rows].float(), some.step[rows], some.text[rows]
+            lambda x, s, told: velocity_mixed(transformer, x, s, told),
+            some.start[rows].float(),
+            some.step[rows],
+            some.text[rows],
         )
         loss = F.mse_loss(clean, some.end[rows].float())
         update(optim, loss, RATE * clock.rate())
