@@ -9,7 +9,8 @@ MAX_TOKENS = 512
 TINY = "tiny"
 """Name of the profile that is made locally and renders on a CPU."""
 TINY_NOTE = (
-    "The tiny profile has small random weights: its clips are moving colours. They show the farm, not the model."
+    "The tiny profile knows a small world: coloured things that move over a floor at a time of day, in soft outlines. "
+    "It ignores other words."
 )
 """Note for people who see its clips."""
 
@@ -55,7 +56,7 @@ PROFILES: dict[str, Profile] = {
             fps=16,
             repo="FastVideo/FastWan-QAD-FP8-1.3B",
         ),
-        # Same classes and file layout, a few MB, random weights from a fixed seed: what a machine without a GPU runs.
+        # Same classes and file layout, a few MB, small trained weights: what a machine without a GPU runs.
         Profile(name=TINY, sizes=((128, 80), (80, 128)), lengths=(5, 9, 17, 33, 49, 61, 77, 81), fps=16, repo=None),
     )
 }

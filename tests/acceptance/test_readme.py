@@ -81,7 +81,7 @@ def test_the_demo_leaves_clips_posters_manifests_and_a_page(folder: Path) -> Non
 
     assert ran.status == 0, ran.err
     assert ran.out == f"{folder}/demo/index.html\n"
-    assert "random weights that make moving colours" in ran.err
+    assert "small weights that know a small world" in ran.err
     assert TINY_NOTE in ran.err
     assert TINY_NOTE in (folder / "demo/index.html").read_text()
     assert (folder / "demo/index.html").read_text().count("data-clip=") == 7

@@ -71,8 +71,7 @@ def demo(
     """Render a file in one folder, with a page to see.
 
     The folder holds a farm of its own, the clips, and an index.html that shows them. Uses the `tiny` profile unless
-    told otherwise: small random weights, so moving colours. They show the farm, the whole way from prompt to stored
-    clip on any machine, and not the model.
+    told otherwise: small trained weights that know coloured things, floors and times of day, and ignore other words.
     """
     settings = read_settings(profile)
     root = folder.absolute()

@@ -79,7 +79,7 @@ class EmbeddedFarm:
                 start_new_session=True,  # Ctrl-C reaches this process only, which stops the worker in order
             )
         self.record()
-        what = ", random weights that make moving colours" if self.settings.profile == TINY else ""
+        what = ", small weights that know a small world" if self.settings.profile == TINY else ""
         self._say(f"starting a worker for {self.settings.profile}{what} (log: {self.worker_log})")
 
     def record(self) -> None:

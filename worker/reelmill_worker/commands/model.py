@@ -30,16 +30,23 @@ def tiny(
     folder: Annotated[
         Path | None, typer.Argument(help="A new folder. Default: where a worker of the tiny profile looks.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random weights.")] = 7,
+    *,
+    random: Annotated[bool, typer.Option("--random", help="Random weights, which show moving colours.")] = False,
 ) -> None:
-    """Make the tiny model: the real classes with random weights, a few MB, for machines without a GPU.
+    """Make the tiny model: the real classes with small trained weights, for machines without a GPU.
+
+    It knows a small world: balls, cubes, cones, rings and stars that move over a floor at a time of day.
 
     Prints the folder.
     """
-    from reelmill_worker.pipeline.prepare.tiny_model import make_tiny  # noqa: PLC0415 - torch
+    from reelmill_worker.pipeline.prepare.tiny_model import make_tiny, make_trained_tiny  # noqa: PLC0415 - torch
 
     target = folder or _worker_folder("tiny")
-    make_tiny(target, seed=seed)
+    if random:
+        make_tiny(target, seed=seed)
+    else:
+        make_trained_tiny(target)
     typer.echo(str(target))
 
 

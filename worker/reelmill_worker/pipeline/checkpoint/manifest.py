@@ -23,6 +23,8 @@ ARTIFACT_VERSION = 2
 """Of a quantised transformer. Version 1 had no number, and scales by row unless it was told otherwise."""
 MADE_UP = "reelmill model tiny"
 """Stands in the manifest of a model of random weights."""
+TRAINED = "reelmill training"
+"""Stands in the manifest of the tiny model with trained weights."""
 
 
 def file_sha256(path: Path) -> str:
@@ -64,10 +66,10 @@ def write_manifest(folder: Path, *, source: Mapping[str, Any]) -> None:
 
 
 def is_made_up(folder: Path) -> bool:
-    """Whether a model is of random weights, as `reelmill model tiny` makes it."""
+    """Whether a model was made by `reelmill model tiny`, not downloaded."""
     path = folder / layout.MANIFEST_FILE
     source: object = layout.read_json(path).get("source") if path.is_file() else None
-    return isinstance(source, dict) and source.get("made_by") == MADE_UP
+    return isinstance(source, dict) and source.get("made_by") in (MADE_UP, TRAINED)
 
 
 def known_files(folder: Path) -> dict[str, dict[str, Any]]:

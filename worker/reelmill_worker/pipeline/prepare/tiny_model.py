@@ -1,6 +1,6 @@
-"""The `tiny` profile: the real classes, names and file layout in a few megabytes of seeded random weights.
+"""The `tiny` profile: the real classes, names and file layout in a few megabytes of trained or of random weights.
 
-It renders abstract clouds of colour, not what the prompt says. Everything around the weights is what a real model has:
+Random weights render clouds of colour, not what the prompt says. Everything around them is what a real model has:
 the RoPE split of 128-wide heads, norms across heads, a text encoder, both decoders, a tokenizer that takes any text.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,16 @@ from torch import Tensor, nn
 
 from reelmill_common.errors import InvalidModel
 from reelmill_worker.pipeline.checkpoint import layout
-from reelmill_worker.pipeline.checkpoint.manifest import MADE_UP, write_manifest
+from reelmill_worker.pipeline.checkpoint.manifest import MADE_UP, TRAINED, write_manifest
 from reelmill_worker.pipeline.checkpoint.skeleton import full_config, skeleton
 from reelmill_worker.pipeline.prepare.cloud_decoder import cloud_decoder
 from reelmill_worker.pipeline.prepare.tiny_tokenizer import write_tokenizer
+from reelmill_worker.pipeline.prepare.trained_tiny import (
+    WEIGHTS_SHA256,
+    trained_parts,
+    weights_sha256,
+    write_word_tokenizer,
+)
 
 DEFAULT_SEED = 7
 
@@ -59,24 +65,42 @@ SCHEDULER: Mapping[str, Any] = {
     "flow_shift": 3.0,
 }
 """For diffusers, which wants one; our samplers have their constants from elsewhere."""
+TRAINED_TRANSFORMER: Mapping[str, Any] = {**TRANSFORMER, "ffn_dim": 640, "num_layers": 6}
+TRAINED_DECODER_WIDTHS = (64, 32, 24, 16)
 DECODER_WIDTHS = (32, 16, 8, 8)
 """An eighth of the real decoder's 256, 128, 64, 64: a 64th of its arithmetic."""
 
 
 def make_tiny(folder: Path, *, seed: int = DEFAULT_SEED) -> None:
-    """Write the tiny model to a new folder. One seed gives the same bytes every time on one machine.
+    """Write the tiny model with random weights to a new folder. One seed gives the same bytes on one machine.
 
     Raises:
         InvalidModel: The folder exists and is not empty.
     """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    _make(folder, lambda part: _write(part, generator), {"made_by": MADE_UP, "seed": seed})
+
+
+def make_trained_tiny(folder: Path) -> None:
+    """Write the tiny model with the weights that ship with the package to a new folder.
+
+    Raises:
+        InvalidModel: The folder exists and is not empty, or the package's weights are damaged.
+    """
+    if weights_sha256() != WEIGHTS_SHA256:
+        raise InvalidModel("the tiny model's weights in this installation are damaged; install reelmill again")
+    _make(folder, _write_trained, {"made_by": TRAINED, "weights_sha256": WEIGHTS_SHA256})
+
+
+def _make(folder: Path, write: Callable[[Path], None], source: Mapping[str, Any]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidModel(f"{folder} exists and is not empty; name a new folder, or remove it first")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed: a folder of that name is always whole, even if we are killed here.
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _write(part, torch.Generator("cpu").manual_seed(seed))
-        write_manifest(part, source={"made_by": MADE_UP, "seed": seed})
+        write(part)
+        write_manifest(part, source=source)
         part.chmod(0o755)
         part.replace(folder)
     except BaseException:
@@ -101,6 +125,27 @@ def _write(folder: Path, generator: torch.Generator) -> None:
     decoder = folder / layout.TINY_DECODER
     layout.write_json(decoder / layout.CONFIG_FILE, {**layout.TINY_DECODER_CONFIG, "widths": list(DECODER_WIDTHS)})
     _save(decoder / layout.WEIGHTS_FILE, cloud_decoder(DECODER_WIDTHS, generator))
+
+
+def _write_trained(folder: Path) -> None:
+    words, trained = trained_parts()
+    layout.write_json(folder / layout.MODEL_INDEX_FILE, layout.MODEL_INDEX)
+    layout.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    vocabulary = write_word_tokenizer(folder / "tokenizer", words)
+    # The high-quality decoder was not trained.
+    generator = torch.Generator("cpu").manual_seed(DEFAULT_SEED)
+    tensors = {**trained, layout.VAE: _drawn(skeleton(layout.VAE, VAE), generator)}
+    configs = {
+        layout.TEXT_ENCODER: {**TEXT_ENCODER, "vocab_size": vocabulary},
+        layout.TRANSFORMER: TRAINED_TRANSFORMER,
+        layout.VAE: VAE,
+    }
+    for part, config in configs.items():
+        layout.write_json(folder / part / layout.CONFIG_FILE, full_config(part, config))
+        _save(folder / part / layout.weights_file(part), tensors[part])
+    decoder, widths = folder / layout.TINY_DECODER, list(TRAINED_DECODER_WIDTHS)
+    layout.write_json(decoder / layout.CONFIG_FILE, {**layout.TINY_DECODER_CONFIG, "widths": widths})
+    _save(decoder / layout.WEIGHTS_FILE, tensors[layout.TINY_DECODER])
 
 
 def _drawn(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:

@@ -1,0 +1,118 @@
+"""The commands of training: `python -m training STAGE`. Each has a time limit and leaves a checkpoint behind."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from training.checkpoints import load_autoencoder, load_teacher, save_modules, set_threads
+from training.clock import Clock
+from training.corpus import Corpus, make_corpus
+from training.rounding import FORMATS
+from training.stages.autoencoder import train_autoencoder
+from training.stages.student import record_paths, train_student
+from training.stages.teacher import Teacher, compile_blocks, train_teacher
+
+
+def main() -> None:
+    """Run one stage."""
+    options = _options()
+    set_threads()
+    started = time.monotonic()
+    {"autoencoder": autoencoder, "teacher": teacher, "student": student}[options.stage](options)
+    print(f"{options.stage}: {time.monotonic() - started:.0f} s in all", flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("stage", choices=("autoencoder", "teacher", "student"))
+    parser.add_argument("--run", type=Path, default=Path("training-run"), help="Folder of the checkpoints.")
+    parser.add_argument("--minutes", type=float, default=0.0, help="Limit of time.")
+    parser.add_argument("--steps", type=int, default=0, help="Limit of steps.")
+    parser.add_argument("--clips", type=int, default=20_000, help="Clips to paint.")
+    parser.add_argument("--batch", type=int, default=64, help="Clips a step.")
+    parser.add_argument("--rate", type=float, default=1e-3, help="Highest learning rate.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--name", default="", help="Name of the checkpoint; default: the stage's.")
+    parser.add_argument("--resume", default="", help="Checkpoint to go on from.")
+    parser.add_argument("--format", default="fp8", choices=tuple(FORMATS), help="What a student computes in.")
+    parser.add_argument("--path-minutes", type=float, default=1.0, help="Limit of time for the teacher's paths.")
+    parser.add_argument("--student-minutes", type=float, default=0.0, help="Train a student after the teacher.")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    if not options.minutes and not options.steps:
+        parser.error("give --minutes or --steps")
+    return options
+
+
+def _clock(options: argparse.Namespace) -> Clock:
+    return Clock(seconds=options.minutes * 60, steps=options.steps)
+
+
+def autoencoder(options: argparse.Namespace) -> None:
+    """Train the autoencoder."""
+    encoder, decoder, quality = train_autoencoder(
+        _clock(options), device=options.device, clips=options.clips, batch=options.batch, seed=options.seed
+    )
+    save_modules(options.run, "autoencoder", {"encoder": encoder, "decoder": decoder})
+    print(f"autoencoder: {quality:.2f} dB on 64 unseen clips", flush=True)
+
+
+def corpora(options: argparse.Namespace) -> tuple[Corpus, Corpus]:
+    """Paint and encode the wide and the upright clips."""
+    started = time.monotonic()
+    encoder, _ = load_autoencoder(options.run, options.device)
+    wide = make_corpus(encoder, options.clips, options.seed + 100, options.device)
+    upright = make_corpus(encoder, max(8, options.clips // 8), options.seed + 200, options.device, upright=True)
+    print(
+        f"corpus: {len(wide.latents)} and {len(upright.latents)} clips in {time.monotonic() - started:.0f} s, "
+        f"latents' spread {wide.latents[:512].float().std().item():.3f}",
+        flush=True,
+    )
+    return wide, upright
+
+
+def teacher(options: argparse.Namespace) -> None:
+    """Train the teacher."""
+    wide, upright = corpora(options)
+    start = load_teacher(options.run, options.resume, options.device) if options.resume else None
+    trained = train_teacher(
+        _clock(options),
+        wide,
+        upright,
+        device=options.device,
+        batch=options.batch,
+        rate=options.rate,
+        seed=options.seed,
+        start=start,
+    )
+    save_modules(options.run, options.name or "teacher", {"transformer": trained.transformer, "text": trained.text})
+    if options.student_minutes:
+        distil(options, trained, (wide, upright), Clock(seconds=options.student_minutes * 60))
+
+
+def student(options: argparse.Namespace) -> None:
+    """Train a student of the teacher."""
+    trained = load_teacher(options.run, options.resume or "teacher", options.device)
+    distil(options, trained, corpora(options), _clock(options))
+
+
+def distil(options: argparse.Namespace, trained: Teacher, both: tuple[Corpus, Corpus], clock: Clock) -> None:
+    """Record the teacher's paths and train a student on them."""
+    if options.device == "cuda":
+        compile_blocks(trained.transformer)
+    limit = Clock(seconds=options.path_minutes * 60)
+    paths = record_paths(limit, trained, both, device=options.device, batch=options.batch, seed=options.seed)
+    print(f"paths: {len(paths[0].step)} and {len(paths[1].step)} in {limit.elapsed():.0f} s", flush=True)
+    clock.restart()
+    made = train_student(
+        clock, trained, paths, form=options.format, device=options.device, batch=options.batch, seed=options.seed
+    )
+    save_modules(options.run, f"student-{options.format}", {"transformer": made.transformer, "text": made.text})
+
+
+if __name__ == "__main__":
+    main()

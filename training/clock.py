@@ -1,0 +1,88 @@
+"""The time limit of a stage, the schedule that follows from it, and the average of weights that is kept beside them."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(slots=True)
+class Clock:
+    """How much of a stage is done, by seconds or by steps.
+
+    Attributes:
+        seconds: Limit of time; 0 for none.
+        steps: Limit of steps; 0 for none. Equal steps give equal weights on one kind of machine; equal seconds do not.
+        warmup: Steps until the learning rate is full.
+        done: Steps so far.
+    """
+
+    seconds: float = 0.0
+    steps: int = 0
+    warmup: int = 100
+    done: int = 0
+    _start: float = field(default_factory=time.monotonic)
+
+    def restart(self) -> None:
+        """Count time from now."""
+        self._start = time.monotonic()
+
+    def share(self) -> float:
+        """Return the share of the stage that is done, 0 to 1."""
+        by_time = (time.monotonic() - self._start) / self.seconds if self.seconds else 0.0
+        by_steps = self.done / self.steps if self.steps else 0.0
+        return min(1.0, max(by_time, by_steps))
+
+    def rate(self) -> float:
+        """Return the factor on the learning rate: a short rise, then half a cosine to 0."""
+        return min(1.0, (self.done + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * self.share()))
+
+    def elapsed(self) -> float:
+        """Return seconds since the start."""
+        return time.monotonic() - self._start
+
+
+class Average:
+    """An exponential average of modules' weights, which samples better than the weights themselves."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
+        """Start from the modules as they are."""
+        self.modules: dict[str, Any] = {name: copy.deepcopy(module).eval() for name, module in modules.items()}
+        self._live = [tensor for module in modules.values() for tensor in _floats(module)]
+        self._kept = [tensor for module in self.modules.values() for tensor in _floats(module)]
+        self._decay = decay
+        for tensor in self._kept:
+            tensor.requires_grad_(requires_grad=False)
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Move towards the weights: fast in the first steps, slowly then."""
+        share = 1 - min(self._decay, (step + 1) / (step + 10))
+        torch._foreach_lerp_(self._kept, self._live, share)
+
+
+def _floats(module: nn.Module) -> list[Tensor]:
+    tensors = [*module.parameters(), *module.buffers()]
+    return [tensor for tensor in tensors if tensor.is_floating_point()]
+
+
+def optimizer(parameters: Iterable[nn.Parameter], rate: float, device: str) -> torch.optim.AdamW:
+    """Return AdamW as all stages use it."""
+    return torch.optim.AdamW(parameters, rate, betas=(0.9, 0.98), weight_decay=0.01, fused=device == "cuda")
+
+
+def update(optim: torch.optim.AdamW, loss: Tensor, rate: float) -> None:
+    """Take one step at a learning rate, with gradients clipped to a norm of 1."""
+    for group in optim.param_groups:
+        group["lr"] = rate
+    optim.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+    torch.nn.utils.clip_grad_norm_([p for group in optim.param_groups for p in group["params"]], 1.0)
+    optim.step()

@@ -1,0 +1,79 @@
+"""What training learns from: clips painted and encoded once, with several captions each, kept on the device."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.autoencoder import Encoder
+from training.captions import blurred, caption
+from training.network import token_ids
+from training.painter import MOST_THINGS, SceneTensors, pack, paint
+from training.world import Scene, draw_scenes
+
+CAPTIONS = 4
+"""Captions a clip, each with other synonyms."""
+CHUNK = 64
+"""Clips painted at once: 81 frames of 128 x 80 of them take 0.6 GB."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """Encoded clips.
+
+    Attributes:
+        latents: (n, 16, t, h, w) bfloat16, variance 1.
+        ids: (n, CAPTIONS, s) word numbers.
+    """
+
+    latents: Tensor
+    ids: Tensor
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return latents (b, 16, t, h, w) float32 and word numbers (b, s) of clips at random."""
+        device = self.latents.device
+        rows = torch.randint(len(self.latents), (size,), generator=generator, device=device)
+        versions = torch.randint(CAPTIONS, (size,), generator=generator, device=device)
+        return self.latents[rows].float(), self.ids[rows, versions]
+
+
+def by_number_of_things(scenes: list[Scene]) -> list[Scene]:
+    """Sort scenes so that those with few things, which cost less, are painted together."""
+    return sorted(scenes, key=lambda scene: sum(len(group.places) for group in scene.groups))
+
+
+def paint_scenes(packed: SceneTensors, *, height: int = 80, width: int = 128) -> Tensor:
+    """Paint what is packed: (b, 81, 3, h, w) float32, 0 to 1."""
+    things = int(packed.on.sum(1).max())
+    return paint(packed, height=height, width=width, things=min(max(things, 1), MOST_THINGS))
+
+
+def painted_bytes(scenes: list[Scene], device: str) -> Tensor:
+    """Paint scenes as (n, 81, 3, 80, 128) uint8."""
+    clips = torch.empty((len(scenes), 81, 3, 80, 128), dtype=torch.uint8, device=device)
+    packed = pack(scenes, device)
+    for start in range(0, len(scenes), CHUNK):
+        frames = paint_scenes(packed.rows(start, start + CHUNK))
+        clips[start : start + CHUNK] = (frames * 255 + 0.5).byte()
+    return clips
+
+
+@torch.no_grad()
+def make_corpus(encoder: Encoder, number: int, seed: int, device: str, *, upright: bool = False) -> Corpus:
+    """Draw, paint, encode and caption clips; upright ones are 80 wide and 128 high."""
+    scenes = by_number_of_things(draw_scenes(number, seed))
+    if upright:
+        scenes = [scene for scene in scenes if len(scene.groups) == 1 and len(scene.groups[0].places) == 1]
+    width, height = (80, 128) if upright else (128, 80)
+    packed = pack(scenes, device, aspect=width / height)
+    parts: list[Tensor] = []
+    for start in range(0, len(scenes), CHUNK):
+        frames = paint_scenes(packed.rows(start, start + CHUNK), height=height, width=width)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            parts.append(encoder(frames).to(torch.bfloat16))
+    dice = random.Random(seed)  # noqa: S311 - a world, not a secret
+    texts = [blurred(caption(scene, dice, terse=True), dice) for scene in scenes for _ in range(CAPTIONS)]
+    return Corpus(torch.cat(parts), token_ids(texts).view(len(scenes), CAPTIONS, -1).to(device))

@@ -1,0 +1,111 @@
+"""Stage 3: the student learns the teacher's guided flow in three steps, while its linears already compute in a format.
+
+Regression on the teacher's paths, not distribution matching: each step learns where the flow ends that starts there.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.clock import Average, Clock, optimizer, update
+from training.corpus import Corpus
+from training.network import token_ids
+from training.rounding import set_format
+from training.sampling import SIGMAS, clean_at, flow, mixed, path
+from training.stages.teacher import Teacher, compile_blocks, embed_mixed, velocity_mixed
+
+GUIDANCE = 2.5
+TEACHER_STEPS = 16
+"""Euler steps from the student's first step to the end; later starts have as many over a shorter way."""
+RATE = 5e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paths:
+    """Starts and ends of the teacher's flow.
+
+    Attributes:
+        start: (n, 16, t, h, w) bfloat16, at the sigma of the step.
+        end: (n, 16, t, h, w) bfloat16, clean.
+        step: (n,) of 0, 1, 2.
+        text: (n, s, text_dim).
+    """
+
+    start: Tensor
+    end: Tensor
+    step: Tensor
+    text: Tensor
+
+
+def record_paths(
+    clock: Clock, teacher: Teacher, corpora: tuple[Corpus, Corpus], *, device: str, batch: int, seed: int
+) -> tuple[Paths, Paths]:
+    """Follow the teacher from noisy clips of the corpora; return wide paths and upright ones, one batch in eight."""
+    generator = torch.Generator(device).manual_seed(seed)
+    empty = embed_mixed(teacher.text, token_ids([""]).to(device), device).detach()
+    kept: tuple[list[Paths], list[Paths]] = ([], [])
+    while clock.share() < 1 or not all(kept):
+        place = int(clock.done % 8 == 7)
+        step = clock.done // 8 % 3 if place else clock.done % 3
+        clean, ids = corpora[place].batch(batch, generator)
+        with torch.no_grad():
+            text = embed_mixed(teacher.text, ids, device)
+            sigma = torch.full((batch,), SIGMAS[step], device=device)
+            start = mixed(clean, torch.randn(clean.shape, generator=generator, device=device), sigma)
+            end = flow(
+                lambda x, s, told: velocity_mixed(teacher.transformer, x, s, told),
+                start,
+                text,
+                empty,
+                sigmas=path(TEACHER_STEPS, SIGMAS[step]),
+                guidance=GUIDANCE,
+            )
+        narrow = (start.to(torch.bfloat16), end.to(torch.bfloat16))
+        kept[place].append(Paths(*narrow, torch.full((batch,), step, device=device), text))
+        clock.done += 1
+    return _joined(kept[0]), _joined(kept[1])
+
+
+def _joined(parts: list[Paths]) -> Paths:
+    return Paths(
+        torch.cat([part.start for part in parts]),
+        torch.cat([part.end for part in parts]),
+        torch.cat([part.step for part in parts]),
+        torch.cat([part.text for part in parts]),
+    )
+
+
+def train_student(
+    clock: Clock, teacher: Teacher, paths: tuple[Paths, Paths], *, form: str, device: str, batch: int, seed: int
+) -> Teacher:
+    """Train a student in a format of `rounding.FORMATS`; return its averaged weights in floats."""
+    transformer = copy.deepcopy(teacher.transformer).requires_grad_(requires_grad=True)
+    set_format(transformer, form)
+    average = Average({"transformer": transformer}, 0.995)
+    if device == "cuda":
+        compile_blocks(transformer)
+    optim = optimizer(transformer.parameters(), RATE, device)
+    generator = torch.Generator(device).manual_seed(seed)
+    while clock.share() < 1:
+        some = paths[int(clock.done % 8 == 7)]
+        rows = torch.randint(len(some.step), (batch,), generator=generator, device=device)
+        clean = clean_at(
+            lambda x, s, told: velocity_mixed(transformer, x, s, told),
+            some.start[rows].float(),
+            some.step[rows],
+            some.text[rows],
+        )
+        loss = F.mse_loss(clean, some.end[rows].float())
+        update(optim, loss, RATE * clock.rate())
+        average.follow(clock.done)
+        clock.done += 1
+        if clock.done % 250 == 0:
+            print(f"student {form}: {clock.elapsed():.0f} s, step {clock.done}, loss {loss.item():.4f}", flush=True)
+    student = average.modules["transformer"]
+    set_format(student, "float")
+    return Teacher(student, teacher.text)

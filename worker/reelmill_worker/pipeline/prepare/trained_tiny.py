@@ -1,0 +1,66 @@
+"""The `tiny` profile with the weights that training made: a small world of things, on the profile's real classes.
+
+The weights are package data, written by `training/` of the repository. The high-quality decoder has no trained weights
+of this size: it stays random, and renders noise.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+
+from reelmill_worker.pipeline.checkpoint import layout
+from reelmill_worker.pipeline.checkpoint.manifest import file_sha256
+from reelmill_worker.pipeline.prepare.tiny_tokenizer import CONFIG, SPECIAL
+
+WEIGHTS = "tiny_weights.safetensors"
+WEIGHTS_SHA256 = "dd18e9e93e7a4fc208bd4a9e027cb4a054475feef7e9f0ba316bf96defb6fb7e"
+"""Of the package's file; a test compares them."""
+
+Tensors = dict[str, Tensor]
+
+
+def trained_parts() -> tuple[tuple[str, ...], dict[str, Tensors]]:
+    """Return the words of the vocabulary and the trained tensors by part, in float32."""
+    with as_file(files(__package__) / WEIGHTS) as path, safe_open(path, "pt") as file:
+        words = tuple(file.metadata()["words"].split())
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    parts: dict[str, Tensors] = {layout.TRANSFORMER: {}, layout.TEXT_ENCODER: {}, layout.TINY_DECODER: {}}
+    for name, tensor in stored.items():
+        part, _, path_in_part = name.partition("/")
+        if path_in_part.endswith(".weight_scale"):
+            continue
+        wide = tensor.float()
+        if tensor.dtype == torch.float8_e4m3fn:
+            wide = wide * stored[f"{name}_scale"]
+        parts[part][path_in_part] = wide
+    return words, parts
+
+
+def weights_sha256() -> str:
+    """Hash the package's file."""
+    with as_file(files(__package__) / WEIGHTS) as path:
+        return file_sha256(path)
+
+
+def write_word_tokenizer(folder: Path, words: tuple[str, ...]) -> int:
+    """Write a tokenizer that knows whole words only, in lower case; return the size of its vocabulary."""
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *words))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[3]))
+    tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="isolated")]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {SPECIAL[1]}", special_tokens=[(SPECIAL[1], 1)]
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    layout.write_json(folder / "tokenizer_config.json", CONFIG)
+    return len(vocabulary)
