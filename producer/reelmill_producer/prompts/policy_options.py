@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from reelmill_common.calendar.time_text import moment
+from reelmill_common.calendar.time_text import time_at
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import PolicyChange
@@ -23,7 +23,7 @@ class PolicyOptions:
 
     Attributes:
         max_failures: `none` takes a budget away.
-        start_after: A moment as `nights.moments` reads it, or `none`.
+        start_after: A time as `time_text.time_at` reads it, or `none`.
         expires: Likewise.
         after: Names of batches, or `none`.
         after_any: Likewise.
@@ -60,19 +60,19 @@ class PolicyOptions:
         """Return what changes of a batch that may be there already.
 
         Args:
-            now: With its zone; moments count from it.
+            now: With a time zone; spans count from it.
             mark: Stands before a word's name in messages.
 
         Raises:
-            InvalidJob: A moment cannot be read.
+            InvalidJob: A time cannot be read.
         """
         return PolicyChange(
             priority=self.priority,
             weight=self.weight,
             max_in_flight=self.max_in_flight,
             max_failures="" if self.max_failures == NONE else self.max_failures or None,
-            start_after=_moment(f"{mark}start-after", self.start_after, now),
-            expires_at=_moment(f"{mark}expires", self.expires, now),
+            start_after=_time(f"{mark}start-after", self.start_after, now),
+            expires_at=_time(f"{mark}expires", self.expires, now),
             after=_names(self.after),
             after_any=_names(self.after_any),
         )
@@ -167,10 +167,10 @@ def _kind(given: object) -> str:
     return "a list" if isinstance(given, list) else "a mapping"
 
 
-def _moment(option: str, text: str, now: datetime) -> float | None:
+def _time(option: str, text: str, now: datetime) -> float | None:
     if not text:
         return None
-    return 0.0 if text == NONE else moment(option, text, now)
+    return 0.0 if text == NONE else time_at(option, text, now).timestamp()
 
 
 def _names(names: Sequence[str] | None) -> Sequence[str] | None:
