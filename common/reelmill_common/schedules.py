@@ -118,7 +118,7 @@ def run_batch(name: str, policy: Mapping[str, Any]) -> Batch:
     for field in TIME_FIELDS:
         if isinstance(text := values.get(field), str):
             word, _, zone = text.partition(" ")
-            values[field] = time_text.moment(field, word, _time_of(name).astimezone(zone_of(zone) if zone else UTC))
+            values[field] = time_text.time_at(field, word, _time_of(name), zone_of(zone) if zone else UTC).timestamp()
     return Batch(name=name, **values)
 
 

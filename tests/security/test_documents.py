@@ -33,7 +33,8 @@ from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_common.storage.folder import FolderStore
 from reelmill_common.storage.keys import clip_keys, log_key
-from reelmill_producer.cli.show import compare, show_lines
+from reelmill_producer.cli.rerender import compare
+from reelmill_producer.cli.show import show_lines
 from reelmill_producer.outputs.mp4_tags import read_tags
 from reelmill_producer.outputs.recipes import read_recipe
 from reelmill_producer.outputs.results_file import archived_results
@@ -189,7 +190,7 @@ def test_a_hostile_manifest_and_log_end_in_a_message(cli: Cli, night: ClipStore,
     calm(again, 65, 66)
     calm(logs, 0)
     assert "job.failed" in logs.out
-    assert content.strip() == b"" or "passed over, since they are not logs of ours: logs/night/owl-" in logs.err
+    assert content.strip() == b"" or "skipped, since they are not logs of a worker: logs/night/owl-" in logs.err
 
 
 @pytest.mark.services

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from reelmill_common.errors import InvalidJob, NotFound
+from reelmill_common.calendar.time_text import day_at
+from reelmill_common.errors import NotFound
 from reelmill_common.ledger import Account
 from reelmill_common.prices import JOULES_PER_KWH, Prices
 from reelmill_common.text.suggestions import did_you_mean
@@ -19,9 +18,8 @@ from reelmill_producer.cli.output import account_record, print_json, table
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
 
-NOBODY = "(none)"
-"""How the owner of batches that name none is shown."""
-_DAYS = re.compile(r"([0-9]{1,4})d")
+NO_OWNER = "(none)"
+"""How the owner of batches that name no owner is shown."""
 
 
 def accounts(
@@ -29,18 +27,22 @@ def accounts(
     owner: OnlyOwner = None,
     batch: Annotated[
         str,
-        typer.Option(help="A batch instead of owners, while the farm knows it.", autocompletion=completion.batches),
+        typer.Option(
+            help="Show this batch instead of owners, as long as the farm knows it.", autocompletion=completion.batches
+        ),
     ] = "",
-    since: Annotated[str, typer.Option(help="From this UTC day on: 7d ago, or 2026-11-01. Default: all.")] = "",
+    since: Annotated[
+        str, typer.Option(help="From this UTC day on: 7d (seven days ago), or 2026-11-01. Default: all.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Show what clips have cost: GPU time, energy, bytes and money.
 
-    By owner, also of batches that were pruned. Money needs REELMILL_GPU_HOUR_PRICE or
+    By owner, including batches that were pruned. Money needs REELMILL_GPU_HOUR_PRICE or
     REELMILL_KWH_PRICE.
     """
     if batch and (since or owner is not None):
-        raise typer.BadParameter("--batch is one total of all its days; leave --since and --owner out")
+        raise typer.BadParameter("--batch shows one total of all its days; leave --since and --owner out")
     with reading() as farm:
         prices = Prices.of(farm.settings)
         if batch:
@@ -52,17 +54,19 @@ def accounts(
         records = [{kind: name, **account_record(account, prices)} for name, account in found.items()]
         print_json({"since": since or None, "accounts": records})
         return
-    rows = [(name or NOBODY, *_cells(account, prices)) for name, account in found.items()]
+    rows = [(name or NO_OWNER, *_cells(account, prices)) for name, account in found.items()]
     head = (kind.upper(), "CLIPS", "REUSED", "GPU HOURS", "KWH", "GB", "WASTED", "COST")
-    typer.echo(table(head, rows) if rows else "nobody has had clips made yet")
+    typer.echo(table(head, rows) if rows else "no clips have been made yet")
 
 
 def _of_owners(farm: Reelmill, owner: str | None, since: str) -> dict[str, Account]:
-    found = farm.ledger.accounts.by_owner(since=_day(since, farm.ledger.timetable.now()))
+    found = farm.ledger.accounts.by_owner(
+        since=day_at("--since", since, farm.ledger.timetable.now()).timestamp() if since else 0.0
+    )
     if owner is None:
         return found
     if owner not in found:
-        known = ", ".join(name or NOBODY for name in found) or "none"
+        known = ", ".join(name or NO_OWNER for name in found) or "none"
         raise NotFound(f"no owner {owner!r}; {did_you_mean(owner, found)}known are {known}")
     return {owner: found[owner]}
 
@@ -79,15 +83,3 @@ def _cells(account: Account, prices: Prices) -> tuple[str, ...]:
         f"{account.wasted_gpu_s / 3600:,.3f}",
         prices.text(record["cost"]) or "-",
     )
-
-
-def _day(text: str, now: datetime) -> float:
-    """Return Unix seconds of a day's start; 0 for the beginning of time."""
-    if not text:
-        return 0.0
-    try:
-        if found := _DAYS.fullmatch(text):
-            return (now - timedelta(days=int(found[1]))).timestamp()
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
-    except (ValueError, OverflowError):
-        raise InvalidJob(f"--since {text[:40]!r} is no day; use 7d for seven days ago, or 2026-11-01") from None

@@ -1,4 +1,4 @@
-"""The command that compares ledger and store: audit."""
+"""The command `audit`: what the ledger knows of clips, compared with the store."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from reelmill_common.errors import StoreError, StoreRefused
 from reelmill_common.farm_mark import leave_mark, other_mark
 from reelmill_producer.analysis.audit import LOST, Audit, Discrepancy, remove
 from reelmill_producer.cli import completion
-from reelmill_producer.cli.errors import say, tell
+from reelmill_producer.cli.console import inform, print_text
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
 
 AT_ONCE = 100
-"""Jobs that are queued again by one round trip."""
+"""Jobs that one round trip queues again."""
 
 
 def audit(
@@ -29,7 +29,7 @@ def audit(
         str,
         typer.Argument(
             metavar="[BATCH]",
-            help="Name of a batch; none: all, and what lies beside.",
+            help="Name of a batch. Default: all, and whatever else is in the store.",
             autocompletion=completion.batches,
         ),
     ] = "",
@@ -38,28 +38,29 @@ def audit(
         bool, typer.Option("--requeue", help="Queue again the jobs whose clips are missing or altered.")
     ] = False,
     remove_orphans: Annotated[
-        bool, typer.Option("--remove-orphans", help="Remove what is surely of no use: never a published clip.")
+        bool,
+        typer.Option("--remove-orphans", help="Remove objects that are certainly of no use: never a published clip."),
     ] = False,
     checksums: Annotated[
         bool, typer.Option("--checksums", help="Read every clip and compare its hash, not only its size.")
     ] = False,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Mark the store as this farm's, though it bears another's mark.")
+        bool, typer.Option("--take-over", help="Mark the store as this farm's, even if it has another farm's mark.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Compare the clips that the farm knows with what is in the store.
 
-    Prints what is missing, altered or nobody's. Exits 74 if a clip is lost and was not queued again.
+    Prints what is missing, altered or belongs to no job. Exits 74 if a clip is lost and was not queued again.
     """
     with reading() as farm:
         if take_over:
             leave_mark(farm.ledger, farm.store, farm.settings.farm, replace=True)
-            tell(f"the clip store is farm {farm.settings.farm}'s now")
+            inform(f"the clip store is farm {farm.settings.farm}'s now")
         elif (mark := other_mark(farm.ledger, farm.store)) is not None:
             if requeue or remove_orphans:
                 raise StoreRefused(f"nothing was changed: {mark.warning(farm.settings.farm)}")
-            tell(mark.warning(farm.settings.farm))
+            inform(mark.warning(farm.settings.farm))
         work = Audit(ledger=farm.ledger, store=farm.store, checksums=checksums)
         found = work.of_batch(batch) if batch else work.of_farm()
         counts: Counter[str] = Counter()
@@ -75,7 +76,7 @@ def audit(
     summary = {"clips": work.clips, "objects": work.objects, **counts}
     if json:
         print_json({"kind": "summary", **summary})
-    tell(f"{work.clips:,} clips and {work.objects:,} objects compared: {_summary(counts)}")
+    inform(f"{work.clips:,} clips and {work.objects:,} objects compared: {_summary(counts)}")
     if not requeue and any(counts[kind.value] for kind in LOST):
         raise typer.Exit(StoreError.exit_status)
 
@@ -99,14 +100,14 @@ def _show(item: Discrepancy, *, removed: bool, json: bool) -> None:
         print_json({**asdict(item), "removed": removed})
         return
     where = f"{item.batch}/{item.row}" if item.row else item.keys[0]
-    say(f"{item.kind.value} {where}: {item.why}{'; removed' if removed else ''}")
+    print_text(f"{item.kind.value} {where}: {item.why}{'; removed' if removed else ''}")
 
 
 def _summary(counts: Counter[str]) -> str:
-    words = [f"{count:,} {word}" for word, count in counts.items() if count and word != "removable"]
+    found = [f"{count:,} {kind}" for kind, count in counts.items() if count and kind != "removable"]
     advice = []
     if not counts["requeued"] and any(counts[kind.value] for kind in LOST):
-        advice.append("--requeue renders again what is lost")
+        advice.append("--requeue renders the lost clips again")
     if counts["removable"]:
-        advice.append(f"--remove-orphans removes {counts['removable']:,} of no use")
-    return "; ".join([", ".join(words) or "all is as it should be", *advice])
+        advice.append(f"--remove-orphans removes {counts['removable']:,} that are of no use")
+    return "; ".join([", ".join(found) or "all is as it should be", *advice])

@@ -1,4 +1,4 @@
-"""Naming: the batch that a prompt file goes to unless told otherwise. Each file has its own, whatever its name."""
+"""The batch that a prompt file goes to by default. Each file has a batch of its own, whatever the file's name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reelmill_producer.embedded import state_file
 from reelmill_producer.prompts.files import PromptFile
 
 LOOKED_AT = 100
-"""Rows of a file by which its batch of an earlier version is known."""
+"""Rows of a file by which the batch that an earlier version made of it is recognised."""
 
 
 def name_of_batch(settings: Settings, prompts: PromptFile) -> str:
     """Return the name of a file's batch: its slug, with a hash of its name if another file's batch has that.
 
-    An embedded farm that does not run has nobody to ask; then it is the slug.
+    An embedded farm that does not run cannot be asked; then it is the slug.
     """
     if settings.embedded and state_file.running(settings.state_dir) is None:
         return prompts.batch_name
@@ -28,11 +28,11 @@ def name_of_batch(settings: Settings, prompts: PromptFile) -> str:
         with Reelmill(settings) as farm:
             return batch_of_file(farm.ledger, prompts)
     except LedgerUnavailable:
-        return prompts.batch_name  # whoever submits says what is wrong
+        return prompts.batch_name  # the submit that follows reports what is wrong
 
 
 def batch_of_file(ledger: Ledger, prompts: PromptFile) -> str:
-    """Return the name of a file's batch on a farm: the one that it has there, or the one that it is to have."""
+    """Return the name of a file's batch on a farm: the name that it has there, or is to have."""
     if not prompts.source:
         return prompts.batch_name
     earlier = _name_of_earlier_versions(prompts.source)
@@ -61,5 +61,5 @@ def _holds_some(ledger: Ledger, batch: str, prompts: PromptFile) -> bool:
 
 
 def _name_of_earlier_versions(source: str) -> str:
-    """Return what a file's batch was named before names were written in Latin letters."""
+    """Return the name that a file's batch had in versions that dropped all but Latin letters."""
     return slug("".join(sign if sign.isascii() else "-" for sign in source))[:MOST_CHARS]

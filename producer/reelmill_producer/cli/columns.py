@@ -1,4 +1,4 @@
-"""Columns of text that fit a terminal: measured in its cells, of which wide characters take two."""
+"""Columns of text that fit a terminal, measured in its cells: wide characters take two."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rich.cells import cell_len, set_cell_size
 
 GAP = "  "
 NARROWEST = 6
-"""Cells that a column is not cut below while a wider one can be."""
+"""Cells below which a column is not cut while a wider one can be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text and its style. `wide`: it goes on over the columns after it, which its row leaves out."""
+    """A text and its style. `wide`: it continues over the columns after it, which its row leaves out."""
 
     text: str
     style: str = ""
@@ -25,7 +25,7 @@ Row = Sequence[Cell]
 
 
 def lay_out(head: Sequence[str], rows: Sequence[Row], width: int) -> list[list[Cell]]:
-    """Return head and rows as lines of padded cells, parted by `GAP`, none wider than so many cells.
+    """Return head and rows as lines of padded cells with `GAP` between them, none wider than `width` cells.
 
     The widest columns are cut first; a cut text ends in an ellipsis.
     """
@@ -40,7 +40,7 @@ def lay_out(head: Sequence[str], rows: Sequence[Row], width: int) -> list[list[C
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text in exactly so many cells, cut with an ellipsis or filled with spaces."""
+    """Return a text in exactly `width` cells, cut with an ellipsis or filled with spaces."""
     if width < 1 or cell_len(text) <= width:
         return set_cell_size(text, max(0, width))
     return set_cell_size(text, width - 1) + "…"
@@ -54,7 +54,7 @@ def _narrowed(widths: Sequence[int], room: int) -> list[int]:
         least = max([NARROWEST, *(width for width in others if width < narrowed[widest])])
         step = min(over, max(1, narrowed[widest] - least))
         if narrowed[widest] <= 1:
-            break  # narrower than one cell a column no terminal is
+            break  # no terminal is narrower than one cell a column
         narrowed[widest] -= step
     return narrowed
 

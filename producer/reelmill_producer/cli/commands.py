@@ -21,51 +21,52 @@ from reelmill_common.command_help import HelpfulGroup
 from reelmill_common.errors import InvalidSettings, ReelmillError
 from reelmill_common.extras import install_command
 from reelmill_producer.cli import panels
-from reelmill_producer.cli.errors import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr, tell
+from reelmill_producer.cli.console import inform
+from reelmill_producer.cli.errors import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr
 
 GROUP = "reelmill.commands"
 
 COMMANDS = {
-    "render": ("cli.render", 'Try: reelmill render "a red fox in the snow" --seed 7'),
-    "submit": ("cli.submit", "Try: reelmill submit examples/prompts.csv --wait"),
-    "watch": ("cli.status", "Try: reelmill watch prompts"),
-    "status": ("cli.status", "Try: reelmill status --json"),
-    "why": ("cli.status", "Try: reelmill why prompts"),
-    "logs": ("cli.logs", "Try: reelmill logs prompts"),
-    "top": ("cli.top", "Try: reelmill top"),
-    "report": ("cli.report", "Try: reelmill report prompts"),
-    "accounts": ("cli.accounts", "Try: reelmill accounts --since 7d"),
-    "show": ("cli.show", "Try: reelmill show clip.mp4"),
-    "rerender": ("cli.show", "Try: reelmill rerender clip.json"),
-    "results": ("cli.status", "Try: reelmill results prompts"),
-    "export": ("cli.status", "Try: reelmill export prompts"),
-    "download": ("cli.download", "Try: reelmill download prompts clips"),
-    "archive": ("cli.archive", "Try: reelmill archive prompts"),
-    "audit": ("cli.audit", "Try: reelmill audit prompts"),
-    "prune": ("cli.archive", "Try: reelmill prune --older 30d --dry-run"),
-    "cancel": ("cli.control", "Try: reelmill cancel prompts"),
-    "pause": ("cli.control", "Try: reelmill pause prompts"),
-    "resume": ("cli.control", "Try: reelmill resume prompts"),
-    "retry": ("cli.control", "Try: reelmill retry prompts"),
-    "prioritize": ("cli.control", "Try: reelmill prioritize prompts 9"),
-    "policy": ("cli.policy", "Try: reelmill policy prompts --weight 2 --max-failures 5%"),
-    "owner": ("cli.policy", "Try: reelmill owner studio --weight 2 --max-in-flight 4"),
-    "forgive": ("cli.forgive", "Try: reelmill forgive gpu0@render-3"),
-    "forget": ("cli.forgive", "Try: reelmill forget gpu0@render-3"),
-    "window": ("cli.schedule", "Try: reelmill window prompts '22:00-07:00 Europe/Vienna'"),
-    "plan": ("cli.schedule", "Try: reelmill plan --by 07:00 --tz Europe/Vienna"),
-    "up": ("cli.up", "Try: reelmill up"),
-    "demo": ("cli.up", "Try: reelmill demo --dir demo examples/prompts.csv"),
-    "doctor": ("cli.up", "Try: reelmill doctor"),
-    "flower": ("dashboards.flower", "Try: FLOWER_BASIC_AUTH=me:a-long-password reelmill flower"),
-    "metrics": ("dashboards.metrics", "Try: reelmill metrics --address 0.0.0.0"),
-    "webhook": ("cli.webhook", "Try: reelmill webhook add https://hooks.example.com/reelmill"),
-    "schedule": ("cli.schedule", "Try: reelmill schedule add '0 22 * * *' prompts.csv --tz Europe/Vienna"),
+    "render": 'reelmill render "a red fox in the snow" --seed 7',
+    "submit": "reelmill submit examples/prompts.csv --wait",
+    "watch": "reelmill watch prompts",
+    "status": "reelmill status --json",
+    "why": "reelmill why prompts",
+    "logs": "reelmill logs prompts",
+    "top": "reelmill top",
+    "report": "reelmill report prompts",
+    "accounts": "reelmill accounts --since 7d",
+    "show": "reelmill show clip.mp4",
+    "rerender": "reelmill rerender clip.json",
+    "results": "reelmill results prompts",
+    "export": "reelmill export prompts",
+    "download": "reelmill download prompts clips",
+    "archive": "reelmill archive prompts",
+    "audit": "reelmill audit prompts",
+    "prune": "reelmill prune --older 30d --dry-run",
+    "cancel": "reelmill cancel prompts",
+    "pause": "reelmill pause prompts",
+    "resume": "reelmill resume prompts",
+    "retry": "reelmill retry prompts",
+    "prioritize": "reelmill prioritize prompts 9",
+    "policy": "reelmill policy prompts --weight 2 --max-failures 5%",
+    "owner": "reelmill owner studio --weight 2 --max-in-flight 4",
+    "forgive": "reelmill forgive gpu0@render-3",
+    "forget": "reelmill forget gpu0@render-3",
+    "window": "reelmill window prompts '22:00-07:00 Europe/Vienna'",
+    "plan": "reelmill plan --by 07:00 --tz Europe/Vienna",
+    "up": "reelmill up",
+    "demo": "reelmill demo --dir demo examples/prompts.csv",
+    "doctor": "reelmill doctor",
+    "flower": "FLOWER_BASIC_AUTH=me:a-long-password reelmill flower",
+    "metrics": "reelmill metrics --address 0.0.0.0",
+    "webhook": "reelmill webhook add https://hooks.example.com/reelmill",
+    "schedule": "reelmill schedule add '0 22 * * *' prompts.csv --tz Europe/Vienna",
 }
-"""By name: the module that holds the function or the group of that name, and how its help ends.
+"""Every command, with the example that ends its help. Its function or group has its name, in the module of its name."""
 
-A module is named, not imported: `reelmill status` need not wait for what other commands import.
-"""
+_DASHBOARDS = ("flower", "metrics")
+"""Commands whose module stands in `dashboards`, not here."""
 
 
 class Commands(CommandLine):
@@ -79,7 +80,7 @@ class Commands(CommandLine):
         return [*COMMANDS, *_plugins()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import one command; for an unknown name all of them, so that the refusal can offer one that is alike."""
+        """Import one command; for an unknown name all of them, so that the refusal can offer a similar one."""
         if cmd_name not in self.commands:
             self.commands.update(_load(cmd_name) if cmd_name in COMMANDS else _plugins())
         if cmd_name not in self.commands:
@@ -120,7 +121,9 @@ def _root(
 def main() -> None:
     """Run the command line; does not return."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":  # what an encoding lacks is shown escaped
+        if (
+            isinstance(stream, TextIOWrapper) and stream.errors == "strict"
+        ):  # letters that the encoding lacks are shown escaped
             stream.reconfigure(errors="backslashreplace")
     log_to_stderr()
     signal.signal(signal.SIGTERM, _interrupt)  # systemd and docker stop us so: drain as for Ctrl-C
@@ -128,7 +131,7 @@ def main() -> None:
         app(prog_name="reelmill")  # also for `python -m`: completion goes by it
     except Exception:  # noqa: BLE001 - the boundary: a bug of ours gets its traceback and its exit status
         traceback.print_exc()
-        tell("error: this is a bug in Reelmill; please report it with the lines above")
+        inform("error: this is a bug in Reelmill; please report it with the lines above")
         sys.exit(ReelmillError.exit_status)
 
 
@@ -137,10 +140,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _load(name: str) -> Mapping[str, Any]:
-    """Import one command of ours and return it by its name."""
-    module, epilog = COMMANDS[name]
-    found = getattr(import_module(f"reelmill_producer.{module}"), name)
-    holder = _holder()
+    """Import one command of ours and return it by its name: `reelmill status` need not wait for the other modules."""
+    folder = "dashboards" if name in _DASHBOARDS else "cli"
+    found = getattr(import_module(f"reelmill_producer.{folder}.{name}"), name)
+    holder, epilog = _holder(), f"Try: {COMMANDS[name]}"
     if isinstance(found, typer.Typer):
         holder.add_typer(found, name=name, cls=HelpfulGroup, epilog=epilog)
     else:
@@ -150,7 +153,7 @@ def _load(name: str) -> Mapping[str, Any]:
 
 @cache
 def _plugins() -> Mapping[str, Any]:
-    """Import the commands that other packages bring: the worker's, or what stands in for them."""
+    """Import the commands of other packages: the worker's, or stand-ins for them."""
     holder, found = _holder(), False
     for entry in entry_points(group=GROUP):
         try:
@@ -168,7 +171,7 @@ def _holder() -> typer.Typer:
 
 
 def _add_missing(holder: typer.Typer, why: str) -> None:
-    """Stand in for the worker's commands, so that they say what to do instead of being unknown."""
+    """Add stand-ins for the worker's commands, so that they say what to do instead of being unknown."""
 
     def missing() -> None:
         raise InvalidSettings(f"this command cannot be loaded ({why}); run {install_command('worker')}")

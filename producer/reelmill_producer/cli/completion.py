@@ -1,4 +1,4 @@
-"""Completion in a shell: names that the farm knows, asked for a moment; nothing, silently, if it does not answer."""
+"""Completion in a shell: names that the farm knows. Nothing is offered, silently, if it does not answer in a second."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from reelmill_common.settings import Settings
 from reelmill_producer.embedded import state_file
 
 ANSWER_S = 1.0
-"""Seconds that somebody who presses Tab is kept waiting for the farm at most."""
+"""Most seconds that a Tab waits for the farm."""
 MOST = 200
-"""Names that are offered."""
+"""Most names that are offered."""
 
 Offer = Callable[[str], list[str]]
-"""From what is typed so far to what it may become."""
+"""Returns the completions of what is typed so far."""
 
 
 def one_of(*values: str) -> Offer:
@@ -69,7 +69,7 @@ def schedules(incomplete: str) -> list[str]:
 
 
 def classes(incomplete: str) -> list[str]:
-    """Offer the classes of workers that there have been."""
+    """Offer the classes that workers have or had."""
     return _offer(incomplete, lambda ledger: sorted({class_of(lane) for lane in ledger.workers.served()} - {""}))
 
 
@@ -79,8 +79,8 @@ def webhooks(incomplete: str) -> list[str]:
     def ask(settings: Settings) -> Iterator[str]:
         from reelmill_common.notify.webhook_store import WebhookStore  # noqa: PLC0415 - of a few commands
 
-        with WebhookStore.connect(settings) as mailroom:
-            yield from (view.webhook.id for view in mailroom.webhooks())
+        with WebhookStore.connect(settings) as store:
+            yield from (view.webhook.id for view in store.webhooks())
 
     return _in_time(incomplete, ask)
 
@@ -99,11 +99,11 @@ def _offer(incomplete: str, pick: Callable[[Ledger], Iterable[str]]) -> list[str
 
 
 def _in_time(incomplete: str, ask: Callable[[Settings], Iterator[str]]) -> list[str]:
-    """Return the names that begin so; what the farm has not said in time is left out."""
+    """Return the names that begin with a text; what the farm has not answered in time is left out."""
     found: list[str] = []
 
     def look() -> None:
-        # Whatever fails says nothing: it would be written into the middle of somebody's command line.
+        # A failure prints nothing: it would be written into the middle of the person's command line.
         with suppress(Exception):
             settings = Settings.from_env(os.environ)
             reached = state_file.attached(settings) if settings.embedded else settings

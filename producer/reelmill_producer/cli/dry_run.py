@@ -1,4 +1,4 @@
-"""The option `submit --dry-run`: what a file holds, what it would change on the farm, and what that takes."""
+"""The option `submit --dry-run`: what a file holds, what it would change on the farm, and what that would take."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reelmill_common.forecast import Pace, Shape, shapes_of
 from reelmill_common.jobs import Batch
 from reelmill_common.settings import Settings
 from reelmill_producer.analysis.estimates import Change, Estimate, change_of, estimate
-from reelmill_producer.cli.errors import tell
+from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import state_file
@@ -25,18 +25,18 @@ from reelmill_producer.prompts.row_keys import Placed
 def show_dry_run(
     settings: Settings, policy: Batch, jobs: FileJobs, report: FileReport, *, rate: float | None, json: bool
 ) -> None:
-    """Print what a submit of some jobs would do. An embedded farm is asked only if it runs; none is started.
+    """Print what a submit of some jobs would do. An embedded farm is asked only if it runs; it is not started.
 
     Args:
         settings: The farm.
-        policy: Of the batch.
+        policy: The batch's.
         jobs: What would be submitted.
-        report: What the check of their file found.
+        report: Result of the check of their file.
         rate: Money per GPU-hour.
         json: Print one object instead of the number of jobs.
 
     Raises:
-        JobConflict: The submit would be refused for it; all has been printed by then.
+        JobConflict: The submit would be refused with it; everything has been printed by then.
     """
     shapes = shapes_of(jobs)
     change, found = _asked(settings, policy, jobs, shapes)
@@ -56,9 +56,9 @@ def show_dry_run(
         )
     else:
         typer.echo(report.rows)
-    _tell_people(jobs.batch, report, shapes, change, found)
+    _show_summary(jobs.batch, report, shapes, change, found)
     if rate is not None:
-        tell(f"cost at {rate:g} a GPU-hour: " + ("unknown" if cost is None else f"{cost:,.2f}"))
+        inform(f"cost at {rate:g} a GPU-hour: " + ("unknown" if cost is None else f"{cost:,.2f}"))
     if change is not None and change.conflicts:
         raise JobConflict(
             f"batch {jobs.batch!r} has {change.conflicts:,} of these rows already, with other content; a submit would "
@@ -81,22 +81,24 @@ def _asked(
         return None, replace(nothing, unknown=f"no farm was asked: {err}")
 
 
-def _tell_people(
+def _show_summary(
     batch: str, report: FileReport, shapes: Mapping[Shape, int], change: Change | None, found: Estimate
 ) -> None:
-    tell(f"{report.rows:,} {'job' if report.rows == 1 else 'jobs'} for batch {batch}; nothing was submitted")
+    inform(f"{report.rows:,} {'job' if report.rows == 1 else 'jobs'} for batch {batch}; nothing was submitted")
     for shape, count in sorted(shapes.items()):
         pace = _pace_text(shape, found)
-        tell(f"  {count:,} {shape.profile} {shape.width}x{shape.height}, {shape.frames} frames: {pace}")
+        inform(f"  {count:,} {shape.profile} {shape.width}x{shape.height}, {shape.frames} frames: {pace}")
     if change is not None:
         new = sum(change.new.values())
-        tell(f"{new:,} new, {change.unchanged:,} unchanged, {change.conflicts:,} in conflict")
-    tell("GPU-hours: " + (f"unknown: {found.unknown}" if found.gpu_hours is None else f"{found.gpu_hours:,.3f}"))
+        inform(f"{new:,} new, {change.unchanged:,} unchanged, {change.conflicts:,} in conflict")
+    inform("GPU-hours: " + (f"unknown: {found.unknown}" if found.gpu_hours is None else f"{found.gpu_hours:,.3f}"))
     if found.finish_s is not None:
         at = datetime.now(UTC).astimezone() + timedelta(seconds=found.finish_s)
-        tell(f"finish: {at:%Y-%m-%d %H:%M %Z} if it is submitted now, by what waits and the workers that are there")
+        inform(
+            f"finish: {at:%Y-%m-%d %H:%M %Z} if it is submitted now, given what waits and the workers that are there"
+        )
     elif found.gpu_hours is not None:
-        tell(f"finish: unknown: {found.unknown}")
+        inform(f"finish: unknown: {found.unknown}")
 
 
 def _pace_text(shape: Shape, found: Estimate) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from reelmill_common.errors import NotFound, StoreError
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.analysis.history import History, HistoryLine, forgotten, history, with_logs
-from reelmill_producer.cli.errors import say, tell
-from reelmill_producer.cli.options import Json, Teller
+from reelmill_producer.cli.console import inform, print_text
+from reelmill_producer.cli.options import Json, LogTarget
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.control import is_job_id
@@ -24,31 +24,31 @@ _QUIET = {"exception"}
 
 
 def logs(
-    target: Teller,
+    target: LogTarget,
     *,
     json: Json = False,
 ) -> None:
-    """Tell what happened: each attempt's way through the farm, and what its worker logged.
+    """Show what happened: each attempt's way through the farm, and what its worker logged.
 
     Workers keep the log of attempts that failed, or of all: REELMILL_KEEP_LOGS.
     """
     with reading() as farm:
-        told = _told(farm, target)
-    for line in told.lines:
+        history = _history(farm, target)
+    for line in history.lines:
         if json:
             print_json(asdict(line))
         else:
             _show(line)
-    if not told.lines:
-        tell("nothing is known of it any more: the ledger keeps the newest 50,000 events")
-    if told.unreadable:
-        more = " …" if len(told.unreadable) > 5 else ""
-        tell(f"passed over, since they are not logs of ours: {', '.join(told.unreadable[:5])}{more}")
-    if told.left_out:
-        tell(f"logs of {told.left_out:,} more attempts were left out; `reelmill logs JOB` tells of one job")
+    if not history.lines:
+        inform("no events of it are left: the ledger keeps the newest 50,000")
+    if history.unreadable:
+        more = " …" if len(history.unreadable) > 5 else ""
+        inform(f"skipped, since they are not logs of a worker: {', '.join(history.unreadable[:5])}{more}")
+    if history.left_out:
+        inform(f"logs of {history.left_out:,} more attempts were left out; `reelmill logs JOB` shows one job's")
 
 
-def _told(farm: Reelmill, target: str) -> History:
+def _history(farm: Reelmill, target: str) -> History:
     target = farm.id_of(target)
     try:
         lines = history(farm.ledger, target)
@@ -56,28 +56,28 @@ def _told(farm: Reelmill, target: str) -> History:
         if "@" in target:
             raise
         if is_job_id(target):
-            raise NotFound(f"{err}. Of a batch that was pruned, `reelmill logs BATCH` tells what is left") from err
-        told = forgotten(farm.ledger, farm.store, target)
-        tell(f"batch {target} is not in the ledger any more; this is what is left of it")
-        return told
+            raise NotFound(f"{err}. For a batch that was pruned, `reelmill logs BATCH` shows what is left") from err
+        left = forgotten(farm.ledger, farm.store, target)
+        inform(f"batch {target} is not in the ledger any more; this is what is left of it")
+        return left
     try:
         return with_logs(farm.ledger, farm.store, target, lines)
     except StoreError as err:
-        tell(f"what the workers logged cannot be read: {err}")
+        inform(f"the workers' logs cannot be read: {err}")
         return History(lines=lines)
 
 
 def _show(line: HistoryLine) -> None:
     when = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    whose = f"{line.batch}/{line.row}" if line.row else line.job_id or line.batch or line.worker
+    subject = f"{line.batch}/{line.row}" if line.row else line.job_id or line.batch or line.worker
     attempt = f" #{line.attempt}" if line.attempt else ""
     worker = f" by {line.worker}" if line.name == "job.claimed" else ""
     mark = f"[{line.level}] " if line.source == "worker" else ""
-    # Without line ends, and a worker's line with its mark: nothing in it passes for a line of ours.
-    say(printable(f"{when}  {whose}{attempt}  {mark}{line.name}{worker}{_facts(line.fields)}"))
+    # Without line ends, and a worker's line with its mark: nothing in it can pass for a line of ours.
+    print_text(printable(f"{when}  {subject}{attempt}  {mark}{line.name}{worker}{_facts(line.fields)}"))
     if "exception" in line.fields:
         for text in str(line.fields["exception"]).splitlines():
-            say(f"    {printable(text)}")
+            print_text(f"    {printable(text)}")
 
 
 def _facts(fields: Mapping[str, Any]) -> str:

@@ -35,7 +35,9 @@ Window = Annotated[
 Owner = Annotated[
     str,
     typer.Option(
-        "--owner", help="Who it is for. Owners share the farm by `reelmill owner`.", autocompletion=completion.owners
+        "--owner",
+        help="Who it is for. `reelmill owner` sets how owners share the farm.",
+        autocompletion=completion.owners,
     ),
 ]
 Weight = Annotated[
@@ -46,13 +48,13 @@ MaxInFlight = Annotated[
     typer.Option("--max-in-flight", min=0, max=100_000, help="Most clips sent or running at once. 0: no limit."),
 ]
 MaxFailures = Annotated[
-    str, typer.Option("--max-failures", help="Failed clips, as 10 or 5%, at which it pauses itself. Default: none.")
+    str, typer.Option("--max-failures", help="Failed clips at which it pauses itself, as 10 or 5%. Default: none.")
 ]
 StartAfter = Annotated[
-    str, typer.Option("--start-after", help="Start nothing before: 22:00, 2026-12-24T22:00, or 3h from now.")
+    str, typer.Option("--start-after", help="Start nothing before then: 22:00, 2026-12-24T22:00, or 3h from now.")
 ]
 Expires = Annotated[
-    str, typer.Option("--expires", help="Fail what has not started by: 07:00, 2026-12-24T07:00, or 8h from now.")
+    str, typer.Option("--expires", help="Fail what has not started by then: 07:00, 2026-12-24T07:00, or 8h from now.")
 ]
 After = Annotated[
     list[str] | None,
@@ -80,7 +82,7 @@ Reuse = Annotated[
     str,
     typer.Option(
         "--reuse",
-        help="Answer from equal clips in the store: same (of the workers' present model) or any. Default: no.",
+        help="Answer rows with equal clips in the store: same (of the workers' present model) or any. Default: no.",
         autocompletion=completion.one_of("same", "any"),
     ),
 ]
@@ -89,7 +91,7 @@ Column = Annotated[
     typer.Option(
         "--column",
         metavar="FIELD=COLUMN",
-        help="What a column is: prompt=caption, meta=COLUMN (keep it as metadata) or ignore=COLUMN; repeatable.",
+        help="Meaning of a column: prompt=caption, meta=COLUMN (keep it as metadata) or ignore=COLUMN; repeatable.",
     ),
 ]
 Seeds = Annotated[str, typer.Option("--seeds", help="Each row with each of these seeds, as in 0..4 or 3,5,8.")]
@@ -115,7 +117,7 @@ SomeTarget = Annotated[
         autocompletion=completion.targets,
     ),
 ]
-Teller = Annotated[
+LogTarget = Annotated[
     str,
     typer.Argument(
         metavar="JOB|BATCH|WORKER",
@@ -125,6 +127,9 @@ Teller = Annotated[
 ]
 WorkerName = Annotated[
     str, typer.Argument(help="Its name, as `reelmill status` lists it.", autocompletion=completion.workers)
+]
+ClipName = Annotated[
+    str, typer.Argument(metavar="CLIP", help="MP4 or manifest as file, link or key of the store, or a job's id.")
 ]
 ScheduleName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of a schedule.", autocompletion=completion.schedules)
@@ -137,7 +142,7 @@ OnlyOwner = Annotated[
     str | None,
     typer.Option(
         "--owner",
-        help="Only this owner; '' is that of batches which name none.",
+        help="Only this owner; '' is the owner of batches that name no owner.",
         autocompletion=completion.owners,
     ),
 ]
@@ -168,7 +173,7 @@ Missed = Annotated[
     str,
     typer.Option(
         "--catch-up",
-        help="Of runs that nobody was there for: skip them, or submit the last of them once.",
+        help="Runs that were missed because no worker was there: skip them, or submit the last of them once.",
         autocompletion=completion.one_of(*get_args(CatchUp)),
     ),
 ]

@@ -1,4 +1,4 @@
-"""The headings of `reelmill --help`, and which command stands below which."""
+"""The headings of `reelmill --help`, and the commands below each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ PANELS: Mapping[str, Sequence[str]] = {
     "Follow": ("watch", "status", "why", "top", "logs"),
     "Results": ("results", "download", "export", "show", "report", "accounts", "archive", "prune", "audit"),
     "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
-    "Nights": ("schedule", "window", "plan"),
+    "Schedules": ("schedule", "window", "plan"),
     "Farm": ("up", "demo", "worker", "doctor", "forgive", "forget", "webhook", "flower", "metrics"),
     "Model": ("model",),
 }
 REST = "Other"
-"""Heading of commands that stand nowhere above; a test names them."""
+"""Heading of commands that have none above; a test names them."""

@@ -17,19 +17,16 @@ from reelmill_common.ledger import BatchView, Event, JobView
 from reelmill_common.ledger.failure_causes import causes
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.analysis.why import obstacle
-from reelmill_producer.cli.errors import require_reader, tell
-from reelmill_producer.cli.output import event_record, print_json
+from reelmill_producer.cli.console import inform, require_reader
+from reelmill_producer.cli.output import IN_HAND, event_record, print_json
 from reelmill_producer.cli.session import Session
 from reelmill_producer.client import Reelmill
-
-IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
-FAILED = (JobState.FAILED,)
 
 REFRESH_S = 0.2
 RETRY_S = 1.0
 """Seconds between tries while Redis does not answer."""
 OBSTACLE_AFTER_S = 3.0
-"""Seconds without news after which we look for a reason; an idle worker takes a job within milliseconds."""
+"""Seconds without news after which a reason is looked for; an idle worker takes a job within milliseconds."""
 
 WORDS = {
     "job.finished": "succeeded",
@@ -71,7 +68,7 @@ def follow(session: Session, batch: str, *, after: str = "", events_as_json: boo
         watch = _Watch(session=session, batch=batch, display=display, after=after, events_as_json=events_as_json)
         try:
             while (view := watch.to_the_end()) is None:
-                session.check()  # of an embedded farm that has ended nothing comes any more
+                session.check()  # an embedded farm that has ended brings no more news
                 time.sleep(RETRY_S)
         except KeyboardInterrupt:
             display.note(_going_on(session, batch))
@@ -81,7 +78,7 @@ def follow(session: Session, batch: str, *, after: str = "", events_as_json: boo
 
 
 def _going_on(session: Session, batch: str) -> str:
-    """Say what becomes of a batch that is not waited for any more, and how to follow or to end it."""
+    """Say what happens to a batch after the wait for it has ended, and how to follow or to end it."""
     ended = f"`reelmill cancel {batch}` ends it"
     if session.idle:
         return f"what is left of batch {batch} waits for the next farm here: `reelmill up` goes on with it, {ended}"
@@ -89,7 +86,7 @@ def _going_on(session: Session, batch: str) -> str:
 
 
 def require_success(view: BatchView, farm: Reelmill | None = None) -> None:
-    """Refuse a batch of which something was not rendered; `farm` is asked whether another try may help.
+    """Refuse a batch with clips that were not rendered; `farm` says whether another try may help.
 
     Raises:
         RenderFailed: Some clips failed.
@@ -108,22 +105,22 @@ def require_success(view: BatchView, farm: Reelmill | None = None) -> None:
 
 
 def _next_try(view: BatchView, farm: Reelmill | None) -> str:
-    jobs = farm.ledger.jobs.page(view.name, states=FAILED, count=1000) if farm is not None else []
+    jobs = farm.ledger.jobs.page(view.name, states=[JobState.FAILED], count=1000) if farm is not None else []
     found = causes(view.name, [job.error or {} for job in jobs])
     hopeless = sum(cause.count for cause in found if not cause.retry)
     if not hopeless:
         return f"`reelmill retry {view.name}` tries them again"
     others = [cause.retry for cause in found if cause.retry]
-    tries = f"`{'`, `'.join(others)}` tries the others again" if others else "submit them anew, changed"
+    tries = f"`{'`, `'.join(others)}` tries the others again" if others else "change them and submit them again"
     return f"{hopeless:,} of them can only fail again ({', '.join(c.code for c in found if not c.retry)}); {tries}"
 
 
 def label(job: JobView, most: int = 0) -> str:
-    """Return what a person knows a clip by: its row, or of an earlier version what it shows, and its seed.
+    """Return how people know a clip: by its row (in an earlier version: what it shows) and its seed.
 
     Args:
-        job: Whose clip it is.
-        most: Characters, at which the row is cut and the seed is not; 0: all.
+        job: The clip's job.
+        most: Characters at which the row is cut, the seed is not; 0: no limit.
     """
     if job.row == job.spec.digest:
         return f"{textwrap.shorten(job.spec.prompt, 40, placeholder=' …')!r} seed {job.spec.seed}"
@@ -134,24 +131,24 @@ def label(job: JobView, most: int = 0) -> str:
 
 
 class _Watch:
-    """What a person was told about a batch so far."""
+    """What the person has seen of a batch so far."""
 
     def __init__(self, *, session: Session, batch: str, display: Display, after: str, events_as_json: bool) -> None:
         self._session, self._farm, self._batch, self._display = session, session.farm, batch, display
         self._after, self._events_as_json = after, events_as_json
         self._shown_at = self._news_at = 0.0
-        self._obstacle = self._trouble = ""
+        self._obstacle = self._outage = ""
 
     def to_the_end(self) -> BatchView | None:
-        """Tell what happens until nothing of the batch remains; return it, or None when Redis is lost on the way.
+        """Show what happens until nothing of the batch remains; return it, or None when Redis is lost on the way.
 
-        A later call goes on after the last event that was told.
+        A later call goes on after the last event that was shown.
         """
         try:
             self._after = self._after if self._after != "$" else self._farm.ledger.events.newest()
             for events in self._farm.rounds(self._batch, after=self._after):
                 for event in events:
-                    self.tell(event)
+                    self._note_event(event)
                     if self._events_as_json:
                         print_json(event_record(event))
                     self._after = event.event_id
@@ -162,17 +159,17 @@ class _Watch:
                 self._is_back()
             return self._farm.batch(self._batch)
         except (LedgerUnavailable, LedgerReadOnly) as err:
-            if not self._trouble:
+            if not self._outage:
                 self._display.note(f"{err}; waiting for it")
-            self._trouble = str(err)
+            self._outage = str(err)
             return None
 
     def _is_back(self) -> None:
-        if self._trouble:
+        if self._outage:
             self._display.note("Redis is back")
-        self._trouble = ""
+        self._outage = ""
 
-    def tell(self, event: Event) -> None:
+    def _note_event(self, event: Event) -> None:
         word = WORDS.get(event.name)
         if word is None:
             return
@@ -188,9 +185,9 @@ class _Watch:
             self._display.show(self._farm.batch(self._batch), list(self._farm.jobs(self._batch, states=IN_HAND)))
         if now - self._news_at >= OBSTACLE_AFTER_S:
             self._news_at = now
-            self._complain(obstacle(self._farm, self._batch, coming=self._session.coming))
+            self._note_obstacle(obstacle(self._farm, self._batch, coming=self._session.coming))
 
-    def _complain(self, text: str) -> None:
+    def _note_obstacle(self, text: str) -> None:
         if text and text != self._obstacle:
             self._display.note(text)
         self._obstacle = text
@@ -210,11 +207,11 @@ class _Lines:
     def show(self, view: BatchView, in_hand: Sequence[JobView]) -> None:
         del in_hand
         if self._view is None or view.remaining != self._view.remaining:
-            tell(f"{view.name}: {view.total - view.remaining}/{view.total} done{_lost(view)}")
+            inform(f"{view.name}: {view.total - view.remaining}/{view.total} done{_lost(view)}")
         self._view = view
 
     def note(self, text: str) -> None:
-        tell(f"  {text}")
+        inform(f"  {text}")
 
 
 class _Bars:

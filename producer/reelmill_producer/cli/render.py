@@ -1,4 +1,4 @@
-"""The command `render`: one prompt becomes one clip, or one for each of several seeds."""
+"""The command `render`: one prompt becomes one clip, or one clip for each of several seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reelmill_common.errors import InvalidJob, StoreRefused
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec, slug, spec_from_mapping
 from reelmill_common.ledger import JobView
 from reelmill_producer.cli import progress
-from reelmill_producer.cli.errors import tell
+from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import DecoderName, Json, Priority, Profile, Reuse, SamplerName
 from reelmill_producer.cli.output import job_record, link, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
@@ -32,23 +32,25 @@ MOST_SEEDS = 1000
 def render(  # noqa: PLR0913 - one parameter an option
     prompt: Annotated[str, typer.Argument(help="What the clip should show; - reads it from stdin.")],
     *,
-    seed: Annotated[int | None, typer.Option(help="Noise seed; another one gives another clip.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Noise seed; another seed gives another clip.")] = None,
     seeds: Annotated[str, typer.Option(help="Several seeds, one clip each, as in 1..8 or 3,5,8.")] = "",
     size: Annotated[str, typer.Option(help="Width and height in pixels, as in 832x480.")] = "",
     frames: Annotated[int | None, typer.Option(help="Length in frames, as in 81.")] = None,
-    fps: Annotated[int | None, typer.Option(help="Frames a second of the file.")] = None,
+    fps: Annotated[int | None, typer.Option(help="Frames per second of the file.")] = None,
     sampler: SamplerName = "",
     decoder: DecoderName = "",
     profile: Profile = "",
     priority: Priority = None,
     reuse: Reuse = "",
-    out: Annotated[Path | None, typer.Option(help="Also copy the clip to this file (several clips: folder).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also copy the clip to this file (to this folder if there are several).")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the clip.")] = True,
     json: Json = False,
 ) -> None:
     """Render one prompt and print where the clip is.
 
-    That is a path in a local folder, else a link. Asking again for the same clip finds it done.
+    This is a path in a local folder, else a link. Asking again for the same clip finds it done.
     """
     settings, mode = read_settings(profile), reuse_mode(reuse)
     text = sys.stdin.read() if prompt == "-" else prompt
@@ -88,7 +90,7 @@ def _print_clip(farm: Reelmill, job: JobView, out: Path | None, *, several: bool
         print_json(job_record(job, clip))
     if clip is None:
         if job.error is not None:
-            tell(f"seed {job.spec.seed}: {job.error.get('code')}: {job.error.get('message')}")
+            inform(f"seed {job.spec.seed}: {job.error.get('code')}: {job.error.get('message')}")
         return
     where = link(clip)
     if out is not None:
@@ -106,13 +108,13 @@ def _print_job(job: JobView, *, json: bool) -> None:
 
 
 def _renew(farm: Reelmill, batch: str) -> None:
-    """Asking for a clip again after it failed or was cancelled means to try it again."""
+    """Retry the batch if it exists: asking again for a clip that failed or was cancelled means to try it again."""
     if farm.has_batch(batch):
         farm.retry(batch)
 
 
 def _batch_of(specs: Sequence[RenderSpec]) -> str:
-    """Name the batch by what it shows and by everything that decides its pixels, so that asking again finds it."""
+    """Return a name made of what the clips show and of all that decides their pixels: asking again finds the batch."""
     digest = hashlib.sha256("".join(spec.digest for spec in specs).encode()).hexdigest()
     return f"{slug(slug(specs[0].prompt)[:40])}-{digest[:8]}"
 
@@ -122,7 +124,7 @@ def _copy(content: bytes, target: Path) -> None:
         target.write_bytes(content)
     except OSError as err:
         raise StoreRefused(
-            f"cannot write --out {target} ({err.strerror}); the clip is stored all the same, choose another file"
+            f"cannot write --out {target} ({err.strerror}); the clip is stored; choose another file"
         ) from err
 
 

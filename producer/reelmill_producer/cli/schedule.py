@@ -1,18 +1,15 @@
-"""Commands of the night: windows of batches, schedules, and the plan of what will be done by when."""
+"""The commands `schedule …`: a file of prompts is submitted again and again, by a cron expression."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from dataclasses import replace as replaced
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
 
 import typer
 
 from reelmill_common.calendar.cron import Cron
-from reelmill_common.calendar.windows import Windows, zone_of
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.schedules import (
     TIME_FIELDS,
@@ -23,10 +20,8 @@ from reelmill_common.schedules import (
     policy_of,
     relative_time,
 )
-from reelmill_producer.analysis.plans import FarmForecast, Forecast, LanePace, plan_of
-from reelmill_producer.cli.errors import tell
+from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import (
-    BatchName,
     Column,
     FileFormat,
     Json,
@@ -42,37 +37,21 @@ from reelmill_producer.cli.options import (
     Window,
     WorkerClass,
     Zone,
-    ZoneOfBy,
 )
-from reelmill_producer.cli.output import batch_record, print_json, table
+from reelmill_producer.cli.output import batch_record, print_json, record_of, table, time_text
 from reelmill_producer.cli.session import read_settings, reading, session
 from reelmill_producer.cli.submit import checked, opened_prompts, warn_if_idle
 from reelmill_producer.prompts.files import PromptFile
 from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
 
 _KEYS = ("start-after", "expires")
-"""As a head names `TIME_FIELDS`."""
+"""The fields `TIME_FIELDS`, as the head of a file names them."""
+_FIELDS = (
+    "schedule=schedule.name cron=schedule.cron.expression tz=schedule.cron.zone.key catch_up=schedule.catch_up "
+    "policy=schedule.policy jobs paused created_at next_at last_at last_batch error"
+)
 
-schedule = typer.Typer(no_args_is_help=True, help="Submit a file of prompts again and again, at a time of its own.")
-
-
-def window(
-    batch: BatchName,
-    spec: Annotated[str, typer.Argument(metavar="SPEC|none", help="For example '22:00-07:00 Europe/Vienna'.")],
-    *,
-    json: Json = False,
-) -> None:
-    """Let a batch run only in some hours, or at any time.
-
-    Clips that run are finished; none starts that would not be done when the window shuts.
-    """
-    with reading() as farm:
-        farm.set_window(batch, "" if spec == NONE else spec)
-        view = farm.batch(batch)
-    if json:
-        print_json(batch_record(view))
-    else:
-        typer.echo(view.window or NONE)
+schedule = typer.Typer(no_args_is_help=True, help="Submit a file of prompts again and again, at times of your choice.")
 
 
 @schedule.command("add", epilog="Try: reelmill schedule add '0 22 * * *' prompts.csv --tz Europe/Vienna")
@@ -124,7 +103,7 @@ def add(  # noqa: PLR0913 - one parameter an option
         with session(settings) as opened:
             view = opened.farm.ledger.schedules.add(new, _rows(prompts), replace=replace)
             _show(view, new.name, json=json)
-            tell(f"{view.jobs:,} jobs at each run; the first is {_time(view.next_at, tz)}")
+            inform(f"{view.jobs:,} jobs at each run; the first is {time_text(view.next_at, tz)}")
             warn_if_idle(opened)
 
 
@@ -138,13 +117,13 @@ def list_schedules(*, json: Json = False) -> None:
     with reading() as farm:
         views = farm.ledger.schedules.all()
     if json:
-        print_json({"schedules": [schedule_record(view) for view in views]})
+        print_json({"schedules": [record_of(view, _FIELDS) for view in views]})
         return
     rows = [
         (
             view.schedule.name,
             view.schedule.cron.expression,
-            "paused" if view.paused else _time(view.next_at, view.schedule.cron.zone.key),
+            "paused" if view.paused else time_text(view.next_at, view.schedule.cron.zone.key),
             f"{view.jobs:,}",
             view.error or view.last_batch or "never ran",
         )
@@ -179,7 +158,7 @@ def pause(name: ScheduleName, *, json: Json = False) -> None:
 
 @schedule.command("resume", epilog="Try: reelmill schedule resume nightly")
 def resume(name: ScheduleName, *, json: Json = False) -> None:
-    """Go on with a schedule from its next run: what its pause held back is left out."""
+    """Go on with a schedule from its next run; runs that the pause held back are left out."""
     with reading() as farm:
         farm.ledger.schedules.resume(name)
         _show(farm.ledger.schedules.get(name), "resumed", json=json)
@@ -187,7 +166,7 @@ def resume(name: ScheduleName, *, json: Json = False) -> None:
 
 @schedule.command("run", epilog="Try: reelmill schedule run nightly")
 def run(name: ScheduleName, *, json: Json = False) -> None:
-    """Run a schedule now, beside its times; prints the batch."""
+    """Run a schedule now, in addition to its times; print the batch."""
     with reading() as farm:
         batch = farm.run_schedule(name)
         view = farm.batch(batch)
@@ -198,16 +177,16 @@ def run(name: ScheduleName, *, json: Json = False) -> None:
 
 
 def _policy(prompts: PromptFile, asked: PolicyOptions, new: Schedule) -> Mapping[str, Any]:
-    """Return the policy of a schedule's batches: the options', and what the file's head says beside them.
+    """Return the policy of a schedule's batches: that of the options, and of the file's head where they say nothing.
 
     Raises:
-        InvalidPromptFile: A batch of a run could not have it.
+        InvalidPromptFile: A run's batch cannot have this policy.
     """
     now = datetime.now(new.cron.zone)
-    words = asked.over(prompts.head.options) if prompts.head else asked
+    options = asked.over(prompts.head.options) if prompts.head else asked
     try:
-        policy = policy_of(replaced(words, start_after="", expires="").batch("any", now))
-        for field, key, text in zip(TIME_FIELDS, _KEYS, (words.start_after, words.expires), strict=True):
+        policy = policy_of(replaced(options, start_after="", expires="").batch("any", now))
+        for field, key, text in zip(TIME_FIELDS, _KEYS, (options.start_after, options.expires), strict=True):
             if text not in ("", NONE):
                 policy[field] = relative_time(key, text, new.cron.zone.key)
         replaced(new, policy=policy).batch(new.cron.next_after(now.astimezone(UTC)))
@@ -215,106 +194,6 @@ def _policy(prompts: PromptFile, asked: PolicyOptions, new: Schedule) -> Mapping
         line = prompts.head.line if prompts.head else 1
         raise InvalidPromptFile(f"{prompts.name}: line {line}: batch: {err}; nothing was scheduled") from err
     return policy
-
-
-def plan(
-    *,
-    by: Annotated[str, typer.Option(help="A time, as 07:00 (the next one) or 2026-12-24T07:00.")] = "",
-    tz: ZoneOfBy = "",
-    json: Json = False,
-) -> None:
-    """Say when each batch will be done, and what will not be done by a time.
-
-    By the seconds that finished clips took, the workers that are there now, windows, priorities, shares and caps.
-    """
-    zone = zone_of(tz) if tz else None
-    with reading() as farm:
-        moment = deadline(by, farm.ledger.timetable.now(), zone) if by else None
-        made = plan_of(farm.ledger, moment, depth=farm.settings.dispatch_depth)
-    if json:
-        print_json(plan_record(made))
-        return
-    rows = [
-        (row.batch, str(row.priority), f"{row.remaining:,}", _finish(row, zone), f"{row.left:,}")
-        for row in made.batches
-    ]
-    head = ("BATCH", "PRIORITY", "REMAINING", "DONE AT", "LEFT")
-    width = len(head) if moment is not None else len(head) - 1
-    typer.echo(table(head[:width], [row[:width] for row in rows]) if rows else "nothing is left to do")
-    if moment is not None and rows:
-        until = f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
-        tell(f"{made.left:,} clips will not be done by {until}" if made.left else f"all will be done by {until}")
-
-
-def deadline(text: str, now: datetime, zone: tzinfo | None) -> datetime:
-    """Return the moment that `--by` means.
-
-    Raises:
-        InvalidJob: It is no time.
-    """
-    try:
-        if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", text):
-            hour, minute = map(int, text.split(":"))
-            local = now.astimezone(zone)
-            moment = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
-            return (moment if moment > local else moment + timedelta(days=1)).astimezone(UTC)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidJob(f"--by {text!r} is no time; use 07:00 or 2026-12-24T07:00") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone) if zone is not None else moment.astimezone()
-    return moment.astimezone(UTC)
-
-
-def schedule_record(view: ScheduleView) -> dict[str, Any]:
-    """Return a schedule as plain data."""
-    return {
-        "schedule": view.schedule.name,
-        "cron": view.schedule.cron.expression,
-        "tz": view.schedule.cron.zone.key,
-        "catch_up": view.schedule.catch_up,
-        "policy": dict(view.schedule.policy),
-        "jobs": view.jobs,
-        "paused": view.paused,
-        "created_at": view.created_at,
-        "next_at": view.next_at,
-        "last_at": view.last_at,
-        "last_batch": view.last_batch,
-        "error": view.error,
-    }
-
-
-def plan_record(made: FarmForecast) -> dict[str, Any]:
-    """Return a plan as plain data."""
-    return {
-        "now": made.now.timestamp(),
-        "by": None if made.by is None else made.by.timestamp(),
-        "left": made.left,
-        "batches": [_forecast_record(forecast) for forecast in made.batches],
-        "lanes": [_lane_record(lane) for lane in made.lanes],
-    }
-
-
-def _forecast_record(forecast: Forecast) -> dict[str, Any]:
-    finish = forecast.finish_at
-    return {**asdict(forecast), "finish_at": None if finish is None else finish.timestamp()}
-
-
-def _lane_record(lane: LanePace) -> dict[str, Any]:
-    return {
-        "lane": lane.lane,
-        "workers": lane.workers,
-        "seconds_per_clip": None if lane.pace is None else lane.pace.seconds,
-        "measured_clips": 0 if lane.pace is None else lane.pace.clips,
-        "clips_per_hour": lane.clips_per_hour,
-    }
-
-
-def _finish(forecast: Forecast, zone: tzinfo | None) -> str:
-    if forecast.finish_at is None:
-        return f"unknown: {forecast.why}"
-    own = Windows.parse(forecast.window).zone if forecast.window else None
-    return f"{forecast.finish_at.astimezone(zone or own):%Y-%m-%d %H:%M %Z}"
 
 
 def _catch_up(text: str) -> CatchUp:
@@ -327,7 +206,7 @@ def _catch_up(text: str) -> CatchUp:
 
 def _show(view: ScheduleView, plain: str, *, json: bool) -> None:
     if json:
-        print_json(schedule_record(view))
+        print_json(record_of(view, _FIELDS))
     else:
         typer.echo(plain)
 
@@ -336,18 +215,12 @@ def _described(view: ScheduleView) -> str:
     zone = view.schedule.cron.zone.key
     lines = [
         f"schedule {view.schedule.name}: {view.schedule.cron.expression} {zone}, {view.jobs:,} jobs",
-        "  paused" if view.paused else f"  next run {_time(view.next_at, zone)}",
+        "  paused" if view.paused else f"  next run {time_text(view.next_at, zone)}",
         f"  missed runs: {view.schedule.catch_up}",
         *(f"  {name}: {value}" for name, value in view.schedule.policy.items()),
     ]
     if view.last_batch:
-        lines.append(f"  last run {_time(view.last_at, zone)}: {view.last_batch}")
+        lines.append(f"  last run {time_text(view.last_at, zone)}: {view.last_batch}")
     if view.error:
         lines.append(f"  last run failed: {view.error}")
     return "\n".join(lines)
-
-
-def _time(seconds: float | None, zone: str) -> str:
-    if seconds is None:
-        return "never"
-    return f"{datetime.fromtimestamp(seconds, zone_of(zone)):%Y-%m-%d %H:%M:%S %Z}"

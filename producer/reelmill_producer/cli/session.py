@@ -1,4 +1,4 @@
-"""A command's connection to its farm: one that is configured, one that `reelmill up` runs here, or its own."""
+"""A command's connection to its farm: a configured farm, the one that `reelmill up` runs here, or its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reelmill_common.extras import require_worker
 from reelmill_common.gpus import profile_here
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
-from reelmill_producer.cli.errors import tell
+from reelmill_producer.cli.console import inform
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import farm as embedded
 from reelmill_producer.embedded import state_file
@@ -21,34 +21,34 @@ from reelmill_producer.embedded.farm import EmbeddedFarm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A farm, and the embedded one behind it if there is one."""
+    """A farm, and the embedded farm behind it if there is one."""
 
     farm: Reelmill
     local: EmbeddedFarm | None
 
     def start_worker(self) -> None:
-        """See to it that somebody renders, where that is our business: on an embedded farm that we run."""
+        """Start a worker if this command runs the embedded farm; elsewhere workers are not its concern."""
         if self.local is not None:
             self.local.start_worker()
 
     def check(self) -> None:
-        """Make sure that waiting makes sense. Raises what `EmbeddedFarm.check` raises."""
+        """Check that a wait can end. Raises what `EmbeddedFarm.check` raises."""
         if self.local is not None:
             self.local.check()
 
     @property
     def coming(self) -> str:
-        """The lane whose worker an embedded farm has started, registered or not; empty elsewhere."""
+        """The profile whose worker an embedded farm has started, registered or not; empty elsewhere."""
         return "" if self.local is None else self.local.settings.profile
 
     @property
     def idle(self) -> bool:
-        """Whether nobody will render when this command has ended, until a farm is started."""
+        """Whether nothing will be rendered after this command has ended, until a farm is started."""
         return self.local is not None and self.local.owned
 
 
 def read_settings(profile: str = "") -> Settings:
-    """Read the environment; an option wins over it.
+    """Read the environment; the option takes precedence.
 
     Raises:
         InvalidSettings: A variable or the profile is wrong.
@@ -60,23 +60,23 @@ def read_settings(profile: str = "") -> Settings:
 
 
 def lane_of(settings: Settings) -> str:
-    """Return the profile of jobs that name none: known before anything is connected, so that rows can be checked."""
+    """Return the profile of jobs that name none. It needs no connection, so that rows can be checked first."""
     record = None if settings.profile or not settings.embedded else state_file.running(settings.state_dir)
     return profile_here(settings) if record is None else record.profile
 
 
 @contextmanager
 def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
-    """Connect to the farm; an embedded one that nobody runs is run, as yet without a worker, until the end.
+    """Connect to the farm. An embedded farm that does not run is run until the end, at first without a worker.
 
     Args:
         settings: The farm's.
-        renders: The command, if it starts a worker on an embedded farm that nobody else runs.
+        renders: The command, if it starts a worker on an embedded farm that does not run yet.
 
     Raises:
-        InvalidSettings: It would have to start a worker, and the worker extra is not installed.
-        LedgerUnavailable: It cannot be reached.
-        LedgerRefused: It refuses us.
+        InvalidSettings: The command would have to start a worker, and the worker extra is not installed.
+        LedgerUnavailable: The farm cannot be reached.
+        LedgerRefused: The farm refuses us.
     """
     if not settings.embedded:
         with Reelmill(settings) as farm:
@@ -84,16 +84,16 @@ def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
         return
     if renders and not state_file.is_held(settings.state_dir):
         require_worker(renders)
-    with embedded.joined(settings, os.environ, tell) as local, Reelmill(local.settings) as farm:
+    with embedded.joined(settings, os.environ, inform) as local, Reelmill(local.settings) as farm:
         yield Session(farm=farm, local=local)
 
 
 @contextmanager
 def reading() -> Generator[Reelmill]:
-    """Connect to a farm that is there already, to ask or to steer it.
+    """Connect to a farm that exists, to ask or to steer it.
 
     Raises:
-        LedgerUnavailable: There is none.
+        LedgerUnavailable: There is no such farm.
     """
     settings = read_settings()
     require_history(settings)
@@ -105,8 +105,8 @@ def require_history(settings: Settings) -> None:
     """Refuse to ask an embedded farm that never ran.
 
     Raises:
-        LedgerUnavailable: It never did.
-        LedgerRefused: None can run on this system.
+        LedgerUnavailable: It never ran.
+        LedgerRefused: No embedded farm can run on this system.
     """
     if settings.embedded:
         state_file.require_locks()

@@ -21,8 +21,8 @@ from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.batch_name import name_of_batch
+from reelmill_producer.cli.console import inform, informed_on_interrupt
 from reelmill_producer.cli.dry_run import show_dry_run
-from reelmill_producer.cli.errors import tell, told_if_interrupted
 from reelmill_producer.cli.options import (
     After,
     AfterAny,
@@ -115,7 +115,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
         renders = "reelmill submit --wait" if wait else ""
         with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:
             before = opened.farm.ledger.events.newest()
-            with told_if_interrupted(f"what was sent of batch {name} stays; the same command again adds the rest"):
+            with informed_on_interrupt(f"what was sent of batch {name} stays; the same command again adds the rest"):
                 submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
             _tell_submitted(opened.farm, policy, submitted, report, lane_of(settings))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
@@ -149,17 +149,17 @@ def opened_prompts(
 
 def _tell_head(prompts: PromptFile, words: PolicyOptions) -> None:
     if prompts.head is not None:
-        tell(f"its policy, with what the file says under batch: {words}")
+        inform(f"its policy, with what the file says under batch: {words}")
 
 
 def _tell_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, lane: str) -> None:
-    tell(summary(policy.name, submitted, report))
+    inform(summary(policy.name, submitted, report))
     warn_of_class(farm, policy.worker_class, lane)
 
 
 def _write_results(file: ResultsFile | None, farm: Reelmill, name: str, path: Path | None) -> None:
     if file is not None:
-        tell(f"{file.write(results_of(farm, name)):,} results in {path}")
+        inform(f"{file.write(results_of(farm, name)):,} results in {path}")
 
 
 def _leave(opened: Session, view: BatchView, *, waited: bool) -> None:
@@ -170,7 +170,7 @@ def _leave(opened: Session, view: BatchView, *, waited: bool) -> None:
     warn_if_idle(opened)
     if not opened.farm.ledger.settle():  # nobody will look again before the morning
         why = opened.farm.ledger.forgets() or "its disk is slow"
-        tell(f"Redis has not confirmed that {view.name} is on its disk ({why}). After a power cut submit it again.")
+        inform(f"Redis has not confirmed that {view.name} is on its disk ({why}). After a power cut submit it again.")
 
 
 def _check_usage(results: Path | None, rate: float | None, *, wait: bool, dry_run: bool) -> None:
@@ -230,10 +230,10 @@ def warn_of_class(farm: Reelmill, worker_class: str, profile: str) -> None:
         return
     if not worker_class:
         lanes = ", ".join(sorted({profile_of(lane) for lane in served}))
-        tell(f"no worker has ever worked for {profile}; its clips wait until one does (known profiles: {lanes})")
+        inform(f"no worker has ever worked for {profile}; its clips wait until one does (known profiles: {lanes})")
         return
     known = sorted(class_of(lane) for lane in served if profile_of(lane) == profile and class_of(lane))
-    tell(
+    inform(
         f"no worker of class {worker_class} has ever worked for {profile}; its clips wait until one does "
         f"(known classes: {', '.join(known) or 'none'})"
     )
@@ -260,11 +260,11 @@ def checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
     """
     report = prompts.check() if skip_invalid else prompts.checked()
     for note in prompts.reading.assumptions():
-        tell(printable(note))
+        inform(printable(note))
     if not report.rows:
         raise InvalidPromptFile(refusal(prompts, report))
     for item in report.bad:
-        tell(f"skipped line {item.line}: {item.reason}")
+        inform(f"skipped line {item.line}: {item.reason}")
     return report
 
 
@@ -294,7 +294,7 @@ def _show_submitted(view: BatchView, submitted: Submitted, report: FileReport, *
 def warn_if_idle(opened: Session) -> None:
     """Say that nobody renders, where that is so."""
     if opened.idle:
-        tell("no farm runs here; `reelmill up` renders what waits")
+        inform("no farm runs here; `reelmill up` renders what waits")
 
 
 def format_option(text: str) -> Format | None:

@@ -1,4 +1,4 @@
-"""`reelmill top`: the farm at work, on a terminal that draws itself again, or as one page of text or JSON."""
+"""The command `top`: the farm at work, drawn again and again on a terminal, or as one page of text or JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reelmill_common.forecast import Outlook
 from reelmill_common.ledger import FarmSnapshot
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.options import Json
-from reelmill_producer.cli.output import print_json
+from reelmill_producer.cli.output import print_json, record_of
 from reelmill_producer.cli.session import reading
 from reelmill_producer.cli.top_page import LeftS, page
 
 LINES = 40
 WIDTH = 120
-"""Of a page that is printed where no terminal says its size."""
+"""Lines and columns of a page where no terminal tells its size."""
 
 
 def top(
@@ -48,7 +48,7 @@ def top(
 
 def _print(drawn: RenderableType) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    with console.capture() as captured:  # rich's own print ends with status 1 where nobody reads it
+    with console.capture() as captured:  # rich's own print ends with status 1 where stdout has no reader
         console.print(drawn)
     typer.echo(captured.get(), nl=False)
 
@@ -58,13 +58,13 @@ def _live(take: Callable[[], FarmSnapshot], left_s: LeftS, interval: float) -> N
     with Live(console=console, screen=True, auto_refresh=False) as live:
         try:
             while True:
-                live.update(_page_or_trouble(take, left_s, console.height), refresh=True)
+                live.update(_page_or_outage(take, left_s, console.height), refresh=True)
                 time.sleep(interval)
         except KeyboardInterrupt:
             return
 
 
-def _page_or_trouble(take: Callable[[], FarmSnapshot], left_s: LeftS, lines: int) -> RenderableType:
+def _page_or_outage(take: Callable[[], FarmSnapshot], left_s: LeftS, lines: int) -> RenderableType:
     try:
         return page(take(), lines=lines, left_s=left_s)
     except (LedgerUnavailable, LedgerReadOnly) as err:
@@ -72,41 +72,24 @@ def _page_or_trouble(take: Callable[[], FarmSnapshot], left_s: LeftS, lines: int
 
 
 def board_record(board: FarmSnapshot, left_s: LeftS) -> dict[str, Any]:
-    """Return a board as plain data."""
+    """Return a snapshot as plain data."""
     return {
         "clips_per_h": round(board.clips_per_h, 1),
         "sample_s": round(board.sample_s, 1),
-        "failures": board.failures,
-        "waiting": board.waiting,
+        **record_of(board, "failures waiting"),
         "ended": {state.value: count for state, count in board.ended.items()},
         "ended_batches": board.ended_batches,
-        "workers": [
-            {"worker": worker.name, "lane": worker.lane, "state": worker.state.value, "reason": worker.reason}
-            for worker in board.workers
-        ],
+        "workers": [record_of(worker, "worker=name lane state reason") for worker in board.workers],
         "in_hand": [
             {
-                "job_id": job.job_id,
-                "batch": job.batch,
-                "row": job.row,
-                "seed": job.seed,
-                "worker": job.worker,
-                "state": job.state.value,
-                "stage": job.stage,
-                "attempt": job.attempt,
+                **record_of(job, "job_id batch row seed worker state stage attempt"),
                 "since_s": round(job.since_s, 1),
             }
             for job in board.in_hand
         ],
         "batches": [
             {
-                "batch": batch.name,
-                "owner": batch.owner,
-                "priority": batch.priority,
-                "paused": batch.paused,
-                "shut": batch.shut,
-                "total": batch.total,
-                "remaining": batch.remaining,
+                **record_of(batch, "batch=name owner priority paused shut total remaining"),
                 "clips_per_h": round(batch.clips_per_h, 1),
                 "eta_s": None if (left := left_s(batch.name)) is None else round(left),
             }

@@ -1,4 +1,4 @@
-"""The page of `reelmill top`: a board drawn in the width and height that there is."""
+"""The page of `reelmill top`: a snapshot of the farm, drawn to fit the terminal."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ _BATCH_ORDER = ("running", "waiting", "window closed", "paused")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A board in so many lines at most. What matters most comes first, and what does not fit is counted.
+    """A snapshot in a limited number of lines. What matters most comes first, and what does not fit is counted.
 
     Attributes:
-        lines: Of the terminal.
-        left_s: What is known of when batches are done.
+        board: The snapshot.
+        lines: Height of the terminal.
+        left_s: Forecast of when batches are done.
     """
 
     board: FarmSnapshot
@@ -48,7 +49,7 @@ class Page:
     left_s: LeftS
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw it in the width that there is."""
+        """Draw the page in the width of the terminal."""
         del console
         lines = self._drawn(options.max_width)[: self.lines]
         yield Text("\n").join(lines)
@@ -59,12 +60,12 @@ class Page:
         room = max(0, self.lines - len(totals) - 4)  # two titles, two heads
         for_workers = min(len(workers), max(room // 2, room - len(batches)))
         for_batches = min(len(batches), room - for_workers)
-        hands = _hands(self.board)
+        running = _running(self.board)
         return [
             *totals,
             *_section(
                 ("Workers", _WORKER_HEAD),
-                [_worker_row(worker, hands.get(worker.name, [])) for worker in workers],
+                [_worker_row(worker, running.get(worker.name, [])) for worker in workers],
                 [worker.state.value for worker in workers],
                 (width, for_workers),
             ),
@@ -83,14 +84,14 @@ def _unknown(batch: str) -> float | None:
 
 
 def page(board: FarmSnapshot, *, lines: int, left_s: LeftS = _unknown) -> Page:
-    """Return a board's page."""
+    """Return a snapshot's page."""
     return Page(board=board, lines=lines, left_s=left_s)
 
 
 def _section(
     titles: tuple[str, Sequence[str]], rows: Sequence[Row], states: Sequence[str], size: tuple[int, int]
 ) -> Iterator[Text]:
-    """Yield title, head and rows in so many cells and lines; where not all fit, the last line counts the others."""
+    """Yield title, head and rows within a width and a height; if not all fit, the last line counts the rest."""
     (title, head), (width, room) = titles, size
     total = len(states)
     shown = total if total <= room else max(0, room - 1)
@@ -105,7 +106,7 @@ def _section(
 def _totals(board: FarmSnapshot, width: int) -> list[Text]:
     over = f" over {_span(board.sample_s)}" if board.clips_per_h else ""
     ended = [f"{count:,} {state.value}" for state, count in board.ended.items() if count]
-    words = [
+    counts = [
         f"{board.ready}/{len(board.workers)} workers ready",
         f"{len(board.in_hand)} clips in hand",
         f"{board.waiting:,} waiting",
@@ -113,28 +114,28 @@ def _totals(board: FarmSnapshot, width: int) -> list[Text]:
         *(ended or ["nothing has ended yet"]),
     ]
     if board.failures:
-        words.append(f"{board.failures} failed of late")
-    return [Text(cut(line, width).rstrip(), style="bold") for line in _wrapped(words, width)]
+        counts.append(f"{board.failures} failed of late")
+    return [Text(cut(line, width).rstrip(), style="bold") for line in _wrapped(counts, width)]
 
 
-def _wrapped(words: Iterable[str], width: int) -> Iterator[str]:
+def _wrapped(parts: Iterable[str], width: int) -> Iterator[str]:
     line = ""
-    for word in words:
-        longer = f"{line}{GAP}{word}" if line else word
+    for part in parts:
+        longer = f"{line}{GAP}{part}" if line else part
         if line and len(longer) > width:
             yield line
-            longer = word
+            longer = part
         line = longer
     if line:
         yield line
 
 
-def _hands(board: FarmSnapshot) -> Mapping[str, Sequence[RunningJob]]:
+def _running(board: FarmSnapshot) -> Mapping[str, Sequence[RunningJob]]:
     return {worker: list(jobs) for worker, jobs in groupby(board.in_hand, key=lambda job: job.worker)}
 
 
 def _by_importance(board: FarmSnapshot) -> list[WorkerView]:
-    """Return workers: those that somebody must look at, those at work, the others."""
+    """Return workers: first those that need attention, then those at work, then the others."""
 
     def rank(worker: WorkerView) -> int:
         if worker.state in _FIRST:

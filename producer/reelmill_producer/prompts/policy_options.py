@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from reelmill_common.calendar.time_text import moment
+from reelmill_common.calendar.time_text import time_at
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import PolicyChange
@@ -22,8 +22,8 @@ class PolicyOptions:
     """A policy as people write it; None or empty where nothing is given.
 
     Attributes:
-        max_failures: As in `Batch`; `none` removes it.
-        start_after: A time as `calendar.time_text` reads it, or `none`.
+        max_failures: `none` takes a budget away.
+        start_after: A time as `time_text.time_at` reads it, or `none`.
         expires: Likewise.
         after: Names of batches, or `none`.
         after_any: Likewise.
@@ -60,11 +60,11 @@ class PolicyOptions:
         """Return what changes of a batch that may be there already.
 
         Args:
-            now: The time, with its zone, from which spans count.
-            mark: Prefix of an option's name in messages.
+            now: With a time zone; spans count from it.
+            mark: Stands before a word's name in messages.
 
         Raises:
-            InvalidJob: A time is not valid.
+            InvalidJob: A time cannot be read.
         """
         return PolicyChange(
             priority=self.priority,
@@ -170,7 +170,7 @@ def _kind(given: object) -> str:
 def _time(option: str, text: str, now: datetime) -> float | None:
     if not text:
         return None
-    return 0.0 if text == NONE else moment(option, text, now)
+    return 0.0 if text == NONE else time_at(option, text, now).timestamp()
 
 
 def _names(names: Sequence[str] | None) -> Sequence[str] | None:

@@ -79,7 +79,7 @@ def test_owners_are_billed_for_batches_that_are_forgotten(cli: Cli, night: Ledge
 @pytest.mark.parametrize(
     ("args", "status", "advice"),
     [
-        pytest.param(["--since", "yesterday"], 65, "use 7d", id="no day"),
+        pytest.param(["--since", "yesterday"], 65, "give 2026-11-01, or 7d", id="not a day"),
         pytest.param(["--since", "9999d"], 0, "", id="before all time"),
         pytest.param(["--owner", "eve"], 66, "known are (none), ada", id="an unknown owner"),
         pytest.param(["--batch", "night", "--since", "7d"], 2, "leave --since", id="days of a batch"),

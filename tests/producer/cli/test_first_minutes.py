@@ -23,7 +23,7 @@ from reelmill_common import __version__
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
-from reelmill_producer.cli.errors import UNREAD
+from reelmill_producer.cli.console import UNREAD
 
 pytestmark = pytest.mark.services
 

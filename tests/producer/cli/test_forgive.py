@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from fixtures.cli import Cli
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState, base
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.settings import Settings
 
 NODE = "gpu0@render-3"
@@ -43,22 +41,6 @@ def test_an_unknown_worker_is_answered_with_those_that_are_known(cli: Cli, setti
 
     assert ran.status == 66
     assert f"known are {NODE}" in ran.err
-
-
-def test_a_worker_that_is_gone_is_forgotten_and_a_live_one_is_not(
-    cli: Cli, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Ledger.connect(settings) as ledger:
-        ledger.workers.register(NODE, "tiny", WorkerInfo())
-        live = cli("forget", NODE)
-        monkeypatch.setattr(base, "LIVE_S", 0.0)
-
-        gone = cli("forget", NODE)
-
-        assert ledger.workers.all() == []
-    assert (live.status, gone.status, gone.out) == (75, 0, "forgotten\n")
-    assert "lives; stop it first" in live.err
-    assert cli("forget", NODE).status == 66
 
 
 def test_a_worker_is_paused_and_resumed_by_its_name(cli: Cli, ledger: Ledger) -> None:

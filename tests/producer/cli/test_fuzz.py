@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from common.ledger_audit import audit, snapshot
 from fixtures.cli import Cli, Ran
 from fixtures.hand import Hand
-from producer.cli.test_help import commands
+from producer.cli.test_commands import commands
 from producer.cli_words import ODD, Line, bent, make_line
 from producer.prompts.test_fuzz import content
 from reelmill_common import errors

@@ -123,7 +123,7 @@ def test_what_somebody_else_put_beside_the_logs_is_left_alone(cli: Cli, hand: Ha
 
     assert ran.status == 0
     assert [line["name"] for line in ran.jsons if line["source"] == "worker"] == ["clip.failed"]
-    assert "passed over, since they are not logs of ours: logs/night/r0-notes.jsonl" in ran.err
+    assert "skipped, since they are not logs of a worker: logs/night/r0-notes.jsonl" in ran.err
 
 
 def test_a_pruned_batchs_logs_are_found_in_the_store(cli: Cli, failed: str, ledger: Ledger) -> None:
@@ -137,7 +137,7 @@ def test_a_pruned_batchs_logs_are_found_in_the_store(cli: Cli, failed: str, ledg
     (logged,) = [line for line in ran.jsons if line["source"] == "worker"]
     assert (logged["name"], logged["row"], logged["attempt"], logged["worker"]) == ("clip.failed", "r0", 1, "hand@test")
     assert "batch night is not in the ledger any more" in ran.err
-    assert (of_job.status, "`reelmill logs BATCH` tells what is left" in of_job.err) == (66, True)
+    assert (of_job.status, "`reelmill logs BATCH` shows what is left" in of_job.err) == (66, True)
 
 
 def test_logs_outlive_the_ledger_itself(cli: Cli, failed: str, redis_url: str) -> None:

@@ -1,21 +1,14 @@
-"""`policy`, `owner`, and the policy that `submit` gives: shares and limits, changed while the farm runs."""
+"""`policy`, and the policy that `submit` gives: shares and limits, changed while the farm runs."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from fixtures.cli import Cli
 from fixtures.hand import Hand
-from reelmill_common.calendar.time_text import moment
-from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import BatchState, JobState
-from reelmill_common.ledger import Ledger, OwnerView
-
-NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+from reelmill_common.ledger import Ledger
 
 
 def prompts(folder: Path, name: str, count: int = 3) -> Path:
@@ -109,45 +102,3 @@ def test_status_says_why_a_batch_paused_itself(cli: Cli, tmp_path: Path, hand: H
 
     assert "night: paused (2 queued, 1 failed); paused itself: 1 failed, and max_failures is 1" in ran.out
     assert ledger.batches.get("night").counts[JobState.FAILED] == 1
-
-
-def test_owner_lists_shows_and_changes(cli: Cli, tmp_path: Path, ledger: Ledger) -> None:
-    cli("submit", prompts(tmp_path, "night"))
-
-    changed = cli("owner", "studio", "--weight", "2", "--max-in-flight", "4")
-
-    assert changed.out == "weight 2, max in flight 4, 0 in flight\n"
-    assert ledger.owners.get("studio") == OwnerView(name="studio", weight=2, max_in_flight=4, in_flight=0)
-    assert cli("owner", "studio").out == changed.out
-    assert [view["owner"] for view in cli("owner", "--json").json["owners"]] == ["", "studio"]
-    assert cli("owner").out.splitlines()[0].split() == ["OWNER", "WEIGHT", "MAX", "IN", "FLIGHT", "IN", "FLIGHT"]
-
-
-def test_an_owners_options_need_a_name(cli: Cli) -> None:
-    ran = cli("owner", "--weight", "2")
-
-    assert ran.status == 2
-    assert "need the NAME of an owner" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        pytest.param("90m", NOON + timedelta(minutes=90), id="a span"),
-        pytest.param("+2d", NOON + timedelta(days=2), id="a span with a sign"),
-        pytest.param("22:30", NOON.replace(hour=22, minute=30), id="a time of this day"),
-        pytest.param("07:00", NOON.replace(day=25, hour=7), id="a time that was today is tomorrow's"),
-        pytest.param("2026-12-24T07:00", datetime(2026, 12, 24, 7, tzinfo=UTC), id="no zone is ours"),
-        pytest.param("2026-12-24T07:00+01:00", datetime(2026, 12, 24, 6, tzinfo=UTC), id="a zone"),
-    ],
-)
-def test_a_moment_can_be_written_in_several_ways(text: str, meant: datetime) -> None:
-    assert moment("--expires", text, NOON) == meant.timestamp()
-
-
-@pytest.mark.parametrize(
-    "text", ["soon", "25:00", "12:60", "8", "-8h", "2026-13-01", "999999d9", "9999999999h", "07:00 "]
-)
-def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(InvalidJob, match="is no moment; use 07:00, 2026-12-24T07:00"):
-        moment("--expires", text, NOON)

@@ -163,7 +163,7 @@ def test_a_header_goes_with_each_request_and_is_shown_nowhere(cli: Cli, taker: R
     assert taker.received[0].headers["content-type"] == "application/json"
     assert made.json["headers"] == ["authorization", "x-team"]
     assert [ran.status for ran in shown] == [0, 0, 0, 75, 0, 0, 0]
-    assert "did not take a test message (403 hello (hidden)" in refused.err
+    assert "did not accept a test message (403 hello (hidden)" in refused.err
     assert "s3cr3t" not in "".join(ran.out + ran.err for ran in shown)
     assert "secret-path" not in "".join(ran.out + ran.err for ran in shown)
 
@@ -191,8 +191,8 @@ def test_a_receiver_that_refuses_or_is_not_there_is_told_at_once_and_kept(cli: C
     assert [ran.status for ran in (refused, untested, absent)] == [0, 0, 0]
     assert len(taker.received) == 1
     assert "warning: http://127.0.0.1" in refused.err
-    assert "did not take a test message (400 no\\nerror: forged" in refused.err
-    assert "one that checks signatures needs the secret first" in refused.err
+    assert "did not accept a test message (400 no\\nerror: forged" in refused.err
+    assert "a receiver that checks signatures needs the secret first" in refused.err
     assert "warning" not in untested.err
     assert "no connection" in absent.err
     assert "secret-path" not in refused.err + absent.err

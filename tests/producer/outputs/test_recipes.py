@@ -19,7 +19,7 @@ from fixtures.s3 import free_port
 from reelmill_common.errors import NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.recipe import ClipFacts, JobOrigin, Recipe, make_manifest
-from reelmill_producer.cli.show import compare
+from reelmill_producer.cli.rerender import compare
 from reelmill_producer.outputs.mp4_tags import read_tags
 from reelmill_producer.outputs.recipes import find_recipe, read_recipe
 from reelmill_worker.delivery.video import write_clip

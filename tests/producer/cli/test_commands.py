@@ -55,6 +55,11 @@ def test_every_option_has_help_in_sentences(names: tuple[str, ...], command: Any
     assert {name: text for name, text in helps.items() if not text.endswith((".", "?"))} == {}
 
 
+@pytest.mark.parametrize(("names", "command"), COMMANDS, ids=[" ".join(names) for names, _ in COMMANDS])
+def test_a_command_is_defined_in_the_module_of_its_first_name(names: tuple[str, ...], command: Any) -> None:
+    assert command.callback.__module__.rpartition(".")[2] == names[0]
+
+
 def test_every_command_stands_below_a_heading_of_the_help() -> None:
     placed = [name for names in panels.PANELS.values() for name in names]
     missing = {names[0] for names, _ in COMMANDS} - set(placed)
