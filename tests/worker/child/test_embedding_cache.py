@@ -220,9 +220,9 @@ def test_the_ledger_tells_what_comes_next_and_changes_nothing(bench: Bench) -> N
 
 def test_the_next_job_is_asked_for_once_a_render_and_when_the_gpu_is_busy(bench: Bench) -> None:
     asked: list[str] = []
-    desk = dataclasses.replace(bench.desk(), prefetch=lambda: asked.append("now"))
+    runner = dataclasses.replace(bench.job_runner(), prefetch=lambda: asked.append("now"))
     ((job_id, generation),) = bench.submit()
 
-    desk.run(job_id, generation)
+    runner.run(job_id, generation)
 
     assert asked == ["now"]
