@@ -11,14 +11,12 @@ from concurrent.futures import Future
 import pytest
 
 from fixtures.bench import Bench
-from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Spent
 from reelmill_worker.attempt.gpu_meter import Meter
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestPicture
-from reelmill_worker.host.gpu_sensors import GpuSensors
 
 
 class Failing(FixedDurationRenderer):
@@ -61,18 +59,6 @@ def test_a_card_that_takes_its_time_holds_up_no_render(bench: Bench) -> None:
 
     assert outcomes == ["rendered", "rendered"]
     wait_for(lambda: all(bench.ends(job_id) for job_id, _ in messages), what="both clips")
-
-
-def test_the_counter_is_that_of_the_card() -> None:
-    assert GpuSensors(UUID, nvml()).joules() == 12.5
-
-
-def test_a_card_without_a_counter_tells_nothing() -> None:
-    def without(_gpu: str) -> int:
-        raise NvmlError("Not Supported")
-
-    assert GpuSensors(UUID, nvml(nvmlDeviceGetTotalEnergyConsumption=without)).joules() is None
-    assert GpuSensors("").joules() is None
 
 
 def test_a_clip_and_its_manifest_say_what_it_took(bench: Bench) -> None:

@@ -210,6 +210,7 @@ class Counters:
             self._changed = False
             text = json.dumps(asdict(self._values))
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path, text.encode())
         except OSError:  # a full disk must not end a render; all is written when there is room again
             self._changed = True
