@@ -35,13 +35,13 @@ CHILD_RECOVERY_S = 10.0
 """Most seconds from the death of a child to its successor's first clip (issue 3, on a loaded two-core machine)."""
 
 
-def kill_at(moment: Callable[[], T | None], pids: Sequence[int], *, what: str) -> T:
-    """Kill processes at a moment: they are stopped while it is looked at, so that it has not passed when they die."""
+def kill_when(condition: Callable[[], T | None], pids: Sequence[int], *, what: str) -> T:
+    """Kill processes when a condition holds. They are stopped during the test, so it still holds when they die."""
 
     def caught() -> T | None:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        found = moment()
+        found = condition()
         for pid in pids:
             os.kill(pid, signal.SIGKILL if found else signal.SIGCONT)
         return found
@@ -100,7 +100,7 @@ def test_a_host_that_vanishes_leaves_its_jobs_to_the_others_after_its_lease(make
         view = farm.worker(lost.node)
         return view if view and view.jobs else None
 
-    taken = kill_at(busy, [lost.process.pid, lost.parent_pid, farm.child_pid(lost)], what="a job in its hands")
+    taken = kill_when(busy, [lost.process.pid, lost.parent_pid, farm.child_pid(lost)], what="a job in its hands")
     died = time.monotonic()
     wait_for(lambda: not busy(), what="its leases' end")
     recovery_s = time.monotonic() - died
@@ -180,7 +180,7 @@ def test_a_worker_frozen_beyond_its_lease_publishes_nothing_when_it_wakes(
     assert other.process.poll() is None
 
 
-def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
+def test_a_store_that_fails_keeps_its_clips_waiting_and_renders_none_again(
     make_farm: Callable[..., Farm], tmp_path: Path
 ) -> None:
     farm = make_farm(renderer=RENDERER, max_deliveries=2, lease_s=60.0)
@@ -191,7 +191,7 @@ def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
 
     root.rename(away)
     root.write_text("in the way")  # a folder store below a file: nothing can be written, even by root
-    wait_for(lambda: "store" in farm.ledger.workers.all()[0].trouble, what="the worker tells of trouble")
+    wait_for(lambda: "store" in farm.ledger.workers.all()[0].trouble, what="the worker reports the store's error")
     root.unlink()
     away.rename(root)
     view = farm.wait_done("night")
@@ -199,7 +199,7 @@ def test_a_store_in_trouble_keeps_its_clips_waiting_and_renders_none_again(
     assert view.counts[JobState.SUCCEEDED] == 30
     assert farm.attempts(jobs) == 30
     farm.assert_stored_once("night", jobs)
-    wait_for(lambda: not farm.ledger.workers.all()[0].trouble, what="the trouble's end")
+    wait_for(lambda: not farm.ledger.workers.all()[0].trouble, what="the end of the store's error")
 
 
 def test_a_drained_worker_stores_what_it_has_and_leaves_the_rest_waiting(make_farm: Callable[..., Farm]) -> None:
@@ -302,7 +302,7 @@ def test_a_child_killed_with_two_deliveries_in_flight_has_both_clips_out_once(ma
         flying = [job.job_id for job in farm.ledger.overview.snapshot().in_hand if job.stage in ("mux", "upload")]
         return flying if len(flying) == 2 else []
 
-    hit = kill_at(two_in_flight, [farm.child_pid(worker)], what="two deliveries in flight")
+    hit = kill_when(two_in_flight, [farm.child_pid(worker)], what="two deliveries in flight")
     view = farm.wait_done("night")
 
     assert view.counts[JobState.SUCCEEDED] == 6

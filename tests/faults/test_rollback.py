@@ -15,7 +15,7 @@ from reelmill_producer.embedded.valkey import ValkeyServer
 pytestmark = pytest.mark.services
 
 FORGOTTEN = 6
-"""Clips of which the server forgets that they were published, and of most that they were claimed."""
+"""Clips whose publication the server forgets, and for most of them the claim too."""
 
 
 def roll_back(farm: Farm, server: ValkeyServer) -> ValkeyServer:
@@ -45,7 +45,7 @@ def test_a_server_that_forgets_its_last_second_publishes_nothing_twice_and_loses
         view = farm.wait_done("night")
 
         assert view.counts[JobState.SUCCEEDED] == 60
-        wait_for(lambda: len(list(farm.store.list("night/"))) == 3 * len(jobs), what="whoever lost has cleared up")
+        wait_for(lambda: len(list(farm.store.list("night/"))) == 3 * len(jobs), what="the losers have cleared up")
         farm.assert_stored_once("night", jobs)
     finally:
         for worker in farm.workers:

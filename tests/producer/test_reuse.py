@@ -247,7 +247,7 @@ def test_a_workers_own_clip_answers_an_equal_job(make_bench: Callable[..., Bench
     bench = make_bench(reuse_index=index)
     bench.ledger.workers.ready(NODE, WorkerInfo(model_hash="none"))
     ((job_id, generation),) = bench.submit()
-    bench.desk().run(job_id, generation)
+    bench.job_runner().run(job_id, generation)
     first = wait_for(lambda: bench.ends(job_id), what="the clip")
     job = RenderJob(batch="second", row="again", spec=first.spec)
 

@@ -29,7 +29,7 @@ def is_inside(job: JobView, window: str) -> bool:
     return windows.open_at(begun) and shuts is not None and job.finished_at <= shuts.timestamp()
 
 
-def told(farm: Farm) -> set[str]:
+def event_names(farm: Farm) -> set[str]:
     return {event.name for event in farm.ledger.events.read(after="0", count=10_000)}
 
 
@@ -46,7 +46,7 @@ def test_every_clip_ends_inside_the_windows_of_its_worker_and_of_its_batch(make_
     farm.start(ready=False, worker_window=own)
     farm.wait_count("always", JobState.SUCCEEDED, 5)
     farm.wait_count("night", JobState.SUCCEEDED, 2)
-    wait_for(lambda: "worker.rested" in told(farm) and "worker.woke" in told(farm))
+    wait_for(lambda: "worker.rested" in event_names(farm) and "worker.woke" in event_names(farm))
 
     done = {batch: farm.ledger.jobs.page(batch, states=[JobState.SUCCEEDED]) for batch in ("always", "night")}
     assert [job.row for job in (*done["always"], *done["night"]) if not is_inside(job, own)] == []

@@ -1,1 +1,1 @@
-"""The worker: one Celery parent per GPU, a resident pipeline in its child, delivery to the clip store."""
+"""The worker: one Celery parent per GPU, and a child that renders and delivers. May import `reelmill_common` only."""

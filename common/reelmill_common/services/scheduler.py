@@ -1,8 +1,7 @@
-"""The ticker: what every worker's parent does for the timetable, each round. There is no leader.
+"""Does what the timetable makes due: every worker's parent runs one round after another. There is no leader.
 
-A change that is due is made by a compare-and-set on its moment, so it is made once, by whoever comes first. The submit
-of a run can be cut off at any place: it is then finished by the next ticker, since submitting again adds only what is
-missing.
+A change that is due is made by a compare-and-set on its time, so that the first process makes it, and no other. The
+submit of a run can be cut off anywhere: the next ticker finishes it, since submitting again adds only what is missing.
 """
 
 from __future__ import annotations
@@ -17,18 +16,19 @@ from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.ledger.timetable import Due
 from reelmill_common.schedules import batch_name, unpack
+from reelmill_common.services.background import ErrorLog
 
 log = structlog.get_logger(__name__)
 
 HOLD_S = 30.0
-"""Seconds that a ticker may be silent in the middle of a submit before another one goes on."""
+"""Seconds without a sign from a ticker in the middle of a submit before another one takes over."""
 PIECES_A_ROUND = 5
 """Thousand rows that one round submits: about half a second."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Ticker:
-    """One process' part in the timetable.
+    """What one process does for the timetable.
 
     Attributes:
         worker: Node name of the worker whose own window is kept too; empty if there is none.
@@ -38,16 +38,16 @@ class Ticker:
     worker: str = ""
     window: str = ""
     hold_s: float = HOLD_S
-    _hours_told: bool = False
+    _has_reported_hours: bool = False
     _pieces: dict[str, int] = field(default_factory=dict[str, int])
-    _complaints: set[str] = field(default_factory=set[str])
+    _unreadable: ErrorLog = field(default_factory=ErrorLog)
     _token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def round(self, ledger: Ledger) -> bool:
-        """Do what is due; return whether the worker rests. It does, too, while the ledger does not know its hours."""
+        """Do what is due; return whether the worker rests, as it does while the ledger does not know its hours."""
         due = ledger.timetable.due()
         resting = self._keep_hours(ledger, due)
-        self._turn(ledger, due)
+        self._update_windows(ledger, due)
         ledger.dispatch.sweep()
         started = self._fire(ledger, due)
         for batch in dict.fromkeys((*self._pieces, *due.runs, *started)):
@@ -55,35 +55,35 @@ class Ticker:
         return resting
 
     def _keep_hours(self, ledger: Ledger, due: Due) -> bool:
-        if self._hours_told and not self.window:
+        if self._has_reported_hours and not self.window:
             return False
         state = ledger.timetable.keep_hours(self.worker, self.window, due.now)
-        self._hours_told = state is not None  # an earlier life of the worker may have left hours behind
+        self._has_reported_hours = state is not None  # an earlier life of the worker may have left hours behind
         return bool(self.window) and state in {None, WorkerState.RESTING}
 
-    def _turn(self, ledger: Ledger, due: Due) -> None:
+    def _update_windows(self, ledger: Ledger, due: Due) -> None:
         for window in due.windows:
             try:
                 ledger.timetable.update_windows(replace(due, windows=[window]))
             except InvalidJob as err:
-                self._complain(f"window of batch {window[0]}", err)
+                self._log_once(f"window of batch {window[0]}", err)
 
     def _fire(self, ledger: Ledger, due: Due) -> list[str]:
-        """Begin the runs that are due; return the batches of those that we were the first to begin."""
+        """Begin the runs that are due; return the batches of those that this process was the first to begin."""
         started: list[str] = []
-        for name, moment in due.schedules:
+        for name, due_ms in due.schedules:
             try:
                 schedule = ledger.schedules.get(name).schedule
             except NotFound:
-                continue  # removed a moment ago
+                continue  # removed just now
             except InvalidJob as err:
-                self._complain(f"schedule {name}", err)
+                self._log_once(f"schedule {name}", err)
                 continue
-            run, following = schedule.run_at(moment_of(float(moment)), due.now)
-            if not ledger.schedules.fire(name, moment, following, run):
+            run, following = schedule.run_at(moment_of(float(due_ms)), due.now)
+            if not ledger.schedules.fire(name, due_ms, following, run):
                 continue
             if run is None:
-                log.warning("schedule.missed", schedule=name, due=moment_of(float(moment)).isoformat())
+                log.warning("schedule.missed", schedule=name, due=moment_of(float(due_ms)).isoformat())
             else:
                 log.info("schedule.fired", schedule=name, due=run.isoformat())
                 started.append(batch_name(name, run))
@@ -108,8 +108,7 @@ class Ticker:
             ledger.schedules.end_run(batch, self._token, str(err))
             log.error("schedule.failed", batch=batch, code=err.code, error=str(err))  # noqa: TRY400 - no bug of ours
 
-    def _complain(self, what: str, err: InvalidJob) -> None:
-        """Say once what this host cannot read: another one may, and the rest of the round goes on."""
-        if what not in self._complaints:
-            self._complaints.add(what)
+    def _log_once(self, what: str, err: InvalidJob) -> None:
+        """Log once what this host cannot read: another one may, and the rest of the round goes on."""
+        if self._unreadable.is_new(what):
             log.error("timetable.unreadable", what=what, error=str(err))

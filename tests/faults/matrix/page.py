@@ -94,9 +94,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         return [row["title"], row["how"], *[NONE] * 10, "not run", row["remarks"]]
     kept = "yes" if row["kept"] else f"**no**: {'; '.join(row['broken'])}"
     names = ("jobs", "lost", "published_twice", "rendered_twice", "recovery_median_s", "recovery_max_s", "limit_s")
-    figures = [_figure(row[name]) for name in (*names, "back_max_s", "strays")]
+    numbers = [_figure(row[name]) for name in (*names, "back_max_s", "strays")]
     load = _figure(row["conditions"]["load"])
-    return [f"{row['title']} (`{row['name']}`)", row["how"], *figures, load, kept, row["remarks"]]
+    return [f"{row['title']} (`{row['name']}`)", row["how"], *numbers, load, kept, row["remarks"]]
 
 
 def _figure(value: float | None) -> str:

@@ -72,7 +72,7 @@ def run(fault: Fault, folder: Path, s3: S3Server, *, jobs: int = 0) -> dict[str,
         shown |= {"lease_s": settings.lease_s, "tick_s": settings.tick_s, "frames": 5, "size": "128x80"}
     return row | {
         "run": True,
-        **verdict.figures(),
+        **verdict.numbers(),
         "kept": not broken,
         "broken": broken,
         "seconds": round(time.monotonic() - started, 1),
@@ -131,5 +131,5 @@ def _summary(row: dict[str, Any]) -> str:
     if not row["run"]:
         return f"{row['name']}: not run: {row['remarks']}"
     names = ("jobs", "lost", "published_twice", "rendered_twice", "recovery_median_s", "recovery_max_s", "back_max_s")
-    figures = " ".join(f"{name}={row[name]}" for name in (*names, "strays", "claims", "seconds"))
-    return f"{row['name']}: {'kept' if row['kept'] else 'BROKEN ' + str(row['broken'])}: {figures}; {row['remarks']}"
+    numbers = " ".join(f"{name}={row[name]}" for name in (*names, "strays", "claims", "seconds"))
+    return f"{row['name']}: {'kept' if row['kept'] else 'BROKEN ' + str(row['broken'])}: {numbers}; {row['remarks']}"

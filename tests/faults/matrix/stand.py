@@ -151,7 +151,7 @@ class Stand:
         return frozenset(view.jobs if view else ()) - self.doomed
 
     def strike(self, what: str, *, jobs: frozenset[str], back: Sequence[Host] = (), at_s: float = 0.0) -> Strike:
-        """Note a blow, now or at a moment."""
+        """Note a blow, now or at a given time."""
         workers = frozenset(host.node for host in back)
         strike = Strike(at_s=at_s or time.time(), jobs=jobs, workers=workers, what=what)
         self.strikes.append(strike)

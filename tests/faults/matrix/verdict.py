@@ -24,12 +24,12 @@ READERS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One row's figures.
+    """One row's numbers.
 
     Attributes:
-        lost: Jobs without a clip in the bucket that is whole, has its manifest and is what the ledger tells.
+        lost: Jobs without a clip in the bucket that is whole, has its manifest and is what the ledger names.
         published_twice: Jobs with more than one manifest in the bucket, accepted finish or worker's word of it.
-        rendered_twice: Jobs of which more than one attempt rendered to the end.
+        rendered_twice: Jobs that more than one attempt rendered to the end.
         strays: Objects in the bucket that belong to no published clip.
         claims: Attempts begun, all jobs together.
         recovery_s: From a blow (or an outage's end) until a job that was in flight where it hit was published.
@@ -48,7 +48,7 @@ class Verdict:
     doomed_alive: int
     lost_why: tuple[str, ...]
 
-    def figures(self) -> dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """Return what a row of the table shows."""
         return {
             "jobs": self.jobs,
@@ -75,7 +75,7 @@ def judge(stand: Stand, store: ClipStore, *, check_bytes: bool = True) -> Verdic
     whole = {
         job for job, clips in manifests.items() if any(_is_whole(store, clip, sizes, check_bytes) for clip in clips)
     }
-    lost = [view for view in wanted if view.job_id not in whole or not _is_told(view, manifests[view.job_id])]
+    lost = [view for view in wanted if view.job_id not in whole or not _is_listed(view, manifests[view.job_id])]
     said = _logged(worker.log for worker in stand.farm.workers)
     drawn = _drawn(marks)
     accepted = Counter(mark.job_id for mark in marks if mark.name == "job.finished")
@@ -119,7 +119,7 @@ def _is_whole(store: ClipStore, clip: dict[str, Any], sizes: dict[str, int], che
     return not check_bytes or hashlib.sha256(store.get(key)).hexdigest() == clip["sha256"]
 
 
-def _is_told(view: JobView, clips: Sequence[dict[str, Any]]) -> bool:
+def _is_listed(view: JobView, clips: Sequence[dict[str, Any]]) -> bool:
     return (
         view.state is JobState.SUCCEEDED
         and view.result is not None

@@ -169,9 +169,9 @@ def _kept_open(answer: bytes, *, is_head: bool) -> tuple[bytes, bool]:
     """Take out that the server closes its connection, where the client can tell the answer's end without that."""
     head, _, body = answer.partition(b"\r\n\r\n")
     fields = {name.strip().lower(): value.strip() for name, _, value in _lines(head)}
-    told = is_head or head.split(b" ")[1] == b"204" or fields.get(b"content-length") == b"%d" % len(body)
-    kept = [line for line in head.split(b"\r\n") if not told or not line.lower().startswith(b"connection:")]
-    return b"\r\n\r\n".join([b"\r\n".join(kept), body]), told
+    is_framed = is_head or head.split(b" ")[1] == b"204" or fields.get(b"content-length") == b"%d" % len(body)
+    kept = [line for line in head.split(b"\r\n") if not is_framed or not line.lower().startswith(b"connection:")]
+    return b"\r\n\r\n".join([b"\r\n".join(kept), body]), is_framed
 
 
 def _lines(head: bytes) -> list[tuple[bytes, bytes, bytes]]:

@@ -43,14 +43,14 @@ def bad_gpu(stand: Stand) -> None:
 def lie(stand: Stand) -> None:
     """Send every dispatched job's message twice more, and messages of its last and next generation with it."""
     app, settings = make_app(stand.farm.settings), stand.farm.settings
-    told: set[tuple[str, int]] = set()
+    lied_about: set[tuple[str, int]] = set()
     count = 0
     while not stand.over:
         jobs = [job for job in stand.farm.ledger.jobs.page("night") if job.job_id in stand.in_flight()]
         for job in jobs:
-            if (job.job_id, job.generation) in told:
+            if (job.job_id, job.generation) in lied_about:
                 continue
-            told.add((job.job_id, job.generation))
+            lied_about.add((job.job_id, job.generation))
             for generation in (job.generation, job.generation, job.generation - 1, job.generation + 1):
                 lie_ = Dispatch(
                     job_id=job.job_id, generation=generation, lane="tiny", priority=job.priority, label="a lie"

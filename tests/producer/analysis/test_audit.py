@@ -31,7 +31,7 @@ def deliver(bench: Bench, batch: str = "night") -> list[Result]:
         bench.ledger.workers.beat(NODE)
         bench.ledger.dispatch.pump("tiny", depth=10)
         for job in bench.ledger.jobs.page(batch, states=[JobState.DISPATCHED]):
-            bench.desk().run(job.job_id, job.generation)
+            bench.job_runner().run(job.job_id, job.generation)
         return not bench.ledger.batches.get(batch).remaining
 
     wait_for(one, what="the clips")
@@ -188,15 +188,15 @@ def test_young_objects_without_a_manifest_are_left_to_whoever_makes_them(
 
 def test_a_leftover_that_is_adopted_since_it_was_found_is_not_removed(bench: Bench) -> None:
     lost = bench.claim()
-    packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
-    bench.courier._upload(PendingClip(lease=bench.leases.hold(lost), rendering=None, packed=packed), packed)
+    packed = bench.publisher.writer.write(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
+    bench.publisher._upload(PendingClip(lease=bench.leases.hold(lost), rendering=None, files=packed), packed)
     bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=False)
     (item,) = Audit(ledger=bench.ledger, store=bench.store).of_batch("night")
     assert item.removable
 
     bench.ledger.jobs.retry([lost.job_id])
     bench.ledger.dispatch.pump("tiny")
-    answer = bench.desk().run(lost.job_id, bench.ledger.jobs.get(lost.job_id).generation)
+    answer = bench.job_runner().run(lost.job_id, bench.ledger.jobs.get(lost.job_id).generation)
 
     assert answer["outcome"] == "adopted"
     assert not remove(bench.ledger, bench.store, item)

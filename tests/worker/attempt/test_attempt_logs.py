@@ -26,7 +26,7 @@ from reelmill_worker import logs
 from reelmill_worker.attempt.attempt_logs import HIDDEN, MOST_BYTES, MOST_LINES, AttemptLogs
 from reelmill_worker.child.gate import Gate
 from reelmill_worker.child.job_runner import JobRunner
-from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestPicture
 
 log = structlog.get_logger("reelmill_worker.scene")
 
@@ -34,7 +34,7 @@ log = structlog.get_logger("reelmill_worker.scene")
 class Breaking(FixedDurationRenderer):
     """Fails as torch does: an error that is none of ours, from deep inside."""
 
-    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestPicture:
         on_stage("denoise 1/3")
         logging.getLogger("cublas").warning("the workspace is small")
         logging.getLogger("cublas").info("a %s", spec.prompt)
@@ -92,7 +92,7 @@ def test_the_log_of_a_failed_attempt_says_why_and_shows_no_prompt(listening: Cal
     bench = listening()
     ((job_id, generation),) = bench.submit()
 
-    bench.desk(Breaking(seconds=0)).run(job_id, generation)
+    bench.job_runner(Breaking(seconds=0)).run(job_id, generation)
 
     lines = read(bench, job_id)
     assert [line["event"] for line in lines] == ["the workspace is small", "clip.failed"]
@@ -109,7 +109,7 @@ def test_the_log_of_a_clip_is_kept_if_that_is_asked_for(
     bench = listening(keep_logs=keep)
     ((job_id, generation),) = bench.submit()
 
-    bench.desk().run(job_id, generation)
+    bench.job_runner().run(job_id, generation)
     wait_for(lambda: bench.ends(job_id), what="the clip")
     bench.deliveries.close(30)
     bench.leases.logs.stop()  # what is to be stored is stored then
@@ -190,11 +190,11 @@ def test_a_store_that_takes_nothing_costs_the_log_and_no_more(tmp_path: Path) ->
 def test_a_child_that_passed_the_gate_keeps_logs(settings: Settings, make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     broken = replace(settings, renderer="fixed:0:broken")
-    desk = Gate(settings=broken, worker=NODE, profile="tiny", app=make_app(broken), parent_pid=4711).enter()
-    assert isinstance(desk, JobRunner)
+    runner = Gate(settings=broken, worker=NODE, profile="tiny", app=make_app(broken), parent_pid=4711).enter()
+    assert isinstance(runner, JobRunner)
     ((job_id, generation),) = bench.submit()
 
-    desk.run(job_id, generation)
-    desk.close(30)
+    runner.run(job_id, generation)
+    runner.close(30)
 
     assert [line["event"] for line in read(bench, job_id)] == ["clip.failed"]

@@ -11,18 +11,16 @@ from concurrent.futures import Future
 import pytest
 
 from fixtures.bench import Bench
-from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Spent
 from reelmill_worker.attempt.gpu_meter import Meter
-from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
-from reelmill_worker.host.gpu_sensors import GpuSensors
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestPicture
 
 
 class Failing(FixedDurationRenderer):
-    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestPicture:
         on_stage("denoise 1/3")
         time.sleep(0.02)  # the account counts whole milliseconds
         raise BadOutput("all frames are black")
@@ -52,36 +50,24 @@ def test_energy_is_what_the_counter_grew_by_or_unknown(counter: Sequence[float |
 
 def test_a_card_that_takes_its_time_holds_up_no_render(bench: Bench) -> None:
     answer = threading.Event()
-    desk = bench.desk(FixedDurationRenderer(seconds=0.02))
-    desk.joules = lambda: 1.0 if answer.wait(60) else None
+    runner = bench.job_runner(FixedDurationRenderer(seconds=0.02))
+    runner.joules = lambda: 1.0 if answer.wait(60) else None
     messages = bench.submit(2)
 
-    outcomes = [desk.run(*message)["outcome"] for message in messages]
+    outcomes = [runner.run(*message)["outcome"] for message in messages]
     answer.set()
 
     assert outcomes == ["rendered", "rendered"]
     wait_for(lambda: all(bench.ends(job_id) for job_id, _ in messages), what="both clips")
 
 
-def test_the_counter_is_that_of_the_card() -> None:
-    assert GpuSensors(UUID, nvml()).joules() == 12.5
-
-
-def test_a_card_without_a_counter_tells_nothing() -> None:
-    def without(_card: str) -> int:
-        raise NvmlError("Not Supported")
-
-    assert GpuSensors(UUID, nvml(nvmlDeviceGetTotalEnergyConsumption=without)).joules() is None
-    assert GpuSensors("").joules() is None
-
-
 def test_a_clip_and_its_manifest_say_what_it_took(bench: Bench) -> None:
     readings = iter([100.0, 350.0])
-    desk = bench.desk(FixedDurationRenderer(seconds=0.02))
-    desk.joules = lambda: next(readings)
+    runner = bench.job_runner(FixedDurationRenderer(seconds=0.02))
+    runner.joules = lambda: next(readings)
     ((job_id, generation),) = bench.submit()
 
-    desk.run(job_id, generation)
+    runner.run(job_id, generation)
     view = wait_for(lambda: bench.ends(job_id), what="the clip")
 
     assert view.result is not None
@@ -94,11 +80,11 @@ def test_a_clip_and_its_manifest_say_what_it_took(bench: Bench) -> None:
 
 def test_a_failed_render_is_wasted(bench: Bench) -> None:
     readings = iter([100.0, 130.0])
-    desk = bench.desk(Failing(seconds=0))
-    desk.joules = lambda: next(readings)
+    runner = bench.job_runner(Failing(seconds=0))
+    runner.joules = lambda: next(readings)
     ((job_id, generation),) = bench.submit()
 
-    desk.run(job_id, generation)
+    runner.run(job_id, generation)
 
     account = bench.ledger.batches.get("night").account
     assert (account.clips, account.gpu_s, account.wasted_energy_j) == (0, 0.0, 30.0)

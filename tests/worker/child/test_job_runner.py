@@ -1,4 +1,4 @@
-"""One message, one attempt: what a desk does with a job, and what it tells the ledger when there is no clip."""
+"""One message, one attempt: what a job runner does with a job, and what it tells the ledger when there is no clip."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fixtures.bench import NODE, Bench
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput, PromptTooLong, ReelmillError
 from reelmill_common.jobs import JobState, RenderSpec
-from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestPicture
 
 
 class Scripted(FixedDurationRenderer):
@@ -24,7 +24,7 @@ class Scripted(FixedDurationRenderer):
         self._act, self._canary = act, canary
         self.stages: list[str] = []
 
-    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestPicture:
         def staged(stage: str) -> None:
             on_stage(stage)
             self.stages.append(stage)
@@ -51,7 +51,7 @@ def raiser(error: BaseException) -> Any:
 def test_a_message_becomes_a_stored_clip(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
 
-    answer = bench.desk().run(job_id, generation)
+    answer = bench.job_runner().run(job_id, generation)
     view = wait_for(lambda: bench.ends(job_id), what="the clip")
 
     assert answer["outcome"] == "rendered"
@@ -63,9 +63,9 @@ def test_a_message_becomes_a_stored_clip(bench: Bench) -> None:
 def test_a_stale_message_renders_nothing(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
     renderer = Scripted(lambda: None)
-    desk = bench.desk(renderer)
+    runner = bench.job_runner(renderer)
 
-    answer = desk.run(job_id, generation - 1)
+    answer = runner.run(job_id, generation - 1)
 
     assert answer == {"outcome": "refused: stale"}
     assert renderer.stages == []
@@ -75,9 +75,9 @@ def test_a_stale_message_renders_nothing(bench: Bench) -> None:
 def test_the_same_message_twice_renders_once(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
     renderer = Scripted(lambda: None)
-    desk = bench.desk(renderer)
+    runner = bench.job_runner(renderer)
 
-    outcomes = [desk.run(job_id, generation)["outcome"] for _ in range(2)]
+    outcomes = [runner.run(job_id, generation)["outcome"] for _ in range(2)]
 
     assert outcomes == ["rendered", "refused: not_dispatched"]
     assert renderer.stages.count("decode") == 1
@@ -88,7 +88,7 @@ def test_a_worker_in_quarantine_renders_nothing_and_the_job_waits_for_another(be
     bench.ledger.workers.quarantine(NODE, "its clips were black")
     renderer = Scripted(lambda: None)
 
-    answer = bench.desk(renderer).run(job_id, generation)
+    answer = bench.job_runner(renderer).run(job_id, generation)
 
     assert answer == {"outcome": "refused: unfit"}
     assert renderer.stages == []
@@ -104,7 +104,7 @@ def test_a_cancelled_clip_stops_at_the_next_step_and_only_then_is_cancelled(benc
         states.append(bench.state(job_id))
 
     renderer = Scripted(cancel)
-    answer = bench.desk(renderer).run(job_id, generation)
+    answer = bench.job_runner(renderer).run(job_id, generation)
 
     assert renderer.stages == ["encode_text", "denoise 1/3", "denoise 2/3"]
     assert answer["outcome"] == "cancelled"
@@ -128,7 +128,7 @@ def test_a_failed_render_is_tried_again_only_where_that_can_help(
     ((job_id, generation),) = bench.submit()
 
     with capture_logs() as logs:
-        answer = bench.desk(Scripted(raiser(error))).run(job_id, generation)
+        answer = bench.job_runner(Scripted(raiser(error))).run(job_id, generation)
 
     view = bench.ledger.jobs.get(job_id)
     assert answer["outcome"] == code
@@ -139,7 +139,7 @@ def test_a_failed_render_is_tried_again_only_where_that_can_help(
 
 
 def test_a_time_limit_that_ends_just_after_a_render_ends_its_attempt_too(bench: Bench) -> None:
-    class Late(TestCard):
+    class Late(TestPicture):
         reads = 0
 
         def __getattribute__(self, name: str) -> Any:
@@ -150,13 +150,13 @@ def test_a_time_limit_that_ends_just_after_a_render_ends_its_attempt_too(bench: 
             return super().__getattribute__(name)
 
     class Renderer(FixedDurationRenderer):
-        def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+        def render(self, spec: RenderSpec, on_stage: OnStage) -> TestPicture:
             super().render(spec, on_stage)
             return Late(spec)
 
     ((job_id, generation),) = bench.submit()
 
-    answer = bench.desk(Renderer(seconds=0)).run(job_id, generation)
+    answer = bench.job_runner(Renderer(seconds=0)).run(job_id, generation)
 
     assert answer["outcome"] == "timed_out"
     assert bench.state(job_id) is JobState.QUEUED
@@ -170,7 +170,7 @@ def test_the_signal_of_the_time_limit_confirms_a_cancel_that_was_asked_for(bench
         bench.ledger.jobs.cancel(job_id)
         raise SoftTimeLimitExceeded
 
-    answer = bench.desk(Scripted(cancel_and_interrupt)).run(job_id, generation)
+    answer = bench.job_runner(Scripted(cancel_and_interrupt)).run(job_id, generation)
 
     assert answer["outcome"] == "cancelled"
     assert bench.state(job_id) is JobState.CANCELLED
@@ -180,20 +180,20 @@ def test_a_renderer_whose_canary_dies_after_an_error_ends_its_process(bench: Ben
     ((job_id, generation),) = bench.submit()
     renderer = Scripted(raiser(RuntimeError("illegal memory access")), canary=RuntimeError("context is gone"))
 
-    bench.desk(renderer).run(job_id, generation)
+    bench.job_runner(renderer).run(job_id, generation)
 
-    assert bench.last_words == ["the canary failed after an error in a render: context is gone"]
+    assert bench.end_reasons == ["the canary failed after an error in a render: context is gone"]
 
 
 def test_a_renderer_whose_canary_lives_goes_on(bench: Bench) -> None:
     first, second = bench.submit(2)
-    desk = bench.desk(Scripted(raiser(RuntimeError("a hiccup"))))
+    runner = bench.job_runner(Scripted(raiser(RuntimeError("a hiccup"))))
 
-    desk.run(*first)
-    desk.renderer = FixedDurationRenderer(seconds=0.01)
-    desk.run(*second)
+    runner.run(*first)
+    runner.renderer = FixedDurationRenderer(seconds=0.01)
+    runner.run(*second)
 
-    assert bench.last_words == []
+    assert bench.end_reasons == []
     assert wait_for(lambda: bench.ends(second[0])).state is JobState.SUCCEEDED
 
 
@@ -201,6 +201,6 @@ def test_errors_of_ours_keep_their_words(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
     error: ReelmillError = BadOutput("frames 3 to 80 are equal; the clip is frozen")
 
-    bench.desk(Scripted(raiser(error))).run(job_id, generation)
+    bench.job_runner(Scripted(raiser(error))).run(job_id, generation)
 
     assert bench.ledger.jobs.get(job_id).error == {"code": "bad_output", "message": str(error)}

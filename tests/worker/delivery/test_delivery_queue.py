@@ -21,7 +21,7 @@ from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
 
 
-def parcel(bench: Bench, claimed: Claimed) -> PendingClip:
+def pending_clip(bench: Bench, claimed: Claimed) -> PendingClip:
     rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
     return PendingClip(lease=bench.leases.hold(claimed), rendering=rendering)
 
@@ -56,7 +56,7 @@ def again(bench: Bench) -> Claimed:
 
 
 def deliver(bench: Bench, claimed: Claimed) -> Result:
-    bench.deliveries.hand_over(parcel(bench, claimed))
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the delivery")
     assert view.result is not None, view.error
     return view.result
@@ -65,7 +65,7 @@ def deliver(bench: Bench, claimed: Claimed) -> Result:
 def test_a_delivered_clip_has_its_poster_and_a_manifest_that_names_it(bench: Bench) -> None:
     claimed = bench.claim()
 
-    bench.deliveries.hand_over(parcel(bench, claimed))
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
 
     assert view.result is not None
@@ -76,7 +76,7 @@ def test_a_delivered_clip_has_its_poster_and_a_manifest_that_names_it(bench: Ben
     assert manifest["job"]["job_id"] == claimed.job_id
     assert manifest["clip"]["key"] == view.result.key
     assert {"mux", "upload"} <= view.result.seconds.keys()
-    wait_for(lambda: not list(bench.courier.packer.spool.iterdir()), what="an empty spool")
+    wait_for(lambda: not list(bench.publisher.writer.spool.iterdir()), what="an empty spool")
 
 
 def test_there_is_room_for_as_many_clips_as_the_limit_says(make_bench: Callable[..., Bench]) -> None:
@@ -84,7 +84,7 @@ def test_there_is_room_for_as_many_clips_as_the_limit_says(make_bench: Callable[
     claimed = bench.claim()
 
     with bench.deliveries._changed:  # hold the thread back, so that the clip is under way for as long as we look
-        bench.deliveries.hand_over(parcel(bench, claimed))
+        bench.deliveries.hand_over(pending_clip(bench, claimed))
         room_at_once = bench.deliveries._has_room()
 
     assert not room_at_once
@@ -99,7 +99,7 @@ def test_a_later_attempt_stores_under_its_own_keys_and_removes_what_the_earlier_
     second = bench.ledger.attempts.claim(*message, NODE, lease_s=5)
     assert isinstance(second, Claimed)
 
-    bench.deliveries.hand_over(parcel(bench, second))
+    bench.deliveries.hand_over(pending_clip(bench, second))
     view = wait_for(lambda: bench.ends(first.job_id), what="the clip")
 
     assert view.result is not None
@@ -109,22 +109,22 @@ def test_a_later_attempt_stores_under_its_own_keys_and_removes_what_the_earlier_
 
 def test_an_attempt_that_lost_its_lease_publishes_nothing(bench: Bench) -> None:
     claimed = bench.claim()
-    loser = parcel(bench, claimed)
-    assert bench.courier.pack(loser)
+    loser = pending_clip(bench, claimed)
+    assert bench.publisher.write_files(loser)
 
     bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
-    delivered = bench.courier.ship(loser)
+    delivered = bench.publisher.publish(loser)
 
     assert not delivered
     assert list(bench.store.list()) == []
     assert bench.state(claimed.job_id) is JobState.QUEUED
 
 
-def test_a_clip_refused_at_the_last_moment_is_taken_out_of_the_store_again(
+def test_a_clip_refused_at_the_last_step_is_taken_out_of_the_store_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claimed = bench.claim()
-    loser = parcel(bench, claimed)
+    loser = pending_clip(bench, claimed)
     put = bench.store.put
 
     def put_then_lose(key: str, *args: object, **kwargs: object) -> object:
@@ -142,11 +142,11 @@ def test_a_clip_refused_at_the_last_moment_is_taken_out_of_the_store_again(
 
 def test_a_job_cancelled_before_its_upload_is_not_stored(bench: Bench) -> None:
     claimed = bench.claim()
-    cancelled = parcel(bench, claimed)
-    assert bench.courier.pack(cancelled)
+    cancelled = pending_clip(bench, claimed)
+    assert bench.publisher.write_files(cancelled)
 
     bench.ledger.jobs.cancel(claimed.job_id)
-    delivered = bench.courier.ship(cancelled)
+    delivered = bench.publisher.publish(cancelled)
 
     assert not delivered
     assert bench.state(claimed.job_id) is JobState.CANCELLED
@@ -154,31 +154,31 @@ def test_a_job_cancelled_before_its_upload_is_not_stored(bench: Bench) -> None:
 
 
 def test_a_store_that_refuses_us_stops_claiming_and_loses_no_clip(bench: Bench) -> None:
-    told: list[str] = []
-    bench.deliveries.on_trouble = told.append
+    reported: list[str] = []
+    bench.deliveries.on_store_error = reported.append
     unblock = block(bench)
     claimed = bench.claim()
 
-    bench.deliveries.hand_over(parcel(bench, claimed))
-    wait_for(lambda: told, what="word of the trouble")
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
+    wait_for(lambda: reported, what="the store's error")
     has_room = bench.deliveries.wait_for_room(0.1)
     unblock()
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
 
-    assert "store:" in told[0]
+    assert "store:" in reported[0]
     assert not has_room
     assert view.state is JobState.SUCCEEDED
     assert bench.deliveries.wait_for_room(60)
-    wait_for(lambda: told[-1] == "", what="word that the trouble is over")
+    wait_for(lambda: reported[-1] == "", what="the end of the store's error")
 
 
 def test_a_store_that_refuses_us_is_asked_again_though_the_clip_that_waited_for_it_was_cancelled(bench: Bench) -> None:
-    told: list[str] = []
-    bench.deliveries.on_trouble = told.append
+    reported: list[str] = []
+    bench.deliveries.on_store_error = reported.append
     unblock = block(bench)
     claimed = bench.claim()
-    bench.deliveries.hand_over(parcel(bench, claimed))
-    wait_for(lambda: told, what="word of the trouble")
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
+    wait_for(lambda: reported, what="the store's error")
 
     bench.ledger.jobs.cancel(claimed.job_id)
     wait_for(lambda: bench.ends(claimed.job_id), what="the end of the only clip")
@@ -188,29 +188,29 @@ def test_a_store_that_refuses_us_is_asked_again_though_the_clip_that_waited_for_
     (message,) = bench.submit(1, batch="next")
     following = bench.ledger.attempts.claim(*message, NODE, lease_s=bench.settings.lease_s)
     assert isinstance(following, Claimed)
-    bench.deliveries.hand_over(parcel(bench, following))
+    bench.deliveries.hand_over(pending_clip(bench, following))
     assert wait_for(lambda: bench.ends(following.job_id), what="the next clip").state is JobState.SUCCEEDED
-    wait_for(lambda: told[-1] == "", what="word that the trouble is over")
+    wait_for(lambda: reported[-1] == "", what="the end of the store's error")
 
 
 def test_what_cannot_be_stored_before_the_end_is_given_back_unpunished(bench: Bench) -> None:
     block(bench)
     given = claims(bench, 2)
     for claimed in given:
-        bench.deliveries.hand_over(parcel(bench, claimed))
+        bench.deliveries.hand_over(pending_clip(bench, claimed))
 
     left = bench.deliveries.close(1.0)
 
     assert left == 2
     assert [bench.state(claimed.job_id) for claimed in given] == [JobState.QUEUED] * 2
-    assert list(bench.courier.packer.spool.iterdir()) == []
+    assert list(bench.publisher.writer.spool.iterdir()) == []
 
 
 def test_a_clip_that_cannot_be_muxed_fails_its_attempt(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(video_codec="no_such_codec")
     claimed = bench.claim()
 
-    bench.deliveries.hand_over(parcel(bench, claimed))
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
     wait_for(lambda: bench.state(claimed.job_id) is JobState.QUEUED, what="the failure")
 
     error = bench.ledger.jobs.get(claimed.job_id).error
@@ -221,19 +221,19 @@ def test_a_clip_that_cannot_be_muxed_fails_its_attempt(make_bench: Callable[...,
 def test_a_foreign_clip_under_the_same_key_is_not_overwritten(bench: Bench) -> None:
     claimed = bench.claim()
     key = f"night/0000-{claimed.job_id[:8]}.mp4"
-    bench.store.put(key, b"somebody else's", content_type="video/mp4")
+    bench.store.put(key, b"another program's", content_type="video/mp4")
 
-    bench.deliveries.hand_over(parcel(bench, claimed))
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
     wait_for(lambda: bench.state(claimed.job_id) is JobState.QUEUED, what="the failure")
     error = bench.ledger.jobs.get(claimed.job_id).error
-    bench.deliveries.hand_over(parcel(bench, again(bench)))
+    bench.deliveries.hand_over(pending_clip(bench, again(bench)))
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the second attempt")
 
     assert error is not None
     assert error["code"] == "clip_exists"
     assert view.result is not None
     assert view.result.key == f"night/0000-{claimed.job_id[:8]}.a2.mp4"
-    assert bench.store.get(key) == b"somebody else's"
+    assert bench.store.get(key) == b"another program's"
 
 
 def test_what_was_made_before_a_prune_is_not_taken_for_a_leftover(bench: Bench) -> None:
@@ -264,9 +264,9 @@ def test_a_clip_of_another_farm_is_not_taken_for_a_leftover(bench: Bench, make_b
 
 def test_what_a_lost_attempt_stored_is_removed(bench: Bench) -> None:
     lost = bench.claim()
-    packed = bench.courier.packer.pack(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
-    dead = PendingClip(lease=bench.leases.hold(lost), rendering=None, packed=packed)
-    left = bench.courier._upload(dead, packed)  # and dies before its finish
+    files = bench.publisher.writer.write(lost, FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None))
+    dead = PendingClip(lease=bench.leases.hold(lost), rendering=None, files=files)
+    left = bench.publisher._upload(dead, files)  # and dies before its finish
     bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
 
     stored = deliver(bench, again(bench))
@@ -280,7 +280,7 @@ def test_threads_outlive_what_nobody_foresaw(bench: Bench) -> None:
     for claimed in broken:  # every call about these fails in a way that has no name
         bench.ledger._server._redis.delete(bench.ledger._keys.job(claimed.job_id))
         bench.ledger._server._redis.set(bench.ledger._keys.job(claimed.job_id), "no hash")
-        bench.deliveries.hand_over(parcel(bench, claimed))
+        bench.deliveries.hand_over(pending_clip(bench, claimed))
     wait_for(lambda: not bench.deliveries.load().deliveries, what="the end of the broken ones")
     bench.leases.hold(broken[0])  # renewing it fails too
     (message,) = bench.submit(1, batch="next")
@@ -301,7 +301,7 @@ def test_a_preview_is_stored_beside_the_clip_if_it_is_asked_for(make_bench: Call
     bench = make_bench(preview="webp")
     claimed = bench.claim()
 
-    bench.deliveries.hand_over(parcel(bench, claimed))
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
 
     wait_for(lambda: bench.ends(claimed.job_id), what="the clip in the store")
     stored = [found.key.rpartition(".")[2] for found in bench.store.list()]
@@ -311,7 +311,7 @@ def test_a_preview_is_stored_beside_the_clip_if_it_is_asked_for(make_bench: Call
 def test_the_manifest_names_the_encoder(bench: Bench) -> None:
     claimed = bench.claim()
 
-    bench.deliveries.hand_over(parcel(bench, claimed))
+    bench.deliveries.hand_over(pending_clip(bench, claimed))
 
     done = wait_for(lambda: bench.ends(claimed.job_id), what="the clip in the store")
     manifest = json.loads(bench.store.get(done.result.key.replace(".mp4", ".json")))
@@ -329,7 +329,7 @@ def test_claiming_stops_when_the_spool_is_full_and_resumes_by_itself(
         claimed = bench.claim()
 
         link.down()
-        bench.deliveries.hand_over(parcel(bench, claimed))
+        bench.deliveries.hand_over(pending_clip(bench, claimed))
         wait_for(lambda: not bench.deliveries.wait_for_room(0), what="a full spool")
         link.up()
         resumed = bench.deliveries.wait_for_room(60)
@@ -340,7 +340,7 @@ def test_claiming_stops_when_the_spool_is_full_and_resumes_by_itself(
 
 
 @pytest.mark.parametrize("name", ["brackets without end", "an infinite number", "more than is read", "cut off"])
-def test_a_strangers_manifest_under_an_earlier_attempts_key_fails_no_job(bench: Bench, name: str) -> None:
+def test_an_untrusted_manifest_under_an_earlier_attempts_key_fails_no_job(bench: Bench, name: str) -> None:
     lost = bench.claim()
     key = f"night/0000-{lost.job_id[:8]}.json"
     bench.store.put(key, HOSTILE[name], content_type="application/json")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reelmill_common.settings import Settings
-from reelmill_worker.delivery.encoders import Encoder, encoder_of, trouble_with
+from reelmill_worker.delivery.encoders import Encoder, encoder_of, problem_with
 from reelmill_worker.host.supervisor import encoder_threads
 
 
@@ -28,8 +28,8 @@ def test_each_encoder_is_asked_in_its_own_words(codec: str, preset: str, expecte
 
 
 def test_an_encoder_works_only_if_it_was_opened_and_gave_a_packet() -> None:
-    assert trouble_with("libx264") == ""
-    assert "libnope" in trouble_with("libnope")
+    assert problem_with("libx264") == ""
+    assert "libnope" in problem_with("libnope")
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="an NVIDIA card may have the encoder")

@@ -67,7 +67,7 @@ def rendered(bench: Bench, claimed: Claimed) -> PendingClip:
     return PendingClip(lease=bench.leases.hold(claimed), rendering=rendering)
 
 
-def stopped(bench: Bench, parcel: PendingClip, last_put: str) -> None:
+def stopped(bench: Bench, clip: PendingClip, last_put: str) -> None:
     """Bring an attempt just beyond its put of a kind of object, as one that then dies."""
     put = bench.store.put
 
@@ -77,12 +77,12 @@ def stopped(bench: Bench, parcel: PendingClip, last_put: str) -> None:
             raise SystemExit
         return answer
 
-    assert bench.courier.pack(parcel)
+    assert bench.publisher.write_files(clip)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench.store, "put", put_and_die)
         with pytest.raises(SystemExit):
-            bench.courier.ship(parcel)
-    bench.leases.drop(parcel.lease)
+            bench.publisher.publish(clip)
+    bench.leases.drop(clip.lease)
 
 
 def published(bench: Bench, job: RenderJob) -> JobView:
@@ -111,7 +111,7 @@ def until_done(bench: Bench, job: RenderJob) -> None:
             bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
             bench.ledger.workers.ready(NODE, WorkerInfo())
             bench.ledger.dispatch.pump("tiny")
-            bench.desk().run(job.job_id, bench.ledger.jobs.get(job.job_id).generation)
+            bench.job_runner().run(job.job_id, bench.ledger.jobs.get(job.job_id).generation)
         return bench.ends(job.job_id)
 
     wait_for(turn, what="the job's end")
@@ -155,8 +155,8 @@ def test_a_wrong_clip_of_a_life_that_was_wiped_is_never_published(
     job = submit(bench, new)
     heir = rendered(bench, claim(bench))
 
-    delivered = bench.courier.ship(ghost)
-    if bench.courier.ship(heir):
+    delivered = bench.publisher.publish(ghost)
+    if bench.publisher.publish(heir):
         assert not delivered
     until_done(bench, job)
 
@@ -175,12 +175,12 @@ def test_a_forgotten_finish_is_adopted_so_its_clip_stays_where_it_was_announced(
     if claim_too:
         bench.ledger.dispatch.pump("tiny")
         with forgotten(bench, admin):
-            assert bench.courier.ship(rendered(bench, claim_dispatched(bench, job)))
+            assert bench.publisher.publish(rendered(bench, claim_dispatched(bench, job)))
             before = bench.ledger.jobs.get(job.job_id).result
     else:
         claimed = claim(bench, lease_s=0)
         with forgotten(bench, admin):
-            assert bench.courier.ship(rendered(bench, claimed))
+            assert bench.publisher.publish(rendered(bench, claimed))
             before = bench.ledger.jobs.get(job.job_id).result
 
     until_done(bench, job)
@@ -209,9 +209,9 @@ def test_two_holders_of_one_number_publish_one_clip(
     heir = rendered(bench, claim_dispatched(bench, job))
 
     if first == "forgotten":
-        published_twice = [bench.courier.ship(ghost), bench.courier.ship(heir)]
+        published_twice = [bench.publisher.publish(ghost), bench.publisher.publish(heir)]
     else:
-        published_twice = [bench.courier.ship(heir), bench.courier.ship(ghost)]
+        published_twice = [bench.publisher.publish(heir), bench.publisher.publish(ghost)]
     until_done(bench, job)
 
     assert published_twice.count(True) <= 1
@@ -229,8 +229,8 @@ def test_a_clip_that_an_attempt_takes_back_is_not_adopted(bench: Bench, admin: r
     # The forgotten one asks whether it may remove its clip, and is frozen before it has.
     assert bench.ledger.attempts.withdraw(job.job_id, clip, ghost.lease.claimed.word)
 
-    assert not bench.courier.ship(heir)
-    bench.courier.leftovers.store.delete(clip)
+    assert not bench.publisher.publish(heir)
+    bench.publisher.leftovers.store.delete(clip)
     until_done(bench, job)
 
     assert bench.ledger.jobs.get(job.job_id).result.key != clip
@@ -243,9 +243,9 @@ def test_a_published_clip_is_not_taken_back_by_whoever_lost_it(bench: Bench, adm
     with forgotten(bench, admin):
         ghost = rendered(bench, claim_dispatched(bench, job))
         stopped(bench, ghost, ".json")
-    assert bench.courier.ship(rendered(bench, claim_dispatched(bench, job)))
+    assert bench.publisher.publish(rendered(bench, claim_dispatched(bench, job)))
 
-    assert not bench.courier.ship(ghost)
+    assert not bench.publisher.publish(ghost)
 
     published(bench, job)
 
@@ -253,7 +253,7 @@ def test_a_published_clip_is_not_taken_back_by_whoever_lost_it(bench: Bench, adm
 def test_a_forgotten_submission_made_again_has_its_clip_already(bench: Bench, admin: redis.Redis) -> None:
     with forgotten(bench, admin):
         submit(bench, old)
-        assert bench.courier.ship(rendered(bench, claim(bench)))
+        assert bench.publisher.publish(rendered(bench, claim(bench)))
     job = submit(bench, old)
 
     until_done(bench, job)
@@ -270,7 +270,7 @@ def test_what_is_not_the_whole_clip_of_this_job_is_not_adopted(
     job = submit(bench, old)
     bench.ledger.dispatch.pump("tiny")
     with forgotten(bench, admin):
-        assert bench.courier.ship(rendered(bench, claim_dispatched(bench, job)))
+        assert bench.publisher.publish(rendered(bench, claim_dispatched(bench, job)))
         left = bench.ledger.jobs.get(job.job_id).result
     assert left is not None
     stem, put = left.key.removesuffix(".mp4"), bench.store.put
@@ -313,7 +313,7 @@ def test_an_attempt_of_a_higher_number_is_forgotten_too(bench: Bench, admin: red
         if last_put:
             stopped(bench, second, last_put)
         else:
-            assert bench.courier.ship(second)
+            assert bench.publisher.publish(second)
 
     until_done(bench, job)
 
@@ -328,20 +328,20 @@ def test_an_attempt_parted_from_the_ledger_puts_no_manifest_until_it_has_asked(
 ) -> None:
     job = submit(bench, old)
     ghost = rendered(bench, claim(bench, lease_s=0))
-    assert bench.courier.pack(ghost)
+    assert bench.publisher.write_files(ghost)
     put = bench.store.put
 
     def put_late(key: str, *args: object, **kwargs: object) -> object:
         if key.endswith(".jpg") and bench.state(job.job_id) is JobState.RUNNING:
             monkeypatch.setattr(bench.store, "put", put)
             bench.ledger.dispatch.reap()
-            until_done(bench, job)  # by somebody else, meanwhile
+            until_done(bench, job)  # by another worker, meanwhile
         return put(key, *args, **kwargs)  # type: ignore[arg-type]
 
     bench.ledger.attempts.renew(job.job_id, ghost.lease.claimed.token, lease_s=0)
     monkeypatch.setattr(bench.leases, "lease_s", 0)
     monkeypatch.setattr(bench.store, "put", put_late)
-    delivered = bench.courier.ship(ghost)
+    delivered = bench.publisher.publish(ghost)
 
     assert not delivered
     published(bench, job)

@@ -20,7 +20,7 @@ from fixtures.valkey import free_port, wait_for
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import Claimed, WorkerInfo
 from reelmill_producer.embedded.valkey import ValkeyServer
-from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestPicture
 from reelmill_worker.delivery import publisher
 from reelmill_worker.delivery.clip_files import PendingClip
 from reelmill_worker.delivery.leftovers import UNSURE_S
@@ -72,19 +72,19 @@ def test_a_clip_is_not_published_while_the_store_keeps_nothing_of_one_of_its_obj
     bench: Bench, front: S3Front, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "VISIBLE_S", 1.0)
-    told: list[str] = []
-    bench.deliveries.on_trouble = told.append
+    reported: list[str] = []
+    bench.deliveries.on_store_error = reported.append
     front.drops = (lost,)
     (claimed,) = claims(bench, 1)
 
     hand_over(bench, claimed)
-    wait_for(lambda: told, what="word of the trouble")
+    wait_for(lambda: reported, what="the store's error")
     before = bench.state(claimed.job_id)
     front.drops = ()
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
 
     assert before is JobState.RUNNING
-    assert f"{lost}, and does not show it 1 s later" in told[0]
+    assert f"{lost}, and does not show it 1 s later" in reported[0]
     assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
     assert len(list(bench.store.list("night/"))) == 4
 
@@ -93,21 +93,21 @@ def test_a_clip_that_was_put_again_because_it_showed_too_late_is_published_once(
     bench: Bench, front: S3Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "VISIBLE_S", 1.0)
-    told: list[str] = []
-    bench.deliveries.on_trouble = told.append
+    reported: list[str] = []
+    bench.deliveries.on_store_error = reported.append
     front.late_s = 600.0
     (claimed,) = claims(bench, 1)
 
     hand_over(bench, claimed)
-    wait_for(lambda: told, what="word of the trouble")
+    wait_for(lambda: reported, what="the store's error")
     front.late_s = 0.0  # now it shows what it had taken all the time
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
-    wait_for(lambda: told[-1] == "", what="word that the trouble is over")
+    wait_for(lambda: reported[-1] == "", what="the end of the store's error")
 
     assert (view.state, view.attempts) == (JobState.SUCCEEDED, 1)
     assert [item.key.rpartition(".")[2] for item in bench.store.list("night/")] == ["jpg", "json", "mp4", "webp"]
     assert not bench.leases._held
-    assert not list(bench.courier.packer.spool.iterdir())
+    assert not list(bench.publisher.writer.spool.iterdir())
 
 
 @pytest.mark.parametrize("lost", [".jpg", ".json"])
@@ -117,13 +117,13 @@ def test_a_store_that_tells_neither_hash_nor_etag_is_no_reason_to_take_our_own_c
     monkeypatch.setattr(publisher, "VISIBLE_S", 1.0)
     front.hides = ("etag", "x-amz-meta-sha256")
     bench.store.check()
-    told: list[str] = []
-    bench.deliveries.on_trouble = told.append
+    reported: list[str] = []
+    bench.deliveries.on_store_error = reported.append
     front.drops = (lost,)
     (claimed,) = claims(bench, 1)
 
     hand_over(bench, claimed)
-    wait_for(lambda: told or bench.state(claimed.job_id) is JobState.QUEUED, what="word of the trouble")
+    wait_for(lambda: reported or bench.state(claimed.job_id) is JobState.QUEUED, what="the store's error")
     front.drops = ()
     view = wait_for(lambda: bench.ends(claimed.job_id), what="the clip")
 
@@ -159,7 +159,7 @@ def test_an_attempt_that_is_stopped_between_two_puts_leaves_nothing(
     assert bench.state(claimed.job_id) is ends[event]
     assert len(list(bench.store.list())) == (3 if stored else 0)
     assert not bench.leases._held
-    assert not list(bench.courier.packer.spool.iterdir())
+    assert not list(bench.publisher.writer.spool.iterdir())
 
 
 @pytest.mark.parametrize("shown", ["never", "after the render"])
@@ -169,21 +169,21 @@ def test_what_a_dead_attempt_stored_is_not_doubled_though_the_store_shows_it_lat
     (lost,) = claims(bench, 1)
     rendering = FixedDurationRenderer(seconds=0).render(lost.spec, lambda _stage: None)
     dead = PendingClip(lease=bench.leases.hold(lost), rendering=rendering)
-    assert bench.courier.pack(dead)
-    assert dead.packed is not None
-    bench.courier._upload(dead, dead.packed)  # and dies before its finish
+    assert bench.publisher.write_files(dead)
+    assert dead.files is not None
+    bench.publisher._upload(dead, dead.files)  # and dies before its finish
     bench.leases.drop(dead.lease)
     bench.ledger.attempts.fail(lost.job_id, lost.token, "worker_lost", "the host died", retryable=True)
     front._put_at = dict.fromkeys(front._put_at, math.inf)
     (message,) = bench.ledger.dispatch.pump("tiny")
 
     class Renderer(FixedDurationRenderer):
-        def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+        def render(self, spec: RenderSpec, on_stage: OnStage) -> TestPicture:
             if shown == "after the render":
                 front._put_at.clear()
             return super().render(spec, on_stage)
 
-    answer = bench.desk(Renderer(seconds=0)).run(message.job_id, message.generation)
+    answer = bench.job_runner(Renderer(seconds=0)).run(message.job_id, message.generation)
     view = wait_for(lambda: bench.ends(lost.job_id), what="the clip")
     front._put_at.clear()
 

@@ -43,7 +43,7 @@ def files(folder: Path, *names: str) -> Path:
 GPUS = find_gpus(nvml=driver(0, 1, 3))
 
 
-def test_a_container_with_the_fourth_card_serves_it_by_its_uuid(tmp_path: Path) -> None:
+def test_a_container_with_the_fourth_gpu_serves_it_by_its_uuid(tmp_path: Path) -> None:
     (gpu,) = find_gpus(files(tmp_path, "nvidia3"), driver(3))
 
     assert gpu == Gpu(device="GPU-3", label="3", place=0, bus="0000:03:00.0")
@@ -92,8 +92,8 @@ def test_a_list_of_cpus_is_read_as_the_kernel_writes_it() -> None:
     assert cpu_list("\n") == frozenset()
 
 
-def test_wsl2_has_no_device_files_and_its_cards_are_asked_of_the_driver(tmp_path: Path) -> None:
-    def unsupported(_card: int) -> int:
+def test_wsl2_has_no_device_files_and_its_gpus_are_asked_of_the_driver(tmp_path: Path) -> None:
+    def unsupported(_gpu: int) -> int:
         raise NvmlError("Not Supported")
 
     wsl = driver(0, 1)

@@ -11,7 +11,7 @@ from fixtures.bench import Bench
 from fixtures.valkey import wait_for
 from reelmill_common.errors import BadOutput
 from reelmill_common.jobs import RenderSpec
-from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestCard
+from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestPicture
 from reelmill_worker.ipc.counters import BOUNDS_S, Counters, CounterValues, Histogram, LoadTime, read
 
 
@@ -134,7 +134,7 @@ def test_counts_that_cannot_be_written_are_kept_and_no_render_is_harmed(tmp_path
 def test_a_stored_clip_is_counted_with_all_its_stages(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
 
-    bench.desk().run(job_id, generation)
+    bench.job_runner().run(job_id, generation)
     wait_for(lambda: bench.ends(job_id), what="the clip")
 
     wait_for(lambda: counted(bench).clips == {"stored": 1}, what="the count")
@@ -144,14 +144,14 @@ def test_a_stored_clip_is_counted_with_all_its_stages(bench: Bench) -> None:
 
 
 class Failing(FixedDurationRenderer):
-    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestPicture:
         raise BadOutput("all black")
 
 
 def test_a_failed_attempt_is_counted_by_its_code_and_a_retried_one_as_such(bench: Bench) -> None:
     ((job_id, generation),) = bench.submit()
 
-    outcome = bench.desk(Failing(seconds=0)).run(job_id, generation)["outcome"]
+    outcome = bench.job_runner(Failing(seconds=0)).run(job_id, generation)["outcome"]
 
     assert outcome == "bad_output"
     assert counted(bench).failures == {"bad_output": 1}
@@ -165,7 +165,7 @@ def test_an_upload_that_the_store_failed_is_counted_and_what_waits_is_told(bench
     root.write_text("in the way")  # even root cannot make a folder here
     ((job_id, generation),) = bench.submit()
 
-    bench.desk().run(job_id, generation)
+    bench.job_runner().run(job_id, generation)
     load = wait_for(
         lambda: now if not (now := bench.deliveries.load()).store_up and now.spool_bytes else None,
         what="a parked clip",

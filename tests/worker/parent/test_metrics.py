@@ -230,12 +230,12 @@ def test_without_a_port_nothing_is_served(scene: Scene, settings: Settings) -> N
 
 
 def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(scene: Scene, settings: Settings) -> None:
-    told = replace(settings, metrics_port=free_port(), metrics_scope="farm")
-    exporter = Exporter(told, scene.collector, scene.path)
+    changed = replace(settings, metrics_port=free_port(), metrics_scope="farm")
+    exporter = Exporter(changed, scene.collector, scene.path)
 
     exporter.start()
     wait_for(lambda: exporter._endpoint, what="the endpoint")
-    with urllib.request.urlopen(f"http://127.0.0.1:{told.metrics_port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{changed.metrics_port}/metrics", timeout=30) as answer:
         found = samples(answer.read().decode())
     exporter.stop()
 
@@ -244,14 +244,14 @@ def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(scene: Scene, 
 
 
 def gpu_samples(sensors: GpuSensors) -> dict[str, float]:
-    class Card:
+    class Sensors:
         def describe(self) -> list[Any]:
             return []
 
         def collect(self) -> Iterator[Any]:
             return _gpu(list(sensors.read()))
 
-    return samples(generate_latest(registry(Card())).decode())
+    return samples(generate_latest(registry(Sensors())).decode())
 
 
 def test_a_cards_sensors_are_told_in_base_units() -> None:
@@ -273,7 +273,7 @@ def test_a_cards_sensors_are_told_in_base_units() -> None:
 
 
 def test_a_figure_that_a_card_lacks_is_left_out_and_the_others_are_there() -> None:
-    def lacks(_card: str) -> int:
+    def lacks(_gpu: str) -> int:
         raise NvmlError("Not Supported")
 
     found = gpu_samples(GpuSensors(UUID, nvml(nvmlDeviceGetTotalEnergyConsumption=lacks)))

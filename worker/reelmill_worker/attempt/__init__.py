@@ -1,1 +1,1 @@
-"""One attempt at a job: its lease, what it takes and counts, its last lines, and how it ends without a clip."""
+"""One attempt at a job: its lease, GPU meter, logs and failure. May import `host`, `ipc` and `reelmill_common`."""

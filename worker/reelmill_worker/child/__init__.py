@@ -1,1 +1,4 @@
-"""The process that holds the model: passes the gate, claims, renders, and reports."""
+"""The process that holds the model: gate, job runner, renderer, prefetch.
+
+May import every folder of the worker but `commands` and `parent`.
+"""

@@ -104,10 +104,10 @@ def _deliveries(
         settings=settings, renderer=checked.renderer.describe(), worker=checked.worker, spool=checked.spool
     )
     return DeliveryQueue(
-        courier=ClipPublisher(store=checked.store, leases=leases, packer=writer, on_end=on_end),
+        publisher=ClipPublisher(store=checked.store, leases=leases, writer=writer, on_end=on_end),
         limit=settings.max_deliveries,
         spool_bytes=settings.spool_mb * 1_000_000,
-        on_trouble=lambda text: report({**checked.info, **({"trouble": text} if text else {})}),
+        on_store_error=lambda text: report({**checked.info, **({"trouble": text} if text else {})}),
     )
 
 

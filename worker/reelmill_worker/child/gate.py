@@ -36,7 +36,7 @@ from reelmill_common.storage import ClipStore, StoreReport, open_store
 from reelmill_common.worker_classes import classes_of
 from reelmill_worker.child.composition import Checked, compose
 from reelmill_worker.child.job_runner import JobRunner
-from reelmill_worker.child.renderer import Renderer, TestCard, open_renderer
+from reelmill_worker.child.renderer import Renderer, TestPicture, open_renderer
 from reelmill_worker.delivery.clip_files import write_video
 from reelmill_worker.host.load_limit import load_permit, model_bytes
 from reelmill_worker.ipc.child_files import ChildFiles
@@ -110,7 +110,7 @@ class Gate:
             write(self.files.status, status)
         except OSError as err:
             if errors.is_new(str(err)):
-                log.error("status.not_written", error=str(err))  # noqa: TRY400 - a full disk is no bug
+                log.error("status.not_written", error=str(err))  # noqa: TRY400 - a full disk is not a bug
             return False
         return True
 
@@ -195,7 +195,7 @@ def _try_encoder(settings: Settings, profile: str, spool: Path) -> None:
     """Mux a test card: a codec that this host lacks would otherwise fail every clip after its render."""
     spec = RenderSpec(prompt="a test card", profile=profile, frames=PROFILES[profile].lengths[0])
     trial = spool / "trial.mp4"
-    write_video(TestCard(spec).planes, trial, fps=spec.fps, recipe={}, settings=settings)
+    write_video(TestPicture(spec).planes, trial, fps=spec.fps, recipe={}, settings=settings)
     trial.unlink()
 
 

@@ -99,7 +99,7 @@ class JobRunner:
         lease = self.leases.hold(claimed)
         started, meter = time.monotonic(), Meter(lambda: self._sensor_thread.submit(self.joules))
         try:
-            if self.deliveries.courier.adopt(lease):
+            if self.deliveries.publisher.adopt(lease):
                 return {"outcome": "adopted", "attempt": claimed.attempt}
             rendering = self._render(lease)
             reading = meter.stop(gpu_s=gpu_seconds(rendering.seconds))

@@ -96,7 +96,7 @@ def _load_resident(settings: Settings, profile: str) -> Renderer:
     )
 
 
-class TestCard:
+class TestPicture:
     """The frames of a `FixedDurationRenderer`: a bright band that moves down a gradient."""
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -121,14 +121,14 @@ class FixedDurationRenderer:
         self._seconds = seconds
         self._broken = broken
 
-    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestCard:
+    def render(self, spec: RenderSpec, on_stage: OnStage) -> TestPicture:
         """Wait out the duration, stage by stage.
 
         Raises:
             BadOutput: The renderer was told to be broken.
         """
         started = time.monotonic()
-        card = TestCard(spec)
+        picture = TestPicture(spec)
         for number, stage in enumerate(RENDER_STAGES, start=1):
             on_stage(stage)
             time.sleep(max(0.0, started + self._seconds * number / len(RENDER_STAGES) - time.monotonic()))
@@ -136,9 +136,9 @@ class FixedDurationRenderer:
                 os.kill(os.getpid(), signal.SIGKILL)
         if self._broken:
             raise BadOutput("all frames are black; the renderer was started as `fixed:SECONDS:broken`")
-        card.seconds = {str(Stage.DENOISE): round(time.monotonic() - started, 6)}
-        log.info("card.drawn")  # shows tests that a render came to its end, whatever becomes of the attempt
-        return card
+        picture.seconds = {str(Stage.DENOISE): round(time.monotonic() - started, 6)}
+        log.info("picture.drawn")  # shows tests that a render came to its end, whatever becomes of the attempt
+        return picture
 
     def prepare(self, spec: RenderSpec) -> None:
         """Do nothing: a test card needs no text."""

@@ -1,1 +1,4 @@
-"""From frames to a published clip, on threads beside the next render."""
+"""Turns frames into a published clip, on threads beside the next render.
+
+May import `attempt`, `ipc`, `pipeline` and `reelmill_common`.
+"""

@@ -57,11 +57,11 @@ class ClipFiles:
     """A clip as files in the spool.
 
     Attributes:
-        folder: Holds them, and nothing else.
+        folder: Folder that holds only them.
         size_bytes: Disk that they take.
         sha256: Hash of the MP4.
         video_bytes: Size of the MP4.
-        recipe: What is in its tags and will be in its manifest.
+        recipe: Recipe in its tags and, later, in its manifest.
         seconds: Seconds by stage so far.
     """
 
@@ -107,17 +107,17 @@ class Uploaded:
 
 @dataclass(slots=True, kw_only=True)
 class PendingClip:
-    """A render on its way to the store: frames until it is packed, files from then on.
+    """A render on its way to the store: frames first, files once they are written.
 
     Attributes:
-        spent: Returns what its render took of the GPU, once the card has told.
+        spent: Returns what its render took of the GPU.
         keys: Objects that are, or may be, in the store because of it: a put whose answer was lost counts.
-        uploaded: What the ledger is to be told, once every object of it shows in the store.
+        uploaded: The result to report to the ledger once the store shows every object.
     """
 
     lease: Lease
     rendering: Rendering | None
-    packed: ClipFiles | None = None
+    files: ClipFiles | None = None
     spent: Callable[[], Spent] = lambda: NOTHING
     keys: set[str] = field(default_factory=set[str])
     uploaded: Uploaded | None = None
@@ -125,13 +125,13 @@ class PendingClip:
     @property
     def size_bytes(self) -> int:
         """Disk that it takes."""
-        return self.packed.size_bytes if self.packed else 0
+        return self.files.size_bytes if self.files else 0
 
     def forget_files(self) -> None:
-        """Give up frames and files alike."""
+        """Drop the frames and delete the files."""
         self.rendering = None
-        if self.packed is not None:
-            shutil.rmtree(self.packed.folder, ignore_errors=True)
+        if self.files is not None:
+            shutil.rmtree(self.files.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ class ClipWriter:
     """Writes renders as files.
 
     Attributes:
-        renderer: What the renderer says of itself; goes into every recipe.
+        renderer: The renderer's description; goes into every recipe.
         spool: Folder of this process for files on their way.
     """
 
@@ -148,7 +148,7 @@ class ClipWriter:
     worker: str
     spool: Path
 
-    def pack(self, claimed: Claimed, rendering: Rendering) -> ClipFiles:
+    def write(self, claimed: Claimed, rendering: Rendering) -> ClipFiles:
         """Write MP4, poster and, if it is wanted, preview.
 
         Raises:

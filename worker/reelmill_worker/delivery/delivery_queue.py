@@ -19,34 +19,34 @@ from reelmill_worker.ipc.counters import LoadTime
 log = structlog.get_logger(__name__)
 
 NICE = 10
-"""How much the delivery threads stand back from the thread that renders (`man 7 sched`: 0 to 19)."""
+"""Nice value of the delivery threads, so that the rendering thread goes first (`man 7 sched`: 0 to 19)."""
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 
 
 @dataclass(slots=True, kw_only=True)
 class DeliveryQueue:
-    """Threads that bring clips to the store; the renderer hands over and goes on.
+    """Threads that encode and upload clips, so that the renderer can go on.
 
     At most `limit` clips are under way. While the store is down, finished clips are parked on disk instead, up to
-    `spool_bytes`, and their leases are kept, so an outage costs no rendering twice. While it refuses us nothing more
-    is claimed, since waiting alone does not help: somebody must act, and other workers may be better off. Where no clip
-    is left to ask the store with (each was cancelled or lost), one is claimed. A clip that the store has taken and does
-    not show yet is set aside, on disk too, and holds up nobody.
+    `spool_bytes`, and their leases are kept, so an outage costs no rendering twice. While it refuses requests, nothing
+    more is claimed: an operator has to act, and other workers may be better off. When no clip is left to try the store
+    with (each was cancelled or lost), one is claimed. A clip that the store has taken but does not show yet is set
+    aside, also on disk, and delays no other.
 
     Attributes:
-        on_trouble: Told the store's trouble when it begins or changes, and `""` when it is over.
+        on_store_error: Called with the store's error when it begins or changes, and with `""` when it is over.
     """
 
-    courier: ClipPublisher
+    publisher: ClipPublisher
     limit: int
     spool_bytes: int
-    on_trouble: Callable[[str], None] = lambda _text: None
+    on_store_error: Callable[[str], None] = lambda _text: None
     _fresh: deque[PendingClip] = field(default_factory=deque[PendingClip])
     _parked: deque[PendingClip] = field(default_factory=deque[PendingClip])
     _unseen: list[PendingClip] = field(default_factory=list[PendingClip])
     _under_way: int = 0
-    _trouble: StoreUnavailable | StoreRefused | None = None
+    _store_error: StoreUnavailable | StoreRefused | None = None
     _retry_s: float = FIRST_RETRY_S
     _retry_at: float = 0.0
     _closing: bool = False
@@ -54,16 +54,16 @@ class DeliveryQueue:
     _threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
 
     def start(self) -> None:
-        """Begin to work on what is handed over."""
+        """Start the threads."""
         for index in range(self.limit):
             thread = threading.Thread(target=self._work, name=f"delivery-{index}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def hand_over(self, parcel: PendingClip) -> None:
-        """Take a finished render; returns at once. Ask for room before the render is begun."""
+    def hand_over(self, clip: PendingClip) -> None:
+        """Queue a finished render and return at once. Call `wait_for_room` before the render is begun."""
         with self._changed:
-            self._fresh.append(parcel)
+            self._fresh.append(clip)
             self._changed.notify_all()
 
     def wait_for_room(self, timeout_s: float) -> bool:
@@ -75,11 +75,11 @@ class DeliveryQueue:
         """Return what is under way."""
         with self._changed:
             return LoadTime(
-                deliveries=self._in_flight(), spool_bytes=self._spooled_bytes(), store_up=self._trouble is None
+                deliveries=self._in_flight(), spool_bytes=self._spooled_bytes(), store_up=self._store_error is None
             )
 
     def close(self, timeout_s: float) -> int:
-        """Finish what is under way, give up what cannot be stored in time, and return how many that were."""
+        """Finish what is under way, give back the clips that cannot be stored in time, and return their number."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -88,17 +88,17 @@ class DeliveryQueue:
             for waiting in (self._fresh, self._parked, self._unseen):
                 waiting.clear()
             self._changed.notify_all()
-        for parcel in left:
-            self.courier.give_up(parcel)
+        for clip in left:
+            self.publisher.give_up(clip)
         return len(left)
 
     def _has_room(self) -> bool:
-        if isinstance(self._trouble, StoreRefused) and (self._in_flight() or not self._is_worth_trying()):
+        if isinstance(self._store_error, StoreRefused) and (self._in_flight() or not self._is_worth_trying()):
             return False
         return len(self._fresh) + self._under_way < self.limit and self._spooled_bytes() < self.spool_bytes
 
     def _spooled_bytes(self) -> int:
-        return sum(parcel.size_bytes for parcel in (*self._parked, *self._unseen))
+        return sum(clip.size_bytes for clip in (*self._parked, *self._unseen))
 
     def _in_flight(self) -> int:
         return len(self._fresh) + len(self._parked) + len(self._unseen) + self._under_way
@@ -107,24 +107,24 @@ class DeliveryQueue:
         # Linux has a nice value per thread, and the encoder's own threads inherit it: what feeds the GPU goes first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
-            parcel = self._next()
-            if parcel is None:
+            clip = self._next()
+            if clip is None:
                 return
             try:
-                if not self.courier.pack(parcel):
+                if not self.publisher.write_files(clip):
                     self._end(stored=False)
                 elif not self._is_worth_trying():
-                    self._park(parcel, None)
-                elif not (stored := self.courier.ship(parcel)) and parcel.uploaded and parcel.uploaded.look_at:
-                    self._set_aside(parcel)
+                    self._park(clip, None)
+                elif not (stored := self.publisher.publish(clip)) and clip.uploaded and clip.uploaded.look_at:
+                    self._set_aside(clip)
                 else:
                     self._end(stored=stored)
             except (StoreUnavailable, StoreRefused) as err:
-                self.courier.leases.counters.store_failed(err.code)
-                self._park(parcel, err)
+                self.publisher.leases.counters.store_failed(err.code)
+                self._park(clip, err)
             except Exception:  # a thread's boundary: the next clip must find a thread that delivers it
-                log.exception("delivery.failed", job_id=parcel.lease.claimed.job_id)
-                self.courier.abandon(parcel)
+                log.exception("delivery.failed", job_id=clip.lease.claimed.job_id)
+                self.publisher.abandon(clip)
                 self._end(stored=False)
 
     def _next(self) -> PendingClip | None:
@@ -139,61 +139,61 @@ class DeliveryQueue:
                 if self._fresh:
                     self._under_way += 1
                     return self._fresh.popleft()
-                # One at a time asks a store in trouble; the other threads are free to mux what is rendered meanwhile.
-                if self._parked and self._is_worth_trying() and not (self._trouble and self._under_way):
+                # One at a time tries a store that fails; the other threads are free to mux what is rendered meanwhile.
+                if self._parked and self._is_worth_trying() and not (self._store_error and self._under_way):
                     self._under_way += 1
                     return self._parked.popleft()
                 self._changed.wait(self._pause_s())
 
     def _due(self) -> PendingClip | None:
-        """Return a clip at which it is time to look again whether the store shows it."""
+        """Return a clip whose next look at the store is due."""
         now = time.monotonic()
         return next((item for item in self._unseen if item.uploaded and item.uploaded.look_at <= now), None)
 
     def _pause_s(self) -> float | None:
-        """Return how long there is nothing to do unless something changes; None: for ever."""
-        moments = [item.uploaded.look_at for item in self._unseen if item.uploaded]
-        moments += [self._retry_at] if self._parked else []
-        return max(0.01, min(moments) - time.monotonic()) if moments else None
+        """Return the seconds until a clip is due again; None if none will be."""
+        due = [item.uploaded.look_at for item in self._unseen if item.uploaded]
+        due += [self._retry_at] if self._parked else []
+        return max(0.01, min(due) - time.monotonic()) if due else None
 
-    def _set_aside(self, parcel: PendingClip) -> None:
+    def _set_aside(self, clip: PendingClip) -> None:
         with self._changed:
-            self._unseen.append(parcel)
+            self._unseen.append(clip)
             self._under_way -= 1
             self._changed.notify_all()
 
     def _is_worth_trying(self) -> bool:
-        return self._trouble is None or time.monotonic() >= self._retry_at
+        return self._store_error is None or time.monotonic() >= self._retry_at
 
     def _end(self, *, stored: bool) -> None:
         with self._changed:
-            before = self._trouble
+            before = self._store_error
             if stored:
-                self._trouble, self._retry_s = None, FIRST_RETRY_S
+                self._store_error, self._retry_s = None, FIRST_RETRY_S
             self._under_way -= 1
             self._changed.notify_all()
         if stored and before is not None:
-            self._tell(None)
+            self._report(None)
 
-    def _park(self, parcel: PendingClip, trouble: StoreUnavailable | StoreRefused | None) -> None:
+    def _park(self, clip: PendingClip, error: StoreUnavailable | StoreRefused | None) -> None:
         with self._changed:
-            before = self._trouble
-            self._parked.append(parcel)
+            before = self._store_error
+            self._parked.append(clip)
             self._under_way -= 1
-            if trouble is not None:
-                self._trouble = trouble
+            if error is not None:
+                self._store_error = error
                 self._retry_at = time.monotonic() + self._retry_s
                 self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
             self._changed.notify_all()
-        if trouble is not None and str(before or "") != str(trouble):
-            self._tell(trouble)
+        if error is not None and str(before or "") != str(error):
+            self._report(error)
 
-    def _tell(self, trouble: StoreUnavailable | StoreRefused | None) -> None:
-        if trouble is None:
+    def _report(self, error: StoreUnavailable | StoreRefused | None) -> None:
+        if error is None:
             log.info("store.returned")
         else:
-            log.error("store.refused" if isinstance(trouble, StoreRefused) else "store.lost", error=str(trouble))
+            log.error("store.refused" if isinstance(error, StoreRefused) else "store.lost", error=str(error))
         try:
-            self.on_trouble("" if trouble is None else f"store: {trouble}")
+            self.on_store_error("" if error is None else f"store: {error}")
         except Exception:  # as in `_work`
             log.exception("trouble.not_told")

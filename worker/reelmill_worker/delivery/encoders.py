@@ -76,14 +76,14 @@ def encoder_of(settings: Settings) -> Encoder:
 
 @cache
 def _best() -> tuple[str, str]:
-    error = trouble_with(HARDWARE)
+    error = problem_with(HARDWARE)
     codec = SOFTWARE if error else HARDWARE
     reason = f"{HARDWARE} does not work here: {error}" if error else f"auto: {HARDWARE} works here"
     log.info("encoder.chosen", codec=codec, reason=reason)
     return codec, reason
 
 
-def trouble_with(codec: str) -> str:
+def problem_with(codec: str) -> str:
     """Encode a grey picture and return what went wrong, or nothing.
 
     The library lists NVENC wherever it was built with it, and a card may have no such unit (H100, A100), so only an

@@ -19,7 +19,7 @@ from reelmill_common.text.untrusted_json import MOST_BYTES
 log = structlog.get_logger(__name__)
 
 LOOKED_BACK = 3
-"""Attempts before this one whose keys are looked at although others' clips may lie there."""
+"""Attempts before this one whose keys are looked at although clips of another farm or life may lie there."""
 UNSURE_S = 600.0
 """Seconds after the server of the ledger was started, or promoted, in which a claim asks the store what is there: the
 server may have forgotten attempts that came after, and their numbers."""
@@ -28,7 +28,7 @@ _OBJECT = re.compile(r"(a(?P<number>[1-9][0-9]{0,5})\.)?(mp4|jpg|webp|json)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A clip that another attempt stored whole, and the word of that one's claim; empty if an old version made it."""
+    """A complete clip of another attempt, and the word of its claim; empty if an old version made it."""
 
     result: Result
     word: str
@@ -50,7 +50,7 @@ class Leftovers:
         return claimed.attempt > 1 or claimed.steady_s < UNSURE_S
 
     def stored(self, claimed: Claimed) -> Found | None:
-        """Return the clip that another attempt in this life of a job stored, of whose end the ledger does not know."""
+        """Return the clip that another attempt in this life of a job stored without the ledger knowing its end."""
         for number in sorted(self._numbers(claimed), reverse=True):
             found = self._clip(clip_keys(claimed.batch, claimed.row, attempt=number), lambda _: False, claimed)
             if found is not None:
@@ -58,7 +58,7 @@ class Leftovers:
         return None
 
     def equal(self, claimed: Claimed, recipe: Recipe) -> Found | None:
-        """Return the clip that lies under an attempt's own keys, if it does for the one that the attempt has rendered.
+        """Return the clip under an attempt's own keys, if it can stand for the one that the attempt has rendered.
 
         Two attempts have the same number when the ledger forgot the first one, or that the job was submitted. In the
         same life of the job any clip will do, in another one only one of this farm with equal latents, encoded alike.
@@ -67,7 +67,7 @@ class Leftovers:
         return self._clip(keys, lambda manifest: _is_alike(manifest, recipe), claimed)
 
     def clear(self, claimed: Claimed, *, keep: str = "") -> None:
-        """Remove what other attempts stored: it was not accepted, or there would be no further one.
+        """Remove what other attempts stored: the ledger accepted none of it.
 
         Args:
             claimed: The attempt that is about to be published.
@@ -77,7 +77,7 @@ class Leftovers:
             numbers = self._numbers(claimed) if self.are_likely(claimed) else set[int]()
             for number in numbers - ({claimed.attempt} if not keep else set[int]()):
                 self._clear(claimed, number, keep)
-        except StoreError as err:  # an object too many is no harm: nothing points at it
+        except StoreError as err:  # a surplus object does no harm: nothing points at it
             log.warning("clip.left_behind", error=str(err))
 
     def withdraw(self, claimed: Claimed, stored: Collection[str]) -> None:
@@ -99,7 +99,7 @@ class Leftovers:
     def _remove(self, job_id: str, keys: ClipKeys, word: str, stored: Collection[str]) -> None:
         """Remove objects, the manifest first, without which nobody takes the others for a clip.
 
-        The video goes last: whoever may put it has the keys for its own.
+        The video goes last: the attempt that may put it owns the keys.
         """
         try:
             if self.ledger.attempts.withdraw(job_id, keys.video, word):
@@ -109,7 +109,7 @@ class Leftovers:
             log.warning("clip.left_behind", keys=sorted(stored), error=str(err))
 
     def _numbers(self, claimed: Claimed) -> set[int]:
-        """The numbers of attempts that may have left something, of the unsure ones by what is in the store."""
+        """Return the numbers of attempts that may have left something; a listing finds the forgotten ones."""
         first = max(1, min(claimed.foreign + 1, claimed.attempt - LOOKED_BACK))
         numbers = set(range(first, claimed.attempt))
         if claimed.steady_s < UNSURE_S:
@@ -145,7 +145,7 @@ class Leftovers:
         return hashlib.sha256(body).hexdigest() == result.sha256
 
     def _manifest(self, keys: ClipKeys) -> bytes:
-        """Return what lies under a manifest's key; nothing if nothing does, and an empty one for what is not ours."""
+        """Return the bytes under a manifest's key: none if there is no object, an empty document if it is too large."""
         try:
             return self.store.get(keys.manifest, most_bytes=MOST_BYTES)
         except NotFound:

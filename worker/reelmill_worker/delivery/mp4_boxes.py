@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 OWN_NAMES = "com.apple.iTunes"
-"""Whose names those of `----` atoms are: this is the one that other programs show."""
+"""Owner of the names of `----` atoms: the one that other programs show."""
 TITLE_BYTES = 250
-"""Of a title: players show it in one line."""
+"""Longest title: players show it in one line."""
 _HEAD = 8
 _UTF8 = 1
 

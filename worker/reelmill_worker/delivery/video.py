@@ -124,7 +124,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """Return the recipe that `write_clip` put into a file.
 
     Raises:
-        NotFound: The file is no video, or has no recipe.
+        NotFound: The file is not a video, or has no recipe.
     """
     with _open(path) as container:
         text = container.metadata.get("comment", "")
@@ -136,7 +136,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What a clip's file is.
+    """The properties of a clip's file.
 
     Attributes:
         frames: Counted, not taken from the header.
@@ -159,10 +159,10 @@ class Probe:
 
 
 def probe(path: Path) -> Probe:
-    """Look at a clip's file.
+    """Return the properties of a clip's file.
 
     Raises:
-        NotFound: The file is absent or no video.
+        NotFound: The file is absent or not a video.
     """
     with _open(path) as container:
         stream = container.streams.video[0]
@@ -190,7 +190,7 @@ def read_frames(path: Path) -> Pictures:
     """Decode a clip: (n, height, width, 3) uint8 RGB.
 
     Raises:
-        NotFound: The file is absent or no video.
+        NotFound: The file is absent or not a video.
     """
     with _open(path) as container:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

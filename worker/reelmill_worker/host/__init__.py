@@ -1,1 +1,1 @@
-"""A host: one parent for each GPU, started, named, placed, and started again when it ends."""
+"""One `reelmill worker`: supervisor, slots, GPUs, load limit. May import `reelmill_common` only."""

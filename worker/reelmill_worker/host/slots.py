@@ -121,11 +121,11 @@ class SlotClaims:
         return self._take_names(self._lock_devices(gpus, name) if gpus else [self._lock_cpu(name)])
 
     def _lock_cpu(self, name: str) -> WorkerSlot:
-        for number in itertools.count():
-            node = f"{name or 'cpu'}{number}@{self.host}"
-            if self._lock(node):
-                break
-        return WorkerSlot(device="", node=node, number=number)
+        def node(number: int) -> str:
+            return f"{name or 'cpu'}{number}@{self.host}"
+
+        number = next(number for number in itertools.count() if self._lock(node(number)))
+        return WorkerSlot(device="", node=node(number), number=number)
 
     def _lock_devices(self, gpus: Sequence[Gpu], name: str) -> list[WorkerSlot]:
         slots = [

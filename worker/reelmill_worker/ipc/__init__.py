@@ -1,1 +1,4 @@
-"""Files by which a worker's child reports to its parent: status, progress, counters. Imports common only."""
+"""Files by which a worker's child reports status, progress and counters to its parent.
+
+May import `reelmill_common` only.
+"""

@@ -1,1 +1,4 @@
-"""The Celery parent of one GPU: keeps house and never imports torch."""
+"""The Celery parent of one GPU: housekeeping, message filter, watchdog, metrics.
+
+May import `attempt`, `host`, `ipc` and `reelmill_common`, never torch.
+"""

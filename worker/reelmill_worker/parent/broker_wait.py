@@ -1,7 +1,7 @@
 """Waits for a broker that is gone or refuses: the parent connects again when it takes writes, and not before.
 
-Celery by itself connects to any server that answers, fails at its first write, and tries again at once, with a line
-each time; to one that does not answer it returns ever more seldom, up to 30 s later.
+Celery by itself connects to any server that answers, fails at its first write, and tries again at once, with a log line
+each time. It tries a server that does not answer less and less often, up to 30 s later.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ APART_S = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class BrokerWait:
-    """Looks whether the broker serves, by a write that leaves nothing behind."""
+    """Tests whether the broker serves, by a write that leaves nothing behind."""
 
     settings: Settings
     _errors: ErrorLog = field(default_factory=ErrorLog)
@@ -74,7 +74,7 @@ def broker_wait_step(settings: Settings) -> type[bootsteps.StartStopStep]:
     """Return the consumer's step that waits before each of its connections."""
     wait = BrokerWait(settings=settings)
 
-    class Step(bootsteps.StartStopStep):
+    class BrokerWaitStep(bootsteps.StartStopStep):
         def __init__(self, parent: Any, **kwargs: Any) -> None:
             super().__init__(parent, **kwargs)
             connect = parent.connect
@@ -85,4 +85,4 @@ def broker_wait_step(settings: Settings) -> type[bootsteps.StartStopStep]:
 
             parent.connect = connect_when_it_serves
 
-    return Step
+    return BrokerWaitStep

@@ -97,8 +97,8 @@ class Consumption(bootsteps.StartStopStep):
 def consumption_step(settings: Settings, profile: str) -> type[Consumption]:
     """Return the step for a worker's consumer blueprint. Celery makes the instance, so it takes no arguments."""
 
-    class Step(Consumption):
+    class ConsumerStep(Consumption):
         def __init__(self, consumer: Any, **kwargs: Any) -> None:
             super().__init__(consumer, settings, profile, **kwargs)
 
-    return Step
+    return ConsumerStep

@@ -1,4 +1,4 @@
-"""Finds a worker that lives and does nothing: messages wait, it is ready and idle, and fetches none (celery#8030)."""
+"""Finds a worker that is ready and idle but fetches none of the waiting messages (celery#8030)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ FETCH_S = 15.0
 """Seconds that messages may wait beside an idle worker. Redis hands one over in milliseconds."""
 
 Remedy = Literal["", "resubscribe", "restart", "abort"]
-"""What to do about it, from the mildest on: fetch under a new subscription; end the parent in order, which the
-supervisor starts again; end it at once, since its event loop does not even hear that it should end."""
+"""What to do about it, mildest first: fetch under a new subscription; end the parent in order, so that the supervisor
+starts it again; end it at once, since its event loop does not answer."""
 
 _LADDER: tuple[Remedy, ...] = ("resubscribe", "restart", "abort")
 
 
 @dataclass(slots=True, kw_only=True)
 class FetchWatch:
-    """Counts the seconds in which there was work and none was fetched.
+    """Measures how long there has been work without any being fetched.
 
     Attributes:
         patience_s: Seconds from each step of the ladder to the next.
@@ -28,7 +28,7 @@ class FetchWatch:
     _steps: int = 0
 
     def look(self, *, starving: bool, now: float) -> Remedy:
-        """Take what is seen at a moment; return the remedy if it is time for one, once each.
+        """Record what is seen now; return the remedy that is due, each once.
 
         Args:
             starving: Messages wait in the lane, and the worker is ready and has none in hand.

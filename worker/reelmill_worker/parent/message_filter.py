@@ -1,7 +1,7 @@
-"""What a worker takes out of the broker: calls of the one task, as we write them. Anything else is dropped with a line.
+"""Filters the broker's messages: calls of the one task, as Reelmill writes them. Others are dropped and logged.
 
-Celery trusts whoever can write to its broker. A call whose body is a list of two things, or whose task has no name,
-raises out of its loop and ends the worker's parent, and since the message was not acknowledged it would come again.
+Celery trusts every client that can write to its broker. A call whose body is a list of two items, or whose task has no
+name, raises out of its loop and ends the worker's parent. The message was not acknowledged, so it would come again.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ MOST_JOB_ID_CHARS = 64
 MOST_GENERATION = 2**53
 """Redis counts no further in a script."""
 MOST_SHOWN_CHARS = 2048
-"""Of what a message says of its own arguments, for Flower."""
+"""Longest header that is kept for Flower to show."""
 MOST_BODY_BYTES = 16_384
-"""A call of ours has about 400."""
+"""A call by Reelmill has about 400."""
 
 
 class Inbox(bootsteps.StartStopStep):
-    """The consumer's step that stands between the broker and Celery's handling of a message."""
+    """The consumer step between the broker and Celery's handling of a message."""
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
-        """Take the place of the consumer's own handler; once, however often it connects."""
+        """Replace the consumer's handler: once, however often it connects."""
         super().__init__(parent, **kwargs)
         make_handler = parent.create_task_handler
         parent.create_task_handler = lambda *args, **options: guarded(make_handler(*args, **options))
 
 
 def guarded(handler: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a handler that sees only calls of ours, without the headers that Celery would obey."""
+    """Return a handler that sees only calls by Reelmill, without the headers that Celery would obey."""
 
     def handle(message: Any) -> None:
         flaw = flaw_of(message)
@@ -52,7 +52,7 @@ def guarded(handler: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def flaw_of(message: Any) -> str:
-    """Say what keeps a message from being a call of ours; empty if nothing does."""
+    """Return why a message is not a call by Reelmill; empty if it is one."""
     task = message.headers.get("task") if isinstance(message.headers, dict) else None
     if task != TASK_RENDER:
         return f"its task is {task!r:.80}, wanted {TASK_RENDER!r}"
@@ -63,7 +63,7 @@ def flaw_of(message: Any) -> str:
     except (ContentDisallowed, DecodeError, RecursionError) as err:
         return f"its body cannot be read: {err}"
     if not isinstance(payload, list) or len(payload) != 3 or payload[0] != [] or not isinstance(payload[2], dict):
-        return f"its body is no call: {payload!r:.80}"
+        return f"its body is not a call: {payload!r:.80}"
     return _flaw_of_arguments(payload[1]) or _flaw_of_id(message.headers.get("id"), payload[1])
 
 
@@ -86,7 +86,7 @@ def _flaw_of_id(given: object, arguments: Mapping[str, Any]) -> str:
 
 
 def _harmless(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is shown of a call, and nothing that delays, limits, repeats or chains it: we ask for none."""
+    """Return the headers that are shown of a call, and none that delays, limits, repeats or chains it."""
     shown = {name: headers.get(name) for name in ("lang", "task", "id", "origin", "argsrepr", "kwargsrepr")}
     kept = {name: value for name, value in shown.items() if isinstance(value, str) and len(value) <= MOST_SHOWN_CHARS}
     return kept | {"retries": 0, "timelimit": [None, None], "eta": None, "expires": None, "root_id": headers["id"]}

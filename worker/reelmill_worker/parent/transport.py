@@ -1,7 +1,7 @@
-"""Reading the broker so that neither what is no message at all nor a refusal of the server ends the worker's parent.
+"""Reads the broker so that neither an unreadable message nor a refusal by the server ends the worker's parent.
 
-Kombu reads what it takes out of a list before Celery, or `inbox`, sees it: text that is no JSON, an envelope without
-properties, or a body of another kind raises through the event loop, and the parent ends, and with it the model.
+Kombu reads what it takes out of a list before Celery, or `message_filter`, sees it. Text that is not JSON, an envelope
+without properties, or a body of another kind raises through the event loop and ends the parent, and the model with it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from redis.exceptions import ResponseError
 log = structlog.get_logger(__name__)
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, DecodeError, RecursionError)
-"""What reading an envelope can raise; errors of the connection are others, and pass."""
+"""What reading an envelope can raise; errors of the connection are not among them, and pass."""
 
 
 class QoS(redis.QoS):
-    """Counts the messages in hand."""
+    """Counts the unacknowledged messages."""
 
     def ack(self, delivery_tag: str) -> None:
-        """Let a message go, also where the server refuses to: it would count as in hand for ever, and none would come.
+        """Acknowledge a message, also if the server refuses: else it counts as unacknowledged for ever, and none comes.
 
         What the server keeps of it comes again after `VISIBILITY_TIMEOUT_S`, and dies at claim.
         """
@@ -36,7 +36,7 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel that drops what it cannot read. It has left the list by then, so it does not come again."""
+    """A channel that drops an unreadable message. It has left the list by then, so it does not come again."""
 
     QoS = QoS
 
@@ -50,10 +50,10 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """Kombu's Redis transport with such channels.
+    """Kombu's Redis transport with these channels.
 
-    A server that refuses (full, a replica, without replicas, no room on its disk, busy) is a lost connection. Kombu
-    counts its answer as an error of the channel, and that ends a worker's parent, and with it the model.
+    A server that refuses (full, a replica, without replicas, no room on its disk, busy) counts as a lost connection.
+    Kombu takes its answer for an error of the channel, which ends a worker's parent, and the model with it.
     """
 
     Channel = Channel
@@ -61,7 +61,7 @@ class Transport(redis.Transport):
 
 
 def install() -> None:
-    """Let every Redis connection of this process read so. Kombu takes its transports by the scheme of the URL."""
+    """Use this transport for every Redis connection of the process. Kombu chooses it by the scheme of the URL."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{Transport.__module__}:{Transport.__name__}"
 
@@ -70,5 +70,5 @@ def _survived(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except UNREADABLE as err:
-        log.error("message.dropped", why=f"it is no message: {type(err).__name__}: {err}"[:200])  # noqa: TRY400 - no bug of ours
+        log.error("message.dropped", why=f"it is not a message: {type(err).__name__}: {err}"[:200])  # noqa: TRY400 - no bug of ours
         return None
