@@ -24,7 +24,7 @@ SILENT_S = 30.0
 def worker() -> str:
     """Say how this host's workers are; raise unless there is one, and all are fit and heard of."""
     with Ledger.connect(Settings.from_env(os.environ), patience=PROMPT) as ledger:
-        ours = [view for view in ledger.workers() if view.name.endswith(f"@{socket.gethostname()}")]
+        ours = [view for view in ledger.workers.all() if view.name.endswith(f"@{socket.gethostname()}")]
     unfit = [f"{view.name} is {view.state.value}" for view in ours if not view.state.is_fit]
     unfit += [f"{view.name} is silent for {view.seen_s:.0f} s" for view in ours if view.seen_s > SILENT_S]
     if unfit or not ours:
@@ -35,7 +35,7 @@ def worker() -> str:
 def ledger() -> str:
     """Raise unless the ledger answers."""
     with Ledger.connect(Settings.from_env(os.environ), patience=PROMPT) as found:
-        return f"{len(found.batches())} batches"
+        return f"{len(found.batches.all())} batches"
 
 
 def flower() -> str:

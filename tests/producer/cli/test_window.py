@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from reelmill_producer.obstacles import obstacle
 
 from fixtures.cli import Cli
 from fixtures.hand import Hand
@@ -13,6 +12,7 @@ from reelmill_common.jobs import BatchState
 from reelmill_common.ledger import Ledger
 from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
+from reelmill_producer.analysis.why import obstacle
 from reelmill_producer.client import Reelmill
 
 
