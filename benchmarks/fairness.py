@@ -32,7 +32,7 @@ WEIGHTS = {"first": 1, "second": 1, "third": 2}
 WINDOW = 100
 """Clips in a row over which shares are counted."""
 MOST_OFF = 0.05
-"""Of a window's clips, by which a batch's share may be off."""
+"""Share of a window's clips by which a batch's share may be off."""
 QUIET_S = 60.0
 LATE_CLIPS = 100
 STARTED, STORED = "job.claimed", "job.finished"
@@ -91,7 +91,7 @@ def measure(settings: Settings, options: argparse.Namespace) -> bool:
         with workers(farm, settings, options.workers):
             events = until_one_is_stored(farm, after, options.clips)
             farm.cancel_all(list(WEIGHTS))
-        kept = [tell_shares(what, shares(events, what, options.clips)) for what in (STARTED, STORED)]
+        kept = [print_shares(what, shares(events, what, options.clips)) for what in (STARTED, STORED)]
         with workers(farm, replace(settings, renderer=f"fixed:{options.later}"), options.workers):
             submit(farm, Batch(name="night"), options.waiting)
             kept += [hurry(farm, options), prioritize(farm, options)]
@@ -124,7 +124,7 @@ def shares(events: Sequence[Event], what: str, clips: int) -> Shares:
     )
 
 
-def tell_shares(what: str, found: Shares) -> bool:
+def print_shares(what: str, found: Shares) -> bool:
     """Print the shares; return whether all are within bounds."""
     print(f"\nshares of any {WINDOW} clips in a row, by {what}, {found.windows:,} windows")
     print(f"{'batch':12}{'weight':>8}{'due':>8}{'all':>8}{'least':>8}{'most':>8}")
@@ -169,10 +169,10 @@ def prioritize(farm: Reelmill, options: argparse.Namespace) -> bool:
     after = farm.ledger.events.newest()
     wait(lambda: farm.ledger.events.newest() != after, "a sign of the workers")
     farm.prioritize("late", 9)
-    told, begun, before, between = False, 0, Counter[str](), 0
+    prioritized, begun, before, between = False, 0, Counter[str](), 0
     for event in follow(farm, after):
-        told = told or event.name == "batch.prioritized"
-        if not told or event.name != STARTED:
+        prioritized = prioritized or event.name == "batch.prioritized"
+        if not prioritized or event.name != STARTED:
             continue
         if event.batch == "late":
             begun += 1

@@ -72,15 +72,15 @@ def farm(run: Path, model: Path, shape: Shape, clips: int) -> Measured:
             after_cores, after_joules = cpu_seconds(os.getpid()), watch.joules()
         views = ledger.jobs.page("farm", count=clips)
         check(settings, views, clips)
-        gaps = _gaps(before, _figures(settings, stored=WARM_CLIPS + clips))
+        gaps = _gaps(before, _counted(settings, stored=WARM_CLIPS + clips))
         cores = {name: after_cores[name] - cores.get(name, 0.0) for name in after_cores}
-        figures = _measured(views, gaps, watch)
+        measured = _measured(views, gaps, watch)
         server = sum(seconds for name, seconds in cores.items() if SERVER in name)
         return replace(
-            figures,
+            measured,
             cpu_s=round(sum(cores.values()) / clips, 3),
             energy_j=energy(joules, after_joules, clips),
-            more={**figures.more, "ready_s": round(ready_s, 1), "server_cpu_s": round(server / clips, 4)},
+            more={**measured.more, "ready_s": round(ready_s, 1), "server_cpu_s": round(server / clips, 4)},
         )
 
 
@@ -117,7 +117,7 @@ def _is_ready(ledger: Ledger) -> bool:
 def _render(ledger: Ledger, settings: Settings, batch: str, shape: Shape, takes: range) -> None:
     _submit(ledger, settings, batch, shape, takes)
     _finish(ledger, batch, len(takes))
-    _figures(settings, stored=len(takes))
+    _counted(settings, stored=len(takes))
 
 
 def _submit(ledger: Ledger, settings: Settings, batch: str, shape: Shape, takes: range) -> counters.CounterValues:
@@ -142,14 +142,14 @@ def _finish(ledger: Ledger, batch: str, clips: int) -> None:
     )
 
 
-def _figures(settings: Settings, *, stored: int) -> counters.CounterValues:
+def _counted(settings: Settings, *, stored: int) -> counters.CounterValues:
     """Return the worker's counts once they are written: at most half a second late."""
-    wait(lambda: _read(settings).clips.get("stored", 0) >= stored, "the worker's figures", every_s=POLL_S)
+    wait(lambda: _read(settings).clips.get("stored", 0) >= stored, "the worker's measured", every_s=POLL_S)
     return _read(settings)
 
 
 def _read(settings: Settings) -> counters.CounterValues:
-    paths = list((settings.state_dir / "run").glob("*.figures"))
+    paths = list((settings.state_dir / "run").glob("*.measured"))
     return counters.read(paths[0]) if paths else counters.CounterValues()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from reelmill_worker.pipeline.checkpoint import layout
 from reelmill_worker.pipeline.checkpoint.manifest import write_manifest
 from reelmill_worker.pipeline.checkpoint.skeleton import full_config
-from reelmill_worker.pipeline.prepare.quantizing import quantize
+from reelmill_worker.pipeline.prepare.quantization import quantize
 from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
 
 TRANSFORMER: Mapping[str, Any] = {

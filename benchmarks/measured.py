@@ -83,8 +83,8 @@ class GpuWatch:
 
     def __init__(self) -> None:
         """Find the card."""
-        cards = find_gpus()
-        uuid = cards[0].device if cards and cards[0].device.startswith("GPU-") else ""
+        gpus = find_gpus()
+        uuid = gpus[0].device if gpus and gpus[0].device.startswith("GPU-") else ""
         self.joules = GpuSensors(uuid).joules
         self._samples: list[tuple[float, float]] = []
         self._over = threading.Event()
@@ -92,14 +92,14 @@ class GpuWatch:
         if uuid:
             self._nvml = import_module("pynvml")
             self._nvml.nvmlInit()
-            self._card = self._nvml.nvmlDeviceGetHandleByUUID(uuid)
+            self._gpu = self._nvml.nvmlDeviceGetHandleByUUID(uuid)
 
     @property
     def name(self) -> str:
         """Card and driver; empty if there is none."""
         if self._nvml is None:
             return ""
-        return f"{self._nvml.nvmlDeviceGetName(self._card)}, driver {self._nvml.nvmlSystemGetDriverVersion()}"
+        return f"{self._nvml.nvmlDeviceGetName(self._gpu)}, driver {self._nvml.nvmlSystemGetDriverVersion()}"
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -115,13 +115,13 @@ class GpuWatch:
             thread.join()
 
     def idle(self, since: float, until: float) -> float | None:
-        """Return the idle share between two moments, Unix seconds."""
+        """Return the idle share between two times, Unix seconds."""
         busy = [share for at, share in self._samples if since <= at <= until]
         return round(1 - statistics.mean(busy), 4) if busy else None
 
     def _look(self) -> None:
         while self._nvml is not None and not self._over.wait(SAMPLE_S):
-            busy = self._nvml.nvmlDeviceGetUtilizationRates(self._card).gpu / 100
+            busy = self._nvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu / 100
             self._samples.append((time.time(), busy))
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A slow machine is no failure, and every run tries the same examples; `make fuzz` tries others each time.
+# A slow machine is not a failure, and every run tries the same examples; `make fuzz` tries others each time.
 settings.register_profile(
     "suite",
     deadline=None,

@@ -1,4 +1,7 @@
-"""What producers and workers share: jobs, settings, errors, the ledger and the clip stores. Never torch."""
+"""What producers and workers share: jobs, settings, errors, the ledger and the clip stores. Never torch.
+
+It imports neither producer nor worker.
+"""
 
 from importlib.metadata import version as _version
 

@@ -1,1 +1,4 @@
-"""The producer: submit prompts, follow jobs, keep an embedded farm. Never torch."""
+"""The producer: submit prompts, follow jobs, keep an embedded farm. Never torch.
+
+It imports common, never the worker.
+"""

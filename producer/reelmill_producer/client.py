@@ -144,7 +144,7 @@ class Reelmill(Controller):
             batch: The batch, with its policy.
             jobs: The jobs.
             change: What to change of the policy of a batch that is there already, unless jobs are refused.
-            reuse: Whether jobs of which the farm has an equal clip succeed with it at once and are not rendered: a clip
+            reuse: Whether jobs that the farm has an equal clip for succeed with it at once and are not rendered: a clip
                 of the workers' present model (`same`), or of any model (`any`).
 
         Raises:

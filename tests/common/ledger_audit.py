@@ -91,7 +91,7 @@ def has_room(owner: dict[str, str]) -> bool:
 
 
 def snapshot(client: redis.Redis, farm: str) -> dict[str, Any]:
-    """Return all keys of a farm at one moment, without the prefix: hashes as dicts, sets and lists as lists."""
+    """Return all keys of a farm at one time, without the prefix: hashes as dicts, sets and lists as lists."""
     return json.loads(client.eval(_SNAPSHOT, 0, f"reelmill:{{{farm}}}:"))
 
 

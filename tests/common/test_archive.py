@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> ClipStore:
 
 
 def end(ledger: Ledger, batch: str, count: int = 3) -> list[str]:
-    """Submit a batch of which the first clip fails, the second succeeds, and the others are cancelled."""
+    """Submit a batch whose first clip fails, the second succeeds, and the others are cancelled."""
     start_worker(ledger)
     ids = submit(ledger, batch, count)
     claimed = begin(ledger)

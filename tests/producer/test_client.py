@@ -59,7 +59,7 @@ def test_an_iterator_is_taken_too(client: Reelmill) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "error", "words"),
+    ("rows", "error", "texts"),
     [
         pytest.param(["a fox", ""], InvalidJob, "prompt is empty", id="empty prompt"),
         pytest.param([{"prompt": "a fox", "sede": 1}], InvalidJob, "unknown field sede", id="unknown field"),
@@ -72,9 +72,9 @@ def test_an_iterator_is_taken_too(client: Reelmill) -> None:
     ],
 )
 def test_one_wrong_row_submits_nothing(
-    client: Reelmill, rows: list[object], error: type[Exception], words: str
+    client: Reelmill, rows: list[object], error: type[Exception], texts: str
 ) -> None:
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=texts):
         client.submit_many(rows, batch="sdk")  # type: ignore[arg-type]
 
     assert client.batches() == []

@@ -75,11 +75,11 @@ def test_every_module_of_a_producer_is_imported_without_what_windows_lacks() -> 
     assert done.status == 0, done.err
 
 
-@pytest.mark.parametrize("words", [("status",), ("up",), ("render", "a fox"), ("watch", "night"), ("pause", "night")])
+@pytest.mark.parametrize("texts", [("status",), ("up",), ("render", "a fox"), ("watch", "night"), ("pause", "night")])
 def test_an_embedded_farm_is_refused_on_windows_with_what_to_set(
-    words: tuple[str, ...], embedded: dict[str, str]
+    texts: tuple[str, ...], embedded: dict[str, str]
 ) -> None:
-    ran = WINDOWS.program(*words, env=embedded)
+    ran = WINDOWS.program(*texts, env=embedded)
 
     assert ran.status == 78, ran.err
     assert "needs Linux or macOS; set REELMILL_REDIS_URL" in ran.err
@@ -133,16 +133,16 @@ RENDERING = [
 ]
 
 
-@pytest.mark.parametrize("words", RENDERING)
+@pytest.mark.parametrize("texts", RENDERING)
 def test_what_renders_here_is_refused_without_the_worker_extra_before_anything_is_made(
-    words: tuple[str, ...], embedded: dict[str, str], night: str, tmp_path: Path
+    texts: tuple[str, ...], embedded: dict[str, str], night: str, tmp_path: Path
 ) -> None:
     there = set(tmp_path.iterdir())
 
-    ran = PRODUCER.program(*(word.format(night=night) for word in words), env=embedded, cwd=tmp_path)
+    ran = PRODUCER.program(*(word.format(night=night) for word in texts), env=embedded, cwd=tmp_path)
 
     assert (ran.status, ran.out) == (78, "")
-    assert f"`reelmill {words[0]}" in ran.err
+    assert f"`reelmill {texts[0]}" in ran.err
     assert "needs the extra reelmill[worker]: torch, diffusers, transformers, safetensors, av are not" in ran.err
     root = Path(__file__).parents[2]
     assert f"pip install -e '{root}[worker]'" in ran.err  # this installation is one of a clone

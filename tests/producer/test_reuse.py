@@ -131,7 +131,7 @@ def test_what_is_not_there_is_rendered(scene: Scene, spoil: str) -> None:
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
-def test_a_clip_with_a_strangers_manifest_is_rendered_again(scene: Scene, content: bytes) -> None:
+def test_a_clip_with_an_untrusted_manifest_is_rendered_again(scene: Scene, content: bytes) -> None:
     first = scene.make()
     assert first.result is not None
     key = first.result.key.replace(".mp4", ".json")

@@ -1,4 +1,4 @@
-"""A store that refuses a running farm: people are told in the store's own words, and nothing is lost."""
+"""A store that refuses a running farm: people are printed in the store's own words, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_store_that_refuses_is_told_by_why_and_status_until_it_takes_clips_aga
         front.refuses = lambda _method, _headers: (400, "ExpiredToken", "The provided token has expired.")
         jobs = farm.submit("night", specs(2))
 
-        told = wait_for(lambda: (view := farm.worker(worker.node)) and view.trouble, what="word of the refusal")
+        printed = wait_for(lambda: (view := farm.worker(worker.node)) and view.trouble, what="word of the refusal")
         env = farm.settings.to_env()
         wait_for(lambda: farm.ledger.batches.get("night").counts[JobState.RUNNING], what="a clip in hand")
         why = cli("why", "night", "--json", env=env).json
@@ -36,7 +36,7 @@ def test_a_store_that_refuses_is_told_by_why_and_status_until_it_takes_clips_aga
         front.refuses = lambda _method, _headers: None
         farm.wait_done("night")
 
-        assert 'ExpiredToken: "The provided token has expired."' in told
+        assert 'ExpiredToken: "The provided token has expired."' in printed
         assert (why["cause"], "The provided token has expired." in why["sentence"]) == ("store", True)
         assert all("The provided token has expired." in text for text in status)
         farm.assert_stored_once("night", jobs)

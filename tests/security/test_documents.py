@@ -205,7 +205,7 @@ def test_a_log_forges_no_line_and_speaks_for_no_other_job(cli: Cli, night: ClipS
         "attempt": 9,
         "exception": f"one\u2028{FORGED}\x85{FORGED}\n\x1b[2J\x9b31m{FORGED}",
         f"a\n{FORGED}": f"b\u2029{FORGED}",
-        "moment": {"deep": ["\u202e\n" + FORGED]},
+        "time": {"deep": ["\u202e\n" + FORGED]},
     }
     odd = [
         {"timestamp": stamp, "event": 7, "level": 7}
@@ -231,7 +231,7 @@ def test_a_log_forges_no_line_and_speaks_for_no_other_job(cli: Cli, night: ClipS
 
 
 @pytest.mark.services
-def test_an_archive_of_a_stranger_ends_in_a_message(cli: Cli, night: ClipStore) -> None:  # noqa: F811
+def test_an_untrusted_archive_ends_in_a_message(cli: Cli, night: ClipStore) -> None:  # noqa: F811
     lies = [
         {"row": "fox\n" + FORGED},
         {"state": "splendid"},

@@ -158,7 +158,7 @@ def test_tensors_that_do_not_lie_as_the_format_wants_are_never_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize("place", ["config.json", "diffusion_pytorch_model.safetensors"])
-@pytest.mark.parametrize("lead", ["a pipe", "an endless device", "a folder", "a file that is no model", "nowhere"])
+@pytest.mark.parametrize("lead", ["a pipe", "an endless device", "a folder", "a file that is not a model", "nowhere"])
 def test_a_link_in_a_model_folder_shows_and_runs_nothing(
     tiny_model: Path, tmp_path: Path, place: str, lead: str
 ) -> None:
@@ -166,7 +166,7 @@ def test_a_link_in_a_model_folder_shows_and_runs_nothing(
     shutil.copytree(tiny_model, model)
     (model / "manifest.json").unlink()
     secret.write_text("root:hunter2")
-    target = {"an endless device": Path("/dev/zero"), "a folder": tmp_path, "a file that is no model": secret}
+    target = {"an endless device": Path("/dev/zero"), "a folder": tmp_path, "a file that is not a model": secret}
     path = model / "vae" / place
     path.unlink()
     if lead == "a pipe":

@@ -66,7 +66,7 @@ def hostile(trace: Path) -> dict[str, str]:
     ours = {"task": TASK_RENDER, "id": f"{KNOWN}.1"}
     return {
         "an unknown task": message(good, task="os.system"),
-        "a task that is no name": message(good, task=["reelmill.render"]),
+        "a task that is not a name": message(good, task=["reelmill.render"]),
         "a pickle": message(None, raw=pickle.dumps(Bomb(trace)), **{"content-type": "application/x-python-serialize"}),
         "a pickle said to be JSON": message(None, raw=pickle.dumps(Bomb(trace))),
         "yaml": message(None, raw=b"!!python/object/apply:os.system [id]", **{"content-type": "application/x-yaml"}),
@@ -77,7 +77,7 @@ def hostile(trace: Path) -> dict[str, str]:
         "numbers beyond any": message(call(job_id="x" * 1000, generation=10**400)),
         "an unknown job": message(stray, headers=ours | {"id": "../../etc/passwd.1"}),
         "a huge label": message(call(job_id=KNOWN, generation=1, label="x" * 5_000_000)),
-        "a body that is no call": message("hello"),
+        "a body that is not a call": message("hello"),
         "a call of other parts": message([1, 2, 3]),
         "half of a body": message(None, raw=b"[[], {"),
         "another job's id": message(good, headers=ours | {"id": "other.1"}),
@@ -98,7 +98,7 @@ def no_envelopes() -> dict[str, str]:
         "an empty envelope": "{}",
         "no properties": message(good, properties={}),
         "a body that is a number": json.dumps(json.loads(message(good)) | {"body": 7}),
-        "a body that is no base64": json.dumps(json.loads(message(good)) | {"body": "%%%é"}),
+        "a body that is not base64": json.dumps(json.loads(message(good)) | {"body": "%%%é"}),
         "headers that are a list": message(good, headers=[1]),
         "half of a character": '{"body": "\\ud800"}',
         "a nest without end": "[" * 100_000,

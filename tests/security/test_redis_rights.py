@@ -36,7 +36,7 @@ def url_of(server: ValkeyServer, user: str) -> str:
 
 @pytest.fixture
 def admin(own_valkey: ValkeyServer, farm: str) -> Iterator[redis.Redis]:
-    """Of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
+    """URL of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
     with redis.Redis.from_url(own_valkey.url) as client:
         for user in ("full", "less"):
             client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm, 0).split())

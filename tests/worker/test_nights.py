@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from fixtures.farm import Farm, specs
 from fixtures.valkey import wait_for
-from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import JobView
@@ -24,7 +24,7 @@ def is_inside(job: JobView, window: str) -> bool:
     """Whether a clip was begun and stored within one and the same opening."""
     assert job.started_at is not None
     assert job.finished_at is not None
-    windows, begun = Windows.parse(window), moment_of(job.started_at * 1000)
+    windows, begun = Windows.parse(window), from_milliseconds(job.started_at * 1000)
     shuts = windows.next_change(begun)
     return windows.open_at(begun) and shuts is not None and job.finished_at <= shuts.timestamp()
 

@@ -47,21 +47,21 @@ class Cron:
             ) from None
         return cron
 
-    def next_after(self, moment: datetime) -> datetime:
-        """Return the first run after a moment, in UTC.
+    def next_after(self, when: datetime) -> datetime:
+        """Return the first run after a time, in UTC.
 
         Raises:
             InvalidJob: There is none within 50 years.
         """
-        for run in CronSim(self.expression, moment.astimezone(self.zone)):
+        for run in CronSim(self.expression, when.astimezone(self.zone)):
             # Begun in an hour that the clock shows for the second time, the first answers are of the first time.
-            if run.astimezone(UTC) > moment:
+            if run.astimezone(UTC) > when:
                 return run.astimezone(UTC)
-        raise InvalidJob(f"cron expression {self.expression!r} has no run after {moment:%Y-%m-%d}; {_EXAMPLE}")
+        raise InvalidJob(f"cron expression {self.expression!r} has no run after {when:%Y-%m-%d}; {_EXAMPLE}")
 
-    def last_until(self, first: datetime, moment: datetime) -> datetime:
-        """Return the last run that is not after a moment, where `first` is a run that is not after it."""
+    def last_until(self, first: datetime, when: datetime) -> datetime:
+        """Return the last run that is not after a time, where `first` is a run that is not after it."""
         last = first
-        while (following := self.next_after(last)) <= moment:
+        while (following := self.next_after(last)) <= when:
             last = following
         return last

@@ -1,15 +1,15 @@
-"""Moments as the ledger's scripts write them: milliseconds since 1970 on Redis' clock."""
+"""Times as the ledger's scripts write them: milliseconds since 1970 on Redis' clock."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 
-def milliseconds(moment: datetime) -> int:
-    """Return a moment as the scripts write it."""
-    return round(moment.timestamp() * 1000)
+def milliseconds(when: datetime) -> int:
+    """Return a time as the scripts write it."""
+    return round(when.timestamp() * 1000)
 
 
-def moment_of(ms: float) -> datetime:
-    """Return the moment that a script wrote, in UTC."""
+def from_milliseconds(ms: float) -> datetime:
+    """Return the time that a script wrote, in UTC."""
     return datetime.fromtimestamp(float(ms) / 1000, UTC)

@@ -70,33 +70,33 @@ class Windows:
         """
         return _parsed(text)
 
-    def open_at(self, moment: datetime) -> bool:
+    def open_at(self, when: datetime) -> bool:
         """Whether it is open.
 
         Args:
-            moment: With a time zone, whichever.
+            when: A time with any time zone.
         """
-        local = moment.astimezone(self.zone)
+        local = when.astimezone(self.zone)
         second = local.hour * 3600 + local.minute * 60 + local.second
         return any(span.holds(local.weekday(), second) for span in self.spans)
 
-    def next_change(self, moment: datetime) -> datetime | None:
+    def next_change(self, when: datetime) -> datetime | None:
         """Return when it next opens or closes, in UTC, or None if it never does."""
-        before = self.open_at(moment)
+        before = self.open_at(when)
         for days in (_NEAR_D, LOOK_AHEAD_D):  # most windows change every day
-            for candidate in sorted(set(self._candidates(moment, days))):
-                if moment < candidate <= moment + timedelta(days=days) and self.open_at(candidate) != before:
+            for candidate in sorted(set(self._candidates(when, days))):
+                if when < candidate <= when + timedelta(days=days) and self.open_at(candidate) != before:
                     return candidate
         return None
 
-    def opens_next(self, moment: datetime) -> datetime | None:
-        """Return when it opens the next time after a moment, in UTC, or None if it never shuts."""
-        change = self.next_change(moment)
-        return self.next_change(change) if change is not None and self.open_at(moment) else change
+    def opens_next(self, when: datetime) -> datetime | None:
+        """Return when it opens the next time after a time, in UTC, or None if it never shuts."""
+        change = self.next_change(when)
+        return self.next_change(change) if change is not None and self.open_at(when) else change
 
-    def _candidates(self, moment: datetime, ahead: int) -> Iterator[datetime]:
-        """Yield every moment in so many days at which the answer of `open_at` can change, and others."""
-        start = moment.astimezone(UTC).replace(microsecond=0)
+    def _candidates(self, when: datetime, ahead: int) -> Iterator[datetime]:
+        """Yield every time in so many days at which the answer of `open_at` can change, and others."""
+        start = when.astimezone(UTC).replace(microsecond=0)
         first = start.astimezone(self.zone).date()
         edges = {edge for span in self.spans for edge in (span.start, span.end)}
         for days in range(-1, ahead + 2):
@@ -120,7 +120,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def clock_changes(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield the moments between two moments in UTC at which a zone's clock jumps, to the second."""
+    """Yield the times between two times in UTC at which a zone's clock jumps, to the second."""
     early, offset = start, start.astimezone(zone).utcoffset()
     while early < end:
         late = early + _STEP
@@ -150,14 +150,14 @@ def _instants(day: date, second: int, zone: ZoneInfo) -> Iterator[datetime]:
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Windows:
-    words = text.lower().replace(",", " ").split()
-    if len(text) > _MAX_CHARS or len(words) < 2:
+    parts = text.lower().replace(",", " ").split()
+    if len(text) > _MAX_CHARS or len(parts) < 2:
         raise InvalidJob(f"window {text[:60]!r} is not hours and a time zone; use {_EXAMPLE}")
     zone_word = text.rsplit(maxsplit=1)[-1]
     spans: list[Span] = []
     days: set[int] = set()
     fresh = True  # whether the next day begins a new list of days
-    for word in words[:-1]:
+    for word in parts[:-1]:
         if found := _DAYS.fullmatch(word):
             days = (set() if fresh else days) | _weekdays(found["first"], found["last"] or found["first"])
             fresh = False
@@ -168,7 +168,7 @@ def _parsed(text: str) -> Windows:
             raise InvalidJob(f"window {text!r} has {word!r}, which is neither days nor hours; use {_EXAMPLE}")
     if not spans or not fresh:
         raise InvalidJob(f"window {text!r} has days without hours; use {_EXAMPLE}")
-    if _HOURS.fullmatch(words[-1]) or _DAYS.fullmatch(words[-1]):
+    if _HOURS.fullmatch(parts[-1]) or _DAYS.fullmatch(parts[-1]):
         raise InvalidJob(f"window {text!r} has no time zone at its end; use {_EXAMPLE}")
     return Windows(text=" ".join(text.split()), spans=tuple(spans), zone=zone_of(zone_word))
 

@@ -22,7 +22,7 @@ from itertools import count
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.contract import profile_of
 from reelmill_common.forecast.messages import Messages
-from reelmill_common.forecast.order import Choice, Order, PlannedBatch
+from reelmill_common.forecast.order import NextJob, Order, PlannedBatch
 from reelmill_common.forecast.paces import Paces
 from reelmill_common.forecast.starts import Position, Start, Target, Task, Watch
 from reelmill_common.forecast.workers import UNMEASURED_S, Worker, clip_seconds, profile_seconds, workers_of
@@ -148,7 +148,7 @@ class Course:
         if load.held:
             yield f"{load.held:,} of its jobs are held"
         if batch.stuck:
-            yield f"it waits for {', '.join(sorted(batch.unmet))}, of which not all clips succeed"
+            yield f"it waits for {', '.join(sorted(batch.unmet))}, and not all of its clips succeed"
         for lane in sorted(lane for lane, jobs in load.left.items() if jobs and lane not in self._served):
             yield f"no worker is ready for {lane}"
         for lane in sorted(load.left) if not self.is_measured(name) else ():
@@ -303,7 +303,7 @@ class Course:
             if not self._claim():
                 return
 
-    def _dispatch(self, choice: Choice) -> None:
+    def _dispatch(self, choice: NextJob) -> None:
         batch, level = self._batches[choice.batch], (choice.lane, choice.priority)
         first = batch.taken[level]
         clips = 1

@@ -95,7 +95,7 @@ class PlannedBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class NextJob:
     """What is dispatched next: the first job of a batch on a lane, at a priority."""
 
     batch: str
@@ -148,7 +148,7 @@ class Order:
 
     # -- pump.lua ------------------------------------------------------------------------------------------------
 
-    def next_choice(self, profile: str) -> Choice | None:
+    def next_choice(self, profile: str) -> NextJob | None:
         """Return what pump would dispatch next on the lanes of a profile; None if nothing."""
         if not self._crew(profile):
             return None
@@ -156,7 +156,7 @@ class Order:
             self._classes = [lane for lane in self._classes if profile_of(lane) != profile or self._is_busy(lane)]
         lanes = [profile, *self._classes_of(profile)]
         for priority in self._priorities(lanes):
-            best: Choice | None = None
+            best: NextJob | None = None
             for lane in lanes:
                 ready = self._ready.get((lane, priority))
                 first = ready.first() if ready else None
@@ -169,7 +169,7 @@ class Order:
                 return best
         return None
 
-    def dispatch(self, choice: Choice, clips: int) -> None:
+    def dispatch(self, choice: NextJob, clips: int) -> None:
         """Dispatch some clips of a batch as one, as `pump.lua` dispatches a job."""
         batch, owner = self.batches[choice.batch], self._owners[choice.owner]
         profile, level = profile_of(choice.lane), (choice.lane, choice.priority)
@@ -193,12 +193,12 @@ class Order:
         self._count_flight(choice.batch, 1)
         self.reindex(choice.batch)
 
-    def _turn_of(self, lane: str, priority: int, owner_start: float, owner: str) -> Choice:
+    def _turn_of(self, lane: str, priority: int, owner_start: float, owner: str) -> NextJob:
         share = self._shares[lane, priority, owner].first()
         if share is None:
             raise LookupError(f"owner {owner!r} is ready on {lane} without a batch that is")  # our bug
         start, batch = share
-        return Choice(batch=batch, lane=lane, priority=priority, owner=owner, owner_start=owner_start, start=start)
+        return NextJob(batch=batch, lane=lane, priority=priority, owner=owner, owner_start=owner_start, start=start)
 
     def _crew(self, lane: str) -> frozenset[str]:
         return self.crews.get(lane, frozenset())

@@ -1,4 +1,7 @@
-"""The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions."""
+"""The ledger: the record of every batch, job, attempt and worker, kept in Redis and changed only by Lua functions.
+
+It imports jobs, settings and what lies below them; services, reports and notifications import it.
+"""
 
 from reelmill_common.ledger.event_names import EventName
 from reelmill_common.ledger.ledger import Ledger

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.contract import class_of, profile_of
 from reelmill_common.ledger.base import LIVE_S
 from reelmill_common.ledger.records import WorkerState
@@ -164,7 +164,7 @@ def read_backlog(answer: Sequence[Any]) -> Backlog:
     """Build the backlog from `backlog.lua`'s answer."""
     now, batches, workers, owners, turns, clocks, classes = answer
     return Backlog(
-        now=moment_of(now),
+        now=from_milliseconds(now),
         batches=[_load(*batch) for batch in batches],
         hands=[_hand(*worker) for worker in workers],
         owners={name: _owner(dict(_pairs(fields)), levels) for name, fields, levels in owners},
@@ -226,13 +226,13 @@ def _load(batch: str, fields: Sequence[str], *parts: Any) -> BatchBacklog:
         paused=paused == "1",
         shut=shut == "1",
         window=window,
-        start=moment_of(float(start)) if start else None,
+        start=from_milliseconds(float(start)) if start else None,
         after=_names(unmet),
         held=int(held or 0),
         left=dict(_pairs(left)),
         owner=owner,
         after_any=_names(after_any),
-        expires=moment_of(float(expires)) if expires else None,
+        expires=from_milliseconds(float(expires)) if expires else None,
         closing=shut == "1" and bool(closes),
         unsuccessful=int(failed) + int(cancelled),
         waiting=_waiting(lines),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import views
@@ -42,7 +42,7 @@ class LedgerPart:
     def _now(self) -> datetime:
         """Return the time on Redis' clock, in UTC: hosts disagree."""
         seconds, micros = self._server.read([("TIME",)])[0]
-        return moment_of((int(seconds) + int(micros) / 1e6) * 1000)
+        return from_milliseconds((int(seconds) + int(micros) / 1e6) * 1000)
 
     def _of_job(self, function: str, job_id: str, *args: str | float) -> JobState:
         letter = self._server.run(function, job_id, *args)

@@ -40,7 +40,7 @@ class Dispatcher(LedgerPart):
     """Chooses what runs next, and takes back what no worker works on. Any process may call it at any time."""
 
     def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
-        """Choose what the lanes of a profile run next, at the last moment, and mark it dispatched.
+        """Choose what the lanes of a profile run next, as late as possible, and mark it dispatched.
 
         Keeps `depth` jobs dispatched per live ready worker, also of one that serves several lanes. Strict priority,
         then fair share by weighted virtual time between owners and then between an owner's batches, first come first
@@ -134,7 +134,7 @@ class Dispatcher(LedgerPart):
 def task_id(text: str) -> str:
     """Return the task id that a message in the broker carries: job and generation, see `broker.send`.
 
-    Empty for any other content: whoever may write to the broker may leave anything there.
+    Empty for any other content: any program with access to the broker may leave anything there.
     """
     try:
         message: Any = read_json(text, "a message in the broker")

@@ -17,7 +17,7 @@ PARTS = (
     "move",
     "missing",
     "worker",
-    "ending",
+    "attempt_end",
     "account",
     "made",
     "notify",

@@ -20,7 +20,7 @@ class Key:
     Attributes:
         type: Redis' type.
         meaning: What it holds; of a set the members, of a sorted set also the score.
-        fields: Of a hash: meaning by name. A name that ends in `*` stands for all that begin so.
+        fields: The meaning of each field of a hash, by name. A name that ends in `*` stands for all that begin so.
     """
 
     type: str
@@ -103,7 +103,7 @@ KEYS: Mapping[str, Key] = {
             "start": "time before which nothing of it starts, Unix ms; empty or absent: none",
             "early": "1: that time has not come",
             "expires": "time after which nothing of it starts, Unix ms; empty or absent: none",
-            "after": "batches of which all jobs must have succeeded, by commas",
+            "after": "batches whose jobs must all have succeeded, by commas",
             "after_any": "batches that must have ended, by commas",
             "unmet": "those of both that it still waits for, by commas",
             "stuck": "those of `unmet` that ended otherwise than it wants, by commas",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from reelmill_common.calendar.timestamps import milliseconds, moment_of
+from reelmill_common.calendar.timestamps import from_milliseconds, milliseconds
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.ledger.base import LedgerPart
 from reelmill_common.ledger.records import WorkerState
@@ -44,7 +44,7 @@ class Timetable(LedgerPart):
         """Ask what is due; changes nothing."""
         now, windows, schedules, runs = self._server.run("due", DUE_MOST)
         return Due(
-            now=moment_of(now),
+            now=from_milliseconds(now),
             windows=list(zip(windows[::3], windows[1::3], windows[2::3], strict=True)),
             schedules=list(zip(schedules[::2], schedules[1::2], strict=True)),
             runs=runs,

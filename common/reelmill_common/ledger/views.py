@@ -100,8 +100,8 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
         window=batch.get("window", ""),
         shut=batch.get("shut") == "1",
         max_failures=batch.get("max_failures", ""),
-        start_after=_moment(batch, "start"),
-        expires_at=_moment(batch, "expires"),
+        start_after=_time_of(batch, "start"),
+        expires_at=_time_of(batch, "expires"),
         after=_names(batch, "after"),
         after_any=_names(batch, "after_any"),
         why_paused=batch.get("why_paused", ""),
@@ -114,7 +114,7 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
 
 
 def account(counts: Mapping[str, int]) -> Account:
-    """Build an account from its counts, of which any may be absent: milliseconds and millijoules."""
+    """Build an account from its counts (any may be absent): milliseconds and millijoules."""
     return Account(
         clips=counts.get("clips", 0),
         reused=counts.get("reused", 0),
@@ -229,7 +229,7 @@ def _waits(batch: Mapping[str, str]) -> tuple[Wait, ...]:
     stuck = _names(batch, "stuck")
     return (
         *([Wait(kind="window")] if batch.get("shut") == "1" else []),
-        *([Wait(kind="start", until=_moment(batch, "start"))] if batch.get("early") == "1" else []),
+        *([Wait(kind="start", until=_time_of(batch, "start"))] if batch.get("early") == "1" else []),
         *(Wait(kind="after", batch=name, stuck=name in stuck) for name in _names(batch, "unmet")),
     )
 
@@ -238,7 +238,7 @@ def _names(batch: Mapping[str, str], field: str) -> tuple[str, ...]:
     return tuple(name for name in batch.get(field, "").split(",") if name)
 
 
-def _moment(batch: Mapping[str, str], field: str) -> float:
+def _time_of(batch: Mapping[str, str], field: str) -> float:
     return int(batch.get(field) or 0) / 1000
 
 

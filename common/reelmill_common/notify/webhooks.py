@@ -1,4 +1,4 @@
-"""Webhooks: who is notified, of which events, and in which form. Checked once, when one is added."""
+"""Webhooks: who is notified about what, and in which form. Checked once, when one is added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """Services on threads of their own, mostly of a worker's parent: pruning, reports, schedules, notifications.
 
-Above all other folders.
+It may import every other folder of common; none imports it.
 """

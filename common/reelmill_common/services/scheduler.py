@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.errors import InvalidJob, JobConflict, NotFound
 from reelmill_common.ledger import Ledger, WorkerState
 from reelmill_common.ledger.timetable import Due
@@ -79,11 +79,11 @@ class Ticker:
             except InvalidJob as err:
                 self._log_once(f"schedule {name}", err)
                 continue
-            run, following = schedule.run_at(moment_of(float(due_ms)), due.now)
+            run, following = schedule.run_at(from_milliseconds(float(due_ms)), due.now)
             if not ledger.schedules.fire(name, due_ms, following, run):
                 continue
             if run is None:
-                log.warning("schedule.missed", schedule=name, due=moment_of(float(due_ms)).isoformat())
+                log.warning("schedule.missed", schedule=name, due=from_milliseconds(float(due_ms)).isoformat())
             else:
                 log.info("schedule.fired", schedule=name, due=run.isoformat())
                 started.append(batch_name(name, run))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from reelmill_common.calendar.timestamps import moment_of
+from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.contract import lane_name
 from reelmill_common.forecast import Course, Pace, Shape, paces_of, shape_of
 from reelmill_common.jobs import Batch, RenderJob
@@ -125,13 +125,13 @@ def _empty(backlog: Backlog, policy: Batch) -> BatchBacklog:
         paused=False,
         shut=False,
         window=policy.window,
-        start=moment_of(policy.start_after * 1000) if policy.start_after else None,
+        start=from_milliseconds(policy.start_after * 1000) if policy.start_after else None,
         after=tuple(name for name in after if name in known),
         held=0,
         left={},
         owner=policy.owner,
         after_any=tuple(policy.after_any),
-        expires=moment_of(policy.expires_at * 1000) if policy.expires_at else None,
+        expires=from_milliseconds(policy.expires_at * 1000) if policy.expires_at else None,
     )
 
 

@@ -28,7 +28,7 @@ RETRY_S = 1.0
 OBSTACLE_AFTER_S = 3.0
 """Seconds without news after which a reason is looked for; an idle worker takes a job within milliseconds."""
 
-WORDS = {
+TEXTS = {
     "job.finished": "succeeded",
     "job.failed": "failed",
     "job.cancelled": "cancelled",
@@ -170,7 +170,7 @@ class _Watch:
         self._outage = ""
 
     def _note_event(self, event: Event) -> None:
-        word = WORDS.get(event.name)
+        word = TEXTS.get(event.name)
         if word is None:
             return
         job = self._farm.job(event.job_id)
@@ -198,7 +198,7 @@ def _lost(view: BatchView) -> str:
     return "".join(f", {count:,} {state.value}" for state, count in counts if count)
 
 
-class _Lines:
+class _LineDisplay:
     """Plain lines: for logs and pipes."""
 
     def __init__(self) -> None:
@@ -251,7 +251,7 @@ def _stages_done(stage: str) -> int:
 def _display() -> Generator[Display]:
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines()
+        yield _LineDisplay()
         return
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -106,18 +106,18 @@ def submit(  # noqa: PLR0913 - one parameter an option
         asked.batch(batch or prompts.batch_name, now)  # wrong options are told before a long file is read
         report = checked(prompts, skip_invalid=skip_invalid)
         name = batch or name_of_batch(settings, prompts)
-        words = prompts.policy(asked, name, now)
-        policy = replace(words.batch(name, now), source="" if batch else prompts.source)
+        options = prompts.policy(asked, name, now)
+        policy = replace(options.batch(name, now), source="" if batch else prompts.source)
         if dry_run:
-            _tell_head(prompts, words)
+            _print_header(prompts, options)
             show_dry_run(settings, policy, prompts.jobs(name), report, rate=rate, json=json)
             return
         renders = "reelmill submit --wait" if wait else ""
         with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:
             before = opened.farm.ledger.events.newest()
             with informed_on_interrupt(f"what was sent of batch {name} stays; the same command again adds the rest"):
-                submitted = _submit(opened.farm, policy, words.change(now), prompts, mode)
-            _tell_submitted(opened.farm, policy, submitted, report, lane_of(settings))
+                submitted = _submit(opened.farm, policy, options.change(now), prompts, mode)
+            _print_submitted(opened.farm, policy, submitted, report, lane_of(settings))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
             _write_results(results_file, opened.farm, name, results)
@@ -147,12 +147,12 @@ def opened_prompts(
     )
 
 
-def _tell_head(prompts: PromptFile, words: PolicyOptions) -> None:
+def _print_header(prompts: PromptFile, options: PolicyOptions) -> None:
     if prompts.head is not None:
-        inform(f"its policy, with what the file says under batch: {words}")
+        inform(f"its policy, with what the file says under batch: {options}")
 
 
-def _tell_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, lane: str) -> None:
+def _print_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, lane: str) -> None:
     inform(summary(policy.name, submitted, report))
     warn_of_class(farm, policy.worker_class, lane)
 
@@ -179,7 +179,7 @@ def _check_usage(results: Path | None, rate: float | None, *, wait: bool, dry_ru
     if rate is not None and not dry_run:
         raise typer.BadParameter("--rate is for --dry-run, which shows the cost; add it, or leave --rate out")
     if rate is not None and not 0 <= rate < math.inf:
-        raise typer.BadParameter(f"--rate {rate} is no price; give money per GPU-hour, for example 2.5")
+        raise typer.BadParameter(f"--rate {rate} is not a price; give money per GPU-hour, for example 2.5")
 
 
 @contextmanager

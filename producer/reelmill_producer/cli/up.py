@@ -77,7 +77,7 @@ def _watch_all(opened: Session) -> None:
     while True:
         for event in opened.farm.ledger.events.read(after=after, block_s=CHECK_S):
             after = event.event_id
-            word = progress.WORDS.get(event.name)
+            word = progress.TEXTS.get(event.name)
             if word is not None:
                 job = opened.farm.job(event.job_id)
                 inform(f"{job.batch}: {progress.label(job)} {word}")

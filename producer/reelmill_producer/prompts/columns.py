@@ -20,7 +20,7 @@ from reelmill_producer.prompts.notes import Notes
 COLUMNS: tuple[str, ...] = ("id", *(item.name for item in fields(RenderSpec)))
 """The fields of a row; all but the prompt have a default."""
 FIELDS: tuple[str, ...] = (*COLUMNS, "size", "seeds")
-"""The same, and those that stand for several: `832x480`, and seeds, each of which makes a clip."""
+"""The same, and those that stand for several: `832x480`, and seeds that make a clip each."""
 META, IGNORE = "meta", "ignore"
 TARGETS = (*FIELDS, META, IGNORE)
 """What `--column TARGET=COLUMN` can make of a column."""

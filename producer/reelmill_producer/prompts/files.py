@@ -210,7 +210,7 @@ def open_prompt_file(
         defaults: Fields of rows that do not give them.
         admit: A check beyond the spec's own.
         columns: The meaning of columns by their plain names, as `prompts.columns.asked_columns` reads them.
-        seeds: Seeds with each of which every row is rendered, as `0..4`; empty: each row has its own.
+        seeds: Seeds: every row is rendered with each, as `0..4`; empty: each row has its own.
 
     Raises:
         InvalidPromptFile: It cannot be opened, or its format is not known.

@@ -78,7 +78,7 @@ def expanded(
     """Yield the rows of one job, the seeds changing fastest, or why it has none.
 
     Args:
-        number: Of the job in its file, counted from 1.
+        number: The number of the job in its file, counted from 1.
         line: Where it begins.
         job: Its fields as they are written.
         defaults: Fields of jobs that do not give them.

@@ -22,9 +22,9 @@ def clock(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
-def shown(windows: Windows, moment: datetime, start: int, end: int, days: set[int]) -> bool:
+def shown(windows: Windows, when: datetime, start: int, end: int, days: set[int]) -> bool:
     """Say what is open by looking at a clock and a calendar: the meaning of a window, spelt out."""
-    local = moment.astimezone(windows.zone)
+    local = when.astimezone(windows.zone)
     minute = local.hour * 60 + local.minute
     if start < end:
         return local.weekday() in days and start <= minute < end
@@ -34,7 +34,7 @@ def shown(windows: Windows, moment: datetime, start: int, end: int, days: set[in
 
 
 @pytest.mark.parametrize(
-    ("moment", "is_open"),
+    ("when", "is_open"),
     [
         pytest.param("2026-07-01T19:59:59", False, id="a second before"),
         pytest.param("2026-07-01T20:00:00", True, id="when it opens: 22:00 in summer"),
@@ -44,10 +44,10 @@ def shown(windows: Windows, moment: datetime, start: int, end: int, days: set[in
         pytest.param("2026-01-01T21:00:00", True, id="when it opens in winter"),
     ],
 )
-def test_a_window_over_midnight_is_open_by_the_clock_of_its_zone(moment: str, is_open: bool) -> None:
+def test_a_window_over_midnight_is_open_by_the_clock_of_its_zone(when: str, is_open: bool) -> None:
     windows = Windows.parse(f"22:00-07:00 {VIENNA}")
 
-    assert windows.open_at(datetime.fromisoformat(moment).replace(tzinfo=UTC)) is is_open
+    assert windows.open_at(datetime.fromisoformat(when).replace(tzinfo=UTC)) is is_open
 
 
 def test_the_days_are_those_on_which_a_window_begins() -> None:
@@ -107,10 +107,10 @@ def test_every_change_of_every_zone_is_followed_to_the_minute() -> None:
             local = change.astimezone(ZoneInfo(zone))
             start, end = ((local.hour * 60 + local.minute + shift) % 1440 for shift in (-45, 15))
             windows = Windows.parse(f"{clock(start)}-{clock(end)} {zone}")
-            moment = change - timedelta(hours=3)
-            is_open, turn = windows.open_at(moment), windows.next_change(moment)
+            when = change - timedelta(hours=3)
+            is_open, turn = windows.open_at(when), windows.next_change(when)
             for minute in range(360):
-                at = moment + timedelta(minutes=minute)
+                at = when + timedelta(minutes=minute)
                 if at == turn:
                     is_open, turn = not is_open, windows.next_change(at)
                 assert is_open == shown(windows, at, start, end or 1440, set(range(7))), (zone, at)
@@ -129,14 +129,14 @@ def test_in_every_zone_and_over_both_changes_a_window_is_what_the_clock_shows(
     end = (end + 1) % (24 * 60) if start == end else end
     windows = Windows.parse(f"{' '.join(DAYS[day] for day in sorted(days))} {clock(start)}-{clock(end)} {zone}")
 
-    moment, stop = change - timedelta(hours=30), change + timedelta(hours=30)
-    turns = {moment}
+    when, stop = change - timedelta(hours=30), change + timedelta(hours=30)
+    turns = {when}
     while (following := windows.next_change(max(turns))) is not None and following < stop:
         turns.add(following)
-    is_open = windows.open_at(moment)
-    for minute in range(int((stop - moment).total_seconds()) // 60):
-        at = moment + timedelta(minutes=minute)
-        is_open = is_open != (at in turns and at != moment)
+    is_open = windows.open_at(when)
+    for minute in range(int((stop - when).total_seconds()) // 60):
+        at = when + timedelta(minutes=minute)
+        is_open = is_open != (at in turns and at != when)
         assert is_open == windows.open_at(at) == shown(windows, at, start, end or 24 * 60, days), at
 
 
@@ -144,13 +144,13 @@ def test_in_every_zone_and_over_both_changes_a_window_is_what_the_clock_shows(
 @given(zone=st.sampled_from(ZONES), start=MINUTES, day=st.integers(0, 20_000), second=st.integers(0, 86_399))
 def test_a_change_is_exact_to_the_second_at_any_time_in_any_zone(zone: str, start: int, day: int, second: int) -> None:
     windows = Windows.parse(f"{clock(start)}-{clock((start + 480) % 1440)} {zone}")
-    moment = datetime(1980, 1, 1, tzinfo=UTC) + timedelta(days=day, seconds=second)
+    when = datetime(1980, 1, 1, tzinfo=UTC) + timedelta(days=day, seconds=second)
 
-    change = windows.next_change(moment)
+    change = windows.next_change(when)
 
     assert change is not None
-    assert moment < change <= moment + timedelta(days=2)
-    assert windows.open_at(change - timedelta(seconds=1)) == windows.open_at(moment) != windows.open_at(change)
+    assert when < change <= when + timedelta(days=2)
+    assert windows.open_at(change - timedelta(seconds=1)) == windows.open_at(when) != windows.open_at(change)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_what_expires_before_it_starts_is_counted_and_holds_up_what_waits_for_it
 
     assert {name: course.unknown(name) for name in course.names} == {
         "a": "it expires before 50 of its clips have started",
-        "b": "it waits for a, of which not all clips succeed",
+        "b": "it waits for a, and not all of its clips succeed",
         "c": "",
     }
     assert course.left_by == {"a": 50, "b": 10, "c": 0}

@@ -192,7 +192,7 @@ def test_a_clip_that_is_removed_without_knowing_whose_it_is_is_not_adopted(ledge
     assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result(), adopted="0" * 16) is False
     assert (
         ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is True
-    )  # by whoever has put it there since
+    )  # by the program that has put it there since
 
 
 def test_an_adopted_clip_says_nothing_of_how_fast_its_worker_renders(ledger: Ledger, settings: Settings) -> None:

@@ -122,7 +122,7 @@ def test_less_urgent_jobs_get_no_room_beside_more_urgent_ones(ledger: Ledger) ->
     assert ledger.dispatch.pump(LANE, depth=2) == []
 
 
-def test_batches_of_equal_priority_share_by_weight_at_any_moment(ledger: Ledger) -> None:
+def test_batches_of_equal_priority_share_by_weight_at_any_time(ledger: Ledger) -> None:
     for batch, weight in (("amber", 1), ("birch", 1), ("cedar", 2)):
         submit(ledger, batch, 120, weight=weight)
     start_worker(ledger)

@@ -1,4 +1,4 @@
-"""Whose clip is next: shares of owners and batches, caps, urgency, and what changes them."""
+"""Scheduling order: shares of owners and batches, caps, urgency, and what changes them."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_a_ledger_that_is_away_is_a_metric_and_not_a_failed_scrape(
 
 
 def test_a_farm_of_many_batches_is_scraped_quickly(ledger: Ledger) -> None:
-    """A thousand batches that wait: the census is one script, and other clients wait for it."""
+    """A thousand batches that wait: the statistics are one script, and other clients wait for it."""
     for number in range(1000):
         submit(ledger, f"batch-{number:04d}", 1, priority=number % 10)
 
@@ -158,7 +158,7 @@ def test_a_farm_of_many_batches_is_scraped_quickly(ledger: Ledger) -> None:
 
 
 def taken(ledger: Ledger) -> float:
-    """Return how long one census takes on the server, in milliseconds."""
+    """Return how long the statistics take on the server, in milliseconds."""
     before = ledger._server._redis.info("commandstats")["cmdstat_fcall"]["usec"]
     ledger.overview.stats()
     return (ledger._server._redis.info("commandstats")["cmdstat_fcall"]["usec"] - before) / 1000

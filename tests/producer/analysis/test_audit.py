@@ -87,16 +87,16 @@ def test_what_is_missing_or_altered_is_told_and_rendered_again_if_asked_for(
     changed = path_of(bench, night[2].key)
     changed.write_bytes(bytes(len(changed.read_bytes())))
 
-    told, read = cli("audit", "night"), cli("audit", "night", "--checksums", "--json")
+    printed, read = cli("audit", "night"), cli("audit", "night", "--checksums", "--json")
     queued = cli("audit", "--checksums", "--requeue", "--json")
     again = deliver(bench)
 
-    assert told.status == 74
-    assert told.out.splitlines() == [
+    assert printed.status == 74
+    assert printed.out.splitlines() == [
         "missing night/0000: not in the store: jpg",
         f"altered night/0001: 3 bytes, and {night[1].size_bytes} were published",
     ]
-    assert "--requeue renders again what is lost" in told.err
+    assert "--requeue renders again what is lost" in printed.err
     assert kinds(read) == ["missing", "altered", "altered", "summary"]
     assert (queued.status, queued.jsons[-1]["requeued"]) == (0, 3)
     assert {result.key for result in again}.isdisjoint({result.key for result in night})
@@ -122,15 +122,15 @@ def test_what_an_earlier_life_of_the_record_left_is_told_and_removed_on_request(
     submit_corrected(bench)
     second = deliver(bench)
 
-    told = cli("audit", "night")
+    printed = cli("audit", "night")
     refused = cli("audit", "night", "--remove-orphans")
     removed = cli("audit", "night", "--take-over", "--remove-orphans")
 
-    assert told.status == 0
-    assert told.out.splitlines() == [
+    assert printed.status == 0
+    assert printed.out.splitlines() == [
         f"superseded night/000{row}: of an earlier submission of the row" for row in range(3)
     ]
-    assert "--remove-orphans removes 3 of no use" in told.err
+    assert "--remove-orphans removes 3 of no use" in printed.err
     assert (refused.status, "--take-over" in refused.err) == (78, True)
     assert removed.out.count("; removed") == 3
     assert {item.key for item in bench.store.list("night/") if item.key.endswith(".mp4")} == {
@@ -204,7 +204,7 @@ def test_a_leftover_that_is_adopted_since_it_was_found_is_not_removed(bench: Ben
 
 
 def test_objects_of_no_job_are_told_and_never_removed(cli: Cli, bench: Bench, night: list[Result]) -> None:
-    bench.store.put("night/stranger-0badcafe.mp4", b"?", content_type="video/mp4")
+    bench.store.put("night/unknown-0badcafe.mp4", b"?", content_type="video/mp4")
     bench.store.put("gone/fox-0badcafe.mp4", b"?", content_type="video/mp4")
     bench.store.put("logs/night/fox.jsonl", b"?", content_type="application/json")
 
@@ -212,9 +212,9 @@ def test_objects_of_no_job_are_told_and_never_removed(cli: Cli, bench: Bench, ni
 
     assert [(line["kind"], line.get("keys")) for line in ran.jsons[:-1]] == [
         ("unknown", ["gone/fox-0badcafe.mp4"]),
-        ("unknown", ["night/stranger-0badcafe.mp4"]),
+        ("unknown", ["night/unknown-0badcafe.mp4"]),
     ]
-    assert bench.store.head("night/stranger-0badcafe.mp4") is not None
+    assert bench.store.head("night/unknown-0badcafe.mp4") is not None
 
 
 def test_a_hostile_manifest_keeps_its_objects_from_being_removed(bench: Bench, night: list[Result]) -> None:

@@ -130,7 +130,7 @@ def test_once_clips_are_measured_it_is_told_when_a_job_starts_and_a_batch_is_don
     assert "1 clips are being rendered, 4 of 5 are left; they are done at about 20" in batch.text
 
 
-def test_moments_of_a_batch_with_a_window_are_in_the_zone_of_the_window(
+def test_times_of_a_batch_with_a_window_are_in_the_zone_of_the_window(
     ledger: Ledger, hand: Hand, ask: Callable[[str], Reason]
 ) -> None:
     day = DAYS[(datetime.now(UTC).weekday() + 3) % 7]

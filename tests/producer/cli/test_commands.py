@@ -43,8 +43,8 @@ def test_a_command_has_help_that_ends_in_a_line_to_paste(cli: Cli, names: tuple[
 
     assert ran.status == 0
     assert command.help
-    words = shlex.split(" ".join(ran.out.split("Try: ")[-1].split()))
-    program_and_verb = [word for word in words if "=" not in word or word.startswith("-")]
+    texts = shlex.split(" ".join(ran.out.split("Try: ")[-1].split()))
+    program_and_verb = [word for word in texts if "=" not in word or word.startswith("-")]
     assert program_and_verb[:2] == ["reelmill", names[0]]
 
 
@@ -141,10 +141,11 @@ def test_doctor_names_what_nothing_reads_in_an_env_file_without_its_values(setti
 
     ran = program("doctor", env=settings.to_env(), cwd=tmp_path)
 
-    told = " ".join(ran.out.split())
-    assert f"warn env file: {tmp_path}/.env: line 3: REELMILL_LEASE is unknown" in told
+    printed = " ".join(ran.out.split())
+    assert f"warn env file: {tmp_path}/.env: line 3: REELMILL_LEASE is unknown" in printed
     assert (
-        "did you mean REELMILL_LEASE_S?; line 5: reelmil_smtp_url is not read; did you mean REELMILL_SMTP_URL?" in told
+        "did you mean REELMILL_LEASE_S?; line 5: reelmil_smtp_url is not read; did you mean REELMILL_SMTP_URL?"
+        in printed
     )
     assert "hunter2" not in ran.out + ran.err
 

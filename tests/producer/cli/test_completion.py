@@ -41,9 +41,9 @@ def there(settings: Settings, ledger: Ledger, hand: Hand, cli: Cli, tmp_path: An
     return settings.to_env()
 
 
-def offered(words: str, env: Mapping[str, str]) -> list[str]:
+def offered(texts: str, env: Mapping[str, str]) -> list[str]:
     """Return what bash is offered after the words; what follows the last space is incomplete."""
-    asked = {"_REELMILL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    asked = {"_REELMILL_COMPLETE": "complete_bash", "COMP_WORDS": texts, "COMP_CWORD": str(len(texts.split(" ")) - 1)}
 
     command = [sys.executable, "-m", "reelmill_producer"]
     ran = subprocess.run(command, env=environment(env) | asked, capture_output=True, text=True, check=False, timeout=60)
@@ -53,7 +53,7 @@ def offered(words: str, env: Mapping[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "wanted"),
+    ("texts", "wanted"),
     [
         ("reelmill pri", ["prioritize"]),
         ("reelmill watch n", ["noon", "night"]),
@@ -75,8 +75,8 @@ def offered(words: str, env: Mapping[str, str]) -> list[str]:
         ("reelmill webhook add --kind sl", ["slack"]),
     ],
 )
-def test_tab_offers_what_there_is(words: str, wanted: list[str], there: dict[str, str]) -> None:
-    assert sorted(offered(words, there)) == sorted(wanted)
+def test_tab_offers_what_there_is(texts: str, wanted: list[str], there: dict[str, str]) -> None:
+    assert sorted(offered(texts, there)) == sorted(wanted)
 
 
 def test_tab_in_a_real_bash_fills_in_the_batch(there: dict[str, str]) -> None:

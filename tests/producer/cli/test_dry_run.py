@@ -124,20 +124,20 @@ def test_without_a_farm_the_file_is_counted_all_the_same(night: Path, settings: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "texts"),
     [
         pytest.param(("--rate", "2"), "--rate is for --dry-run", id="a rate without a dry run"),
-        pytest.param(("--rate", "-1", "--dry-run"), "is no price", id="negative rate"),
-        pytest.param(("--rate", "nan", "--dry-run"), "is no price", id="no number"),
+        pytest.param(("--rate", "-1", "--dry-run"), "is not a price", id="negative rate"),
+        pytest.param(("--rate", "nan", "--dry-run"), "is not a price", id="no number"),
         pytest.param(("--results", "r.jsonl"), "--results needs --wait", id="results without a wait"),
         pytest.param(("--results", "r.jsonl", "--wait", "--dry-run"), "no --dry-run", id="results of a dry run"),
     ],
 )
 def test_options_that_need_each_other_say_so(
-    cli: Cli, night: Path, ledger: Ledger, arguments: tuple[str, ...], words: str
+    cli: Cli, night: Path, ledger: Ledger, arguments: tuple[str, ...], texts: str
 ) -> None:
     ran = cli("submit", night, *arguments)
 
     assert (ran.status, ran.out) == (2, "")
-    assert words in " ".join(ran.err.split())
+    assert texts in " ".join(ran.err.split())
     assert ledger.batches.all() == []

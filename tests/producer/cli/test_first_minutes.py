@@ -80,13 +80,13 @@ PRINTING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("words", PRINTING)
-def test_a_command_whose_reader_has_gone_ends_silently(words: str, settings: Settings, night: str) -> None:
+@pytest.mark.parametrize("texts", PRINTING)
+def test_a_command_whose_reader_has_gone_ends_silently(texts: str, settings: Settings, night: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
 
     ran = subprocess.run(
-        [sys.executable, "-m", "reelmill_producer", *shlex.split(words)],
+        [sys.executable, "-m", "reelmill_producer", *shlex.split(texts)],
         env=environment(settings.to_env()),
         stdout=writing,
         stderr=subprocess.PIPE,
@@ -117,18 +117,18 @@ def test_a_pipe_into_head_shows_the_first_line_and_nothing_else(settings: Settin
     assert (status, ran.stderr) == (f"status {UNREAD}", "")
 
 
-@pytest.mark.parametrize("words", ["watch night", "submit {file} --batch night --wait", "render 'an owl'"])
+@pytest.mark.parametrize("texts", ["watch night", "submit {file} --batch night --wait", "render 'an owl'"])
 def test_ctrl_c_says_that_the_batch_goes_on_and_how_to_follow_or_end_it(
-    words: str, settings: Settings, night: str, tmp_path: Path
+    texts: str, settings: Settings, night: str, tmp_path: Path
 ) -> None:
     (tmp_path / "more.txt").write_text("an owl at dusk\n")
 
-    with started(*shlex.split(words.format(file=tmp_path / "more.txt")), env=settings.to_env()) as command:
+    with started(*shlex.split(texts.format(file=tmp_path / "more.txt")), env=settings.to_env()) as command:
         command.wait_for_line("done")
         command.interrupt()
         status = command.wait()
 
-    batch = "night" if "night" in words else "an-owl-"
+    batch = "night" if "night" in texts else "an-owl-"
     assert status == 130
     assert f"batch {batch}" in command.err
     assert f"goes on; `reelmill watch {batch}" in command.err
@@ -205,9 +205,9 @@ MISTYPED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "status", "said"), MISTYPED)
+@pytest.mark.parametrize(("texts", "status", "said"), MISTYPED)
 def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(
-    words: str, status: int, said: str, cli: Cli, night: str, hand: Hand, ledger: Ledger, tmp_path: Path
+    texts: str, status: int, said: str, cli: Cli, night: str, hand: Hand, ledger: Ledger, tmp_path: Path
 ) -> None:
     (tmp_path / "nightly.txt").write_text("an owl\n")
     spec = RenderSpec(prompt="an owl", profile="tiny", frames=5)
@@ -216,7 +216,7 @@ def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(
         hand.finish(hand.claim())
     cli("schedule", "add", "0 22 * * *", tmp_path / "nightly.txt", "--tz", "UTC")
 
-    ran = cli(*shlex.split(words))
+    ran = cli(*shlex.split(texts))
 
     assert (ran.status, ran.out) == (status, "")
     assert said in " ".join(ran.err.split())

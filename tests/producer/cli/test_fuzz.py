@@ -33,7 +33,7 @@ from reelmill_producer.cli.errors import INTERRUPTED
 from reelmill_producer.prompts.formats import FORMATS
 
 LINES = 60
-"""Of one scene: then what commands have done to the farm is too much, and the next begins anew."""
+"""Commands of one scene: then what commands have done to the farm is too much, and the next begins anew."""
 SCENES = int(os.environ.get("FUZZ_LINES", "180")) // LINES
 COMMANDS = list(commands(typer.main.get_command(app)))
 STATUSES = {0, 2, INTERRUPTED} | {
@@ -204,7 +204,7 @@ PATHS = ("out", "results", "folder", "into", "lora", "model", "conf", "users_fil
 
 
 def write_files(random: Random, folder: Path) -> dict[str, list[str]]:
-    """Write a file of every kind that commands read, right or damaged, and return where; also what is no file."""
+    """Write a file of every kind that commands read, right or damaged, and return where; also what is not a file."""
     form = random.choice(FORMATS)
     prompts, recipe, secret = folder / f"rows.{form}", folder / "clip.json", folder / "secret"
     prompts.write_bytes(damaged(random, content(form, random)))

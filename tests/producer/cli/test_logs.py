@@ -57,9 +57,9 @@ def failed(ledger: Ledger, hand: Hand) -> str:
 
 
 def test_a_jobs_story_is_told_attempt_by_attempt(cli: Cli, failed: str) -> None:
-    told = cli("logs", failed, "--json").jsons
+    printed = cli("logs", failed, "--json").jsons
 
-    assert [(line["name"], line["attempt"]) for line in told] == [
+    assert [(line["name"], line["attempt"]) for line in printed] == [
         ("job.dispatched", 0),
         ("job.claimed", 1),
         ("job.staged", 1),
@@ -69,10 +69,10 @@ def test_a_jobs_story_is_told_attempt_by_attempt(cli: Cli, failed: str) -> None:
         ("job.claimed", 2),
         ("job.finished", 2),
     ]
-    assert [line["source"] for line in told].count("worker") == 1
-    logged = next(line for line in told if line["source"] == "worker")
+    assert [line["source"] for line in printed].count("worker") == 1
+    logged = next(line for line in printed if line["source"] == "worker")
     assert (logged["worker"], logged["level"], logged["fields"]["code"]) == ("hand@test", "error", "worker_bug")
-    assert [line["at"] for line in told] == sorted(line["at"] for line in told)
+    assert [line["at"] for line in printed] == sorted(line["at"] for line in printed)
 
 
 def test_people_read_one_line_for_each_thing_and_the_traceback_below(cli: Cli, failed: str) -> None:
@@ -88,20 +88,20 @@ def test_people_read_one_line_for_each_thing_and_the_traceback_below(cli: Cli, f
 
 
 def test_a_workers_story_ends_where_its_jobs_went_to_another(cli: Cli, failed: str) -> None:
-    told = cli("logs", "hand@test", "--json").jsons
+    printed = cli("logs", "hand@test", "--json").jsons
 
-    names = [line["name"] for line in told if line["job_id"] == failed]
+    names = [line["name"] for line in printed if line["job_id"] == failed]
     assert names == ["job.claimed", "job.staged", "clip.failed", "job.requeued", "job.dispatched"]
-    assert told[0]["name"].startswith("worker.")
+    assert printed[0]["name"].startswith("worker.")
 
 
 def test_a_story_is_told_without_its_logs_if_there_are_none(cli: Cli, ledger: Ledger, hand: Hand) -> None:
     (job_id,) = submit(ledger)
     hand.fail(hand.claim())
 
-    told = cli("logs", job_id, "--json").jsons
+    printed = cli("logs", job_id, "--json").jsons
 
-    assert [line["name"] for line in told] == ["job.dispatched", "job.claimed", "job.failed"]
+    assert [line["name"] for line in printed] == ["job.dispatched", "job.claimed", "job.failed"]
 
 
 def test_a_story_is_told_although_the_store_does_not_answer(cli: Cli, failed: str) -> None:

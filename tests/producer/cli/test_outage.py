@@ -1,4 +1,4 @@
-"""Commands while Redis is frozen, loads, or changes its role: an answer within seconds, and whoever waits goes on."""
+"""Commands while Redis is frozen, loads, or changes its role: they answer within seconds, and those that wait go on."""
 
 from __future__ import annotations
 

@@ -24,13 +24,13 @@ def test_a_plan_tells_when_what_waits_is_done_and_what_will_not_be(
     hand.finish(claimed, seconds={"denoise": 1.5})
 
     made = cli("plan", "--by", "07:00", "--tz", "Europe/Vienna", "--json").json
-    told = cli("plan", "--by", "07:00", "--tz", "Europe/Vienna")
+    printed = cli("plan", "--by", "07:00", "--tz", "Europe/Vienna")
 
     (batch,) = made["batches"]
     assert batch["finish_at"] == pytest.approx(made["now"] + 3.0, abs=0.1)
     assert (batch["left"], made["left"]) == (0, 0)
     assert made["lanes"][0]["clips_per_hour"] == pytest.approx(2400)
-    assert "all will be done by" in told.err
+    assert "all will be done by" in printed.err
 
 
 def test_an_end_that_is_not_a_time_is_refused(cli: Cli, night: str) -> None:

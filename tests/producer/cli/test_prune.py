@@ -14,7 +14,7 @@ from reelmill_common.ledger import Ledger
 
 @pytest.fixture
 def ended(cli: Cli, tmp_path: Path, hand: Hand) -> str:
-    """A batch of which one clip is stored, one failed and one was cancelled."""
+    """A batch with one clip stored, one failed and one was cancelled."""
     (tmp_path / "night.csv").write_text("id,prompt\nfox,a fox\nowl,an owl\nhare,a hare\n")
     night = cli("submit", tmp_path / "night.csv").out.strip()
     hand.finish(hand.claim())

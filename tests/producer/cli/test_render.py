@@ -88,7 +88,7 @@ def test_a_failed_clip_is_told_and_asking_again_tries_again(settings: Settings, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "words"),
+    ("arguments", "status", "texts"),
     [
         pytest.param(("",), 65, ("prompt is empty", "give the text"), id="empty prompt"),
         pytest.param(("fox", "--frames", "82"), 65, ("frames=82", "use 81"), id="82 frames"),
@@ -113,11 +113,11 @@ def test_a_failed_clip_is_told_and_asking_again_tries_again(settings: Settings, 
     ],
 )
 def test_what_cannot_be_rendered_is_refused_and_enqueues_nothing(
-    cli: Cli, ledger: Ledger, arguments: tuple[str, ...], status: int, words: tuple[str, ...]
+    cli: Cli, ledger: Ledger, arguments: tuple[str, ...], status: int, texts: tuple[str, ...]
 ) -> None:
     ran = cli("render", *arguments)
 
     assert (ran.status, ran.out) == (status, "")
-    for word in words:
+    for word in texts:
         assert word in ran.err
     assert ledger.batches.all() == []

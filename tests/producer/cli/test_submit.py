@@ -140,7 +140,7 @@ def test_an_idle_worker_gets_its_jobs_at_once(cli: Cli, night: Path, ledger: Led
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "texts"),
     [
         pytest.param(b"prompt,frames\na fox,82\n", ("line 2", "frames=82", "use 81"), id="82 frames"),
         pytest.param(b"prompt,width,height\na fox,833,480\n", ("width=833", "use 128x80"), id="width 833"),
@@ -159,7 +159,7 @@ def test_an_idle_worker_gets_its_jobs_at_once(cli: Cli, night: Path, ledger: Led
     ],
 )
 def test_a_bad_file_is_refused_and_enqueues_nothing(
-    cli: Cli, tmp_path: Path, ledger: Ledger, content: bytes, words: tuple[str, ...]
+    cli: Cli, tmp_path: Path, ledger: Ledger, content: bytes, texts: tuple[str, ...]
 ) -> None:
     (tmp_path / "bad.csv").write_bytes(content)
 
@@ -167,13 +167,13 @@ def test_a_bad_file_is_refused_and_enqueues_nothing(
 
     assert (ran.status, ran.out) == (65, "")
     assert ran.err.startswith("error: ")
-    for word in words:
+    for word in texts:
         assert word in ran.err
     assert ledger.batches.all() == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "words"),
+    ("arguments", "status", "texts"),
     [
         pytest.param(("--batch", "Night 7"), 65, ("batch 'Night 7' is not usable", "'night-7'"), id="batch name"),
         pytest.param(("--profile", "huge"), 78, ("--profile 'huge' is unknown", "tiny"), id="profile"),
@@ -183,12 +183,12 @@ def test_a_bad_file_is_refused_and_enqueues_nothing(
     ],
 )
 def test_a_bad_option_is_refused(
-    cli: Cli, night: Path, ledger: Ledger, arguments: tuple[str, ...], status: int, words: tuple[str, ...]
+    cli: Cli, night: Path, ledger: Ledger, arguments: tuple[str, ...], status: int, texts: tuple[str, ...]
 ) -> None:
     ran = cli("submit", night, *arguments)
 
     assert (ran.status, ran.out) == (status, "")
-    for word in words:
+    for word in texts:
         assert word in ran.err
     assert ledger.batches.all() == []
 
@@ -202,9 +202,9 @@ def test_a_prompt_over_the_tokenizers_limit_is_refused_with_the_place(
 
     folder = settings.state_dir / "models" / "tiny" / "tokenizer"
     folder.mkdir(parents=True)
-    words = Tokenizer(WordLevel({"[UNK]": 0, "fox": 1}, unk_token="[UNK]"))
-    words.pre_tokenizer = Whitespace()
-    words.save(str(folder / "tokenizer.json"))
+    texts = Tokenizer(WordLevel({"[UNK]": 0, "fox": 1}, unk_token="[UNK]"))
+    texts.pre_tokenizer = Whitespace()
+    texts.save(str(folder / "tokenizer.json"))
     (tmp_path / "long.txt").write_text("fox " * 500 + "\n" + "fox " * 513 + "\n")
 
     ran = cli("submit", tmp_path / "long.txt")

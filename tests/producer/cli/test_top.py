@@ -1,4 +1,4 @@
-"""`reelmill top`: the farm at one moment, on one page whatever its size."""
+"""`reelmill top`: the farm at one time, on one page whatever its size."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_a_page_has_all_that_a_person_looks_for(cli: Cli, ledger: Ledger, hand: 
     hand.claim()
     ledger.batches.pause("night")
 
-    told = cli("top", "--once").out
+    printed = cli("top", "--once").out
 
-    assert "1/1 workers ready" in told
-    assert "1 clips in hand" in told
-    assert hand.name in told
-    assert "paused" in told
+    assert "1/1 workers ready" in printed
+    assert "1 clips in hand" in printed
+    assert hand.name in printed
+    assert "paused" in printed
 
 
 def test_what_does_not_fit_is_counted_in_the_title(ledger: Ledger) -> None:
@@ -212,21 +212,21 @@ def test_on_a_real_terminal_it_fills_the_screen_and_no_more(settings: Settings, 
     for name in ("COLUMNS", "LINES"):
         env.pop(name, None)
     command = [sys.executable, "-m", "reelmill_producer", "top", "--interval", "0.2"]
-    told = b""
+    printed = b""
     with subprocess.Popen(command, stdin=keyboard, stdout=keyboard, stderr=keyboard, env=env) as ran:
         try:
-            while told.count(b"\x1b[H") < 3:  # each page begins at the top
+            while printed.count(b"\x1b[H") < 3:  # each page begins at the top
                 assert select.select([screen], [], [], 60)[0], "nothing more was drawn"
-                told += os.read(screen, 65536)
+                printed += os.read(screen, 65536)
         finally:
             ran.send_signal(signal.SIGINT)
             while ran.poll() is None:
                 if select.select([screen], [], [], 0.1)[0]:
-                    told += os.read(screen, 65536)
+                    printed += os.read(screen, 65536)
     os.close(screen)
     os.close(keyboard)
 
-    drawn_page = told.decode().split("\x1b[H")[2].split("\x1b[?1049l")[0]
+    drawn_page = printed.decode().split("\x1b[H")[2].split("\x1b[?1049l")[0]
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn_page).split("\r\n")
     assert len(lines) <= height
     assert max(cell_len(line.rstrip()) for line in lines) <= width

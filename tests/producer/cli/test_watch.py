@@ -83,11 +83,11 @@ def test_a_batch_with_a_failed_clip_ends_the_watch_with_69(cli: Cli, night: str,
 
 def test_a_watch_says_when_nobody_is_there_to_render(night: str, settings: Settings, ledger: Ledger) -> None:
     with started("watch", night, env=settings.to_env()) as watch:
-        told = watch.wait_for_line("no worker is ready")
+        printed = watch.wait_for_line("no worker is ready")
         ledger.batches.cancel(night)
         status = watch.wait()
 
-    assert "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`" in told
+    assert "no worker is ready for lane tiny; start one with `reelmill worker --profile tiny`" in printed
     assert status == 69
     assert "3 of 3 clips were cancelled" in watch.err
 

@@ -29,9 +29,9 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
 
     findings = examine(dataclasses.replace(settings, renderer="fixed:1"))
 
-    told = [finding for finding in findings if finding.name != "gpu"]  # which the test machine may have or not
-    assert worst(told) is Severity.OK, findings
-    assert all(not finding.advice for finding in told)
+    printed = [finding for finding in findings if finding.name != "gpu"]  # which the test machine may have or not
+    assert worst(printed) is Severity.OK, findings
+    assert all(not finding.advice for finding in printed)
     assert [finding.name for finding in findings] == [
         *("redis", "redis.aof", "redis.eviction", "redis.memory", "redis.round_trip", "clock"),
         *("store", "worker", "gpu", "model", "flower", "disk"),
@@ -44,11 +44,12 @@ def test_workers_that_store_elsewhere_are_told(settings: Settings, ledger: Ledge
     ledger.workers.register("gpu0@here", "tiny", WorkerInfo())
     ledger.workers.ready("gpu0@here", WorkerInfo(store=settings.store_url))
 
-    told = by_name(examine(dataclasses.replace(settings, renderer="fixed:1")))["store.workers"]
+    printed = by_name(examine(dataclasses.replace(settings, renderer="fixed:1")))["store.workers"]
 
-    assert told.level is Severity.WARN
+    assert printed.level is Severity.WARN
     assert (
-        told.found == f"gpu0@there stores its clips in s3://clips, and here they are looked for in {settings.store_url}"
+        printed.found
+        == f"gpu0@there stores its clips in s3://clips, and here they are looked for in {settings.store_url}"
     )
 
 

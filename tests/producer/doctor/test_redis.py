@@ -44,7 +44,7 @@ def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey:
 
 
 @pytest.mark.parametrize(
-    ("fact", "name", "level", "words"),
+    ("fact", "name", "level", "texts"),
     [
         pytest.param({"aof_error": True}, "redis.aof", Severity.FAIL, "free space", id="disk of Redis full"),
         pytest.param({"confirms": False}, "redis.aof", Severity.WARN, "7.2", id="a disk that nobody can ask about"),
@@ -59,11 +59,11 @@ def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey:
         pytest.param({"clock_s": 3600.0}, "clock", Severity.FAIL, "NTP", id="clock an hour off"),
     ],
 )
-def test_what_redis_tells_is_judged(fact: dict[str, object], name: str, level: Severity, words: str) -> None:
+def test_what_redis_tells_is_judged(fact: dict[str, object], name: str, level: Severity, texts: str) -> None:
     found = by_name(judge_redis(dataclasses.replace(HEALTHY, **fact)))
 
     assert found[name].level is level
-    assert words in found[name].advice
+    assert texts in found[name].advice
     assert worst(found.values()) is level
 
 

@@ -71,7 +71,7 @@ def test_export_of_no_batch_is_refused(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "texts"),
     [
         pytest.param("night.csv", "is the prompt file itself", id="the input"),
         pytest.param("../{folder}/./night.csv", "is the prompt file itself", id="the input by another path"),
@@ -80,7 +80,7 @@ def test_export_of_no_batch_is_refused(cli: Cli) -> None:
     ],
 )
 def test_a_results_file_that_cannot_be_is_refused_before_anything_is_submitted(
-    cli: Cli, night: Path, ledger: Ledger, name: str, words: str
+    cli: Cli, night: Path, ledger: Ledger, name: str, texts: str
 ) -> None:
     file = night.parent / name.format(folder=night.parent.name)
     before = night.read_text()
@@ -88,6 +88,6 @@ def test_a_results_file_that_cannot_be_is_refused_before_anything_is_submitted(
     ran = cli("submit", night, "--wait", "--results", file)
 
     assert (ran.status, ran.out) == (78, "")
-    assert words in ran.err
+    assert texts in ran.err
     assert night.read_text() == before
     assert ledger.batches.all() == []

@@ -20,7 +20,7 @@ from reelmill_producer.prompts.files import open_prompt_file
 from reelmill_producer.prompts.formats import FORMATS, Format
 
 EXAMPLES = int(os.environ.get("FUZZ_FILES", "2200")) // len(FORMATS)
-"""Of each format."""
+"""Files of each format."""
 NUMBERS = st.integers(0, 2**64 - 1)
 """A file is made from one number: ten times quicker than piece by piece, and a failure is as short to repeat."""
 

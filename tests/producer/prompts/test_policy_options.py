@@ -139,7 +139,7 @@ def test_a_time_of_day_is_that_of_the_schedules_zone_at_each_run() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "advice"),
     [
-        pytest.param("8h", "2199-12-24T07:00", "does not count from the time of a run", id="one moment for all runs"),
+        pytest.param("8h", "2199-12-24T07:00", "does not count from the time of a run", id="one time for all runs"),
         pytest.param("start-after: none", "start-after: 9h", "line 1: batch: expires_at=", id="never"),
         pytest.param("weight: 3", "weight: 0", "line 3: batch: weight=0 is out of range", id="value"),
     ],

@@ -50,16 +50,16 @@ FOX = [("a fox", 1)]
         pytest.param("a.jsonl", "[\n" + '{"prompt": "a fox", "seed": 1}\n]', "", id="JSON list over lines"),
     ],
 )
-def test_a_list_is_read_as_it_was_meant(tmp_path: Path, name: str, content: str | bytes, told: str) -> None:
+def test_a_list_is_read_as_it_was_meant(tmp_path: Path, name: str, content: str | bytes, printed: str) -> None:
     jobs, notes = read(tmp_path / name, content)
 
     assert [(job.spec.prompt, job.spec.seed if "1" in str(content) else 1) for job in jobs] == FOX
-    assert told in "\n".join(notes)
-    assert bool(notes) == bool(told)
+    assert printed in "\n".join(notes)
+    assert bool(notes) == bool(printed)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "texts"),
     [
         pytest.param("a.csv", "prompt,seed\na fox,1E+03\n", "line 2: seed='1E+03' may have lost digits", id="rounded"),
         pytest.param("a.csv", "prompt,seed\na fox,1.5\n", "is not a whole number", id="fraction"),
@@ -85,8 +85,8 @@ def test_a_list_is_read_as_it_was_meant(tmp_path: Path, name: str, content: str 
         pytest.param("a.csv", "prompt,x\na," + "y" * 5000 + "\n", "bytes, and at most 4,096", id="much metadata"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_what_to_do(tmp_path: Path, name: str, content: str, words: str) -> None:
-    assert words in refused(tmp_path / name, content)
+def test_what_cannot_be_meant_is_refused_with_what_to_do(tmp_path: Path, name: str, content: str, texts: str) -> None:
+    assert texts in refused(tmp_path / name, content)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_what_other_programs_write_is_read_as_it_was_meant(tmp_path: Path, name:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "texts"),
     [
         pytest.param("a.xlsx", b"PK\x03\x04", "save the list as CSV in UTF-8", id="spreadsheet"),
         pytest.param("a.txt", b"\n<!DOCTYPE html>\n<p>", "a web page, not a list", id="web page"),
@@ -206,10 +206,10 @@ def test_what_other_programs_write_is_read_as_it_was_meant(tmp_path: Path, name:
         pytest.param("a.csv", b"My list,\nprompt,seed\n", "or remove what stands above the line", id="title"),
     ],
 )
-def test_what_is_no_list_is_told_with_what_to_do(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_what_is_no_list_is_told_with_what_to_do(tmp_path: Path, name: str, content: bytes, texts: str) -> None:
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(InvalidPromptFile) as refusal:
         read(tmp_path / name, content)
 
-    assert words in str(refusal.value)
+    assert texts in str(refusal.value)

@@ -18,7 +18,7 @@ from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.engine import Engine, load_text_encoder
 from reelmill_worker.pipeline.network.plan import cpu_plan
 from reelmill_worker.pipeline.resident import Resident
-from reelmill_worker.pipeline.text import Shelf, TextEncoder
+from reelmill_worker.pipeline.text import SharedEmbeddingCache, TextEncoder
 
 FOX = RenderSpec(prompt="a red fox", seed=5, profile="tiny", frames=5)
 
@@ -29,17 +29,17 @@ def folder(tiny_model: Path) -> ModelFolder:
 
 
 @pytest.fixture(params=["redis", "store"])
-def cache(request: pytest.FixtureRequest, settings: Settings) -> Shelf:
+def cache(request: pytest.FixtureRequest, settings: Settings) -> SharedEmbeddingCache:
     opened = open_embedding_cache(dataclasses.replace(settings, embedding_cache=request.param))
     assert isinstance(opened, RedisEmbeddingCache | StoreEmbeddingCache)
     return opened
 
 
-def encoder(folder: ModelFolder, cache: Shelf) -> TextEncoder:
-    return load_text_encoder(folder, cpu_plan(), shelf=cache)
+def encoder(folder: ModelFolder, cache: SharedEmbeddingCache) -> TextEncoder:
+    return load_text_encoder(folder, cpu_plan(), shared_cache=cache)
 
 
-def test_what_one_worker_encoded_another_finds(folder: ModelFolder, cache: Shelf) -> None:
+def test_what_one_worker_encoded_another_finds(folder: ModelFolder, cache: SharedEmbeddingCache) -> None:
     first, second = encoder(folder, cache), encoder(folder, cache)
 
     made, found = first.encode("a red fox"), second.encode("a red fox")
@@ -48,7 +48,7 @@ def test_what_one_worker_encoded_another_finds(folder: ModelFolder, cache: Shelf
     assert (first.made, second.made) == (1, 0)
 
 
-def test_another_encoder_shares_nothing(folder: ModelFolder, cache: Shelf) -> None:
+def test_another_encoder_shares_nothing(folder: ModelFolder, cache: SharedEmbeddingCache) -> None:
     encoder(folder, cache).encode("a red fox")
     other = encoder(folder, cache)
     other.identity += " in other bits"

@@ -11,11 +11,11 @@ import pytest
 from reelmill_common.errors import NotFound
 from reelmill_common.findings import Finding, Severity
 from reelmill_common.settings import Settings
-from reelmill_worker.commands.doctor import examine, examine_gpu, judge_card
+from reelmill_worker.commands.doctor import examine, examine_gpu, judge_gpu
 
 
 @pytest.mark.parametrize(
-    ("card", "words"),
+    ("gpu", "texts"),
     [
         pytest.param(
             "RTX 3090",
@@ -30,11 +30,11 @@ from reelmill_worker.commands.doctor import examine, examine_gpu, judge_card
         pytest.param("rtx 4060", ("text encoder cpu", "weights by tensor"), id="a small card"),
     ],
 )
-def test_a_card_that_is_not_here_is_told_its_plan(card: str, words: tuple[str, ...]) -> None:
-    _, plan = examine_gpu(card)
+def test_a_card_that_is_not_here_is_told_its_plan(gpu: str, texts: tuple[str, ...]) -> None:
+    _, plan = examine_gpu(gpu)
 
     assert plan.level is Severity.OK
-    assert all(word in plan.found for word in words), plan.found
+    assert all(word in plan.found for word in texts), plan.found
 
 
 def test_every_choice_that_is_not_the_best_says_why() -> None:
@@ -57,7 +57,7 @@ def test_an_unknown_card_is_refused_with_those_that_are_known() -> None:
 
 
 def test_a_line_of_the_driver_becomes_a_finding() -> None:
-    found = judge_card("0, NVIDIA GeForce RTX 4090, 580.95, 8.9, 24564 MiB")
+    found = judge_gpu("0, NVIDIA GeForce RTX 4090, 580.95, 8.9, 24564 MiB")
 
     assert found.name == "gpu0"
     assert found.level is Severity.OK

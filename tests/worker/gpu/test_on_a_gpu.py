@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
 LATENTS = (1, 16, 5, 30, 52)
 FLOATS: dict[str, Any] = {"linears": "bf16", "weight_scales": "none", "attention": "sdpa"}
 WIDTHS = (256, 128, 64, 64)
-"""Of taew2_1. The convolution library picks its algorithm by shape, so equal bits are a matter of the real shapes."""
+"""Channels of taew2_1. The convolution library picks its algorithm by shape, so equal bits need the real shapes."""
 
 
 @pytest.mark.parametrize("name", ["blocks.0.attn1.to_q", "blocks.0.ffn.net.0.proj", "blocks.0.ffn.net.2"])

@@ -20,7 +20,7 @@ from reelmill_common.ledger.server import address_of
 from reelmill_common.services.background import ErrorLog
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
-from reelmill_worker.pipeline.text import Shelf
+from reelmill_worker.pipeline.text import SharedEmbeddingCache
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ MOST_BYTES = 16_000_000
 """Largest embedding that is read: twice that of 512 tokens with 4,096 channels in float32."""
 
 
-def open_embedding_cache(settings: Settings) -> Shelf | None:
+def open_embedding_cache(settings: Settings) -> SharedEmbeddingCache | None:
     """Return the cache that `settings.embedding_cache` names, or None for `off`."""
     if settings.embedding_cache == "redis":
         return RedisEmbeddingCache.of(settings)

@@ -92,7 +92,7 @@ def _load_resident(settings: Settings, profile: str) -> Renderer:
         folder,
         plan=plan,
         compile_cache=settings.state_dir / "compile-cache",
-        shelf=open_embedding_cache(settings),
+        shared_cache=open_embedding_cache(settings),
     )
 
 

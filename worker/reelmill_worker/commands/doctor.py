@@ -23,8 +23,8 @@ _MODEL_FILES = (
     "transformer*/config.json",
     "transformer*/*.safetensors",
 )
-_CARD_FIELDS = "index,name,driver_version,compute_cap,memory.total"
-_DRIVER_QUERY = ("nvidia-smi", f"--query-gpu={_CARD_FIELDS}", "--format=csv,noheader")
+_GPU_FIELDS = "index,name,driver_version,compute_cap,memory.total"
+_DRIVER_QUERY = ("nvidia-smi", f"--query-gpu={_GPU_FIELDS}", "--format=csv,noheader")
 _QUERY_S = 20
 
 
@@ -51,11 +51,11 @@ def examine_gpu(name: str) -> list[Finding]:
     """Say how a GPU that need not be here would render, as if everything that could help were installed.
 
     Raises:
-        NotFound: The card is not in the table.
+        NotFound: The finding is not in the table.
     """
     gpu = gpu_facts(name)
-    card = Finding(name="gpu", level=Severity.OK, found=f"{gpu.name}: {gpu.arch}, {gpu.memory_gb:g} GB")
-    return [card, _planned(gpu)]
+    finding = Finding(name="gpu", level=Severity.OK, found=f"{gpu.name}: {gpu.arch}, {gpu.memory_gb:g} GB")
+    return [finding, _planned(gpu)]
 
 
 def _planned(gpu: GpuFacts) -> Finding:
@@ -82,28 +82,28 @@ def describe(plan: RenderPlan) -> str:
 
 
 def _gpu(settings: Settings) -> Finding:
-    cards = len(gpu_numbers())
-    if not cards and settings.video_codec.endswith("_nvenc"):
+    gpus = len(gpu_numbers())
+    if not gpus and settings.video_codec.endswith("_nvenc"):
         return Finding(
             name="gpu",
             level=Severity.FAIL,
             found=f"REELMILL_VIDEO_CODEC={settings.video_codec} needs an NVIDIA GPU, and there is none here",
             advice="use libx264",
         )
-    if not cards:
+    if not gpus:
         return Finding(name="gpu", level=Severity.OK, found="no NVIDIA GPU: this machine can render the tiny profile")
     if find_spec("sageattention") is None:
         return Finding(
             name="gpu",
             level=Severity.WARN,
-            found=f"{cards} NVIDIA GPU(s), without sageattention: attention runs on PyTorch's own, which is slower",
+            found=f"{gpus} NVIDIA GPU(s), without sageattention: attention runs on PyTorch's own, which is slower",
             advice=f"run {install_command('gpu')}",
         )
-    return Finding(name="gpu", level=Severity.OK, found=f"{cards} NVIDIA GPU(s), with sageattention")
+    return Finding(name="gpu", level=Severity.OK, found=f"{gpus} NVIDIA GPU(s), with sageattention")
 
 
 def _driver() -> list[Finding]:
-    """Ask the driver about each card; a card that it cannot reach is the commonest cause of a worker that will not."""
+    """Ask the driver about each GPU; one that it cannot reach is the commonest cause of a worker that will not."""
     if not gpu_numbers():
         return []
     try:
@@ -116,10 +116,10 @@ def _driver() -> list[Finding]:
         advice = "load the driver again or restart the host; `dmesg | grep -i xid` says more"
         found = f"nvidia-smi failed: {said[-1] if said else 'it said nothing'}"
         return [Finding(name="driver", level=Severity.FAIL, found=found, advice=advice)]
-    return [judge_card(line) for line in answer.stdout.splitlines() if line.strip()]
+    return [judge_gpu(line) for line in answer.stdout.splitlines() if line.strip()]
 
 
-def judge_card(line: str) -> Finding:
+def judge_gpu(line: str) -> Finding:
     """Judge one line of nvidia-smi: index, name, driver, compute capability, memory in MiB."""
     index, name, driver, capability, memory = (part.strip() for part in line.split(","))
     major, minor = (int(part) for part in capability.split("."))

@@ -116,7 +116,7 @@ def quantize(
         raise typer.BadParameter("--lora changes the model; name a new folder with --into")
     changes = [_lora(text) for text in lora or []]
     from reelmill_worker.pipeline.prepare.lora import Lora  # noqa: PLC0415 - torch
-    from reelmill_worker.pipeline.prepare.quantizing import quantize as make_artifact  # noqa: PLC0415 - torch
+    from reelmill_worker.pipeline.prepare.quantization import quantize as make_artifact  # noqa: PLC0415 - torch
 
     artifact = make_artifact(
         model or _worker_folder(profile),
@@ -152,7 +152,7 @@ def _lora(text: str) -> tuple[Path, float]:
     try:
         return Path(file), float(strength)
     except ValueError:
-        raise typer.BadParameter(f"--lora {text}: {strength!r} is no number; write FILE or FILE=0.8") from None
+        raise typer.BadParameter(f"--lora {text}: {strength!r} is not a number; write FILE or FILE=0.8") from None
 
 
 def _worker_folder(profile: str) -> Path:

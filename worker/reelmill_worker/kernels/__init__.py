@@ -1,1 +1,4 @@
-"""Triton kernels, each with its plain twin."""
+"""Triton kernels, each with its plain twin.
+
+It imports torch and Triton only.
+"""

@@ -24,7 +24,7 @@ from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import TextContext, WanTransformer
 from reelmill_worker.pipeline.noise import Noise, latent_size
 from reelmill_worker.pipeline.samplers import dmd3, unipc3
-from reelmill_worker.pipeline.text import Shelf, TextEncoder
+from reelmill_worker.pipeline.text import SharedEmbeddingCache, TextEncoder
 from reelmill_worker.pipeline.yuv import converter
 
 PREPARED = 4
@@ -75,7 +75,12 @@ class Engine:
 
     @classmethod
     def load(
-        cls, folder: ModelFolder, plan: RenderPlan, *, text: TextEncoder | None = None, shelf: Shelf | None = None
+        cls,
+        folder: ModelFolder,
+        plan: RenderPlan,
+        *,
+        text: TextEncoder | None = None,
+        shared_cache: SharedEmbeddingCache | None = None,
     ) -> Engine:
         """Load a checked model under a plan.
 
@@ -83,14 +88,14 @@ class Engine:
             folder: The model.
             plan: Device, precisions, kernels.
             text: A text encoder that is loaded already and serves this plan too.
-            shelf: Embeddings that other workers made.
+            shared_cache: Embeddings that other workers made.
 
         Raises:
             InvalidModel: A tensor does not fit after all.
         """
         engine = cls(
             plan=plan,
-            text=text or load_text_encoder(folder, plan, shelf=shelf),
+            text=text or load_text_encoder(folder, plan, shared_cache=shared_cache),
             transformer=WanTransformer.load(folder.transformer.config, folder.transformer.tensors, plan=plan),
             decoders={
                 "tiny": lambda: TinyDecoder.load(folder.tiny_decoder.tensors, plan=plan),
@@ -212,7 +217,9 @@ class StageClock:
         self._stage = ""
 
 
-def load_text_encoder(folder: ModelFolder, plan: RenderPlan, *, shelf: Shelf | None = None) -> TextEncoder:
+def load_text_encoder(
+    folder: ModelFolder, plan: RenderPlan, *, shared_cache: SharedEmbeddingCache | None = None
+) -> TextEncoder:
     """Load the tokenizer and the text encoder of a model."""
     place = plan.gpu if plan.text_encoder != "cpu" else "cpu"
     return TextEncoder(
@@ -221,7 +228,7 @@ def load_text_encoder(folder: ModelFolder, plan: RenderPlan, *, shelf: Shelf | N
         device=torch.device(plan.device),
         dtype=plan.torch_dtype,
         identity=f"{folder.text_hash} {plan.text_encoder} {plan.dtype} {place} torch {torch.__version__}",
-        shelf=shelf,
+        shared_cache=shared_cache,
     )
 
 

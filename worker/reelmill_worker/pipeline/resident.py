@@ -19,7 +19,7 @@ from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.compile_cache import CompileCache
 from reelmill_worker.pipeline.engine import Engine, OnStage, Rendered
 from reelmill_worker.pipeline.network.plan import RenderPlan
-from reelmill_worker.pipeline.text import Shelf
+from reelmill_worker.pipeline.text import SharedEmbeddingCache
 
 log = structlog.get_logger(__name__)
 
@@ -42,22 +42,32 @@ class Resident:
     """A model in memory, ready to render. One render at a time, in one thread; `prepare` may be called from another."""
 
     def __init__(
-        self, folder: ModelFolder, *, plan: RenderPlan, compile_cache: Path | None = None, shelf: Shelf | None = None
+        self,
+        folder: ModelFolder,
+        *,
+        plan: RenderPlan,
+        compile_cache: Path | None = None,
+        shared_cache: SharedEmbeddingCache | None = None,
     ) -> None:
         """Load a checked model; `load` opens and checks it first."""
         self._folder = folder
-        self._shelf = shelf
+        self._shared_cache = shared_cache
         plan = plan.for_weights(folder.weight_scales)
         self._compiled = CompileCache.of(compile_cache, plan, folder.model_hash)
         self._compiled.load()
         self._plan = plan
-        self._engine: Engine | None = Engine.load(folder, plan, shelf=shelf)
+        self._engine: Engine | None = Engine.load(folder, plan, shared_cache=shared_cache)
         self._spares: dict[RenderPlan, Engine] = {}
         self._ahead = True
 
     @classmethod
     def load(
-        cls, model_dir: Path, *, plan: RenderPlan, compile_cache: Path | None = None, shelf: Shelf | None = None
+        cls,
+        model_dir: Path,
+        *,
+        plan: RenderPlan,
+        compile_cache: Path | None = None,
+        shared_cache: SharedEmbeddingCache | None = None,
     ) -> Resident:
         """Check a model folder and load it: a second for the tiny model, up to a minute for the real one.
 
@@ -65,7 +75,7 @@ class Resident:
             model_dir: Folder in the diffusers layout.
             plan: How this machine renders.
             compile_cache: Folder of ours for what the compiler makes; without one it is made at every start.
-            shelf: Embeddings that other workers made, and where this one's go.
+            shared_cache: Embeddings that other workers made, and where this one's go.
 
         Raises:
             InvalidModel: The folder is incomplete, mis-shaped or unsafe.
@@ -73,7 +83,7 @@ class Resident:
         started = time.monotonic()
         if plan.device == "cpu":
             torch.set_num_threads(CPU_THREADS)
-        resident = cls(ModelFolder.open(model_dir), plan=plan, compile_cache=compile_cache, shelf=shelf)
+        resident = cls(ModelFolder.open(model_dir), plan=plan, compile_cache=compile_cache, shared_cache=shared_cache)
         seconds = round(time.monotonic() - started, 3)
         log.info("model.loaded", model_hash=resident.model_hash[:16], gpu=plan.gpu, seconds=seconds)
         return resident
@@ -174,7 +184,7 @@ class Resident:
     def _loaded(self) -> Engine:
         """The engine; loaded now if the last attempt to load it failed."""
         if self._engine is None:
-            self._engine = Engine.load(self._folder, self._plan, shelf=self._shelf)
+            self._engine = Engine.load(self._folder, self._plan, shared_cache=self._shared_cache)
         return self._engine
 
     def _reload(self, plan: RenderPlan) -> None:

@@ -24,7 +24,7 @@ CACHE_ENTRIES = 64
 _ROWS = "rows"
 
 
-class Shelf(Protocol):
+class SharedEmbeddingCache(Protocol):
     """Where workers leave embeddings for each other. Whatever goes wrong there, the embedding is made again."""
 
     def get(self, name: str) -> bytes | None:
@@ -50,10 +50,10 @@ class TextEncoder:
         tokens: The tokenizer, with its limit.
         model: `transformers.UMT5EncoderModel` on the device where it shall run.
         device: Where the embedding is wanted; may differ from the model's.
-        dtype: Of the embedding.
+        dtype: The type of the embedding.
         identity: Names weights, precision and device class: only equal ones share embeddings, since others differ in
             the last bits, and with them every clip.
-        shelf: Shared with other workers, if with any.
+        shared_cache: Shared with other workers, if with any.
         made: Embeddings that were computed here, and not found.
     """
 
@@ -62,7 +62,7 @@ class TextEncoder:
     device: torch.device
     dtype: torch.dtype
     identity: str = ""
-    shelf: Shelf | None = None
+    shared_cache: SharedEmbeddingCache | None = None
     made: int = 0
     _cache: OrderedDict[str, Tensor] = field(default_factory=OrderedDict[str, Tensor])
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -94,18 +94,18 @@ class TextEncoder:
             self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types for it
         with torch.cuda.stream(self._side), self._lock:
             self._found_or_made(prompt)
-            self._side.synchronize()  # whoever finds it in the cache finds it finished
+            self._side.synchronize()  # a reader of the cache finds it finished
 
     def _found_or_made(self, prompt: str) -> Tensor:
         if prompt in self._cache:
             self._cache.move_to_end(prompt)
             return self._cache[prompt]
         ids = self.tokens.ids(prompt)
-        rows = self._from_shelf(prompt, len(ids))
+        rows = self._from_shared(prompt, len(ids))
         if rows is None:
             rows = self._encode(ids)
             self.made += 1
-            self._to_shelf(prompt, rows)
+            self._to_shared(prompt, rows)
         embedding = nn.functional.pad(rows, (0, 0, 0, MAX_TOKENS - len(ids)))  # (1, 512, d)
         self._cache[prompt] = embedding
         if len(self._cache) > CACHE_ENTRIES:
@@ -119,8 +119,8 @@ class TextEncoder:
         hidden: Tensor = self.model(batch, torch.ones_like(batch)).last_hidden_state  # (1, n, d)
         return hidden.to(self.device, self.dtype)
 
-    def _from_shelf(self, prompt: str, length: int) -> Tensor | None:
-        content = None if self.shelf is None else self.shelf.get(self._name(prompt))
+    def _from_shared(self, prompt: str, length: int) -> Tensor | None:
+        content = None if self.shared_cache is None else self.shared_cache.get(self._name(prompt))
         if content is None:
             return None
         try:
@@ -134,9 +134,9 @@ class TextEncoder:
             return None
         return rows.to(self.device)
 
-    def _to_shelf(self, prompt: str, rows: Tensor) -> None:
-        if self.shelf is not None:
-            self.shelf.put(self._name(prompt), save({_ROWS: rows.cpu().contiguous()}))
+    def _to_shared(self, prompt: str, rows: Tensor) -> None:
+        if self.shared_cache is not None:
+            self.shared_cache.put(self._name(prompt), save({_ROWS: rows.cpu().contiguous()}))
 
     def _width(self) -> int:
         return int(self.model.get_parameter("shared.weight").shape[1])

@@ -12,7 +12,7 @@
 -- The general lane has the last limit only, and there counts what is sent on lanes of classes up to their workers' capacity.
 -- Example: depth 2; worker A has the classes h100 and fast, B has fast, C has none. `h100` may have 2 (A), `fast` 4 (A, B),
 -- and both together 4, not 6, since they share A. All lanes may have 6: with 4 on `fast` and 2 on the general lane all is
--- full. If a worker D with `fast` is lost after it was sent 2 more, `fast` has 6, of which only 4 (A, B) count against the
+-- full. If a worker D with `fast` is lost after it was sent 2 more, `fast` has 6: only 4 (A, B) count against the
 -- general lane: the other 2 wait for A and B, and C must not idle because of them.
 local profile, depth, most = profile_of(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local since, chosen = '(' .. (now - ARGV[3] * 1000), {}

@@ -122,7 +122,7 @@ def test_with_a_manifest_a_cut_off_file_is_refused_before_its_header_is_read(tin
 def test_a_file_that_is_no_safetensors_file_is_refused(content: bytes, model: Path) -> None:
     (model / VAE).write_bytes(content)
 
-    with pytest.raises(InvalidModel, match="is no safetensors file, or cut off in its header"):
+    with pytest.raises(InvalidModel, match="is not a safetensors file, or cut off in its header"):
         ModelFolder.open(model)
 
 
@@ -254,7 +254,7 @@ def test_the_real_models_config_implies_its_parameters_and_300_quantised_weights
 
 
 def test_no_folder_at_all_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="is no folder; fetch the model with `reelmill model pull`"):
+    with pytest.raises(InvalidModel, match="is not a folder; fetch the model with `reelmill model pull`"):
         ModelFolder.open(tmp_path / "absent")
 
 

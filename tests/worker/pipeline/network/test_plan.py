@@ -22,7 +22,7 @@ from reelmill_worker.pipeline.network.plan import (
 
 
 @pytest.mark.parametrize(
-    ("card", "linears", "fp8", "attention", "text"),
+    ("gpu", "linears", "fp8", "attention", "text"),
     [
         ("A100", "int8", "row", "sage2-fp16", "gpu-bf16"),
         ("RTX 3090", "int8", "row", "sage2-fp16-mixed", "gpu-bf16"),
@@ -36,25 +36,23 @@ from reelmill_worker.pipeline.network.plan import (
         ("GB10", "fp8", "tensor", "sage2-fp8-warp", "gpu-bf16"),
     ],
 )
-def test_each_architecture_gets_its_own_arithmetic(
-    card: str, linears: str, fp8: str, attention: str, text: str
-) -> None:
-    plan = choose_plan(gpu_facts(card))
+def test_each_architecture_gets_its_own_arithmetic(gpu: str, linears: str, fp8: str, attention: str, text: str) -> None:
+    plan = choose_plan(gpu_facts(gpu))
 
     assert (plan.linears, plan.fp8, plan.attention, plan.text_encoder) == (linears, fp8, attention, text)
     assert (plan.device, plan.dtype, plan.fused, plan.compile) == ("cuda", "bfloat16", True, True)
 
 
-@pytest.mark.parametrize("card", ["A100", "RTX 3090", "RTX 4090", "H100", "B200", "RTX 5090"])
-def test_every_candidate_is_a_kernel_and_the_last_needs_nothing_installed(card: str) -> None:
-    candidates = kernel_candidates(gpu_facts(card))
+@pytest.mark.parametrize("gpu", ["A100", "RTX 3090", "RTX 4090", "H100", "B200", "RTX 5090"])
+def test_every_candidate_is_a_kernel_and_the_last_needs_nothing_installed(gpu: str) -> None:
+    candidates = kernel_candidates(gpu_facts(gpu))
 
     assert set(candidates) <= set(KERNELS)
     assert candidates[-1] == "sdpa"
 
 
 @pytest.mark.parametrize(
-    ("card", "lacking", "attention", "reason"),
+    ("gpu", "lacking", "attention", "reason"),
     [
         pytest.param("RTX 4090", {"sage": ""}, "sdpa-flash", "sageattention does not import", id="no Sage"),
         pytest.param("RTX 4090", {"sage": "1.0.6"}, "sage1", "build 2.2 from source", id="Sage from the registry"),
@@ -65,9 +63,9 @@ def test_every_candidate_is_a_kernel_and_the_last_needs_nothing_installed(card: 
     ],
 )
 def test_a_slower_attention_kernel_comes_with_its_reason(
-    card: str, lacking: dict[str, object], attention: str, reason: str
+    gpu: str, lacking: dict[str, object], attention: str, reason: str
 ) -> None:
-    plan = choose_plan(replace(gpu_facts(card), **lacking))
+    plan = choose_plan(replace(gpu_facts(gpu), **lacking))
 
     assert plan.attention == attention
     assert any(reason in line for line in plan.reasons)
@@ -175,7 +173,7 @@ def test_a_rocm_build_is_not_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "card", "memory_gb"),
+    ("name", "gpu", "memory_gb"),
     [
         ("NVIDIA H100 80GB HBM3", "H100", 80),
         ("NVIDIA A100-SXM4-40GB", "A100", 40),
@@ -188,7 +186,7 @@ def test_a_rocm_build_is_not_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         ("NVIDIA GeForce RTX 4090 Laptop GPU", "RTX 4090 Laptop", 16),
     ],
 )
-def test_a_card_is_known_by_the_name_that_the_driver_has_for_it(name: str, card: str, memory_gb: float) -> None:
+def test_a_card_is_known_by_the_name_that_the_driver_has_for_it(name: str, gpu: str, memory_gb: float) -> None:
     gpu = gpu_facts(name)
 
-    assert (gpu.name, gpu.memory_gb) == (card, memory_gb)
+    assert (gpu.name, gpu.memory_gb) == (gpu, memory_gb)

@@ -16,7 +16,7 @@ from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.network.linears import quantize_tensor
 from reelmill_worker.pipeline.network.plan import cpu_plan
 from reelmill_worker.pipeline.prepare.lora import Lora
-from reelmill_worker.pipeline.prepare.quantizing import quantize
+from reelmill_worker.pipeline.prepare.quantization import quantize
 from reelmill_worker.pipeline.resident import Resident
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -126,7 +126,7 @@ def test_alpha_that_only_the_configuration_tells_scales_the_change(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[" * 100_000, "lora_adapter_metadata in its header is no JSON object"),
+        ("[" * 100_000, "lora_adapter_metadata in its header is not a JSON object"),
         ('{"lora_alpha": "much"}', "alpha in its configuration is 'much', wanted a number"),
         ('{"lora_alpha": 1e999}', "alpha in its configuration is 'inf', wanted a number"),
         ('{"alpha_pattern": [1]}', r"alpha in its configuration is '\[1\]', wanted a number"),
@@ -242,7 +242,7 @@ def test_the_command_merges_at_the_strength_that_is_asked_for(
     ("options", "message"),
     [
         (["--lora", "fox.safetensors"], "name a new folder with --into"),
-        (["--lora", "fox.safetensors=much", "--into", "x"], "'much' is no number"),
+        (["--lora", "fox.safetensors=much", "--into", "x"], "'much' is not a number"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(options: list[str], message: str, tiny_model: Path) -> None:

@@ -24,11 +24,11 @@ disable_progress_bars()
 
 @pytest.fixture
 def repository(hub: Hub, tiny_model: Path) -> Hub:
-    """The tiny model on the hub, as a stranger would publish it: with code, pickles and pictures beside it."""
+    """The tiny model on the hub, as an unknown person would publish it: with code, pickles and pictures beside it."""
     shutil.copytree(tiny_model, hub.folder, dirs_exist_ok=True)
     (hub.folder / "manifest.json").unlink()
     (hub.folder / "README.md").write_text("# Fox")
-    (hub.folder / "pipeline.py").write_text("raise SystemExit('code of a stranger')")
+    (hub.folder / "pipeline.py").write_text("raise SystemExit('untrusted code')")
     (hub.folder / "transformer" / "old.bin").write_bytes(b"\x80\x02pickle")
     return hub
 
@@ -75,7 +75,7 @@ def test_a_commit_can_be_pinned_and_a_wrong_one_is_said_to_be_wrong(repository: 
     ("repo", "message"),
     [
         pytest.param("studio/absent", "the hub has no repository studio/absent", id="absent"),
-        pytest.param("not a name", "is no repository name; use owner/name", id="not a name"),
+        pytest.param("not a name", "is not a repository name; use owner/name", id="not a name"),
     ],
 )
 def test_a_wrong_repository_is_said_to_be_wrong(repo: str, message: str, repository: Hub, tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ def test_the_profile_of_trained_weights_passes_the_check_of_every_tensor(model: 
 
 
 def test_a_word_is_one_token_and_an_unknown_word_is_the_unknown_token(model: Path) -> None:
-    words, _ = trained_parts()
+    vocabulary, _ = trained_parts()
     tokens = TokenCounter.open(model / "tokenizer/tokenizer.json")
 
     known, unknown, same = tokens.ids("a Red ball"), tokens.ids("a red fox"), tokens.ids("a red wolf")
 
-    assert known == [4 + words.index(word) for word in ("a", "red", "ball")] + [1]
+    assert known == [4 + vocabulary.index(word) for word in ("a", "red", "ball")] + [1]
     assert unknown == same == [*known[:2], 3, 1]

@@ -19,7 +19,7 @@ WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 TEXT_WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer/tokenizer.json"
 MOST_JSON_BYTES = 64_000_000
-"""Of a configuration or index; the largest of the real model has 0.1 MB."""
+"""Bytes of a configuration or index; the largest of the real model has 0.1 MB."""
 
 TRANSFORMER = "transformer"
 TRANSFORMER_FP8 = "transformer_fp8"
@@ -69,7 +69,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InvalidModel(f"{path} is missing; download the model again (reelmill model pull)")
     if not path.is_file() or path.stat().st_size > MOST_JSON_BYTES:  # a pipe or a device would never end
-        raise InvalidModel(f"{path} is no file of at most {MOST_JSON_BYTES:,} bytes; download it again")
+        raise InvalidModel(f"{path} is not a file of at most {MOST_JSON_BYTES:,} bytes; download it again")
     try:
         value: object = json.loads(path.read_text())
     except RecursionError as err:

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 FORMAT = "reelmill-model"
 ARTIFACT_FORMAT = "reelmill-fp8"
 ARTIFACT_VERSION = 2
-"""Of a quantised transformer. Version 1 had no number, and scales by row unless it was told otherwise."""
+"""Version of a quantised transformer. Version 1 had no number, and scales by row unless it was told otherwise."""
 MADE_UP = "reelmill model tiny"
 """Stands in the manifest of a model of random weights."""
 TRAINED = "reelmill training"
@@ -82,7 +82,7 @@ def known_files(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         started = time.monotonic()
         files = listing(folder, model_files(folder))
-        # Seconds for a model that `reelmill model pull` did not bring: on every start, so somebody should know.
+        # Seconds for a model that `reelmill model pull` did not bring: on every start, so the log says it.
         log.info("model.hashed", folder=str(folder), seconds=round(time.monotonic() - started, 3))
         return files
     listed: object = layout.read_json(path).get("files")
@@ -90,7 +90,7 @@ def known_files(folder: Path) -> dict[str, dict[str, Any]]:
         raise InvalidModel(f"{path} lists no files; download the model again (reelmill model pull)")
     for name, wanted in listed.items():
         file = folder / name
-        # Whoever has the quantised artifact need not keep the 4 times larger transformer that it was made of.
+        # A host with the quantised artifact need not keep the 4 times larger transformer that it was made of.
         if not file.is_file() and not (name.startswith(f"{layout.TRANSFORMER}/") and _has_artifact(folder)):
             raise InvalidModel(f"{file} is missing; download the model again (reelmill model pull)")
         if file.is_file() and file.stat().st_size != wanted["size_bytes"]:

@@ -41,7 +41,7 @@ class TensorEntry:
 class TensorFiles(Mapping[str, Tensor]):
     """The tensors of one or more files as a mapping that reads each when it is asked for.
 
-    Nothing is kept: a tensor is a view of the mapped file until somebody copies it, so no model is in memory twice.
+    Nothing is kept: a tensor is a view of the mapped file until it is copied, so no model is in memory twice.
     """
 
     def __init__(self, entries: Mapping[str, TensorEntry]) -> None:
@@ -120,7 +120,7 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
         InvalidModel: The file is cut off, damaged, or something else under that name.
     """
     if not file.is_file():  # opening a pipe would wait for ever
-        raise InvalidModel(f"{file} is no file; download it again")
+        raise InvalidModel(f"{file} is not a file; download it again")
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(8)
@@ -128,7 +128,7 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
         if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
             raise InvalidModel(f"{file} is a pickle under the name of a safetensors file; {CONVERT}")
         if len(start) < 8 or not 2 <= length <= min(HEADER_LIMIT, size - 8):
-            raise InvalidModel(f"{file} is no safetensors file, or cut off in its header; download it again")
+            raise InvalidModel(f"{file} is not a safetensors file, or cut off in its header; download it again")
         text = stream.read(length)
     header: Any = None
     with suppress(ValueError, RecursionError):

@@ -17,7 +17,7 @@ from reelmill_common.errors import InvalidModel
 from reelmill_worker.pipeline.checkpoint import layout
 
 MOST_REPEATS = 1024
-"""Of layers, heads, blocks, buckets: 128 is the most that a model of these families has."""
+"""Number of layers, heads, blocks, buckets: 128 is the most that a model of these families has."""
 MOST_SIZE = 10_000_000
 MOST_ITEMS = 1024
 """In a list of a configuration."""

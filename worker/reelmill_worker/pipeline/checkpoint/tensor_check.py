@@ -55,7 +55,9 @@ def check_decoder(entries: Mapping[str, TensorEntry]) -> None:
     """
     for name, entry in entries.items():
         if not name.startswith(("decoder.", "encoder.")):
-            raise InvalidModel(f"{layout.TINY_DECODER}: {name} is no tensor of a TAEHV model; use taew2_1.safetensors")
+            raise InvalidModel(
+                f"{layout.TINY_DECODER}: {name} is not a tensor of a TAEHV model; use taew2_1.safetensors"
+            )
         _check_dtype(layout.TINY_DECODER, name, entry, FLOATS)
 
 

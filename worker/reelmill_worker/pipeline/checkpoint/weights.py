@@ -37,7 +37,7 @@ class ModelFolder:
 
     Attributes:
         transformer: From `transformer_fp8/` where that is there, else from `transformer/`.
-        weight_scales: Of the transformer's weights in e4m3: `tensor` or `row`; None where it is in floats.
+        weight_scales: Scales of the transformer's weights in e4m3: `tensor` or `row`; None where it is in floats.
         model_hash: One name for all that decides the pixels, 64 hexadecimal digits.
         text_hash: One name for all that decides a prompt's embedding.
     """
@@ -61,7 +61,7 @@ class ModelFolder:
         """
         if not root.is_dir():
             raise InvalidModel(
-                f"{root} is no folder; fetch the model with `reelmill model pull`, set REELMILL_MODEL_DIR to its "
+                f"{root} is not a folder; fetch the model with `reelmill model pull`, set REELMILL_MODEL_DIR to its "
                 f"folder, or try the farm out with the profile tiny (REELMILL_PROFILE=tiny)"
             )
         check_index(layout.read_json(root / layout.MODEL_INDEX_FILE), root / layout.MODEL_INDEX_FILE)

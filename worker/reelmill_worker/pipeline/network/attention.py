@@ -88,7 +88,7 @@ class RawKernel:
     """A kernel of SageAttention 2 without its wrapper.
 
     Attributes:
-        module: Of the package.
+        module: The module of the package.
         function: Takes queries, keys, values, an output, and the scales.
         grain: How `kernels.operands` makes what it takes.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CARDS: dict[str, tuple[tuple[int, int], float]] = {
+GPUS: dict[str, tuple[tuple[int, int], float]] = {
     **{
         f"RTX {name}": ((8, 6), float(memory))
         for name, memory in {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reelmill_common.errors import NotFound, WorkerUnfit
 from reelmill_worker.pipeline.checkpoint.layout import WeightScales
-from reelmill_worker.pipeline.network.card_table import CARDS
+from reelmill_worker.pipeline.network.card_table import GPUS
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class GpuFacts:
     Attributes:
         name: As the driver tells it, or as in the table of `gpu_facts`.
         capability: CUDA compute capability, (8, 6) for sm86.
-        memory_gb: Total memory of the card.
+        memory_gb: Total memory of the gpu.
         torch_version: (major, minor).
         sage: Version of the importable `sageattention`, or "" if it does not import.
         triton: Whether Triton imports.
@@ -63,7 +63,7 @@ class RenderPlan:
     Attributes:
         device: `cuda` or `cpu`.
         gpu: The card's name, or `cpu`.
-        dtype: Of everything that is not quantised.
+        dtype: The type of everything that is not quantised.
         linears: How the 10 large linears of each block multiply. On a CPU `fp8` holds e4m3 weights and dequantises.
         weight_scales: How weights in floats become e4m3 codes: `tensor`, one scale a weight, as FP8 QAT rounded them
             while the model was trained; `row`, one an output channel, for weights that were not trained so; `none`,
@@ -135,7 +135,7 @@ def cpu_plan(*, linears: Linears = "fp8") -> RenderPlan:
 
 
 def choose_plan(gpu: GpuFacts) -> RenderPlan:
-    """Choose the fastest plan that the card, its memory and what imports allow.
+    """Choose the fastest plan that the gpu, its memory and what imports allow.
 
     Raises:
         WorkerUnfit: The card is older than Ampere: it has no bfloat16.
@@ -218,7 +218,7 @@ PROJECTED_KERNELS = ("sage2-fp16", "sage2-fp16-mixed", "sage2-fp8", "sage2-fp8-s
 
 
 def kernel_candidates(gpu: GpuFacts, reasons: list[str] | None = None) -> tuple[str, ...]:
-    """Return the self-attention kernels for a card, best first; the last always works.
+    """Return the self-attention kernels for a gpu, best first; the last always works.
 
     Args:
         gpu: The card and what imports.
@@ -266,16 +266,16 @@ def gpu_facts(name: str) -> GpuFacts:
     Raises:
         NotFound: The card is not in the table; the message lists those that are.
     """
-    if name.lower() in (card.lower() for card in CARDS):
-        wanted, told = name.lower(), None
+    if name.lower() in (gpu.lower() for gpu in GPUS):
+        wanted, stated = name.lower(), None
     else:
-        told = re.search(r"(\d+) ?gb\b", name.lower())  # the driver's "A100-SXM4-40GB", a shop's "RTX 3080 12GB"
+        stated = re.search(r"(\d+) ?gb\b", name.lower())  # the driver's "A100-SXM4-40GB", a shop's "RTX 3080 12GB"
         wanted = " ".join(re.sub(_FORM, " ", name.lower()).split())
-    for card, (capability, memory_gb) in CARDS.items():
-        if card.lower() == wanted:
-            known = float(told[1]) if told and wanted != "gh200" else memory_gb  # GH200 tells its CPU memory
-            return GpuFacts(name=card, capability=capability, memory_gb=known)
-    raise NotFound(f"no GPU {name!r} in the table; use one of {', '.join(CARDS)}")
+    for gpu, (capability, memory_gb) in GPUS.items():
+        if gpu.lower() == wanted:
+            known = float(stated[1]) if stated and wanted != "gh200" else memory_gb  # GH200 tells its CPU memory
+            return GpuFacts(name=gpu, capability=capability, memory_gb=known)
+    raise NotFound(f"no GPU {name!r} in the table; use one of {', '.join(GPUS)}")
 
 
 def this_gpu() -> GpuFacts | None:

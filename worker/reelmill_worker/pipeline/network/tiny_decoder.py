@@ -128,7 +128,7 @@ def decode_chunk(weights: TinyWeights, x: Tensor, memory: Memory) -> tuple[Tenso
     """Decode some latent frames, given what the memory blocks saw last; return frames and the new memory.
 
     Args:
-        weights: Of the decoder.
+        weights: Weights of the decoder.
         x: (t, 16, h, w), channels last.
         memory: One entry for each memory block, in order; zeros before the first frame.
 

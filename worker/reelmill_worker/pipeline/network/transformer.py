@@ -112,10 +112,10 @@ class BlockOptions:
     Attributes:
         fusions: Plain or on the GPU.
         heads: n.
-        eps: Of all norms.
-        kernel: Of self-attention.
+        eps: The epsilon of all norms.
+        kernel: The kernel of self-attention.
         projected: Whether that kernel takes the projection as it is.
-        cross_kernel: Of cross-attention.
+        cross_kernel: The kernel of cross-attention.
     """
 
     fusions: Fusions

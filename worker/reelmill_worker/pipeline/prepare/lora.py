@@ -84,10 +84,10 @@ class Lora:
         """Open a LoRA file and sort its tensors.
 
         Raises:
-            InvalidModel: It is no safetensors file, or in names that are not known.
+            InvalidModel: It is not a safetensors file, or in names that are not known.
         """
         if not path.is_file():
-            raise InvalidModel(f"{path} is no file; name a LoRA in safetensors format")
+            raise InvalidModel(f"{path} is not a file; name a LoRA in safetensors format")
         entries = read_header(path)
         targets: dict[str, dict[str, str]] = {}
         for name in entries:
@@ -171,7 +171,7 @@ def _config(path: Path) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         found = found if text is None else json.loads(text)
     if not isinstance(found, dict):
-        raise InvalidModel(f"{path}: lora_adapter_metadata in its header is no JSON object; save the file again")
+        raise InvalidModel(f"{path}: lora_adapter_metadata in its header is not a JSON object; save the file again")
     return _checked(path, {str(name).removeprefix("transformer."): value for name, value in found.items()})
 
 

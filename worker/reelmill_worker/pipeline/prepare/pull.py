@@ -62,8 +62,8 @@ class DecoderSource:
     """Where the tiny decoder comes from; it is in no model repository.
 
     Attributes:
-        url: Of one commit's file.
-        size_bytes: Of the file.
+        url: The URL of one commit's file.
+        size_bytes: The size of the file.
         blob: Its Git object id, which is the SHA-1 of `blob SIZE` and the content.
     """
 
@@ -162,7 +162,7 @@ def _judge(api: HfApi, repo: str, commit: str, wanted: Sequence[RepoFile]) -> li
         large = [item.path for item in wanted if item.path in small and item.size > layout.MOST_JSON_BYTES]
         if large:
             raise InvalidModel(
-                f"{repo}: {large[0]} is larger than {layout.MOST_JSON_BYTES:,} bytes; it is no configuration"
+                f"{repo}: {large[0]} is larger than {layout.MOST_JSON_BYTES:,} bytes; it is not a configuration"
             )
         snapshot_download(repo, revision=commit, local_dir=folder, allow_patterns=small, endpoint=api.endpoint)
         check_index(layout.read_json(folder / layout.MODEL_INDEX_FILE), repo)
@@ -187,7 +187,7 @@ def _header(api: HfApi, repo: str, commit: str, name: str) -> dict[str, TensorEn
     try:
         return described(api.parse_safetensors_file_metadata(repo, name, revision=commit).tensors, f"{repo}/{name}")
     except SafetensorsParsingError as err:
-        raise InvalidModel(f"{repo}: {name} is no safetensors file: {str(err).partition(chr(10))[0]}") from err
+        raise InvalidModel(f"{repo}: {name} is not a safetensors file: {str(err).partition(chr(10))[0]}") from err
 
 
 def _commit(api: HfApi, repo: str, folder: Path, revision: str) -> str:
@@ -320,7 +320,7 @@ def _hub_errors(repo: str, revision: str) -> Generator[None]:
     except RevisionNotFoundError as err:
         raise InvalidModel(f"{repo} has no revision {revision!r}; take a commit from the hub's history page") from err
     except HFValidationError as err:
-        raise InvalidModel(f"{repo!r} is no repository name; use owner/name") from err
+        raise InvalidModel(f"{repo!r} is not a repository name; use owner/name") from err
     except (HTTP_ERROR, LocalEntryNotFoundError, ConnectionError, TimeoutError) as err:
         raise HubUnavailable(
             f"the hub does not answer for {repo}: {str(err).partition(chr(10))[0]}; check the network and run the same "

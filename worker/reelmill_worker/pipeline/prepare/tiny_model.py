@@ -128,10 +128,10 @@ def _write(folder: Path, generator: torch.Generator) -> None:
 
 
 def _write_trained(folder: Path) -> None:
-    words, trained = trained_parts()
+    known, trained = trained_parts()
     layout.write_json(folder / layout.MODEL_INDEX_FILE, layout.MODEL_INDEX)
     layout.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
-    vocabulary = write_word_tokenizer(folder / "tokenizer", words)
+    vocabulary = write_word_tokenizer(folder / "tokenizer", known)
     # The high-quality decoder was not trained.
     generator = torch.Generator("cpu").manual_seed(DEFAULT_SEED)
     tensors = {**trained, layout.VAE: _drawn(skeleton(layout.VAE, VAE), generator)}

@@ -54,9 +54,9 @@ def write_tokenizer(folder: Path) -> int:
 
 def _pieces() -> list[tuple[str, float]]:
     """Return every piece with its log probability, by counting: training would depend on the order of threads."""
-    words = Counter(CORPUS.split())
-    total = sum(words.values())
-    found = {WORD_MARK + word: math.log(count / total) for word, count in words.items()}
+    counted = Counter(CORPUS.split())
+    total = sum(counted.values())
+    found = {WORD_MARK + word: math.log(count / total) for word, count in counted.items()}
     letters = dict.fromkeys(string.ascii_letters + string.digits + string.punctuation, -8.0)
     starts = {WORD_MARK + char: -9.0 for char in string.ascii_lowercase}
     known = {WORD_MARK: -6.0} | letters | starts | found

@@ -20,15 +20,15 @@ from reelmill_worker.pipeline.prepare.tiny_tokenizer import CONFIG, SPECIAL
 
 WEIGHTS = "tiny_weights.safetensors"
 WEIGHTS_SHA256 = "dd18e9e93e7a4fc208bd4a9e027cb4a054475feef7e9f0ba316bf96defb6fb7e"
-"""Of the package's file; a test compares them."""
+"""The hash of the package's file; a test compares them."""
 
 Tensors = dict[str, Tensor]
 
 
 def trained_parts() -> tuple[tuple[str, ...], dict[str, Tensors]]:
-    """Return the words of the vocabulary and the trained tensors by part, in float32."""
+    """Return the vocabulary of the vocabulary and the trained tensors by part, in float32."""
     with as_file(files(__package__) / WEIGHTS) as path, safe_open(path, "pt") as file:
-        words = tuple(file.metadata()["words"].split())
+        vocabulary = tuple(file.metadata()["words"].split())
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     parts: dict[str, Tensors] = {layout.TRANSFORMER: {}, layout.TEXT_ENCODER: {}, layout.TINY_DECODER: {}}
     for name, tensor in stored.items():
@@ -39,7 +39,7 @@ def trained_parts() -> tuple[tuple[str, ...], dict[str, Tensors]]:
         if tensor.dtype == torch.float8_e4m3fn:
             wide = wide * stored[f"{name}_scale"]
         parts[part][path_in_part] = wide
-    return words, parts
+    return vocabulary, parts
 
 
 def weights_sha256() -> str:
@@ -48,9 +48,9 @@ def weights_sha256() -> str:
         return file_sha256(path)
 
 
-def write_word_tokenizer(folder: Path, words: tuple[str, ...]) -> int:
+def write_word_tokenizer(folder: Path, known: tuple[str, ...]) -> int:
     """Write a tokenizer that knows whole words only, in lower case; return the size of its vocabulary."""
-    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *words))}
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *known))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[3]))
     tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])

@@ -2,9 +2,9 @@
 --   max_failures  how many may fail before it pauses itself, or a share as `5%`
 --   start         milliseconds before which nothing of it starts; `early` is 1 until sweep has seen that time
 --   expires       milliseconds after which nothing of it starts
---   after         batches of which all clips must have succeeded; `after_any` those that only must have ended
+--   after         batches whose clips must all have succeeded; `after_any` those that only must have ended
 
--- Return the first of some names that is no batch, or nil.
+-- Return the first of some names that is not a batch, or nil.
 local function unknown_of(names)
     for name in string.gmatch(names, '[^,]+') do
         if redis.call('EXISTS', batch_key(name)) == 0 then return name end

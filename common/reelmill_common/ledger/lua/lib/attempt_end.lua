@@ -55,7 +55,7 @@ local function has_failed_elsewhere(id, worker)
 end
 
 -- Return why a worker's failures since its last clip are its own, or nil: at least three jobs failed, of several batches or
--- of one of which other workers have made some. A job that failed on another worker too does not count against it.
+-- and other workers have made some of one of them. A job that failed on another worker too does not count against it.
 local function unfit_by_streak(worker, streak)
     local jobs, batches, count, several, made, last = {}, {}, 0, 0, false, ''
     for _, entry in ipairs(streak) do
@@ -69,7 +69,7 @@ local function unfit_by_streak(worker, streak)
     end
     if count < STREAK or not (several > 1 or made) then return nil end
     return 'failed ' .. count .. ' jobs in a row' .. (several > 1 and ' of ' .. several .. ' batches' or
-        ', of which others have made some') .. ', the last with ' .. last
+        ', and others have made some of them') .. ', the last with ' .. last
 end
 
 -- A worker was at fault: clear a job of what it failed on it. Returns whether the job may be tried again because of that.

@@ -44,9 +44,9 @@ class Artifact:
 
     Attributes:
         folder: `transformer_fp8` in the model.
-        sha256: Of its weights file.
+        sha256: The hash of its weights file.
         quantised: Number of weights that are codes now.
-        size_bytes: Of its weights file.
+        size_bytes: The size of its weights file.
     """
 
     folder: Path

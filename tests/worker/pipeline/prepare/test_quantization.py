@@ -19,8 +19,8 @@ from reelmill_worker.commands.doctor import examine
 from reelmill_worker.pipeline.checkpoint.manifest import file_sha256
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.network.plan import cpu_plan
-from reelmill_worker.pipeline.prepare import quantizing
-from reelmill_worker.pipeline.prepare.quantizing import quantize
+from reelmill_worker.pipeline.prepare import quantization
+from reelmill_worker.pipeline.prepare.quantization import quantize
 from reelmill_worker.pipeline.resident import Resident
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -49,7 +49,7 @@ def test_the_ten_large_linears_of_each_block_become_codes_with_scales_and_the_re
     assert artifact.size_bytes < 0.5 * (model / "transformer" / WEIGHTS).stat().st_size
 
 
-def make_old(model: Path, granularity: quantizing.Granularity = "row") -> Path:
+def make_old(model: Path, granularity: quantization.Granularity = "row") -> Path:
     """Quantise as the release before did: its manifest has no version, and its scales are by row unless it was told."""
     artifact = quantize(model, granularity=granularity)
     path = artifact.folder / "manifest.json"
@@ -61,7 +61,7 @@ def make_old(model: Path, granularity: quantizing.Granularity = "row") -> Path:
 
 @pytest.mark.parametrize(("granularity", "scales"), [("row", (256,)), ("tensor", ())])
 def test_codes_times_scales_are_the_weight_to_a_sixteenth(
-    granularity: quantizing.Granularity, scales: tuple[int, ...], model: Path
+    granularity: quantization.Granularity, scales: tuple[int, ...], model: Path
 ) -> None:
     quantize(model, granularity=granularity)
 
@@ -132,7 +132,7 @@ def test_an_artifact_of_other_weights_is_refused(model: Path) -> None:
 
 
 @pytest.mark.parametrize("granularity", ["tensor", "row"])
-def test_the_plan_says_how_the_weights_were_rounded(granularity: quantizing.Granularity, model: Path) -> None:
+def test_the_plan_says_how_the_weights_were_rounded(granularity: quantization.Granularity, model: Path) -> None:
     quantize(model, granularity=granularity)
 
     plan = Resident.load(model, plan=cpu_plan()).describe()["plan"]
@@ -256,7 +256,7 @@ def test_nothing_is_left_of_an_artifact_that_could_not_be_written(model: Path, m
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(quantizing, "write_safetensors", full_disk)
+    monkeypatch.setattr(quantization, "write_safetensors", full_disk)
 
     with pytest.raises(OSError, match="No space left"):
         quantize(model)
