@@ -51,7 +51,7 @@ def _class(name: str, kind: type[Any]) -> str:
     elif dataclasses.is_dataclass(kind):
         parts.append(_fields(kind, sections.get("Attributes", {})))
     if "Args" in sections:
-        parts.append(f"```python\n{name}{_signature(kind)}\n```\n")
+        parts.append(f"```text\n{name}{_signature(kind)}\n```\n")
     parts += [_lists({key: value for key, value in sections.items() if key != "Attributes"})]
     parts += [_callable(f"{name}.{member}", item) for member, item in _members(kind)]
     return "\n".join(filter(None, parts))
@@ -76,7 +76,7 @@ def _callable(name: str, item: Any, *, level: int = 4) -> str:
     signature = _signature(function)
     if isinstance(item, property):
         signature = ": " + signature.rpartition(" -> ")[2]
-    code = f"```python\n{name}{signature}\n```\n"
+    code = f"```text\n{name}{signature}\n```\n"
     return "\n".join(filter(None, [f"{'#' * level} {name}\n", code, found, _lists(sections)]))
 
 

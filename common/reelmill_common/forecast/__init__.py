@@ -6,14 +6,14 @@ promises, and where it is approximate, is in docs/decisions/0018.
 
 from reelmill_common.forecast.course import HORIZON, Course
 from reelmill_common.forecast.outlook import Outlook
-from reelmill_common.forecast.paces import Pace, Paces, Shape, paces_of, shape_of, shapes_of
+from reelmill_common.forecast.paces import ClipPace, Paces, Shape, paces_of, shape_of, shapes_of
 from reelmill_common.forecast.starts import Position, Target
 
 __all__ = [
     "HORIZON",
+    "ClipPace",
     "Course",
     "Outlook",
-    "Pace",
     "Paces",
     "Position",
     "Shape",

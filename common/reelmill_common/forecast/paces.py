@@ -30,7 +30,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class ClipPace:
     """Measured GPU-seconds a clip.
 
     Attributes:
@@ -64,18 +64,20 @@ class Paces:
             total, clips = self._by_worker.get((job.worker, shape), (0.0, 0))
             self._by_worker[job.worker, shape] = (total + seconds, clips + 1)
 
-    def of(self, shape: Shape) -> Pace | None:
+    def of(self, shape: Shape) -> ClipPace | None:
         """Return the pace of a shape, or else of its profile, or None if no such clip has finished."""
         total, clips = self._sums.get(shape, (0.0, 0))
         if clips:
-            return Pace(seconds=total / clips, clips=clips, same_shape=True)
+            return ClipPace(seconds=total / clips, clips=clips, same_shape=True)
         return self.of_profile(shape.profile)
 
-    def of_profile(self, profile: str) -> Pace | None:
+    def of_profile(self, profile: str) -> ClipPace | None:
         """Return the mean pace of all clips of a profile, or None if none has finished."""
         found = [entry for shape, entry in self._sums.items() if shape.profile == profile]
         clips = sum(count for _, count in found)
-        return Pace(seconds=sum(total for total, _ in found) / clips, clips=clips, same_shape=False) if clips else None
+        return (
+            ClipPace(seconds=sum(total for total, _ in found) / clips, clips=clips, same_shape=False) if clips else None
+        )
 
     def speed(self, worker: str) -> float:
         """Return a worker's speed relative to all that made clips of the same shapes; 1 if that is not known."""

@@ -152,7 +152,7 @@ def status_of(err: ClientError) -> int:
 
 
 def is_unreachable(err: ClientError | BotoCoreError) -> bool:
-    """Whether no connection was made at all, so that another kind of request is no use."""
+    """Whether no connection was made at all, so that another kind of request does not help."""
     return isinstance(err, UnreachableError)
 
 
@@ -184,8 +184,8 @@ def _answered(err: ClientError, place: S3Location, doing: str) -> ReelmillError:
     if _ALIASES.get(code, code) == "AccessDenied" and doing.startswith("storing"):
         advice += ", and if the bucket's policy demands encryption set REELMILL_S3_SSE"
     said_all = "{message}" in text or not message or code in ("NoSuchBucket", "InvalidBucketName")
-    own_words = "" if said_all else f' (its own words: {code}: "{message}")'
-    return StoreRefused(advice + own_words)
+    server_message = "" if said_all else f' (its own words: {code}: "{message}")'
+    return StoreRefused(advice + server_message)
 
 
 def _message(err: ClientError) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.contract import lane_name
-from reelmill_common.forecast import Course, Pace, Shape, paces_of, shape_of
+from reelmill_common.forecast import ClipPace, Course, Shape, paces_of, shape_of
 from reelmill_common.jobs import Batch, RenderJob
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.backlog import Backlog, BatchBacklog, Waiting
@@ -44,7 +44,7 @@ class Estimate:
         unknown: Why something is not known; empty otherwise.
     """
 
-    paces: Mapping[Shape, Pace | None]
+    paces: Mapping[Shape, ClipPace | None]
     gpu_hours: float | None
     finish_s: float | None
     unknown: str

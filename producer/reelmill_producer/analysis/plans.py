@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reelmill_common.contract import profile_of
-from reelmill_common.forecast import Course, Pace, Paces, paces_of
+from reelmill_common.forecast import ClipPace, Course, Paces, paces_of
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.backlog import Backlog, BatchBacklog
 
@@ -44,7 +44,7 @@ class LanePace:
 
     lane: str
     workers: int
-    pace: Pace | None
+    pace: ClipPace | None
 
     @property
     def clips_per_hour(self) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from reelmill_common.errors import JobConflict, LedgerUnavailable
-from reelmill_common.forecast import Pace, Shape, shapes_of
+from reelmill_common.forecast import ClipPace, Shape, shapes_of
 from reelmill_common.jobs import Batch
 from reelmill_common.settings import Settings
 from reelmill_producer.analysis.estimates import Change, Estimate, change_of, estimate
@@ -117,7 +117,7 @@ def _change_record(change: Change | None) -> dict[str, Any]:
     return {"new": sum(change.new.values()), "unchanged": change.unchanged, "conflicts": change.conflicts}
 
 
-def _shape_record(shape: Shape, count: int, pace: Pace | None) -> dict[str, Any]:
+def _shape_record(shape: Shape, count: int, pace: ClipPace | None) -> dict[str, Any]:
     return {
         **asdict(shape),
         "jobs": count,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.forecast_scene import finished, paces
-from reelmill_common.forecast import Pace, shape_of
+from reelmill_common.forecast import ClipPace, shape_of
 
 
 def test_a_shape_has_the_pace_of_its_own_clips_and_else_that_of_its_profile() -> None:
@@ -11,8 +11,8 @@ def test_a_shape_has_the_pace_of_its_own_clips_and_else_that_of_its_profile() ->
 
     own, other = (shape_of(finished(1.0, frames=frames).spec) for frames in (5, 17))
 
-    assert measured.of(own) == Pace(seconds=15.0, clips=2, same_shape=True)
-    assert measured.of(other) == Pace(seconds=30.0, clips=3, same_shape=False)
+    assert measured.of(own) == ClipPace(seconds=15.0, clips=2, same_shape=True)
+    assert measured.of(other) == ClipPace(seconds=30.0, clips=3, same_shape=False)
     assert measured.of_profile("fastwan-qad-fp8") is None
 
 

@@ -19,7 +19,7 @@ from reelmill_worker.parent.metrics import Exporter, WorkerCollector
 log = structlog.get_logger(__name__)
 
 
-class Consumption(bootsteps.StartStopStep):
+class ConsumptionStep(bootsteps.StartStopStep):
     """Consumes the queues of a worker's lanes while the ledger has the present child as ready, and only then.
 
     They are left out at start: a message that reaches a child that loads its model would wait for minutes while other
@@ -94,10 +94,10 @@ class Consumption(bootsteps.StartStopStep):
         self.exporter.stop()
 
 
-def consumption_step(settings: Settings, profile: str) -> type[Consumption]:
+def consumption_step(settings: Settings, profile: str) -> type[ConsumptionStep]:
     """Return the step for a worker's consumer blueprint. Celery makes the instance, so it takes no arguments."""
 
-    class ConsumerStep(Consumption):
+    class ConsumerStep(ConsumptionStep):
         def __init__(self, consumer: Any, **kwargs: Any) -> None:
             super().__init__(consumer, settings, profile, **kwargs)
 
