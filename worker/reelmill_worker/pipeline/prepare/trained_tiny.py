@@ -27,7 +27,7 @@ Tensors = dict[str, Tensor]
 
 def trained_parts() -> tuple[tuple[str, ...], dict[str, Tensors]]:
     """Return the vocabulary of the vocabulary and the trained tensors by part, in float32."""
-    with as_file(files(__package__) / WEIGHTS) as path, safe_open(path, "pt") as file:
+    with as_file(files(__name__.rpartition(".")[0]) / WEIGHTS) as path, safe_open(path, "pt") as file:
         vocabulary = tuple(file.metadata()["words"].split())
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     parts: dict[str, Tensors] = {layout.TRANSFORMER: {}, layout.TEXT_ENCODER: {}, layout.TINY_DECODER: {}}
@@ -44,7 +44,7 @@ def trained_parts() -> tuple[tuple[str, ...], dict[str, Tensors]]:
 
 def weights_sha256() -> str:
     """Hash the package's file."""
-    with as_file(files(__package__) / WEIGHTS) as path:
+    with as_file(files(__name__.rpartition(".")[0]) / WEIGHTS) as path:
         return file_sha256(path)
 
 
