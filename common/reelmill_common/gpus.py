@@ -6,9 +6,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from reelmill_common.errors import InvalidSettings
 from reelmill_common.jobs import DEFAULT_PROFILE
-from reelmill_common.profiles import TINY
+from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
+from reelmill_common.text.suggestions import did_you_mean
 
 
 def gpu_numbers(dev: Path = Path("/dev"), nvml: Any = None) -> list[str]:
@@ -41,3 +43,15 @@ def profile_here(settings: Settings) -> str:
     if settings.profile or not settings.embedded:
         return settings.profile or DEFAULT_PROFILE
     return DEFAULT_PROFILE if gpu_numbers() else TINY
+
+
+def require_profile(name: str) -> None:
+    """Check a name given as `--profile`; an empty one leaves the choice to the settings.
+
+    Raises:
+        InvalidSettings: No profile has this name.
+    """
+    if name and name not in PROFILES:
+        raise InvalidSettings(
+            f"--profile {name!r} is unknown; {did_you_mean(name, PROFILES)}known are {', '.join(PROFILES)}"
+        )

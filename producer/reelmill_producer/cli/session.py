@@ -7,10 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from reelmill_common.errors import InvalidSettings, LedgerUnavailable
+from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.extras import require_worker
-from reelmill_common.gpus import profile_here
-from reelmill_common.profiles import PROFILES
+from reelmill_common.gpus import profile_here, require_profile
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.console import inform
 from reelmill_producer.client import Reelmill
@@ -53,8 +52,7 @@ def read_settings(profile: str = "") -> Settings:
     Raises:
         InvalidSettings: A variable or the profile is wrong.
     """
-    if profile and profile not in PROFILES:
-        raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+    require_profile(profile)
     settings = Settings.from_env(os.environ)
     return replace(settings, profile=profile) if profile else settings
 

@@ -179,7 +179,7 @@ def _check_usage(results: Path | None, rate: float | None, *, wait: bool, dry_ru
     if rate is not None and not dry_run:
         raise typer.BadParameter("--rate is for --dry-run, which shows the cost; add it, or leave --rate out")
     if rate is not None and not 0 <= rate < math.inf:
-        raise typer.BadParameter(f"--rate {rate} is not a price; give money per GPU-hour, for example 2.5")
+        raise typer.BadParameter(f"--rate {rate} is not a valid price; give money per GPU-hour, for example 2.5")
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def test_what_is_missing_or_altered_is_told_and_rendered_again_if_asked_for(
         "missing night/0000: not in the store: jpg",
         f"altered night/0001: 3 bytes, and {night[1].size_bytes} were published",
     ]
-    assert "--requeue renders again what is lost" in printed.err
+    assert "--requeue renders the lost clips again" in printed.err
     assert kinds(read) == ["missing", "altered", "altered", "summary"]
     assert (queued.status, queued.jsons[-1]["requeued"]) == (0, 3)
     assert {result.key for result in again}.isdisjoint({result.key for result in night})
@@ -130,7 +130,7 @@ def test_what_an_earlier_life_of_the_record_left_is_told_and_removed_on_request(
     assert printed.out.splitlines() == [
         f"superseded night/000{row}: of an earlier submission of the row" for row in range(3)
     ]
-    assert "--remove-orphans removes 3 of no use" in printed.err
+    assert "--remove-orphans removes 3 that are of no use" in printed.err
     assert (refused.status, "--take-over" in refused.err) == (78, True)
     assert removed.out.count("; removed") == 3
     assert {item.key for item in bench.store.list("night/") if item.key.endswith(".mp4")} == {

@@ -199,6 +199,7 @@ MISTYPED = [
     pytest.param("schedule show nihgtly", 66, "did you mean 'nightly'? `reelmill schedule list`", id="schedule"),
     pytest.param("schedule remove nihgtly", 66, "did you mean 'nightly'?", id="schedule to remove"),
     pytest.param("accounts --owner an", 66, "did you mean 'ann'?", id="owner"),
+    pytest.param("submit --profile tny a.txt", 78, "did you mean 'tiny'? known are", id="profile"),
     pytest.param("rendr 'a fox'", 2, "Did you mean 'render'", id="command"),
     pytest.param("schedule lst", 2, "Did you mean 'list'", id="command of a group"),
     pytest.param("submit --priorty 3 a.txt", 2, "--priority", id="option"),

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from reelmill_common.errors import InvalidModel, InvalidSettings
+from reelmill_common.errors import InvalidModel
+from reelmill_common.gpus import require_profile
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
@@ -156,17 +157,12 @@ def _lora(text: str) -> tuple[Path, float]:
 
 
 def _worker_folder(profile: str) -> Path:
-    _check_profile(profile)
+    require_profile(profile)
     return Settings.from_env(os.environ).model_folder(profile)
 
 
-def _check_profile(profile: str) -> None:
-    if profile not in PROFILES:
-        raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
-
-
 def _repository(profile: str) -> str:
-    _check_profile(profile)
+    require_profile(profile)
     repository = PROFILES[profile].repo
     if repository is None:
         raise InvalidModel(f"profile {profile} is not downloaded but made: reelmill model tiny FOLDER")

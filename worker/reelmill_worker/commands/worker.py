@@ -14,6 +14,7 @@ import typer
 from reelmill_common.command_help import HelpfulGroup
 from reelmill_common.contract import queue_name
 from reelmill_common.errors import InvalidSettings
+from reelmill_common.gpus import require_profile
 from reelmill_common.jobs import DEFAULT_PROFILE, slug
 from reelmill_common.profiles import PROFILES, TINY
 from reelmill_common.settings import Settings
@@ -99,8 +100,7 @@ def _settings(profile: str) -> Settings:
             "REELMILL_REDIS_URL is not set, so there is no farm to work for; set it to redis://:password@host:6379/0, "
             "or run `reelmill up` for a farm on this machine alone"
         )
-    if profile and profile not in PROFILES:
-        raise InvalidSettings(f"--profile {profile!r} is unknown; known are {', '.join(PROFILES)}")
+    require_profile(profile)
     return replace(settings, profile=profile or settings.profile or DEFAULT_PROFILE)
 
 
