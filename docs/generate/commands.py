@@ -56,7 +56,7 @@ def _section(name: str, command: Any) -> str:
     rows = [f"| `{_cell(names)}` | {_cell(text)} |\n" for names, text in _parameters(command, context)]
     return "".join(
         [
-            f"\n## {name}\n\n    {' '.join([name, *options, *arguments])}\n",
+            f"\n## {name}\n\n```text\n{' '.join([name, *options, *arguments])}\n```\n",
             *(f"\n{text}\n" for text in paragraphs),
             *(["\n| parameter | meaning |\n| --- | --- |\n", *rows] if rows else []),
             f"\nExample: `{command.epilog.removeprefix('Try: ')}`\n",

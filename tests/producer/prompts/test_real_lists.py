@@ -20,7 +20,7 @@ FOX = [("a fox", 1)]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "printed"),
     [
         pytest.param("a.csv", "prompt;seed\na fox;1\n", "read as semicolon-separated", id="semicolons"),
         pytest.param("a.csv", "prompt\tseed\na fox\t1\n", "read as tab-separated", id="tabs"),
