@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Dispatch, Ledger, PolicyChange, Result, WorkerInfo
+from reelmill_common.settings import Settings
 
 LANE = "tiny"
 WORKER = "gpu0@test"
@@ -83,3 +85,8 @@ def window(ledger: Ledger, start_s: float, end_s: float) -> str:
     now = ledger.timetable.now() + timedelta(seconds=1)  # whole seconds, and open only after it is made
     start, end = (now + timedelta(seconds=seconds) for seconds in (start_s, end_s))
     return f"{start:%H:%M:%S}-{end:%H:%M:%S} UTC"
+
+
+def with_url(settings: Settings, url: str) -> Settings:
+    """Return the settings of a farm on another server."""
+    return dataclasses.replace(settings, redis_url=url)

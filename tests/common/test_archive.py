@@ -148,18 +148,6 @@ def test_only_what_ended_long_enough_ago_is_due(ledger: Ledger) -> None:
     assert due(ledger, 0, batch="open") == []
 
 
-def test_silent_workers_are_forgotten_but_not_what_they_hold(ledger: Ledger) -> None:
-    start_worker(ledger, "gpu0@gone")
-    ledger.workers.quarantine("gpu0@gone", "the canary is black")
-    start_worker(ledger)
-    submit(ledger, "night", 1)
-    begin(ledger)
-
-    assert ledger.retention.prune_workers(3600) == []
-    assert ledger.retention.prune_workers(-1) == ["gpu0@gone"]
-    assert [worker.name for worker in ledger.workers.all()] == ["gpu0@test"]
-
-
 def test_the_pruner_takes_turns_and_keeps_what_is_young(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
     end(ledger, "night")
 

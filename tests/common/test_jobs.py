@@ -17,7 +17,6 @@ from reelmill_common.jobs import (
     RenderSpec,
     check_name,
     job_id,
-    slug,
     spec_from_mapping,
 )
 
@@ -151,11 +150,6 @@ def test_a_name_that_is_not_safe_everywhere_is_refused_with_a_safe_one(name: str
         RenderJob(batch="night", row=name, spec=RenderSpec(prompt="a fox"))
 
     check_name("batch", str(caught.value).rpartition("for example '")[2].removesuffix("')"))
-
-
-@given(st.text(max_size=100))
-def test_a_slug_is_always_a_usable_name(text: str) -> None:
-    check_name("batch", slug(text))
 
 
 @pytest.mark.parametrize(

@@ -53,3 +53,18 @@ def test_a_message_to_discord_mentions_nobody_and_fits() -> None:
     assert body["content"].startswith("**\\[main\\] Batch night is paused**\nwhy")
     assert "\n**batch" not in body["content"]
     assert "[log in](" not in body["content"]
+
+
+def test_teams_gets_an_adaptive_card_in_the_form_that_its_workflow_knows() -> None:
+    (attachment,) = json.loads(message_text.teams(finished()))["attachments"]
+
+    content = attachment["content"]
+    assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
+    assert (content["type"], content["$schema"]) == (
+        "AdaptiveCard",
+        "http://adaptivecards.io/schemas/adaptive-card.json",
+    )
+    assert [block["inlines"][0]["text"] for block in content["body"]][:2] == [
+        "[main] Batch night is done",
+        "3 clips: 1 succeeded, 2 failed",
+    ]
