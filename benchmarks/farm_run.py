@@ -144,12 +144,12 @@ def _finish(ledger: Ledger, batch: str, clips: int) -> None:
 
 def _counted(settings: Settings, *, stored: int) -> counters.CounterValues:
     """Return the worker's counts once they are written: at most half a second late."""
-    wait(lambda: _read(settings).clips.get("stored", 0) >= stored, "the worker's measured", every_s=POLL_S)
+    wait(lambda: _read(settings).clips.get("stored", 0) >= stored, "the worker's counters", every_s=POLL_S)
     return _read(settings)
 
 
 def _read(settings: Settings) -> counters.CounterValues:
-    paths = list((settings.state_dir / "run").glob("*.measured"))
+    paths = list((settings.state_dir / "run").glob("*.figures"))
     return counters.read(paths[0]) if paths else counters.CounterValues()
 
 

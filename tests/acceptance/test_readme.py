@@ -97,7 +97,11 @@ def test_the_demo_leaves_clips_posters_manifests_and_a_page(folder: Path) -> Non
 
 def test_set_up_says_how_much_it_brings_and_shows_its_progress(folder: Path) -> None:
     ran = subprocess.run(
-        ["make", "--no-print-directory", "-n", "demo", f"VENV={folder}/venv"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "-n", "demo", f"VENV={folder}/venv"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     announced, installs = ran.stdout.splitlines()[1:3]

@@ -1,4 +1,4 @@
-"""A store that refuses a running farm: people are printed in the store's own words, and nothing is lost."""
+"""A store that refuses a running farm: people are told in the store's own words, and nothing is lost."""
 
 from __future__ import annotations
 

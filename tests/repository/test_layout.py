@@ -10,29 +10,16 @@ import pytest
 from fixtures.repository import PACKAGES, ROOT, tracked
 
 WITHOUT_A_TEST_OF_THEIR_NAME = {
-    "common/reelmill_common/calendar/cron.py",
     "common/reelmill_common/calendar/timestamps.py",
-    "common/reelmill_common/command_help.py",
-    "common/reelmill_common/contract.py",
     "common/reelmill_common/gpus.py",
     "common/reelmill_common/ledger/base.py",
-    "common/reelmill_common/ledger/failure_causes.py",
-    "common/reelmill_common/ledger/keys.py",
-    "common/reelmill_common/ledger/overview.py",
-    "common/reelmill_common/ledger/records.py",
-    "common/reelmill_common/ledger/refusals.py",
-    "common/reelmill_common/ledger/retention.py",
     "common/reelmill_common/ledger/reuse.py",
     "common/reelmill_common/ledger/rights.py",
     "common/reelmill_common/ledger/snapshot.py",
     "common/reelmill_common/ledger/views.py",
     "common/reelmill_common/metrics/exporter.py",
-    "common/reelmill_common/notify/notification.py",
     "common/reelmill_common/services/periodic.py",
     "common/reelmill_common/services/pruner.py",
-    "common/reelmill_common/services/report_maker.py",
-    "common/reelmill_common/services/scheduler.py",
-    "common/reelmill_common/text/names.py",
     "producer/reelmill_producer/analysis/history.py",
     "producer/reelmill_producer/cli/archive.py",
     "producer/reelmill_producer/cli/audit.py",
@@ -55,7 +42,6 @@ WITHOUT_A_TEST_OF_THEIR_NAME = {
     "producer/reelmill_producer/cli/top_page.py",
     "producer/reelmill_producer/cli/up.py",
     "producer/reelmill_producer/cli/why.py",
-    "producer/reelmill_producer/prompts/admission.py",
     "worker/reelmill_worker/attempt/failure.py",
     "worker/reelmill_worker/child/composition.py",
     "worker/reelmill_worker/commands/worker.py",
@@ -129,4 +115,4 @@ def test_a_module_has_a_test_file_of_its_name() -> None:
     assert len(MODULES) > 200
     assert sorted(missing - WITHOUT_A_TEST_OF_THEIR_NAME) == [], "add the test file"
     assert sorted(WITHOUT_A_TEST_OF_THEIR_NAME - missing) == [], "they have a test file now"
-    assert len(missing) <= 75
+    assert len(missing) <= 61

@@ -90,7 +90,7 @@ class Windows:
         return None
 
     def opens_next(self, when: datetime) -> datetime | None:
-        """Return when it opens the next time after a time, in UTC, or None if it never shuts."""
+        """Return its next opening after a time, in UTC, or None if it never shuts."""
         change = self.next_change(when)
         return self.next_change(change) if change is not None and self.open_at(when) else change
 

@@ -84,23 +84,19 @@ def discord(notification: Notification) -> bytes:
 
 
 def teams(notification: Notification) -> bytes:
-    """Return a notification as the JSON of a Microsoft Teams workflow webhook: an adaptive adaptive of plain text."""
+    """Return a notification as the JSON of a Microsoft Teams workflow webhook: an adaptive card of plain text."""
     title, *rest = (headline(notification), *lines(notification))
     runs = [
         {"type": "TextRun", "text": title, "weight": "Bolder"},
         *({"type": "TextRun", "text": text} for text in rest),
     ]
-    adaptive = {
-        "$schema": "http://adaptivecards.io/schemas/adaptive-adaptive.json",
+    content = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": [{"type": "RichTextBlock", "inlines": [run]} for run in runs],
     }
-    attachment = {
-        "contentType": "application/vnd.microsoft.adaptive.adaptive",
-        "contentUrl": None,
-        "content": adaptive,
-    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": content}
     return json.dumps({"type": "message", "attachments": [attachment]}, ensure_ascii=False).encode()
 
 

@@ -127,8 +127,8 @@ def test_without_a_farm_the_file_is_counted_all_the_same(night: Path, settings: 
     ("arguments", "texts"),
     [
         pytest.param(("--rate", "2"), "--rate is for --dry-run", id="a rate without a dry run"),
-        pytest.param(("--rate", "-1", "--dry-run"), "is not a price", id="negative rate"),
-        pytest.param(("--rate", "nan", "--dry-run"), "is not a price", id="no number"),
+        pytest.param(("--rate", "-1", "--dry-run"), "is not a valid price", id="negative rate"),
+        pytest.param(("--rate", "nan", "--dry-run"), "is not a valid price", id="no number"),
         pytest.param(("--results", "r.jsonl"), "--results needs --wait", id="results without a wait"),
         pytest.param(("--results", "r.jsonl", "--wait", "--dry-run"), "no --dry-run", id="results of a dry run"),
     ],

@@ -1,4 +1,4 @@
-"""Recipes: read from manifests and MP4s, wherever these lie whatever program wrote them."""
+"""Recipes: read from manifests and MP4s, wherever these lie and whatever program wrote them."""
 
 from __future__ import annotations
 

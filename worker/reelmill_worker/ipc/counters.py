@@ -93,7 +93,7 @@ class CounterValues:
 
 
 def read(path: Path) -> CounterValues:
-    """Return the values that were written last; all zero if there is not a file, or a damaged or foreign one."""
+    """Return the values that were written last; all zero if the file is absent, damaged or foreign."""
     try:
         known = json.loads(path.read_text())
         for name in ("stages", "gaps"):

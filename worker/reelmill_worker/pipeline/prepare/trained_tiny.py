@@ -26,7 +26,7 @@ Tensors = dict[str, Tensor]
 
 
 def trained_parts() -> tuple[tuple[str, ...], dict[str, Tensors]]:
-    """Return the vocabulary of the vocabulary and the trained tensors by part, in float32."""
+    """Return the words of the vocabulary and the trained tensors by part, in float32."""
     with as_file(files(__name__.rpartition(".")[0]) / WEIGHTS) as path, safe_open(path, "pt") as file:
         vocabulary = tuple(file.metadata()["words"].split())
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
