@@ -187,6 +187,6 @@ def test_a_rocm_build_is_not_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_card_is_known_by_the_name_that_the_driver_has_for_it(name: str, gpu: str, memory_gb: float) -> None:
-    gpu = gpu_facts(name)
+    known = gpu_facts(name)
 
-    assert (gpu.name, gpu.memory_gb) == (gpu, memory_gb)
+    assert (known.name, known.memory_gb) == (gpu, memory_gb)
