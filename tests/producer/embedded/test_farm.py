@@ -157,7 +157,7 @@ def test_the_demo_leaves_clips_and_a_page_and_finds_them_the_second_time(env: di
     again = program(*arguments, env=env)
     clips = sorted(path.suffix for path in (tmp_path / "demo" / "clips" / "prompts").glob("*-*"))
     shown = Page((tmp_path / "demo" / "index.html").read_text())
-    next((tmp_path / "demo" / "clips" / "prompts").glob("fox-????????.mp4")).unlink()
+    next((tmp_path / "demo" / "clips" / "prompts").glob("ball-????????.mp4")).unlink()
     spoiled = program(*arguments, env=env)
 
     assert (first.status, first.out) == (0, f"{tmp_path}/demo/index.html\n")
