@@ -6,6 +6,13 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import HealthCheck, settings
 
+if find_spec("torch"):
+    import torch
+
+    if not torch.cuda.is_available():
+        # Triton's interpreter runs the kernels; it is read when a kernel is defined, so before any of them is imported.
+        os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # A slow machine is not a failure, and every run tries the same examples; `make fuzz` tries others each time.
 settings.register_profile(
     "suite",

@@ -137,7 +137,7 @@ class FixedDurationRenderer:
         if self._broken:
             raise BadOutput("all frames are black; the renderer was started as `fixed:SECONDS:broken`")
         picture.seconds = {str(Stage.DENOISE): round(time.monotonic() - started, 6)}
-        log.info("picture.drawn")  # shows tests that a render came to its end, whatever becomes of the attempt
+        log.info("card.drawn")  # shows tests that a render came to its end, whatever becomes of the attempt
         return picture
 
     def prepare(self, spec: RenderSpec) -> None:

@@ -51,7 +51,7 @@ def examine_gpu(name: str) -> list[Finding]:
     """Say how a GPU that need not be here would render, as if everything that could help were installed.
 
     Raises:
-        NotFound: The finding is not in the table.
+        NotFound: The GPU is not in the table.
     """
     gpu = gpu_facts(name)
     finding = Finding(name="gpu", level=Severity.OK, found=f"{gpu.name}: {gpu.arch}, {gpu.memory_gb:g} GB")
