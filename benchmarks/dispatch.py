@@ -120,7 +120,7 @@ def submit_rate(ledger: Ledger, rows: int) -> float:
 
 
 def delay_rate(url: str, messages: int) -> float:
-    """Return messages a second of plain Celery's `delay()` with a payload like ours; nobody consumes them."""
+    """Return messages a second of plain Celery's `delay()` with a payload like ours; no worker consumes them."""
     app = _plain_app(url)
     task = app.tasks["plain.nothing"]
     started = time.perf_counter()

@@ -8,7 +8,7 @@ one submit, after a few clips of warm-up. Model, farm, script and diffusers come
 of its own, so that the GPU is theirs alone; this one never has a CUDA context. Each prints as it ends, and one that
 fails does not stop the others.
 
-What the figures are:
+What the numbers mean:
 
 - wall a clip: from the ledger's first claim to its last accepted finish (the clip is in the store then), by the clips.
 - GPU time a clip: `Result.gpu_s`, the seconds of `encode_text`, `denoise` and `decode`, each from its launch to the
@@ -127,7 +127,7 @@ def _all(options: argparse.Namespace, shape: Shape, run: Path) -> int:
 def _survive(name: str, step: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     try:
         return step()
-    except (Exception, SystemExit):  # noqa: BLE001 - a part that fails is told, and the others go on
+    except (Exception, SystemExit):  # noqa: BLE001 - a part that fails is reported, and the others go on
         print(f"{name}: {traceback.format_exc(limit=-4)}", file=sys.stderr, flush=True)
     return {}
 

@@ -87,7 +87,7 @@ def measure(settings: Settings, tasks: int) -> dict[str, Any]:
 
 
 def feed(settings: Settings, ledger: Ledger, numbers: range) -> None:
-    """Submit jobs, let the ledger word their messages, and tell what a worker would of each."""
+    """Submit jobs, let the ledger make their messages, and publish a worker's events for each."""
     batch = f"the-longest-name-that-a-batch-of-a-night-may-have-{numbers.start:014d}"
     specs = [RenderSpec(prompt=PROMPT.format(number=number), seed=number, profile=LANE) for number in numbers]
     ledger.batches.submit(Batch(name=batch), [RenderJob(batch=batch, row=str(spec.seed), spec=spec) for spec in specs])

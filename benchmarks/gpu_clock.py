@@ -46,7 +46,7 @@ def section(title: str) -> Iterator[None]:
     started = time.monotonic()
     try:
         yield
-    except Exception:  # noqa: BLE001 - a part that fails is told, and the others go on
+    except Exception:  # noqa: BLE001 - a part that fails is reported, and the others go on
         print("FAILED", traceback.format_exc(limit=-4), flush=True)
     torch.cuda.synchronize()
     gc.collect()

@@ -1,4 +1,4 @@
-"""What `celery -A reelmill_worker.app worker` imports, in the parent and again in its rendering child.
+"""The application that `celery -A reelmill_worker.app worker` imports, in the parent and again in its rendering child.
 
 The one module of the worker that reads the environment and builds objects at import. The parent must stay without
 torch: whatever needs the model is imported inside the child's handlers.

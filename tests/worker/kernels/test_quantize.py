@@ -6,15 +6,9 @@ from torch.nn import functional as F
 
 from fixtures.codes import assert_same_codes
 from reelmill_worker.kernels import quantize
-from reelmill_worker.kernels.dsl import pieces
 from reelmill_worker.kernels.quantize import Target
 
 SHAPES = [(4, 1536), (3, 8960), (5, 64), (2, 100), (1, 3)]
-
-
-@pytest.mark.parametrize(("columns", "split"), [(1536, (1024, 512)), (8960, (8192, 1024)), (64, (32, 32)), (3, (2, 1))])
-def test_a_row_is_two_powers_of_two_that_cover_it(columns: int, split: tuple[int, int]) -> None:
-    assert pieces(columns) == split
 
 
 @pytest.mark.parametrize(("target", "error"), [("e4m3", 2**-4), ("int8", 0.5 / 127)])

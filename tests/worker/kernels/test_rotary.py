@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
+from fixtures.codes import projection
 from reelmill_worker.kernels.rotary import (
     qk_norm_rope,
     qk_norm_rope_reference,
@@ -14,16 +14,8 @@ from reelmill_worker.kernels.rotary import (
 EPS = 1e-6
 
 
-def inputs(tokens: int, heads: int, channels: int, device: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    k = heads * channels
-    qkv = torch.randn(tokens, 3 * k).to(device, dtype)
-    angles = 6 * torch.rand(tokens, channels // 2)
-    weights = 1 + 0.3 * torch.randn(2, k)
-    return (qkv, *(x.to(device) for x in (weights, angles.cos(), angles.sin())))
-
-
 def test_pairs_turn_as_complex_numbers_after_a_norm_over_all_heads() -> None:
-    qkv, weights, cosine, sine = inputs(5, 2, 8, "cpu", torch.float32)
+    qkv, weights, cosine, sine = projection(5, 2, 8, "cpu", torch.float32)
     keys = qkv[:, 16:32]
     normed = torch.nn.functional.rms_norm(keys, (16,), weights[1], EPS)
     turned = torch.view_as_complex(normed.view(5, 2, 4, 2)) * torch.complex(cosine, sine)[:, None]
@@ -37,7 +29,7 @@ def test_pairs_turn_as_complex_numbers_after_a_norm_over_all_heads() -> None:
 def test_the_kernel_norms_and_turns_as_its_twin_does(
     triton: None, device: str, dtype: torch.dtype, tokens: int, heads: int, channels: int
 ) -> None:
-    tensors = inputs(tokens, heads, channels, device, dtype)
+    tensors = projection(tokens, heads, channels, device, dtype)
     want = qk_norm_rope_reference(*tensors, EPS)
 
     got = qk_norm_rope(*tensors, EPS)
@@ -70,7 +62,7 @@ def test_each_part_of_a_row_is_normed_by_its_own_weight() -> None:
 
 
 def test_a_projection_that_is_too_narrow_is_refused(device: str) -> None:
-    qkv, weights, cosine, sine = inputs(2, 2, 8, device, torch.bfloat16)
+    qkv, weights, cosine, sine = projection(2, 2, 8, device, torch.bfloat16)
 
     with pytest.raises(ValueError, match="wanted rows of 2 x 16 columns"):
         qk_norm_rope(qkv[:, :20], weights, cosine, sine, EPS)

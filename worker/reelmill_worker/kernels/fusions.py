@@ -9,7 +9,7 @@ from reelmill_worker.kernels import norm, quantize, rotary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fusions:
-    """What stands between the linears of a block. Each pair of twins has one signature, told by its reference."""
+    """What stands between the linears of a block. Each pair of twins has one signature, documented at its reference."""
 
     residual_norm: Callable[..., Any]
     qk_norm_rope: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""What SageAttention 2 multiplies, straight from the fused projection: norms, rotation and 8-bit codes in two readings.
+"""The operands of SageAttention 2, made of the fused projection: norms, rotation and 8-bit codes in two readings.
 
 Its own wrapper reads queries, keys and values seven times and writes them four times on the way to the same codes.
 

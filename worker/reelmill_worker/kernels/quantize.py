@@ -13,7 +13,7 @@ from reelmill_worker.kernels import dsl
 from reelmill_worker.kernels.dsl import jit, tl
 
 Target = Literal["none", "e4m3", "int8"]
-"""What a fused operation leaves behind: values in the input's dtype, or 8-bit codes with a scale a row."""
+"""What a fused operation returns: values in the input's dtype, or 8-bit codes with a scale a row."""
 
 PEAKS: dict[str, float] = {"e4m3": 448.0, "int8": 127.0}
 """Largest code of each format."""
@@ -24,7 +24,7 @@ LEAST_PEAK = 1 / 512
 Source: FastVideo 2f3d4074, layers/quantization/fp8_config.py, least scale 1 / (448 * 512).
 """
 TARGET_CODES = {"none": 0, "e4m3": 1, "int8": 2}
-"""How kernels, which know no strings, are told the target."""
+"""The target as a number: kernels take no strings."""
 
 
 def quantize_rows_reference(x: Tensor, target: Target) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def check_finite(flag: Tensor) -> None:
     """Refuse latents that are not finite.
 
     Raises:
-        BadOutput: They are not.
+        BadOutput: At least one of them is NaN or infinite.
     """
     if not bool(flag):
         raise BadOutput("the latents hold NaN or infinity; the attention kernel or a GPU fault is the usual cause")
@@ -57,7 +57,7 @@ class FrameWatch:
             wanted: Frames that there should be.
 
         Raises:
-            BadOutput: With the reason and the figures.
+            BadOutput: The message has the reason and the numbers.
         """
         peaks = torch.cat(self._peaks).cpu() if self._peaks else torch.empty(0)
         if len(peaks) != wanted:

@@ -1,8 +1,8 @@
-"""What `torch.compile` made, kept in a file of this worker's, so that the next start does not make it again.
+"""A file of what `torch.compile` made on this worker, so that the next start does not compile again.
 
-A file is only loaded by the setup that made it: its name holds a hash of GPU, driver, torch, Triton, plan and model.
-Its content is unpickled by torch, so it never lies in a model folder, which may come from anywhere, and is passed over
-unless it belongs to us and nobody else may write it.
+Only the setup that made a file loads it: its name holds a hash of GPU, driver, torch, Triton, plan and model.
+Torch unpickles its content, so it never lies in a model folder, which may come from anywhere, and it is ignored
+unless it belongs to us and no other user may write it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KEPT_FILES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileCache:
-    """The file of one setup. Whatever goes wrong with it costs time, never a render: it is logged and passed over.
+    """The file of one setup. An error with it costs time, never a render: it is logged and ignored.
 
     Attributes:
         path: `<folder>/<key>.bin`.

@@ -1,4 +1,4 @@
-"""Bringing tensors from the GPU to the host while the GPU goes on working."""
+"""Copies from the GPU to the host that run while the GPU goes on working."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HostCopy:
-    """A copy under way. On a CPU there is nothing to bring, and it is done at once.
+    """A running copy. A tensor that is on the CPU already is not copied.
 
     Attributes:
         target: Pinned memory, not to be read before `wait`; torch keeps freed pinned blocks, so later clips get them

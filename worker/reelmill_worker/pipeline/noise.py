@@ -1,4 +1,4 @@
-"""Seeded noise, drawn on the CPU: the same seed gives the same bits whatever GPU renders."""
+"""Seeded noise, drawn on the CPU: the same seed gives the same bits on every GPU."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ CANARIES = {
     "cuda": RenderSpec(prompt=CANARY_PROMPT),
     "cpu": RenderSpec(prompt=CANARY_PROMPT, profile="tiny", frames=9),
 }
-"""By device: what a worker must render, twice alike, before it may take jobs."""
+"""The clip that a worker must render twice with equal bits before it takes jobs, by device."""
 
 
 class Resident:
@@ -188,7 +188,7 @@ class Resident:
         return self._engine
 
     def _reload(self, plan: RenderPlan) -> None:
-        """Have the model loaded anew under another plan. The old one goes first: there is no room for both."""
+        """Load the model again under another plan. The old one is dropped first: both do not fit."""
         self._engine = None
         self._spares.clear()
         self._plan = plan
@@ -210,7 +210,7 @@ class Resident:
 
 
 def _no_stage(_stage: str) -> None:
-    """Take no notice of a stage: nobody waits for the canary."""
+    """Ignore a stage: the canary's progress is not shown."""
 
 
 @contextmanager

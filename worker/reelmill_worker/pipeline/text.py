@@ -28,11 +28,11 @@ class SharedEmbeddingCache(Protocol):
     """Where workers leave embeddings for each other. Whatever goes wrong there, the embedding is made again."""
 
     def get(self, name: str) -> bytes | None:
-        """Return what lies under a name, or None."""
+        """Return the content of a name, or None."""
         ...
 
     def put(self, name: str, content: bytes) -> None:
-        """Leave something under a name."""
+        """Store content under a name."""
         ...
 
 

@@ -148,23 +148,6 @@ def test_the_plan_names_the_kernels_that_our_operands_feed() -> None:
     assert not choose_plan(replace(gpu_facts("RTX 4090"), triton=False)).projected
 
 
-@pytest.mark.parametrize(
-    ("name", "arch"),
-    [
-        ("NVIDIA GeForce RTX 3060 Ti", "sm86"),
-        ("NVIDIA RTX A4000", "sm86"),
-        ("A10G", "sm86"),
-        ("A30", "sm80"),
-        ("NVIDIA GeForce RTX 4070 Ti SUPER", "sm89"),
-        ("NVIDIA RTX 5000 Ada Generation", "sm89"),
-        ("NVIDIA L40", "sm89"),
-        ("rtx 5080", "sm120"),
-    ],
-)
-def test_the_cards_that_people_have_are_known_by_the_drivers_names(name: str, arch: str) -> None:
-    assert gpu_facts(name).arch == arch
-
-
 def test_a_rocm_build_is_not_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.version, "hip", "6.4")

@@ -7,11 +7,10 @@ import pytest
 import torch
 from huggingface_hub.utils import disable_progress_bars
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
+from fixtures.checkpoint import change_json, rewrite
 from fixtures.hub import COMMIT, REPO, Hub
 from reelmill_common.errors import HubUnavailable, InvalidModel
-from reelmill_worker.pipeline.checkpoint.repository import warnings_of
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.prepare.pull import DecoderSource, Pulled, git_blob, pull
 
@@ -169,16 +168,6 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_download(
         pull_from(repository, tmp_path / "model")
 
 
-def change_json(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def rewrite(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
 def put(root: Path, name: str, content: bytes = b"weights") -> None:
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(content)
@@ -293,24 +282,3 @@ def test_gates_of_sparse_attention_are_warned_of_and_shards_are_one_set(
 
 def match(start: str, lines: list[str]) -> str:
     return next((line for line in lines if line.startswith(start)), start)
-
-
-@pytest.mark.parametrize(
-    ("repo", "warned"),
-    [
-        ("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", True),
-        ("someone/wan2.1-anime", True),
-        ("FastVideo/FastWan-QAD-FP8-1.3B", False),
-        ("FastVideo/FastWan2.1-T2V-1.3B-Diffusers", False),
-        ("someone/Wan2.1-4step-lightning", False),
-    ],
-)
-def test_an_undistilled_base_is_warned_of_by_name(repo: str, warned: bool) -> None:
-    said = warnings_of(repo, {"num_layers": 30}, [])
-
-    assert bool(said) == warned
-    assert not said or "looks like an undistilled base" in said[0]
-
-
-def test_a_larger_model_of_the_family_is_warned_of() -> None:
-    assert "has 40 layers where plans reckon with 30" in warnings_of("a/fastwan-14b", {"num_layers": 40}, [])[0]

@@ -75,7 +75,7 @@ def test_codes_times_scales_are_the_weight_to_a_sixteenth(
     assert (off <= weight.abs() * (1 / 16 + 0.01) + scale.reshape(-1, 1) * 2**-9).all()
 
 
-def test_weights_are_rounded_by_tensor_as_qat_trained_them_unless_somebody_asks_for_rows(model: Path) -> None:
+def test_weights_are_rounded_by_tensor_as_qat_trained_them_unless_rows_are_asked_for(model: Path) -> None:
     quantize(model)
 
     weight = load_file(model / "transformer" / WEIGHTS)[TO_Q].bfloat16()
@@ -151,7 +151,7 @@ def test_rows_and_tensors_are_two_classes_of_equal_bits(model: Path) -> None:
     assert by_tensor["model_hash"] != by_row["model_hash"]
 
 
-def test_an_artifact_by_row_of_an_older_release_is_told_and_not_served(model: Path) -> None:
+def test_an_artifact_by_row_of_an_older_release_is_explained_and_not_served(model: Path) -> None:
     make_old(model)
 
     with pytest.raises(InvalidModel, match=r"scale a weight row.*`reelmill model quantize \S+/model`, which replaces"):
@@ -203,7 +203,7 @@ def test_an_artifact_of_a_newer_release_is_refused(model: Path) -> None:
         ModelFolder.open(model)
 
 
-def test_doctor_tells_an_artifact_of_an_older_release(model: Path, settings: Settings) -> None:
+def test_doctor_reports_an_artifact_of_an_older_release(model: Path, settings: Settings) -> None:
     make_old(model)
 
     findings = examine(replace(settings, profile="tiny", model_dir=str(model), renderer="model"), deep=False)

@@ -1,4 +1,4 @@
-"""What a repository's small files say of it, before gigabytes are downloaded: refused, or taken with a warning."""
+"""Checks of a repository by its small files, before gigabytes are downloaded: a refusal, or a warning."""
 
 from __future__ import annotations
 

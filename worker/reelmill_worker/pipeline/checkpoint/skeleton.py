@@ -1,6 +1,6 @@
 """Models of diffusers' and transformers' classes without their weights: what a config says there must be.
 
-The libraries are untyped, so they stay behind this door.
+The libraries are untyped, so no other module imports them for this.
 """
 
 from __future__ import annotations

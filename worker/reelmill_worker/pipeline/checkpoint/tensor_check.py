@@ -1,4 +1,4 @@
-"""Whether a part's tensors are the ones that its config implies: names, shapes and dtypes, from the headers alone."""
+"""Checks that a part's tensors are those that its config implies: names, shapes and dtypes, from the headers alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 5
 QUANTISED = re.compile(r"blocks\.\d+\.(attn[12]\.to_(q|k|v|out\.0)|ffn\.net\.(0\.proj|2))\.weight")
 """The 10 large linears of each block: what the released model quantises. Source: FastVideo 2f3d4074, fp8_config.py."""
 GATE = re.compile(r"blocks\.\d+\.to_gate_compress\.(weight|bias)")
-"""What checkpoints of the sparse-attention family have more: a dense model has no use for them."""
+"""Extra tensors of checkpoints of the sparse-attention family: a dense model does not use them."""
 TIED = {"encoder.embed_tokens.weight": "shared.weight"}
 """Stored once, or twice with equal content."""
 

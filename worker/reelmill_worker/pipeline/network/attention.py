@@ -1,4 +1,4 @@
-"""Attention without mask or dropout as one operation, whatever kernel computes it, with a self-test of each kernel.
+"""Attention without mask or dropout as one operation over several kernels, with a self-test of each.
 
 Letters: l query tokens, s key tokens, n heads, d channels of a head. All tensors are (l, n, d): one clip at a time.
 """
@@ -23,7 +23,7 @@ from reelmill_worker.kernels.rotary import qk_norm_rope_reference
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 LEAST_COSINE = 0.995
-"""What a kernel must reach against float32 in the self-test. 8-bit kernels reach 0.998 and more when they are right."""
+"""The cosine to float32 that a kernel must reach in the self-test. Correct 8-bit kernels reach 0.998 and more."""
 TEST_SHAPE = (4096, 12, 128)
 """Tokens, heads and channels of the self-test: the model's heads, enough tokens for every block of a kernel."""
 

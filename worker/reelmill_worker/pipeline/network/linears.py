@@ -1,8 +1,8 @@
-"""The large linears of the transformer, in each precision that a plan can ask for, from whatever the file holds.
+"""The large linears of the transformer, in each precision that a plan can ask for, from each form that a file has.
 
 A file holds a weight as floats, or as `<name>.weight` in float8_e4m3fn with `<name>.weight_scale` in float32, one scale
 for the tensor or one a row; code times scale is the weight. Floats are rounded to such codes first, as the plan says,
-in whatever precision they are multiplied then: every plan computes with the weights that an artifact would hold.
+in each precision of the multiplication: every plan computes with the weights that an artifact would hold.
 
 Letters: m rows (tokens), k channels in, n channels out.
 """
@@ -46,25 +46,25 @@ class Linear(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseLinear:
-    """Floats times floats."""
+    """Multiplies floats by weights in floats."""
 
     weight: Tensor
     bias: Tensor
 
     @property
     def target(self) -> Target:
-        """Floats."""
+        """The format of the values: floats."""
         return "none"
 
     def __call__(self, values: Tensor, scale: Tensor) -> Tensor:
-        """Multiply."""
+        """Return the values times the weight, transposed, plus the bias."""
         del scale
         return F.linear(values, self.weight, self.bias)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DequantLinear:
-    """Floats times e4m3 weights (n, k) with scales (n, 1): for a CPU, which has no 8-bit float arithmetic."""
+    """Multiplies floats by e4m3 weights (n, k) with scales (n, 1): for a CPU, which has no 8-bit float arithmetic."""
 
     weight: Tensor
     scale: Tensor
@@ -72,7 +72,7 @@ class DequantLinear:
 
     @property
     def target(self) -> Target:
-        """Floats: what the CPU computes with."""
+        """The format of the values: floats, which the CPU computes with."""
         return "none"
 
     def __call__(self, values: Tensor, scale: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class RowFp8Linear:
 
     @property
     def target(self) -> Target:
-        """Codes with a scale a row."""
+        """The format of the values: codes with a scale a row."""
         return "e4m3"
 
     def __call__(self, values: Tensor, scale: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class TensorFp8Linear:
 
     @property
     def target(self) -> Target:
-        """Floats: the scale needs a look at the whole activation first."""
+        """The format of the values: floats, since the scale depends on the whole activation."""
         return "none"
 
     def __call__(self, values: Tensor, scale: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ class Int8Linear:
 
     @property
     def target(self) -> Target:
-        """Codes with a scale a row."""
+        """The format of the values: codes with a scale a row."""
         return "int8"
 
     def __call__(self, values: Tensor, scale: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ class StoredLinear:
         return self.weight.float() * self.scale.reshape(-1, 1)
 
     def by_row(self) -> tuple[Tensor, Tensor]:
-        """Return the codes (n, k) and a scale for each row (n, 1): one of the whole tensor stands in each."""
+        """Return the codes (n, k) and a scale for each row (n, 1); a scale of the whole tensor is repeated."""
         weight, scale = self._codes()
         return weight, scale.reshape(-1, 1).expand(weight.shape[0], 1).contiguous()
 

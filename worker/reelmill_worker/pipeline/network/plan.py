@@ -23,9 +23,9 @@ TextResidency = Literal["gpu-bf16", "gpu-8bit", "cpu"]
 LATENTS_A_CHUNK = 3
 """Latent frames that the tiny decoder takes at once: 21 = 7 x 3, and a peak of 1.9 GB at 832x480 (measured)."""
 GB_FOR_BF16_TEXT = 20
-"""Card memory that holds UMT5-XXL in bfloat16 (11.4 GB) beside the rest (about 5 GB) with room to spare."""
+"""GPU memory that holds UMT5-XXL in bfloat16 (11.4 GB) beside the rest (about 5 GB) with room to spare."""
 GB_FOR_8BIT_TEXT = 12
-"""Likewise for UMT5-XXL with 8-bit weights (5.7 GB)."""
+"""GPU memory that holds UMT5-XXL with 8-bit weights (5.7 GB) beside the rest."""
 GB_FOR_CHUNKS = 8
 """Card memory below which the decoder takes one latent frame at a time."""
 
@@ -214,7 +214,7 @@ SAGE2_KERNELS: dict[tuple[int, int], tuple[str, ...]] = {
 }
 """SageAttention 2.x by architecture, best first. Source: its core.py at d1a57a5, and our measurements on an H100."""
 PROJECTED_KERNELS = ("sage2-fp16", "sage2-fp16-mixed", "sage2-fp8", "sage2-fp8-sm90")
-"""Those that `attention.projected_attention` can feed."""
+"""The kernels that `attention.projected_attention` can feed."""
 
 
 def kernel_candidates(gpu: GpuFacts, reasons: list[str] | None = None) -> tuple[str, ...]:
@@ -257,7 +257,7 @@ def _plain_kernels(gpu: GpuFacts) -> tuple[str, ...]:
 _FORM = (
     r"\b(nvidia|geforce|generation|gpu|blackwell|workstation|server|edition|pcie|nvl|hbm\d\w?|\d+ ?gb)\b|-?sxm\d?\b|-"
 )
-"""What the driver's names have beyond the table's: maker, shape and memory."""
+"""Parts of the driver's names that the table's names lack: maker, shape and memory."""
 
 
 def gpu_facts(name: str) -> GpuFacts:

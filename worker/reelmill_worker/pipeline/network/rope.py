@@ -13,7 +13,7 @@ THETA = 10000.0
 
 
 def axis_channels(head_dim: int) -> tuple[int, int, int]:
-    """Return how many channels of a head tell (time, height, width): 128 gives 44, 42, 42."""
+    """Return how many channels of a head encode (time, height, width): 128 gives 44, 42, 42."""
     side = 2 * (head_dim // 6)
     return head_dim - 2 * side, side, side
 

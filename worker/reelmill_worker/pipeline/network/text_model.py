@@ -36,7 +36,7 @@ class ByteLinear(nn.Module):
         self.register_buffer("scale", scale.to(weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply."""
+        """Return x times the weight, transposed."""
         return F.linear(x, self.weight.to(self.scale.dtype) * self.scale)
 
 

@@ -25,7 +25,7 @@ MEMORIES_A_LEVEL = 3
 """Memory blocks on each of the three levels."""
 
 Memory = tuple[Tensor, ...]
-"""What each memory block saw last: (1, c, h, w) each."""
+"""The last input of each memory block: (1, c, h, w) each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

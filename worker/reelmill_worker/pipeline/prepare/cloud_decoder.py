@@ -18,7 +18,7 @@ POINT = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
 AFTERGLOW = 0.8
 """Share of the frame before that a memory block adds."""
 GAIN = (1 + AFTERGLOW) ** 3
-"""How much brighter the three memory blocks of a level make what stands still."""
+"""The factor by which the three memory blocks of a level brighten what does not move."""
 CONTRAST = 0.6
 """Found by eye: a colour then has a standard deviation of about 0.2 around the middle, of 1."""
 
@@ -52,7 +52,7 @@ class _Clouds:
         return torch.randn((rows, columns), generator=self.generator)
 
     def mix(self, out: int, into: int) -> Tensor:
-        """Mix channels at random and blur. Rows sum to zero: what is in come all positive, differences are wanted."""
+        """Mix channels at random and blur. Rows sum to zero: inputs are all positive, and differences are wanted."""
         rows = self._random(out, into)
         rows = rows - rows.mean(dim=1, keepdim=True)
         return (rows / math.sqrt(into))[:, :, None, None] * BLUR

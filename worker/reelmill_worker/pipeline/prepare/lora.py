@@ -46,9 +46,9 @@ OUTSIDE: Mapping[str, str] = {
     "time_projection.1": "condition_embedder.time_proj",
     "head.head": "proj_out",
 }
-"""Likewise, of those outside the blocks."""
+"""The linears outside the blocks, likewise."""
 FLAT = {name.replace(".", "_"): name for name in (*OFFICIAL, *OFFICIAL.values(), *OUTSIDE, *OUTSIDE.values())}
-"""As kohya writes them."""
+"""The same names as kohya writes them, by the names with points."""
 
 
 def diffusers_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Downloading a model: one commit of a repository, only files that cannot run code, each checked by size and hash."""
+"""The download of a model: one commit, only files that cannot run code, each checked by size and hash."""
 
 from __future__ import annotations
 
