@@ -44,33 +44,14 @@ WITHOUT_A_TEST_OF_THEIR_NAME = {
     "producer/reelmill_producer/cli/why.py",
     "worker/reelmill_worker/attempt/failure.py",
     "worker/reelmill_worker/child/composition.py",
-    "worker/reelmill_worker/commands/worker.py",
     "worker/reelmill_worker/delivery/clip_files.py",
     "worker/reelmill_worker/ipc/child_files.py",
     "worker/reelmill_worker/ipc/child_status.py",
-    "worker/reelmill_worker/kernels/dsl.py",
-    "worker/reelmill_worker/kernels/fusions.py",
-    "worker/reelmill_worker/kernels/operand_codes.py",
-    "worker/reelmill_worker/logs.py",
     "worker/reelmill_worker/parent/broker_wait.py",
     "worker/reelmill_worker/parent/fetch_watchdog.py",
     "worker/reelmill_worker/parent/message_filter.py",
     "worker/reelmill_worker/parent/remote_control.py",
     "worker/reelmill_worker/parent/transport.py",
-    "worker/reelmill_worker/pipeline/checkpoint/layout.py",
-    "worker/reelmill_worker/pipeline/checkpoint/manifest.py",
-    "worker/reelmill_worker/pipeline/checkpoint/repository.py",
-    "worker/reelmill_worker/pipeline/checkpoint/safetensors_file.py",
-    "worker/reelmill_worker/pipeline/checkpoint/safetensors_writer.py",
-    "worker/reelmill_worker/pipeline/checkpoint/skeleton.py",
-    "worker/reelmill_worker/pipeline/checkpoint/tensor_check.py",
-    "worker/reelmill_worker/pipeline/checkpoint/transformer_config.py",
-    "worker/reelmill_worker/pipeline/engine.py",
-    "worker/reelmill_worker/pipeline/host_copy.py",
-    "worker/reelmill_worker/pipeline/network/card_table.py",
-    "worker/reelmill_worker/pipeline/network/text_model.py",
-    "worker/reelmill_worker/pipeline/prepare/cloud_decoder.py",
-    "worker/reelmill_worker/pipeline/prepare/tiny_tokenizer.py",
 }
 """Modules that have no test file of their name yet: tests of what uses them cover them. The list may only shrink."""
 
@@ -115,4 +96,4 @@ def test_a_module_has_a_test_file_of_its_name() -> None:
     assert len(MODULES) > 200
     assert sorted(missing - WITHOUT_A_TEST_OF_THEIR_NAME) == [], "add the test file"
     assert sorted(WITHOUT_A_TEST_OF_THEIR_NAME - missing) == [], "they have a test file now"
-    assert len(missing) <= 61
+    assert len(missing) <= 42
