@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
+from training.artifact import WEIGHTS, WORDS, write_artifact, write_words
 from training.checkpoints import load_autoencoder, load_teacher, save_modules, set_threads
 from training.clock import Clock
 from training.corpus import Corpus, make_corpus
+from training.evaluation import evaluate
 from training.rounding import FORMATS
 from training.stages.autoencoder import train_autoencoder
 from training.stages.student import record_paths, train_student
@@ -21,14 +23,18 @@ def main() -> None:
     """Run one stage."""
     options = _options()
     set_threads()
-    started = time.monotonic()
-    {"autoencoder": autoencoder, "teacher": teacher, "student": student}[options.stage](options)
-    print(f"{options.stage}: {time.monotonic() - started:.0f} s in all", flush=True)
+    for stage in STAGES if options.smoke else (options.stage,):
+        started = time.monotonic()
+        STAGES[stage](options)
+        print(f"{stage}: {time.monotonic() - started:.0f} s in all", flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stage", choices=("autoencoder", "teacher", "student"))
+    parser.add_argument("stage", choices=tuple(STAGES), nargs="?")
+    parser.add_argument("--smoke", action="store_true", help="Run all stages, each for a few steps, on the CPU.")
+    parser.add_argument("--captions", type=int, default=200, help="Unseen captions to evaluate, and as many held out.")
+    parser.add_argument("--out", type=Path, default=None, help="Artifact to write. Default: the package's.")
     parser.add_argument("--run", type=Path, default=Path("training-run"), help="Folder of the checkpoints.")
     parser.add_argument("--minutes", type=float, default=0.0, help="Limit of time.")
     parser.add_argument("--steps", type=int, default=0, help="Limit of steps.")
@@ -43,7 +49,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--student-minutes", type=float, default=0.0, help="Train a student after the teacher.")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    if not options.minutes and not options.steps:
+    if options.smoke:
+        options.device, options.steps, options.clips, options.batch, options.captions = "cpu", 2, 8, 2, 1
+        options.path_minutes, options.out = 0.01, options.out or options.run / "tiny_weights.safetensors"
+    elif options.stage is None:
+        parser.error("name a stage, or give --smoke")
+    elif options.stage in ("autoencoder", "teacher", "student") and not options.minutes and not options.steps:
         parser.error("give --minutes or --steps")
     return options
 
@@ -112,6 +123,32 @@ def distil(options: argparse.Namespace, trained: Teacher, both: tuple[Corpus, Co
         clock, trained, paths, form=options.format, device=options.device, batch=options.batch, seed=options.seed
     )
     save_modules(options.run, f"student-{options.format}", {"transformer": made.transformer, "text": made.text})
+
+
+def artifact(options: argparse.Namespace) -> None:
+    """Write the shipped file from a student and the autoencoder's decoder."""
+    made = load_teacher(options.run, options.name or f"student-{options.format}", "cpu")
+    _, decoder = load_autoencoder(options.run, "cpu")
+    path = options.out or WEIGHTS
+    print(f"WEIGHTS_SHA256 = {write_artifact(path, made, decoder)!r}")
+    print(f"{path}: {path.stat().st_size:,} bytes", flush=True)
+    if options.out is None:
+        write_words(WORDS)
+
+
+def evaluated(options: argparse.Namespace) -> None:
+    """Print how often the product, with the package's weights, shows what captions say."""
+    print(evaluate(options.captions, options.seed), flush=True)
+
+
+STAGES = {
+    "autoencoder": autoencoder,
+    "teacher": teacher,
+    "student": student,
+    "artifact": artifact,
+    "evaluate": evaluated,
+}
+"""Each is a command; in the order of a whole run."""
 
 
 if __name__ == "__main__":
