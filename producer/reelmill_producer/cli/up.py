@@ -23,11 +23,11 @@ from reelmill_producer.cli.errors import tell
 from reelmill_producer.cli.options import Json, Profile
 from reelmill_producer.cli.output import batch_record, finding_record, print_json
 from reelmill_producer.cli.session import Session, read_settings, session
-from reelmill_producer.cli.submit import followed, summary
+from reelmill_producer.cli.submit import followed, summary, tell_unknown_words
 from reelmill_producer.client import Reelmill
 from reelmill_producer.doctor import checks as doctors
 from reelmill_producer.embedded.farm import EmbeddedFarm
-from reelmill_producer.prompts.admission import prompt_check
+from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.files import open_prompt_file
 
 CHECK_S = 0.5
@@ -82,7 +82,7 @@ def demo(
         store_url=(root / "clips").as_uri(),
         profile=settings.profile or TINY,
     )
-    check = prompt_check(own, own.profile)
+    check = PromptCheck(own, own.profile)
     with (
         open_prompt_file(
             file, typer.get_binary_stream("stdin"), defaults={"profile": own.profile}, admit=check
@@ -90,6 +90,7 @@ def demo(
         session(own, renders="reelmill demo") as opened,
     ):
         report = rows.checked()
+        tell_unknown_words(check)
         if rows.head is not None:
             tell(f"what {file} says under batch: is left out: a demo renders at once")
         before = opened.farm.ledger.events.newest()
