@@ -17,6 +17,7 @@ from training.stages.teacher import Teacher
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "worker/reelmill_worker/pipeline/prepare/tiny_weights.safetensors"
+LOADER = WEIGHTS.with_name("trained_tiny.py")
 WORDS = ROOT / "common/reelmill_common/text/tiny_words.txt"
 """The vocabulary beside the producer's code, which reads no weights."""
 
@@ -59,8 +60,17 @@ def _stack(group: list[Tensor]) -> Tensor:
     return torch.stack([one.view(torch.uint8) for one in group]).view(torch.float8_e4m3fn)
 
 
+def ship(student: Teacher, decoder: Decoder) -> str:
+    """Write the package's weights, their sha256 in the code that loads them, and their words; return the sha256."""
+    sha256 = write_artifact(WEIGHTS, student, decoder)
+    code = re.sub(r'^WEIGHTS_SHA256 = ".*"$', f'WEIGHTS_SHA256 = "{sha256}"', LOADER.read_text(), flags=re.MULTILINE)
+    LOADER.write_text(code)
+    write_words(WORDS)
+    return sha256
+
+
 def write_words(path: Path) -> None:
-    """Write the vocabulary, a word a line."""
+    """Write the vocabulary without punctuation, a word a line."""
     path.write_text("".join(f"{word}\n" for word in vocabulary() if word[0].isalpha()), encoding="utf-8")
 
 
