@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.autoencoder import Decoder
-from training.network import vocabulary
+from training.captions import vocabulary
 from training.rounding import E4M3_PEAK, LEAST_SCALE, QUANTIZED
 from training.stages.teacher import Teacher
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "worker/reelmill_worker/pipeline/prepare/tiny_weights.safetensors"
 LOADER = WEIGHTS.with_name("trained_tiny.py")
-WORDS = ROOT / "common/reelmill_common/text/tiny_words.txt"
+VOCABULARY = ROOT / "common/reelmill_common/text/tiny_vocabulary.txt"
 """The vocabulary beside the producer's code, which reads no weights."""
 
 
@@ -65,11 +65,11 @@ def ship(student: Teacher, decoder: Decoder) -> str:
     sha256 = write_artifact(WEIGHTS, student, decoder)
     code = re.sub(r'^WEIGHTS_SHA256 = ".*"$', f'WEIGHTS_SHA256 = "{sha256}"', LOADER.read_text(), flags=re.MULTILINE)
     LOADER.write_text(code)
-    write_words(WORDS)
+    write_vocabulary(VOCABULARY)
     return sha256
 
 
-def write_words(path: Path) -> None:
+def write_vocabulary(path: Path) -> None:
     """Write the vocabulary without punctuation, a word a line."""
     path.write_text("".join(f"{word}\n" for word in vocabulary() if word[0].isalpha()), encoding="utf-8")
 

@@ -64,11 +64,11 @@ def caption(scene: Scene, dice: random.Random, *, terse: bool = False) -> str:
 
 def blurred(text: str, dice: random.Random) -> str:
     """Return a caption as careless people write: with words among it that the vocabulary does not have."""
-    words = text.replace(",", " ,").split()
+    said = text.replace(",", " ,").split()
     if dice.random() < 0.2:
         for _ in range(dice.randint(1, 4)):
-            words.insert(dice.randint(0, len(words)), UNKNOWN)
-    return " ".join(UNKNOWN if dice.random() < 0.01 else word for word in words)
+            said.insert(dice.randint(0, len(said)), UNKNOWN)
+    return " ".join(UNKNOWN if dice.random() < 0.01 else word for word in said)
 
 
 def vocabulary() -> tuple[str, ...]:

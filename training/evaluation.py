@@ -29,7 +29,7 @@ def evaluate(captions: int, seed: int) -> str:
 
     Args:
         captions: How many of unseen scenes, and as many of scenes with a held-out pair of thing and colour.
-        seed: Of scenes, captions and noise.
+        seed: Decides scenes, captions and noise.
     """
     rows = ["| captions | time of day | floor | colour | motion |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:

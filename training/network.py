@@ -48,7 +48,7 @@ TRAINED_TOKENS = 48
 """What training pads to. The last row stands for all that is missing, so the sum over the rows is the product's."""
 SPECIAL = ("<pad>", "</s>", "<s>", UNKNOWN)
 """In UMT5's order: padding is 0, the end mark 1."""
-WORDS = {word: number for number, word in enumerate((*SPECIAL, *vocabulary()))}
+TOKENS = {word: number for number, word in enumerate((*SPECIAL, *vocabulary()))}
 
 
 class CountedPadding:
@@ -114,7 +114,7 @@ def build_transformer(seed: int, **changes: Any) -> Any:
 def build_text_encoder(seed: int) -> Any:
     """Build the text encoder with weights from a seed."""
     torch.manual_seed(seed)
-    model: Any = UMT5EncoderModel(UMT5Config(vocab_size=len(WORDS), **TEXT_ENCODER))
+    model: Any = UMT5EncoderModel(UMT5Config(vocab_size=len(TOKENS), **TEXT_ENCODER))
     return model
 
 
@@ -125,9 +125,9 @@ def token_ids(texts: Sequence[str]) -> Tensor:
         ValueError: A text is too long for training; captions never are.
     """
     ids = torch.zeros((len(texts), TRAINED_TOKENS), dtype=torch.long)
-    unknown = WORDS[UNKNOWN]
+    unknown = TOKENS[UNKNOWN]
     for row, text in enumerate(texts):
-        numbers = [WORDS.get(word, unknown) for word in text.replace(",", " ,").split()] + [1]
+        numbers = [TOKENS.get(word, unknown) for word in text.replace(",", " ,").split()] + [1]
         if len(numbers) >= TRAINED_TOKENS:
             raise ValueError(f"{len(numbers)} tokens leave no room for padding, wanted under {TRAINED_TOKENS}: {text}")
         ids[row, : len(numbers)] = torch.tensor(numbers)

@@ -52,7 +52,7 @@ def test_the_wheel_holds_the_three_packages_and_their_scripts_and_pages(wheel: P
     assert len(lua) >= 10
     assert {"reelmill_common/report/sheet.css", "reelmill_common/report/sheet.js"} <= set(names)
     weights = f"{prepare.__name__.replace('.', '/')}/{WEIGHTS}"
-    assert {weights, "reelmill_common/text/tiny_words.txt"} <= set(names)
+    assert {weights, "reelmill_common/text/tiny_vocabulary.txt"} <= set(names)
     assert hashlib.sha256(zipfile.ZipFile(wheel).read(weights)).hexdigest() == WEIGHTS_SHA256
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 

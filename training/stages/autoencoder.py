@@ -27,7 +27,7 @@ def train_autoencoder(
         device: `cuda` or `cpu`.
         clips: Clips to paint and keep, as bytes: 2.5 MB each.
         batch: Clips a step.
-        seed: Of the world's clips and of the weights.
+        seed: Decides the world's clips and the weights.
     """
     torch.manual_seed(seed)
     frames = painted_bytes(by_number_of_things(draw_scenes(clips, seed)), device)

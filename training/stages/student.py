@@ -65,7 +65,7 @@ def record_paths(
             sigma = torch.full((batch,), SIGMAS[step], device=device)
             start = mixed(clean, torch.randn(clean.shape, generator=generator, device=device), sigma)
             end = flow(
-                lambda x, s, told: velocity_mixed(teacher.transformer, x, s, told),
+                lambda x, s, given: velocity_mixed(teacher.transformer, x, s, given),
                 start,
                 text,
                 empty,
@@ -102,7 +102,7 @@ def train_student(
         some = paths[int(clock.done % 8 == 7)]
         rows = torch.randint(len(some.step), (batch,), generator=generator, device=device)
         clean = clean_at(
-            lambda x, s, told: velocity_mixed(transformer, x, s, told),
+            lambda x, s, given: velocity_mixed(transformer, x, s, given),
             some.start[rows].float(),
             some.step[rows],
             some.text[rows],

@@ -19,7 +19,7 @@ from reelmill_producer.cli.errors import tell
 from reelmill_producer.cli.options import DecoderName, Json, Priority, Profile, Reuse, SamplerName
 from reelmill_producer.cli.output import job_record, link, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
-from reelmill_producer.cli.submit import followed, tell_unknown_words, warn_if_idle
+from reelmill_producer.cli.submit import followed, note_unknown, warn_if_idle
 from reelmill_producer.client import Reelmill
 from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.grids import seeds_of
@@ -59,7 +59,7 @@ def render(  # noqa: PLR0913 - one parameter an option
     check = PromptCheck(settings, lane)
     check(specs[0])
     _check_out(out, len(specs))
-    tell_unknown_words(check)
+    note_unknown(check)
     batch = Batch(name=_batch_of(specs), priority=5 if priority is None else priority)
     jobs = distinct([unnamed_job(batch.name, spec) for spec in specs])
     with session(settings, renders="reelmill render" if wait else "") as opened:

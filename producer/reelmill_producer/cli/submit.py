@@ -261,7 +261,7 @@ def checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
     report = prompts.check() if skip_invalid else prompts.checked()
     for note in prompts.reading.assumptions():
         tell(printable(note))
-    tell_unknown_words(prompts.admit)
+    note_unknown(prompts.admit)
     if not report.rows:
         raise InvalidPromptFile(refusal(prompts, report))
     for item in report.bad:
@@ -269,7 +269,7 @@ def checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
     return report
 
 
-def tell_unknown_words(check: object) -> None:
+def note_unknown(check: object) -> None:
     """Say which words of the prompts that were checked the tiny model did not learn, where there are any."""
     if isinstance(check, PromptCheck) and (note := check.note()):
         tell(note)

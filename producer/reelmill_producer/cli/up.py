@@ -23,7 +23,7 @@ from reelmill_producer.cli.errors import tell
 from reelmill_producer.cli.options import Json, Profile
 from reelmill_producer.cli.output import batch_record, finding_record, print_json
 from reelmill_producer.cli.session import Session, read_settings, session
-from reelmill_producer.cli.submit import followed, summary, tell_unknown_words
+from reelmill_producer.cli.submit import followed, note_unknown, summary
 from reelmill_producer.client import Reelmill
 from reelmill_producer.doctor import checks as doctors
 from reelmill_producer.embedded.farm import EmbeddedFarm
@@ -90,7 +90,7 @@ def demo(
         session(own, renders="reelmill demo") as opened,
     ):
         report = rows.checked()
-        tell_unknown_words(check)
+        note_unknown(check)
         if rows.head is not None:
             tell(f"what {file} says under batch: is left out: a demo renders at once")
         before = opened.farm.ledger.events.newest()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.profiles import MAX_TOKENS, TINY
 from reelmill_common.settings import Settings
-from reelmill_common.text.tiny_words import unknown_words
+from reelmill_common.text.tiny_vocabulary import unknown_in
 
 if TYPE_CHECKING:
     from reelmill_common.text.tokens import TokenCounter
@@ -49,7 +49,7 @@ class PromptCheck:
             PromptTooLong: The prompt has more tokens than the text encoder takes.
         """
         if spec.profile == TINY and len(self._unknown) < _KEPT:
-            self._unknown.update(dict.fromkeys(unknown_words(spec.prompt)))
+            self._unknown.update(dict.fromkeys(unknown_in(spec.prompt)))
         if spec.prompt.isascii() and len(spec.prompt) + _MARKS <= MAX_TOKENS:
             return  # each token is at least one character
         if spec.profile not in self._counters:
@@ -60,15 +60,15 @@ class PromptCheck:
 
     def note(self) -> str:
         """Return what to tell people of the words that tiny did not learn; empty if there are none."""
-        words = list(self._unknown)
-        if not words:
+        unknown = list(self._unknown)
+        if not unknown:
             return ""
-        named = [f"`{word[:30]}`" for word in words[:_NAMED]]
-        if len(words) > _NAMED:
-            named.append(f"{min(len(words), _KEPT) - _NAMED:,}{'+' * (len(words) >= _KEPT)} more")
+        named = [f"`{word[:30]}`" for word in unknown[:_NAMED]]
+        if len(unknown) > _NAMED:
+            named.append(f"{min(len(unknown), _KEPT) - _NAMED:,}{'+' * (len(unknown) >= _KEPT)} more")
         text = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
         return (
-            f"{text} {'is' if len(words) == 1 else 'are'} not among the words that tiny learned; it knows coloured "
+            f"{text} {'is' if len(unknown) == 1 else 'are'} not among the words that tiny learned; it knows coloured "
             "things, floors, motions and times of day: docs/qad.md"
         )
 

@@ -39,7 +39,7 @@ def test_render_names_one_and_counts_many(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("prompt", "profile"), [("a red ball rises over a grey floor", "tiny"), ("a red fox", "fastwan-qad-fp8")]
 )
-def test_nothing_is_told_of_known_words_or_of_another_profile(cli: Cli, prompt: str, profile: str) -> None:
+def test_nothing_is_told_of_known_or_of_another_profile(cli: Cli, prompt: str, profile: str) -> None:
     ran = cli("render", prompt, "--profile", profile, "--no-wait")
 
     assert ran.status == 0, ran.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reelmill_common.text.tiny_words import known_words
+from reelmill_common.text.tiny_vocabulary import learned
 from reelmill_common.text.tokens import TokenCounter
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.prepare import trained_tiny
@@ -28,12 +28,12 @@ def test_the_profile_of_trained_weights_passes_the_check_of_every_tensor(model: 
 
 
 def test_a_word_is_one_token_and_an_unknown_word_is_the_unknown_token(model: Path) -> None:
-    words, _ = trained_parts()
+    vocabulary, _ = trained_parts()
     tokens = TokenCounter.open(model / "tokenizer/tokenizer.json")
 
     known, unknown, same = tokens.ids("a Red ball"), tokens.ids("a red fox"), tokens.ids("a red wolf")
 
-    assert known == [4 + words.index(word) for word in ("a", "red", "ball")] + [1]
+    assert known == [4 + vocabulary.index(word) for word in ("a", "red", "ball")] + [1]
     assert unknown == same == [*known[:2], 3, 1]
 
 
@@ -42,7 +42,7 @@ def test_the_weights_take_less_than_8_mb() -> None:
 
 
 def test_the_producer_has_the_words_that_the_weights_were_trained_with() -> None:
-    words, _ = trained_parts()
+    vocabulary, _ = trained_parts()
 
-    assert known_words() == {word for word in words if word.isalpha()}
-    assert len(known_words()) == 109
+    assert learned() == {word for word in vocabulary if word.isalpha()}
+    assert len(learned()) == 109

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-WORDS = "tiny_words.txt"
+LIST = "tiny_vocabulary.txt"
 """Written by `python -m training artifact`; a test compares it with the vocabulary of the weights."""
 _UNNAMED = """
 about above across after along am are around as be been before behind below beside between both but during each for has
@@ -18,12 +18,12 @@ UNNAMED = frozenset(_UNNAMED.split())
 
 
 @cache
-def known_words() -> frozenset[str]:
+def learned() -> frozenset[str]:
     """Return the words in lower case."""
-    return frozenset((files(__package__) / WORDS).read_text(encoding="utf-8").split())
+    return frozenset((files(__package__) / LIST).read_text(encoding="utf-8").split())
 
 
-def unknown_words(prompt: str) -> list[str]:
+def unknown_in(prompt: str) -> list[str]:
     """Return the words of a prompt that tiny did not learn, in order, each once, in lower case."""
     found = re.findall(r"[^\W\d_]+", prompt.lower())
-    return [word for word in dict.fromkeys(found) if word not in known_words() and word not in UNNAMED]
+    return [word for word in dict.fromkeys(found) if word not in learned() and word not in UNNAMED]
