@@ -8,27 +8,33 @@ from pathlib import Path
 
 import torch
 
+from training.artifact import WEIGHTS, ship, write_artifact
 from training.checkpoints import load_autoencoder, load_teacher, save_modules, set_threads
 from training.clock import Clock
 from training.corpus import Corpus, make_corpus
+from training.evaluation import evaluate
 from training.rounding import FORMATS
 from training.stages.autoencoder import train_autoencoder
-from training.stages.student import record_paths, train_student
+from training.stages.student import TEACHER_STEPS, record_paths, train_student
 from training.stages.teacher import Teacher, compile_blocks, train_teacher
 
 
 def main() -> None:
     """Run one stage."""
     options = _options()
-    set_threads()
-    started = time.monotonic()
-    {"autoencoder": autoencoder, "teacher": teacher, "student": student}[options.stage](options)
-    print(f"{options.stage}: {time.monotonic() - started:.0f} s in all", flush=True)
+    set_threads(options.device)
+    for stage in STAGES if options.smoke else (options.stage,):
+        started = time.monotonic()
+        STAGES[stage](options)
+        print(f"{stage}: {time.monotonic() - started:.0f} s in all", flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stage", choices=("autoencoder", "teacher", "student"))
+    parser.add_argument("stage", choices=tuple(STAGES), nargs="?")
+    parser.add_argument("--smoke", action="store_true", help="Run all stages, each for a few steps, on the CPU.")
+    parser.add_argument("--captions", type=int, default=200, help="Unseen captions to evaluate, and as many held out.")
+    parser.add_argument("--out", type=Path, default=None, help="Artifact to write. Default: the package's.")
     parser.add_argument("--run", type=Path, default=Path("training-run"), help="Folder of the checkpoints.")
     parser.add_argument("--minutes", type=float, default=0.0, help="Limit of time.")
     parser.add_argument("--steps", type=int, default=0, help="Limit of steps.")
@@ -40,10 +46,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--resume", default="", help="Checkpoint to go on from.")
     parser.add_argument("--format", default="fp8", choices=tuple(FORMATS), help="What a student computes in.")
     parser.add_argument("--path-minutes", type=float, default=1.0, help="Limit of time for the teacher's paths.")
+    parser.add_argument("--path-steps", type=int, default=TEACHER_STEPS, help="The teacher's steps of a path.")
     parser.add_argument("--student-minutes", type=float, default=0.0, help="Train a student after the teacher.")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    if not options.minutes and not options.steps:
+    if options.smoke:
+        options.device, options.steps, options.clips, options.batch, options.captions = "cpu", 1, 2, 1, 1
+        options.path_minutes, options.path_steps = 0.001, 1
+        options.out = options.out or options.run / "tiny_weights.safetensors"
+    elif options.stage is None:
+        parser.error("name a stage, or give --smoke")
+    elif options.stage in ("autoencoder", "teacher", "student") and not options.minutes and not options.steps:
         parser.error("give --minutes or --steps")
     return options
 
@@ -58,7 +71,7 @@ def autoencoder(options: argparse.Namespace) -> None:
         _clock(options), device=options.device, clips=options.clips, batch=options.batch, seed=options.seed
     )
     save_modules(options.run, "autoencoder", {"encoder": encoder, "decoder": decoder})
-    print(f"autoencoder: {quality:.2f} dB on 64 unseen clips", flush=True)
+    print(f"autoencoder: {quality:.2f} dB on unseen clips", flush=True)
 
 
 def corpora(options: argparse.Namespace) -> tuple[Corpus, Corpus]:
@@ -66,7 +79,9 @@ def corpora(options: argparse.Namespace) -> tuple[Corpus, Corpus]:
     started = time.monotonic()
     encoder, _ = load_autoencoder(options.run, options.device)
     wide = make_corpus(encoder, options.clips, options.seed + 100, options.device)
-    upright = make_corpus(encoder, max(8, options.clips // 8), options.seed + 200, options.device, upright=True)
+    upright = make_corpus(
+        encoder, max(options.clips // 8, min(options.clips, 8)), options.seed + 200, options.device, upright=True
+    )
     print(
         f"corpus: {len(wide.latents)} and {len(upright.latents)} clips in {time.monotonic() - started:.0f} s, "
         f"latents' spread {wide.latents[:512].float().std().item():.3f}",
@@ -105,13 +120,45 @@ def distil(options: argparse.Namespace, trained: Teacher, both: tuple[Corpus, Co
     if options.device == "cuda":
         compile_blocks(trained.transformer)
     limit = Clock(seconds=options.path_minutes * 60)
-    paths = record_paths(limit, trained, both, device=options.device, batch=options.batch, seed=options.seed)
+    paths = record_paths(
+        limit,
+        trained,
+        both,
+        device=options.device,
+        batch=options.batch,
+        seed=options.seed,
+        steps=options.path_steps,
+    )
     print(f"paths: {len(paths[0].step)} and {len(paths[1].step)} in {limit.elapsed():.0f} s", flush=True)
     clock.restart()
     made = train_student(
         clock, trained, paths, form=options.format, device=options.device, batch=options.batch, seed=options.seed
     )
     save_modules(options.run, f"student-{options.format}", {"transformer": made.transformer, "text": made.text})
+
+
+def artifact(options: argparse.Namespace) -> None:
+    """Write the shipped file from a student and the autoencoder's decoder."""
+    made = load_teacher(options.run, options.name or f"student-{options.format}", "cpu")
+    _, decoder = load_autoencoder(options.run, "cpu")
+    sha256 = write_artifact(options.out, made, decoder) if options.out else ship(made, decoder)
+    path = options.out or WEIGHTS
+    print(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256}", flush=True)
+
+
+def evaluated(options: argparse.Namespace) -> None:
+    """Print how often the product, with the package's weights, shows what captions say."""
+    print(evaluate(options.captions, options.seed), flush=True)
+
+
+STAGES = {
+    "autoencoder": autoencoder,
+    "teacher": teacher,
+    "student": student,
+    "artifact": artifact,
+    "evaluate": evaluated,
+}
+"""Each is a command; in the order of a whole run."""
 
 
 if __name__ == "__main__":

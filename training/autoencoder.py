@@ -15,7 +15,7 @@ LATENT_CHANNELS = 16
 FRAMES_A_LATENT = 4
 TRIMMED_FRAMES = 3
 WIDTHS = (64, 32, 24, 16)
-"""Widths of the decoder's levels; the real one has 256, 128, 64, 64."""
+"""The decoder's levels have these widths; the real one has 256, 128, 64, 64."""
 MEMORIES_A_LEVEL = 3
 GROWTHS = (1, 2, 2)
 """By how much time grows on each level."""

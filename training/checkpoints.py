@@ -72,7 +72,9 @@ def load_teacher(folder: Path, name: str, device: str) -> Teacher:
     return Teacher(transformer.to(device), text.to(device))
 
 
-def set_threads() -> None:
-    """Use torch as all stages do: fast float32 products."""
+def set_threads(device: str) -> None:
+    """Use torch as all stages do: fast float32 products; on the CPU one thread, as the product renders."""
+    if device == "cpu":
+        torch.set_num_threads(1)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True

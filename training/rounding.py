@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 E4M3_PEAK = 448.0
 LEAST_SCALE = 1 / (448.0 * 512.0)
-"""The largest value of e4m3, as the product has it (decision 0013)."""
+"""The least scale of e4m3, as the product has it (decision 0013)."""
 QUANTIZED = re.compile(r"blocks\.\d+\.(attn[12]\.(to_[qkv]|to_out\.0)|ffn\.net\.(0\.proj|2))")
 """The ten linears of each block, by diffusers' names."""
 

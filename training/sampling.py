@@ -16,7 +16,7 @@ Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 TIMESTEPS = (1000.0, 757.0, 522.0)
 SIGMAS = (1.0, 0.7567567567567568, 0.5217391304347826)
-"""The steps of the product's `dmd3`; a test compares them. The network gets the timestep, the mixing the sigma."""
+"""The product's `dmd3` has them, which a test compares. The network sees the timestep, the mixing uses the sigma."""
 
 
 def spread(sigma: Tensor) -> Tensor:
@@ -31,11 +31,11 @@ def mixed(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 
 def guided(model: Velocity, x: Tensor, sigma: Tensor, text: Tensor, empty: Tensor, guidance: float) -> Tensor:
     """Return the velocity with classifier-free guidance; 1 is none."""
-    velocity = model(x, sigma, text)
+    with_text = model(x, sigma, text)
     if guidance == 1.0:
-        return velocity
-    untold = model(x, sigma, empty.expand_as(text))
-    return untold + guidance * (velocity - untold)
+        return with_text
+    without = model(x, sigma, empty.expand_as(text))
+    return without + guidance * (with_text - without)
 
 
 def path(steps: int, start: float = 1.0, shift: float = 3.0) -> list[float]:

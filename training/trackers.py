@@ -25,7 +25,7 @@ SHADES = (0.45, 1.2)
 LOOKS = 21
 """Frames that are looked at: every fourth."""
 LEAST_PIXELS = 14
-"""Pixels of a thing in a frame, below which it is not seen."""
+"""A thing with fewer pixels in a frame is not seen there."""
 FOUND_IN = 0.5
 """Share of frames in which a colour must be seen to count as a thing."""
 

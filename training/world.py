@@ -46,7 +46,7 @@ class Daylight:
         bottom: The sky at the horizon.
         light: Factor on the floor; things take 65 % of its tint.
         sun: Colour of the sun, or of the moon.
-        height: The height of the sun, 0 at the horizon to 1 at the upper edge.
+        height: Where the sun stands, 0 at the horizon to 1 at the upper edge.
     """
 
     top: Colour
@@ -82,7 +82,7 @@ class Group:
         size: One of SIZES.
         motion: One of MOTIONS.
         places: x of each thing at mid-clip, 0 to 1 across the picture; their number is the count.
-        phases: The phases of the motion, one for each thing, 0 to 1.
+        phases: Where the motion starts, one for each thing, 0 to 1.
     """
 
     thing: str
@@ -99,7 +99,7 @@ class Scene:
 
     Attributes:
         groups: One group, or two of one thing each with different colours.
-        pattern: The pattern of the floor: 0 plain, 1 checkered, 2 striped.
+        pattern: What is on the floor: 0 plain, 1 checkered, 2 striped.
         sun_x: Place of the sun, 0 to 1 across the picture.
         ground: Where the first group touches the floor, 0 to 1 from the picture's top.
         noise: Decides hills, stars, rain and snow; 0 to 1.

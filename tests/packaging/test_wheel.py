@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shlex
@@ -16,6 +17,8 @@ import pytest
 import reelmill
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
+from reelmill_worker.pipeline import prepare
+from reelmill_worker.pipeline.prepare.trained_tiny import WEIGHTS, WEIGHTS_SHA256
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +51,9 @@ def test_the_wheel_holds_the_three_packages_and_their_scripts_and_pages(wheel: P
     assert lua == {path.name for root in roots for path in root.rglob("*.lua")}
     assert len(lua) >= 10
     assert {"reelmill_common/report/sheet.css", "reelmill_common/report/sheet.js"} <= set(names)
+    weights = f"{prepare.__name__.replace('.', '/')}/{WEIGHTS}"
+    assert {weights, "reelmill_common/text/tiny_vocabulary.txt"} <= set(names)
+    assert hashlib.sha256(zipfile.ZipFile(wheel).read(weights)).hexdigest() == WEIGHTS_SHA256
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 

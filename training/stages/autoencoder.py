@@ -20,14 +20,14 @@ NOISE = 0.08
 def train_autoencoder(
     clock: Clock, *, device: str, clips: int, batch: int, seed: int = 1
 ) -> tuple[Encoder, Decoder, float]:
-    """Train encoder and decoder; return their averages and the PSNR in dB of 64 unseen clips.
+    """Train encoder and decoder; return their averages and the PSNR in dB of up to 64 unseen clips.
 
     Args:
         clock: Time limit.
         device: `cuda` or `cpu`.
         clips: Clips to paint and keep, as bytes: 2.5 MB each.
         batch: Clips a step.
-        seed: The seed of the world's clips and of the weights.
+        seed: Decides the world's clips and the weights.
     """
     torch.manual_seed(seed)
     frames = painted_bytes(by_number_of_things(draw_scenes(clips, seed)), device)
@@ -50,7 +50,7 @@ def train_autoencoder(
         if clock.done % 250 == 0:
             print(f"autoencoder: {clock.elapsed():.0f} s, step {clock.done}, loss {loss.item():.5f}", flush=True)
     best_encoder, best_decoder = average.modules["encoder"], average.modules["decoder"]
-    return best_encoder, best_decoder, check(best_encoder, best_decoder, device, seed=seed + 1000)
+    return best_encoder, best_decoder, check(best_encoder, best_decoder, device, seed=seed + 1000, clips=min(clips, 64))
 
 
 def _window(frames: Tensor, batch: int, generator: torch.Generator) -> Tensor:
@@ -70,7 +70,7 @@ def _loss(seen: Tensor, wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def check(encoder: Encoder, decoder: Decoder, device: str, *, seed: int, clips: int = 64) -> float:
+def check(encoder: Encoder, decoder: Decoder, device: str, *, seed: int, clips: int) -> float:
     """Return the mean PSNR in dB of unseen clips."""
     frames = painted_bytes(draw_scenes(clips, seed), device)
     found: list[Tensor] = []

@@ -21,7 +21,7 @@ from training.stages.teacher import Teacher, compile_blocks, embed_mixed, veloci
 
 GUIDANCE = 2.5
 TEACHER_STEPS = 16
-"""Euler steps from the student's first step to the end; later starts have as many over a shorter way."""
+"""Euler steps, unless told otherwise, from each of the student's steps to the end."""
 RATE = 5e-4
 
 
@@ -43,7 +43,14 @@ class Paths:
 
 
 def record_paths(
-    clock: Clock, teacher: Teacher, corpora: tuple[Corpus, Corpus], *, device: str, batch: int, seed: int
+    clock: Clock,
+    teacher: Teacher,
+    corpora: tuple[Corpus, Corpus],
+    *,
+    device: str,
+    batch: int,
+    seed: int,
+    steps: int = TEACHER_STEPS,
 ) -> tuple[Paths, Paths]:
     """Follow the teacher from noisy clips of the corpora; return wide paths and upright ones, one batch in eight."""
     generator = torch.Generator(device).manual_seed(seed)
@@ -58,11 +65,11 @@ def record_paths(
             sigma = torch.full((batch,), SIGMAS[step], device=device)
             start = mixed(clean, torch.randn(clean.shape, generator=generator, device=device), sigma)
             end = flow(
-                lambda x, s, condition: velocity_mixed(teacher.transformer, x, s, condition),
+                lambda x, s, given: velocity_mixed(teacher.transformer, x, s, given),
                 start,
                 text,
                 empty,
-                sigmas=path(TEACHER_STEPS, SIGMAS[step]),
+                sigmas=path(steps, SIGMAS[step]),
                 guidance=GUIDANCE,
             )
         narrow = (start.to(torch.bfloat16), end.to(torch.bfloat16))
@@ -95,7 +102,7 @@ def train_student(
         some = paths[int(clock.done % 8 == 7)]
         rows = torch.randint(len(some.step), (batch,), generator=generator, device=device)
         clean = clean_at(
-            lambda x, s, condition: velocity_mixed(transformer, x, s, condition),
+            lambda x, s, given: velocity_mixed(transformer, x, s, given),
             some.start[rows].float(),
             some.step[rows],
             some.text[rows],

@@ -56,7 +56,7 @@ def train_teacher(
         device: `cuda` or `cpu`.
         batch: Clips a step.
         rate: Highest learning rate.
-        seed: The seed of weights, noise and order.
+        seed: Decides weights, noise and order.
         start: Weights to go on from.
 
     Returns:

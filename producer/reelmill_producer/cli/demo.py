@@ -21,9 +21,9 @@ from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, Profile
 from reelmill_producer.cli.output import batch_record, print_json
 from reelmill_producer.cli.session import read_settings, session
-from reelmill_producer.cli.submit import followed, summary
+from reelmill_producer.cli.submit import followed, note_unknown, summary
 from reelmill_producer.client import Reelmill
-from reelmill_producer.prompts.admission import prompt_check
+from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.files import open_prompt_file
 
 
@@ -37,8 +37,7 @@ def demo(
     """Render a file in one folder, with a page to see.
 
     The folder holds a farm of its own, the clips, and an index.html that shows them. The default profile is `tiny`:
-    small random weights, so moving colours. They show the farm, the whole way from prompt to stored clip on any
-    machine, and not the model.
+    small trained weights that know coloured things, floors and times of day, and ignore other words.
     """
     settings = read_settings(profile)
     root = folder.absolute()
@@ -49,7 +48,7 @@ def demo(
         store_url=(root / "clips").as_uri(),
         profile=settings.profile or TINY,
     )
-    check = prompt_check(own, own.profile)
+    check = PromptCheck(own, own.profile)
     with (
         open_prompt_file(
             file, typer.get_binary_stream("stdin"), defaults={"profile": own.profile}, admit=check
@@ -57,6 +56,7 @@ def demo(
         session(own, renders="reelmill demo") as opened,
     ):
         report = rows.checked()
+        note_unknown(check)
         if rows.head is not None:
             inform(f"the policy that {file} has under batch: is ignored; a demo renders at once")
         before = opened.farm.ledger.events.newest()

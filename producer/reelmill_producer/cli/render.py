@@ -19,9 +19,9 @@ from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import DecoderName, Json, Priority, Profile, Reuse, SamplerName
 from reelmill_producer.cli.output import job_record, link, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
-from reelmill_producer.cli.submit import followed, warn_if_idle
+from reelmill_producer.cli.submit import followed, note_unknown, warn_if_idle
 from reelmill_producer.client import Reelmill
-from reelmill_producer.prompts.admission import prompt_check
+from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.grids import seeds_of
 from reelmill_producer.prompts.row_keys import distinct, unnamed_job
 from reelmill_producer.reuse import reuse_mode
@@ -58,8 +58,10 @@ def render(  # noqa: PLR0913 - one parameter an option
     given = {name: value for name, value in fields.items() if value not in (None, "")}
     lane = lane_of(settings)
     specs = [spec_from_mapping({"prompt": text, "profile": lane, **given, **one}) for one in _seeds(seed, seeds)]
-    prompt_check(settings, lane)(specs[0])
+    check = PromptCheck(settings, lane)
+    check(specs[0])
     _check_out(out, len(specs))
+    note_unknown(check)
     batch = Batch(name=_batch_of(specs), priority=5 if priority is None else priority)
     jobs = distinct([unnamed_job(batch.name, spec) for spec in specs])
     with session(settings, renders="reelmill render" if wait else "") as opened:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
+from reelmill_common.profiles import TINY, TINY_NOTE
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.console import print_text
 from reelmill_producer.cli.options import ClipName, Json
@@ -51,6 +52,8 @@ def _facts(recipe: FoundRecipe) -> Iterator[tuple[str, str]]:
     yield "seed", str(spec.seed)
     yield "frames", f"{spec.frames} of {spec.width}x{spec.height} at {spec.fps} a second"
     yield "sampler", f"{spec.sampler}, decoder {spec.decoder}, profile {spec.profile}"
+    if spec.profile == TINY:
+        yield "note", TINY_NOTE
     for name in ("model_hash", "written_at", "gpu_s", "energy_j"):
         if document.get(name):
             yield name.replace("_", " "), str(document[name])

@@ -47,7 +47,7 @@ from reelmill_producer.cli.output import batch_record, print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.client import Reelmill
 from reelmill_producer.outputs.results_file import ResultsFile, open_results_file, results_of
-from reelmill_producer.prompts.admission import prompt_check
+from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.columns import asked_columns
 from reelmill_producer.prompts.files import FileReport, PromptFile, open_prompt_file, refusal
 from reelmill_producer.prompts.formats import FORMATS, Format
@@ -141,7 +141,7 @@ def opened_prompts(
         sys.stdin.buffer,
         form=format_option(form),
         defaults={"profile": lane},
-        admit=prompt_check(settings, lane),
+        admit=PromptCheck(settings, lane),
         columns=asked_columns(column or ()),
         seeds=seeds,
     )
@@ -261,11 +261,18 @@ def checked(prompts: PromptFile, *, skip_invalid: bool) -> FileReport:
     report = prompts.check() if skip_invalid else prompts.checked()
     for note in prompts.reading.assumptions():
         inform(printable(note))
+    note_unknown(prompts.admit)
     if not report.rows:
         raise InvalidPromptFile(refusal(prompts, report))
     for item in report.bad:
         inform(f"skipped line {item.line}: {item.reason}")
     return report
+
+
+def note_unknown(check: object) -> None:
+    """Say which words of the prompts that were checked the tiny model did not learn, where there are any."""
+    if isinstance(check, PromptCheck) and (note := check.note()):
+        inform(note)
 
 
 def summary(name: str, submitted: Submitted, report: FileReport) -> str:

@@ -75,7 +75,7 @@ PRINTING = [
     "--help", "--version", "submit --help", "schedule --help", "status", "status night", "status night --jobs",
     "status night --json", "watch night --json", "why night", "plan", "top --once", "top --json", "logs night",
     "logs night --json", "results night", "results night --json", "export night", "report night --json", "accounts",
-    "archive --help", "pause night", "render 'an owl' --no-wait", "owner", "policy night",
+    "archive --help", "pause night", "render 'a ball' --no-wait", "owner", "policy night",
     "schedule list", "webhook list --json", "doctor", "doctor --gpu H100", "model check --help",
 ]  # fmt: skip
 

@@ -18,6 +18,7 @@ from fixtures.hand import Hand
 from fixtures.s3 import free_port
 from reelmill_common.errors import NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
+from reelmill_common.profiles import TINY_NOTE
 from reelmill_common.recipe import ClipFacts, JobOrigin, Recipe, make_manifest
 from reelmill_producer.cli.rerender import compare
 from reelmill_producer.outputs.mp4_tags import read_tags
@@ -140,6 +141,7 @@ def test_the_command_needs_no_farm_for_a_file(clip: Path, tmp_path: Path) -> Non
     assert ran.status == 0, ran.err
     assert 'prompt:       A fox, "狐" & snow' in ran.out
     assert "gpu:          NVIDIA H100" in ran.out
+    assert f"note:         {TINY_NOTE}" in ran.out
 
 
 def test_what_is_neither_file_nor_job_is_told(cli: Cli) -> None:

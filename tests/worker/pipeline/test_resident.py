@@ -1,4 +1,5 @@
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,8 @@ from reelmill_worker.pipeline import engine as engine_module
 from reelmill_worker.pipeline.engine import Engine
 from reelmill_worker.pipeline.network.attention import KERNELS
 from reelmill_worker.pipeline.network.plan import cpu_plan
-from reelmill_worker.pipeline.resident import Resident
+from reelmill_worker.pipeline.prepare.tiny_model import make_trained_tiny
+from reelmill_worker.pipeline.resident import CANARIES, Resident
 
 STAGES = ["encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "decode"]
 
@@ -31,6 +33,13 @@ def ignore(_stage: str) -> None:
 @pytest.fixture(scope="module")
 def resident(tiny_model: Path) -> Resident:
     return Resident.load(tiny_model, plan=cpu_plan())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Resident:
+    folder = tmp_path_factory.mktemp("trained") / "tiny"
+    make_trained_tiny(folder)
+    return Resident.load(folder, plan=cpu_plan())
 
 
 @pytest.mark.parametrize("at", STAGES)
@@ -61,6 +70,24 @@ def test_the_canary_refuses_a_machine_whose_renders_differ(resident: Resident, m
 
     with pytest.raises(BadOutput, match="two renders of one job differ"):
         resident.canary()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "lacking"),
+    [
+        (CANARIES["cpu"].prompt, ""),
+        ("A big blue ball bounces over a green floor at noon", "red ball"),
+        ("A big red ball bounces over a brown floor at noon", "green floor"),
+        ("A big red ball bounces over a green floor at dusk", "blue sky"),
+    ],
+)
+def test_the_canary_of_trained_weights_must_show_what_its_prompt_says(
+    trained: Resident, prompt: str, lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CANARIES, "cpu", spec(prompt=prompt))
+
+    with pytest.raises(BadOutput, match=f"lacks .*{lacking}") if lacking else nullcontext():
+        trained.canary()
 
 
 def test_a_prompt_that_does_not_fit_is_refused_and_the_resident_goes_on(resident: Resident) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reelmill_common.errors import BadOutput
@@ -17,6 +19,13 @@ MOST_BLACK = 0.5
 """Share of black frames that a clip may have: a fade from black is fine, black after the first second is not."""
 LEAST_MOTION = 0.02
 """Mean change between frames, of 255, below which a clip counts as frozen: one sample in 50 changing by one step."""
+
+NEUTRAL = 128
+"""Chroma of a grey."""
+STRONG_RED = 170
+"""Red difference that only the canary's ball has."""
+LEAST_BALL = 0.005
+"""Share of chroma samples that the canary's ball covers at least."""
 
 
 def finite_flag(latents: Tensor) -> Tensor:
@@ -32,6 +41,28 @@ def check_finite(flag: Tensor) -> None:
     """
     if not bool(flag):
         raise BadOutput("the latents hold NaN or infinity; the attention kernel or a GPU fault is the usual cause")
+
+
+def check_known_picture(planes: NDArray[np.uint8]) -> None:
+    """Refuse a canary of the trained tiny model that does not show a red ball over a green floor under a blue sky.
+
+    Args:
+        planes: (n, h * 3 / 2, w) of a picture that is wide, as `yuv.to_yuv420` makes them.
+
+    Raises:
+        BadOutput: It shows something else: the text, the weights or a kernel went wrong without a NaN.
+    """
+    n, rows, w = planes.shape
+    blue, red = planes[:, rows * 2 // 3 :].reshape(n, 2, rows // 3, w // 2).swapaxes(0, 1)  # (n, h / 2, w / 2) each
+    sky, floor = ((np.median(blue[:, part]), np.median(red[:, part])) for part in (slice(4), slice(-4, None)))
+    found = {
+        "blue sky": sky[0] > NEUTRAL > sky[1],
+        "green floor": max(floor) < NEUTRAL,
+        "red ball": np.mean(red > STRONG_RED) > LEAST_BALL,
+    }
+    if not all(found.values()):
+        lacking = ", ".join(name for name, seen in found.items() if not seen)
+        raise BadOutput(f"the canary's picture lacks what its prompt says: {lacking}")
 
 
 @dataclass(slots=True)

@@ -14,8 +14,11 @@ import torch
 
 from reelmill_common.errors import BadOutput, OutOfMemory, ReelmillError
 from reelmill_common.jobs import RenderSpec
+from reelmill_common.profiles import TINY
 from reelmill_common.recipe import versions
+from reelmill_worker.pipeline.checkpoint.manifest import is_trained_tiny
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
+from reelmill_worker.pipeline.checks import check_known_picture
 from reelmill_worker.pipeline.compile_cache import CompileCache
 from reelmill_worker.pipeline.engine import Engine, OnStage, Rendered
 from reelmill_worker.pipeline.network.plan import RenderPlan
@@ -33,7 +36,8 @@ CANARY_PROMPT = "A small wooden boat drifts across a calm lake at sunrise, mist 
 CANARIES = {
     # The shape that most jobs have, so that its graphs are compiled before the first of them.
     "cuda": RenderSpec(prompt=CANARY_PROMPT),
-    "cpu": RenderSpec(prompt=CANARY_PROMPT, profile="tiny", frames=9),
+    # What the trained tiny model is known to show; random weights render any prompt alike.
+    "cpu": RenderSpec(prompt="A big red ball bounces over a green floor at noon", profile="tiny", frames=9),
 }
 """The clip that a worker must render twice with equal bits before it takes jobs, by device."""
 
@@ -150,7 +154,8 @@ class Resident:
         An attention kernel that spoils it is given up for plain attention, for good.
 
         Raises:
-            BadOutput: The output is unusable, or the two differ, which a healthy GPU's never do.
+            BadOutput: The output is unusable, or the two differ, which a healthy GPU's never do, or the trained tiny
+                model does not show what the prompt says.
             OutOfMemory: Also the low-memory plan does not fit.
         """
         spec = CANARIES[self.plan.device]
@@ -166,6 +171,8 @@ class Resident:
         second = self._in_memory(spec, _no_stage)
         if first.latents_sha256 != second.latents_sha256:
             raise BadOutput("two renders of one job differ; the GPU, its memory or a kernel is at fault")
+        if spec.profile == TINY and is_trained_tiny(self._folder.root):
+            check_known_picture(second.planes)
         self._compiled.save()
         return second
 

@@ -67,9 +67,18 @@ def write_manifest(folder: Path, *, source: Mapping[str, Any]) -> None:
 
 def is_made_up(folder: Path) -> bool:
     """Whether a model was made by `reelmill model tiny`, not downloaded."""
+    return _made_by(folder) in (MADE_UP, TRAINED)
+
+
+def is_trained_tiny(folder: Path) -> bool:
+    """Whether a model is the tiny one with trained weights, whose pictures are known."""
+    return _made_by(folder) == TRAINED
+
+
+def _made_by(folder: Path) -> object:
     path = folder / layout.MANIFEST_FILE
     source: object = layout.read_json(path).get("source") if path.is_file() else None
-    return isinstance(source, dict) and source.get("made_by") in (MADE_UP, TRAINED)
+    return source.get("made_by") if isinstance(source, dict) else None
 
 
 def known_files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from reelmill_worker.pipeline.checkpoint.manifest import file_sha256
 from reelmill_worker.pipeline.prepare.tiny_tokenizer import CONFIG, SPECIAL
 
 WEIGHTS = "tiny_weights.safetensors"
-WEIGHTS_SHA256 = "dd18e9e93e7a4fc208bd4a9e027cb4a054475feef7e9f0ba316bf96defb6fb7e"
+WEIGHTS_SHA256 = "b6f43e22dd00b5892b46298450c680663573355aa931f03fa9e6dc592f5ba841"
 """The hash of the package's file; a test compares them."""
 
 Tensors = dict[str, Tensor]
@@ -37,8 +37,11 @@ def trained_parts() -> tuple[tuple[str, ...], dict[str, Tensors]]:
             continue
         wide = tensor.float()
         if tensor.dtype == torch.float8_e4m3fn:
-            wide = wide * stored[f"{name}_scale"]
-        parts[part][path_in_part] = wide
+            wide = wide * stored[f"{name}_scale"].view(-1, 1, 1)
+        if "*" not in path_in_part:
+            parts[part][path_in_part] = wide
+        for number, one in enumerate(wide if "*" in path_in_part else ()):  # stacked over the blocks
+            parts[part][path_in_part.replace("*", str(number))] = one.clone()
     return vocabulary, parts
 
 
