@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from training.autoencoder import Encoder
 from training.captions import blurred, caption
@@ -18,6 +19,10 @@ CAPTIONS = 4
 """Captions a clip, each with other synonyms."""
 CHUNK = 64
 """Clips painted at once: 81 frames of 128 x 80 of them take 0.6 GB."""
+
+
+NEAR = 2
+LEAST_CHANGE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,14 +56,22 @@ def paint_scenes(packed: SceneTensors, *, height: int = 80, width: int = 128) ->
     return paint(packed, height=height, width=width, things=min(max(things, 1), MOST_THINGS))
 
 
-def painted_bytes(scenes: list[Scene], device: str) -> Tensor:
-    """Paint scenes as (n, 81, 3, 80, 128) uint8."""
+def painted_bytes(scenes: list[Scene], device: str) -> tuple[Tensor, Tensor]:
+    """Paint scenes as (n, 81, 3, 80, 128) uint8, and tell where things are: (n, 81, 80, 128) booleans.
+
+    The second are the pixels that things or their shadows change, and those within NEAR pixels of them.
+    """
     clips = torch.empty((len(scenes), 81, 3, 80, 128), dtype=torch.uint8, device=device)
+    things = torch.empty((len(scenes), 81, 80, 128), dtype=torch.bool, device=device)
     packed = pack(scenes, device)
     for start in range(0, len(scenes), CHUNK):
-        frames = paint_scenes(packed.rows(start, start + CHUNK))
+        some = packed.rows(start, start + CHUNK)
+        frames = paint_scenes(some)
         clips[start : start + CHUNK] = (frames * 255 + 0.5).byte()
-    return clips
+        bare = paint_scenes(replace(some, on=torch.zeros_like(some.on)))
+        changed = ((frames - bare).abs().amax(2) > LEAST_CHANGE).float()
+        things[start : start + CHUNK] = F.max_pool2d(changed, 2 * NEAR + 1, stride=1, padding=NEAR) > 0
+    return clips, things
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ def form(path: Path) -> dict[str, tuple[list[int], str]]:
 @pytest.mark.slow
 def test_the_smoke_run_makes_checkpoints_an_artifact_and_a_table(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "training", "--smoke", "--run", str(tmp_path)],
+        [sys.executable, "-m", "training", "--smoke", "--folder", str(tmp_path)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.clock import Average, Clock, optimizer, update
+from training.clock import Average, Clock
 from training.corpus import Corpus
 from training.network import token_ids
+from training.optimizer import Optimizer
 from training.rounding import set_format
 from training.sampling import SIGMAS, clean_at, flow, mixed, path
 from training.stages.teacher import Teacher, compile_blocks, embed_mixed, velocity_mixed
@@ -74,7 +75,7 @@ def record_paths(
             )
         narrow = (start.to(torch.bfloat16), end.to(torch.bfloat16))
         kept[place].append(Paths(*narrow, torch.full((batch,), step, device=device), text))
-        clock.done += 1
+        clock.step()
     return _joined(kept[0]), _joined(kept[1])
 
 
@@ -96,7 +97,7 @@ def train_student(
     average = Average({"transformer": transformer}, 0.995)
     if device == "cuda":
         compile_blocks(transformer)
-    optim = optimizer(transformer.parameters(), RATE, device)
+    optimizer = Optimizer((transformer,), RATE, device)
     generator = torch.Generator(device).manual_seed(seed)
     while clock.share() < 1:
         some = paths[int(clock.done % 8 == 7)]
@@ -108,10 +109,9 @@ def train_student(
             some.text[rows],
         )
         loss = F.mse_loss(clean, some.end[rows].float())
-        update(optim, loss, RATE * clock.rate())
+        optimizer.step(loss, clock.rate())
         average.follow(clock.done)
-        clock.done += 1
-        if clock.done % 250 == 0:
+        if clock.step() % 250 == 0:
             print(f"student {form}: {clock.elapsed():.0f} s, step {clock.done}, loss {loss.item():.4f}", flush=True)
     student = average.modules["transformer"]
     set_format(student, "float")

@@ -9,16 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.clock import Average, Clock, optimizer, update
+from training.clock import Average, Clock
 from training.corpus import Corpus
 from training.network import build_text_encoder, build_transformer, embed, token_ids, velocity
+from training.optimizer import Optimizer
+from training.processes import rank
 from training.sampling import mixed
 
 DROPPED = 0.1
 """Share of captions that are left out, so that the teacher also knows the flow without a caption."""
-SHORT_LENGTHS = (2, 3, 5, 9, 13)
-"""Latent frames of the profile's shorter clips: the beginnings of long ones."""
-SHORT_EVERY = 6
+SHORT = 5
+"""Latent frames of a short clip, which is the beginning of a long one. What a thing is shows in few frames."""
+SHORT_SHARE = 4
+"""Short clips a step for each long one: as many tokens."""
+OTHER_LENGTHS = (1, 2, 3, 9, 13)
+"""Latent frames of the profile's other lengths."""
+OTHERS_EVERY = 25
 UPRIGHT_EVERY = 10
 
 
@@ -34,6 +40,13 @@ def draw_sigma(size: int, generator: torch.Generator, device: str) -> Tensor:
     """Draw shares of noise, mostly large ones, where it is decided what a clip shows."""
     even = torch.rand(size, generator=generator, device=device)
     return 3 * even / (1 + 2 * even)
+
+
+def frames_of_step(done: int, share: float) -> int:
+    """Return how many latent frames the clips of a step have, or 0 for all: short ones mostly in the first half."""
+    if done % OTHERS_EVERY == OTHERS_EVERY - 1:
+        return OTHER_LENGTHS[done // OTHERS_EVERY % len(OTHER_LENGTHS)]
+    return SHORT if (done % 4 > 0) == (share < 0.5) else 0
 
 
 def train_teacher(
@@ -54,7 +67,7 @@ def train_teacher(
         wide: Clips of 128 x 80.
         upright: Clips of 80 x 128, every tenth batch.
         device: `cuda` or `cpu`.
-        batch: Clips a step.
+        batch: Clips a step and process.
         rate: Highest learning rate.
         seed: Decides weights, noise and order.
         start: Weights to go on from.
@@ -67,27 +80,25 @@ def train_teacher(
     average = Average({"transformer": transformer, "text": text}, 0.999)
     if device == "cuda":
         compile_blocks(transformer)
-    optim = optimizer([*transformer.parameters(), *text.parameters()], rate, device)
-    generator = torch.Generator(device).manual_seed(seed)
+    optimizer = Optimizer((transformer, text), rate, device)
+    generator = torch.Generator(device).manual_seed(seed + 10_000 * rank())
     empty = token_ids([""]).to(device)
-    running = torch.zeros((), device=device)
+    running = torch.zeros(2, device=device)
     while clock.share() < 1:
+        frames = frames_of_step(clock.done, clock.share())
         corpus = upright if clock.done % UPRIGHT_EVERY == 5 else wide
-        clean, ids = corpus.batch(batch, generator)
-        dropped = torch.rand((batch, 1), generator=generator, device=device) < DROPPED
-        ids = torch.where(dropped, empty, ids)
-        short = clock.done % SHORT_EVERY == 3
-        if short:
-            clean = clean[:, :, : SHORT_LENGTHS[clock.done // SHORT_EVERY % len(SHORT_LENGTHS)]].contiguous()
-        with torch.compiler.set_stance("force_eager" if short else "default"):
+        clean, ids = corpus.batch(batch * (SHORT_SHARE if frames == SHORT else 1), generator)
+        ids = torch.where(torch.rand((len(ids), 1), generator=generator, device=device) < DROPPED, empty, ids)
+        if frames:
+            clean = clean[:, :, :frames].contiguous()
+        with torch.compiler.set_stance("default" if frames in (0, SHORT) else "force_eager"):
             loss = flow_loss(transformer, clean, embed_mixed(text, ids, device), generator, device)
-            update(optim, loss, rate * clock.rate())
+            optimizer.step(loss, clock.rate())
         average.follow(clock.done)
-        clock.done += 1
-        if not short:
-            running = torch.lerp(running, loss.detach(), 1.0 if clock.done == 1 else 0.02)
-        if clock.done % 250 == 0:
-            print(f"teacher: {clock.elapsed():.0f} s, step {clock.done}, loss {running.item():.4f}", flush=True)
+        running[int(frames == 0)].lerp_(loss.detach(), 0.02 if clock.done > 50 else 0.5)
+        if clock.step() % 250 == 0 and rank() == 0:
+            losses = "/".join(f"{value:.4f}" for value in running.tolist())
+            print(f"teacher: {clock.elapsed():.0f} s, step {clock.done}, losses short/long {losses}", flush=True)
     return Teacher(average.modules["transformer"], average.modules["text"])
 
 
