@@ -11,10 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.processes import agreed
-
 REFRESH = 20
-"""Steps between two looks at the time, which processes of one training agree on."""
+"""Steps between two looks at the time."""
 
 
 @dataclass(slots=True)
@@ -49,8 +47,12 @@ class Clock:
         """Count a step; return its number, from 1."""
         self.done += 1
         if self.seconds and self.done % REFRESH == 0:
-            self._time = agreed(self.elapsed() / self.seconds)
+            self.look()
         return self.done
+
+    def look(self) -> None:
+        """Look at the time."""
+        self._time = self.elapsed() / self.seconds
 
     def rate(self) -> float:
         """Return the factor of the learning rate: it rises at the start, stays, and falls to 0 in the second half."""

@@ -45,6 +45,26 @@ class Corpus:
         return self.latents[rows].float(), self.ids[rows, versions]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """Captions without clips, for students, which learn from models.
+
+    Attributes:
+        ids: (n, CAPTIONS, s) word numbers.
+        shape: Of latents: (16, t, h, w).
+    """
+
+    ids: Tensor
+    shape: tuple[int, int, int, int]
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return noise (b, 16, t, h, w) and word numbers (b, s) of captions at random."""
+        device = self.ids.device
+        rows = torch.randint(len(self.ids), (size,), generator=generator, device=device)
+        versions = torch.randint(CAPTIONS, (size,), generator=generator, device=device)
+        return torch.randn((size, *self.shape), generator=generator, device=device), self.ids[rows, versions]
+
+
 def by_number_of_things(scenes: list[Scene]) -> list[Scene]:
     """Sort scenes so that those with few things, which cost less, are painted together."""
     return sorted(scenes, key=lambda scene: sum(len(group.places) for group in scene.groups))
@@ -74,12 +94,26 @@ def painted_bytes(scenes: list[Scene], device: str) -> tuple[Tensor, Tensor]:
     return clips, things
 
 
+def make_captions(number: int, seed: int, device: str, *, upright: bool = False) -> Tensor:
+    """Return the word numbers of the captions that `make_corpus` gives its clips: (n, CAPTIONS, s)."""
+    return _word_numbers(_scenes(number, seed, upright=upright), seed, device)
+
+
+def _scenes(number: int, seed: int, *, upright: bool) -> list[Scene]:
+    scenes = by_number_of_things(draw_scenes(number, seed))
+    return [scene for scene in scenes if not upright or (len(scene.groups) == 1 and len(scene.groups[0].places) == 1)]
+
+
+def _word_numbers(scenes: list[Scene], seed: int, device: str) -> Tensor:
+    dice = random.Random(seed)  # noqa: S311 - a world, not a secret
+    texts = [blurred(caption(scene, dice, terse=True), dice) for scene in scenes for _ in range(CAPTIONS)]
+    return token_ids(texts).view(len(scenes), CAPTIONS, -1).to(device)
+
+
 @torch.no_grad()
 def make_corpus(encoder: Encoder, number: int, seed: int, device: str, *, upright: bool = False) -> Corpus:
     """Draw, paint, encode and caption clips; upright ones are 80 wide and 128 high."""
-    scenes = by_number_of_things(draw_scenes(number, seed))
-    if upright:
-        scenes = [scene for scene in scenes if len(scene.groups) == 1 and len(scene.groups[0].places) == 1]
+    scenes = _scenes(number, seed, upright=upright)
     width, height = (80, 128) if upright else (128, 80)
     packed = pack(scenes, device, aspect=width / height)
     parts: list[Tensor] = []
@@ -87,6 +121,4 @@ def make_corpus(encoder: Encoder, number: int, seed: int, device: str, *, uprigh
         frames = paint_scenes(packed.rows(start, start + CHUNK), height=height, width=width)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             parts.append(encoder(frames).to(torch.bfloat16))
-    dice = random.Random(seed)  # noqa: S311 - a world, not a secret
-    texts = [blurred(caption(scene, dice, terse=True), dice) for scene in scenes for _ in range(CAPTIONS)]
-    return Corpus(torch.cat(parts), token_ids(texts).view(len(scenes), CAPTIONS, -1).to(device))
+    return Corpus(torch.cat(parts), _word_numbers(scenes, seed, device))

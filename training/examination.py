@@ -23,6 +23,7 @@ from training.world import Scene, draw_scenes
 UNSEEN = 9_000
 """Added to the seed of scenes and captions; training draws with 1, 101 and 201."""
 LATENTS = (16, 21, 10, 16)
+UPRIGHT_LATENTS = (16, 21, 16, 10)
 GRID = 2
 """Features are means and spreads over time of the encoder's 16 channels in GRID x GRID parts of the picture."""
 
@@ -67,6 +68,7 @@ def features(encoder: Encoder, frames: Tensor) -> Tensor:
 
 def frechet(one: Tensor, other: Tensor) -> float:
     """Return the Frechet distance between Gaussians fitted to features (n, d)."""
+    one, other = one.cpu(), other.cpu()
     first, second = torch.cov(one.T), torch.cov(other.T)
     values, vectors = torch.linalg.eigh(first)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
@@ -116,10 +118,18 @@ class Result:
 
 @torch.no_grad()
 def examine(
-    model: Teacher, encoder: Encoder, decoder: Decoder, exam: Exam, sampler: Sampler, *,
-    device: str, batch: int = 64, seed: int = 1, keep: int = 16,
-) -> Result:  # fmt: skip
+    model: Teacher,
+    autoencoder: tuple[Encoder, Decoder],
+    exam: Exam,
+    sampler: Sampler,
+    *,
+    batch: int = 64,
+    seed: int = 1,
+    keep: int = 16,
+) -> Result:
     """Have a model render each caption and read the clips."""
+    encoder, decoder = autoencoder
+    device = exam.real.device.type
     generator = torch.Generator(device).manual_seed(UNSEEN + seed)
     seen: list[Seen] = []
     found: list[Tensor] = []

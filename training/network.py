@@ -68,12 +68,14 @@ class CountedPadding:
         q = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1)).transpose(1, 2)
         k = attn.norm_k(attn.to_k(other)).unflatten(2, (attn.heads, -1)).transpose(1, 2)
         v = attn.to_v(other).unflatten(2, (attn.heads, -1)).transpose(1, 2)
-        bias = None
         if encoder_hidden_states is not None:
-            bias = _padding_bias(other.shape[1], q.device, q.dtype)
-        elif rotary_emb is not None:
-            q, k = _rotated(q, *rotary_emb), _rotated(k, *rotary_emb)
-        y = F.scaled_dot_product_attention(q, k, v.to(q.dtype), attn_mask=bias)
+            # By hand: the library's kernels take long over a bias and so few keys.
+            logits = q @ k.mT * q.shape[3] ** -0.5 + _padding_bias(other.shape[1], q.device, q.dtype)
+            y = logits.float().softmax(3).to(v.dtype) @ v
+        else:
+            if rotary_emb is not None:
+                q, k = _rotated(q, *rotary_emb), _rotated(k, *rotary_emb)
+            y = F.scaled_dot_product_attention(q, k, v.to(q.dtype))
         out: Tensor = attn.to_out[0](y.transpose(1, 2).flatten(2))
         return out
 
@@ -145,9 +147,12 @@ def token_ids(texts: Sequence[str]) -> Tensor:
 
 def embed(text_encoder: Any, ids: Tensor) -> Tensor:
     """Encode word numbers (b, s) to (b, s, text_dim), with zeros for padding as the product has them."""
-    mask = (ids > 0).long()
+    words = ids > 0
+    # A mask of four axes is taken as it is; for one of two, the library waits for the device to see whether it masks.
+    mask = torch.where(words, 0.0, torch.finfo(torch.float32).min).view(len(ids), 1, 1, -1)
+    mask = mask.expand(-1, -1, ids.shape[1], -1)
     hidden: Tensor = text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    return hidden * mask.unsqueeze(-1)
+    return hidden * words.unsqueeze(-1)
 
 
 def velocity(transformer: Any, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.processes import average
 from training.rounding import QUANTIZED
 
 MOMENTUM = 0.95
@@ -59,7 +58,13 @@ class Optimizer:
     """What all stages learn with."""
 
     def __init__(
-        self, modules: Iterable[Any], rate: float, device: str, *, betas: tuple[float, float] = (0.9, 0.98)
+        self,
+        modules: Iterable[Any],
+        rate: float,
+        device: str,
+        *,
+        betas: tuple[float, float] = (0.9, 0.98),
+        muon: bool = True,
     ) -> None:
         """Take all parameters of modules that learn.
 
@@ -68,27 +73,37 @@ class Optimizer:
             rate: Highest learning rate.
             device: `cuda` or `cpu`.
             betas: AdamW's.
+            muon: Whether there is Muon; else all is AdamW's.
         """
         by_shape: dict[torch.Size, list[nn.Parameter]] = {}
         others: list[nn.Parameter] = []
         for module in modules:
             for name, parameter in module.named_parameters():
-                if name.endswith(".weight") and QUANTIZED.fullmatch(name.removesuffix(".weight")):
+                if not parameter.requires_grad:
+                    continue
+                if muon and name.endswith(".weight") and QUANTIZED.fullmatch(name.removesuffix(".weight")):
                     by_shape.setdefault(parameter.shape, []).append(parameter)
-                elif parameter.requires_grad:
+                else:
                     others.append(parameter)
         self._rate = rate
         self._muons = [Muon(matrices) for matrices in by_shape.values()]
         self._adam = torch.optim.AdamW(others, rate, betas=betas, weight_decay=0.01, fused=device == "cuda")
-        self._all = [*others, *(parameter for matrices in by_shape.values() for parameter in matrices)]
+        self.parameters = [*others, *(parameter for matrices in by_shape.values() for parameter in matrices)]
 
     def step(self, loss: Tensor, factor: float) -> None:
-        """Take one step at a factor of the learning rate, with gradients clipped to a norm of 1."""
-        for parameter in self._all:
-            parameter.grad = None
+        """Take one step down a loss at a factor of the learning rate."""
+        self.forget()
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-        average([parameter.grad for parameter in self._all if parameter.grad is not None])
-        torch.nn.utils.clip_grad_norm_(self._all, 1.0)
+        self.follow(factor)
+
+    def forget(self) -> None:
+        """Drop gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def follow(self, factor: float) -> None:
+        """Take one step along the gradients that there are, clipped to a norm of 1."""
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self._adam.param_groups[0]["lr"] = self._rate * factor
         self._adam.step()
         for muon in self._muons:

@@ -27,7 +27,7 @@ LIFT = 0.30
 CLIMB = 0.36
 """How far a thing rises or falls."""
 BOUNCES = 3.0
-TURNS = 1.5
+TURNS = 1.0
 SWINGS = 2.0
 BAND = 0.17
 """Half the width of the dark band that shows how a ball turns."""

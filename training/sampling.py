@@ -56,6 +56,14 @@ def flow(
     return x
 
 
+def _chosen(values: Sequence[float], step: Tensor) -> Tensor:
+    """Look up a number for each step (b,), without a copy from the host, which a recording forbids."""
+    found = torch.zeros(step.shape, device=step.device)
+    for number, value in enumerate(values):
+        found = torch.where(step == number, value, found)
+    return found
+
+
 def clean_at(model: Velocity, x: Tensor, step: Tensor, text: Tensor) -> Tensor:
     """Predict clean latents at one of the three steps.
 
@@ -65,8 +73,8 @@ def clean_at(model: Velocity, x: Tensor, step: Tensor, text: Tensor) -> Tensor:
         step: (b,) of 0, 1, 2.
         text: (b, s, text_dim).
     """
-    timesteps = torch.tensor(TIMESTEPS, device=x.device)[step] / 1000
-    sigma = torch.tensor(SIGMAS, device=x.device)[step]
+    timesteps = _chosen(TIMESTEPS, step) / 1000
+    sigma = _chosen(SIGMAS, step)
     return x - spread(sigma) * model(x, timesteps, text)
 
 

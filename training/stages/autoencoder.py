@@ -21,7 +21,13 @@ ON_THINGS = 6.0
 
 
 def train_autoencoder(
-    clock: Clock, *, device: str, clips: int, batch: int, seed: int = 1, noise: float = NOISE
+    clock: Clock,
+    *,
+    device: str,
+    clips: int,
+    batch: int,
+    seed: int = 1,
+    start: tuple[Encoder, Decoder] | None = None,
 ) -> tuple[Encoder, Decoder, tuple[float, float]]:
     """Train encoder and decoder; return their averages and the PSNR in dB of up to 64 unseen clips.
 
@@ -31,7 +37,7 @@ def train_autoencoder(
         clips: Clips to paint and keep, as bytes: 3.3 MB each.
         batch: Clips a step.
         seed: Decides the world's clips and the weights.
-        noise: Spread of the noise on latents.
+        start: Weights to go on from: of the encoder, which stays as it is, and of the decoder.
 
     Returns:
         Encoder, decoder, and PSNR of all pixels and of those of things.
@@ -39,7 +45,8 @@ def train_autoencoder(
     torch.manual_seed(seed)
     frames, things = painted_bytes(by_number_of_things(draw_scenes(clips, seed)), device)
     print(f"autoencoder: painted {clips} clips in {clock.elapsed():.0f} s", flush=True)
-    encoder, decoder = Encoder().to(device), Decoder().to(device)
+    encoder, decoder = start or (Encoder().to(device), Decoder().to(device))
+    decoder.requires_grad_(requires_grad=True)
     for module in (encoder, decoder):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types it for tensors only
     average = Average({"encoder": encoder, "decoder": decoder}, 0.998)
@@ -51,7 +58,7 @@ def train_autoencoder(
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             latents = encoder(sample)
             fuzz = torch.randn(latents.shape, generator=generator, device=device)
-            seen = decoder(latents + noise * fuzz)
+            seen = decoder(latents + NOISE * fuzz)
         loss = _loss(seen.float(), sample, things[rows, places])
         optimizer.step(loss, clock.rate())
         average.follow(clock.done)

@@ -1,6 +1,6 @@
-"""Stage 3: the student learns the teacher's guided flow in three steps, while its linears already compute in a format.
+"""Stage 3: the student learns the teacher's guided flow in three steps.
 
-Regression on the teacher's paths, not distribution matching: each step learns where the flow ends that starts there.
+Regression on the teacher's paths: each step learns where the flow ends that starts there.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from training.clock import Average, Clock
 from training.corpus import Corpus
 from training.network import token_ids
 from training.optimizer import Optimizer
+from training.replay import Replay
 from training.rounding import set_format
 from training.sampling import SIGMAS, clean_at, flow, mixed, path
-from training.stages.teacher import Teacher, compile_blocks, embed_mixed, velocity_mixed
+from training.stages.teacher import OTHER_LENGTHS, SHORT, Teacher, compile_blocks, embed_mixed, velocity_mixed
 
 GUIDANCE = 2.5
 TEACHER_STEPS = 16
 """Euler steps, unless told otherwise, from each of the student's steps to the end."""
-RATE = 5e-4
+RATE = 1e-3
+UPRIGHT_EVERY = 8
+SHORT_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +61,8 @@ def record_paths(
     empty = embed_mixed(teacher.text, token_ids([""]).to(device), device).detach()
     kept: tuple[list[Paths], list[Paths]] = ([], [])
     while clock.share() < 1 or not all(kept):
-        place = int(clock.done % 8 == 7)
-        step = clock.done // 8 % 3 if place else clock.done % 3
+        place = int(clock.done % UPRIGHT_EVERY == UPRIGHT_EVERY - 1)
+        step = clock.done // UPRIGHT_EVERY % 3 if place else clock.done % 3
         clean, ids = corpora[place].batch(batch, generator)
         with torch.no_grad():
             text = embed_mixed(teacher.text, ids, device)
@@ -76,6 +79,9 @@ def record_paths(
         narrow = (start.to(torch.bfloat16), end.to(torch.bfloat16))
         kept[place].append(Paths(*narrow, torch.full((batch,), step, device=device), text))
         clock.step()
+        if clock.seconds and device == "cuda":
+            torch.cuda.synchronize()
+            clock.look()
     return _joined(kept[0]), _joined(kept[1])
 
 
@@ -89,7 +95,15 @@ def _joined(parts: list[Paths]) -> Paths:
 
 
 def train_student(
-    clock: Clock, teacher: Teacher, paths: tuple[Paths, Paths], *, form: str, device: str, batch: int, seed: int
+    clock: Clock,
+    teacher: Teacher,
+    paths: tuple[Paths, Paths],
+    *,
+    form: str,
+    device: str,
+    batch: int,
+    seed: int,
+    replayed: bool = False,
 ) -> Teacher:
     """Train a student in a format of `rounding.FORMATS`; return its averaged weights in floats."""
     transformer = copy.deepcopy(teacher.transformer).requires_grad_(requires_grad=True)
@@ -99,17 +113,28 @@ def train_student(
         compile_blocks(transformer)
     optimizer = Optimizer((transformer,), RATE, device)
     generator = torch.Generator(device).manual_seed(seed)
-    while clock.share() < 1:
-        some = paths[int(clock.done % 8 == 7)]
-        rows = torch.randint(len(some.step), (batch,), generator=generator, device=device)
-        clean = clean_at(
-            lambda x, s, given: velocity_mixed(transformer, x, s, given),
-            some.start[rows].float(),
-            some.step[rows],
-            some.text[rows],
+
+    def loss_of(start: Tensor, end: Tensor, step: Tensor, text: Tensor) -> Tensor:
+        return F.mse_loss(
+            clean_at(lambda x, s, given: velocity_mixed(transformer, x, s, given), start, step, text), end
         )
-        loss = F.mse_loss(clean, some.end[rows].float())
-        optimizer.step(loss, clock.rate())
+
+    replay = Replay(loss_of, optimizer) if replayed else None
+    while clock.share() < 1:
+        some = paths[int(clock.done % UPRIGHT_EVERY == UPRIGHT_EVERY - 1)]
+        rows = torch.randint(len(some.step), (batch,), generator=generator, device=device)
+        start, end = some.start[rows].float(), some.end[rows].float()
+        lengths = (*OTHER_LENGTHS, SHORT)
+        short = lengths[clock.done // SHORT_EVERY % len(lengths)] if clock.done % SHORT_EVERY == SHORT_EVERY - 1 else 0
+        if short:  # the beginning of a long clip
+            start, end = start[:, :, :short].contiguous(), end[:, :, :short].contiguous()
+        if replay and not short:
+            loss = replay(start, end, some.step[rows], some.text[rows])
+            optimizer.follow(clock.rate())
+        else:
+            with torch.compiler.set_stance("force_eager" if short else "default"):
+                loss = loss_of(start, end, some.step[rows], some.text[rows])
+                optimizer.step(loss, clock.rate())
         average.follow(clock.done)
         if clock.step() % 250 == 0:
             print(f"student {form}: {clock.elapsed():.0f} s, step {clock.done}, loss {loss.item():.4f}", flush=True)

@@ -13,7 +13,7 @@ from training.clock import Average, Clock
 from training.corpus import Corpus
 from training.network import build_text_encoder, build_transformer, embed, token_ids, velocity
 from training.optimizer import Optimizer
-from training.processes import rank
+from training.replay import Replay
 from training.sampling import mixed
 
 DROPPED = 0.1
@@ -59,6 +59,7 @@ def train_teacher(
     rate: float,
     seed: int = 1,
     start: Teacher | None = None,
+    replayed: bool = False,
 ) -> Teacher:
     """Train by flow matching: x = (1 - sigma) clean + sigma noise, and the network predicts noise - clean.
 
@@ -67,10 +68,11 @@ def train_teacher(
         wide: Clips of 128 x 80.
         upright: Clips of 80 x 128, every tenth batch.
         device: `cuda` or `cpu`.
-        batch: Clips a step and process.
+        batch: Clips a step.
         rate: Highest learning rate.
         seed: Decides weights, noise and order.
         start: Weights to go on from.
+        replayed: Whether steps are recorded and replayed, which needs a GPU.
 
     Returns:
         The averaged weights.
@@ -81,8 +83,14 @@ def train_teacher(
     if device == "cuda":
         compile_blocks(transformer)
     optimizer = Optimizer((transformer, text), rate, device)
-    generator = torch.Generator(device).manual_seed(seed + 10_000 * rank())
+    generator = torch.Generator(device).manual_seed(seed)
     empty = token_ids([""]).to(device)
+
+    def loss_of(clean: Tensor, noise: Tensor, sigma: Tensor, ids: Tensor) -> Tensor:
+        seen = velocity_mixed(transformer, mixed(clean, noise, sigma), sigma, embed_mixed(text, ids, device))
+        return F.mse_loss(seen, noise - clean)
+
+    replay = Replay(loss_of, optimizer) if replayed else None
     running = torch.zeros(2, device=device)
     while clock.share() < 1:
         frames = frames_of_step(clock.done, clock.share())
@@ -91,12 +99,17 @@ def train_teacher(
         ids = torch.where(torch.rand((len(ids), 1), generator=generator, device=device) < DROPPED, empty, ids)
         if frames:
             clean = clean[:, :, :frames].contiguous()
-        with torch.compiler.set_stance("default" if frames in (0, SHORT) else "force_eager"):
-            loss = flow_loss(transformer, clean, embed_mixed(text, ids, device), generator, device)
-            optimizer.step(loss, clock.rate())
+        inputs = (clean, *draw_noise(clean, generator), ids)
+        if frames in (0, SHORT) and replay:
+            loss = replay(*inputs)
+            optimizer.follow(clock.rate())
+        else:
+            with torch.compiler.set_stance("default" if frames in (0, SHORT) else "force_eager"):
+                loss = loss_of(*inputs)
+                optimizer.step(loss, clock.rate())
         average.follow(clock.done)
         running[int(frames == 0)].lerp_(loss.detach(), 0.02 if clock.done > 50 else 0.5)
-        if clock.step() % 250 == 0 and rank() == 0:
+        if clock.step() % 250 == 0:
             losses = "/".join(f"{value:.4f}" for value in running.tolist())
             print(f"teacher: {clock.elapsed():.0f} s, step {clock.done}, losses short/long {losses}", flush=True)
     return Teacher(average.modules["transformer"], average.modules["text"])
@@ -110,18 +123,20 @@ def compile_blocks(transformer: Any) -> None:
 
 def embed_mixed(text: Any, ids: Tensor, device: str) -> Tensor:
     """Encode word numbers in bfloat16 where there is a GPU."""
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False):
         return embed(text, ids).float()
 
 
 def velocity_mixed(transformer: Any, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
     """Predict in bfloat16 where there is a GPU: (b, 16, t, h, w) float32."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda, cache_enabled=False):
         return velocity(transformer, x, sigma, text)
 
 
-def flow_loss(transformer: Any, clean: Tensor, text: Tensor, generator: torch.Generator, device: str) -> Tensor:
-    """Return the squared error of the predicted velocity."""
-    sigma = draw_sigma(clean.shape[0], generator, device)
-    noise = torch.randn(clean.shape, generator=generator, device=device)
-    return F.mse_loss(velocity_mixed(transformer, mixed(clean, noise, sigma), sigma, text), noise - clean)
+def draw_noise(clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw noise like latents, and its shares (b,)."""
+    device = clean.device
+    return (
+        torch.randn(clean.shape, generator=generator, device=device),
+        draw_sigma(len(clean), generator, device.type),
+    )
