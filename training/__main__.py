@@ -1,35 +1,46 @@
 """The commands of training: `python -m training STAGE…`, one after the other in one process.
 
 A stage is a name, and where it has one, a limit or an argument after a colon: `autoencoder:160s` trains for 160
-seconds, `teacher:4000` for 4,000 steps, `exam:teacher` examines a checkpoint. Each leaves a checkpoint behind.
+seconds, `teacher:4000` for 4,000 steps, `exam:teacher` examines a checkpoint. Each leaves a checkpoint behind. Between
+stages, `seed:2` and `format:int8` change an option for the rest.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from training.checkpoints import set_threads
+from training.checkpoints import set_exact, set_threads
 from training.commands import COMMANDS, PRODUCT_COMMANDS, Options
 from training.rounding import FORMATS
 
 SMOKE = (
-    "autoencoder:1", "decoder:1", "teacher:1", "paths:1", "student:1", "matching:5", "quantized:3", "exam:matched-fp8",
-    "artifact:matched-fp8", "evaluate",
+    "autoencoder:1", "decoder:1", "teacher:1", "paths:1", "student:1", "matching:5", "exam:student-fp8-1",
+    "artifact:student-fp8-1", "evaluate",
 )  # fmt: skip
 """All stages."""
+
+SETTINGS: Mapping[str, Callable[[str], object]] = {"seed": int, "format": str}
+"""Options that may change between stages."""
 
 
 def main() -> None:
     """Run stages."""
     options = _options()
     set_threads(options.device)
+    if options.exact:
+        set_exact()
     options.folder.mkdir(parents=True, exist_ok=True)
     for stage in options.stages:
         name, _, argument = stage.partition(":")
+        if name in SETTINGS:
+            options = replace(options, **{name: SETTINGS[name](argument)})
+            continue
         started = time.monotonic()
         {**COMMANDS, **PRODUCT_COMMANDS}[name](options, argument)
         print(f"{stage}: {time.monotonic() - started:.0f} s in all", flush=True)
@@ -52,9 +63,8 @@ def _options() -> Options:
     parser.add_argument("--path-steps", type=int, default=16, help="The teacher's steps of a path.")
     parser.add_argument("--teacher-steps", type=int, default=50, help="The teacher's steps in an exam.")
     parser.add_argument("--captions", type=int, default=1000, help="Unseen captions to examine, and as many held out.")
-    parser.add_argument("--exam-seeds", type=int, default=1, help="Exams, each with other noise.")
+    parser.add_argument("--exact", action="store_true", help="Equal weights from equal limits of steps; slower.")
     parser.add_argument("--unseen-only", action="store_true", help="No held-out captions in an exam.")
-    parser.add_argument("--replayed", action="store_true", help="Record steps as CUDA graphs.")
     parser.add_argument("--out", type=Path, default=None, help="Artifact to write. Default: the package's.")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     values = vars(parser.parse_args())
@@ -63,7 +73,7 @@ def _options() -> Options:
         values |= {"device": "cpu", "clips": 2, "batch": 1, "captions": 2, "path_steps": 1, "out": out}
         values["stages"] = values["stages"] or list(SMOKE)
     known = {**COMMANDS, **PRODUCT_COMMANDS}
-    unknown = [stage for stage in values["stages"] if stage.partition(":")[0] not in known]
+    unknown = [stage for stage in values["stages"] if stage.partition(":")[0] not in {*known, *SETTINGS}]
     if unknown or not values["stages"]:
         parser.error(f"unknown stages {unknown}; wanted some of {', '.join(known)}")
     return Options(**values)

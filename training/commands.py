@@ -21,8 +21,7 @@ from training.rounding import set_format
 from training.sheets import save_sheet
 from training.stages.autoencoder import train_autoencoder
 from training.stages.matching import match_distribution
-from training.stages.quantized import absorb
-from training.stages.student import GUIDANCE, Paths, record_paths, train_student
+from training.stages.student import GUIDANCE, RATE, TUNING_RATE, Paths, record_paths, train_student
 from training.stages.teacher import Teacher, compile_blocks, train_teacher
 from training.trackers import ATTRIBUTES
 from training.world import draw_scenes
@@ -44,9 +43,8 @@ class Options:
     path_steps: int
     teacher_steps: int
     captions: int
-    exam_seeds: int
     unseen_only: bool
-    replayed: bool
+    exact: bool
     out: Path | None
     device: str
 
@@ -118,7 +116,7 @@ def teacher(options: Options, limit: str) -> None:
     wide, upright = _both(options)
     trained = train_teacher(
         _clock(limit), wide, upright, device=options.device, batch=options.batch, rate=options.rate,
-        seed=options.seed + (50 if options.go_on else 0), replayed=options.replayed,
+        seed=options.seed + (50 if options.go_on else 0),
         start=load_teacher(options.folder, "teacher", options.device) if options.go_on else None,
     )  # fmt: skip
     _save(options, "teacher", trained)
@@ -160,32 +158,24 @@ def paths(options: Options, limit: str) -> None:
 
 
 def student(options: Options, limit: str) -> None:
-    """Train a student on the paths."""
+    """Train a student on the paths: from the teacher, or a tuned one from another student."""
     kept = torch.load(options.folder / "paths.pt", map_location=options.device)
     made = train_student(
-        _clock(limit), _load(options, "teacher"), (Paths(*kept[0]), Paths(*kept[1])), form=options.format,
-        device=options.device, batch=options.batch, seed=options.seed, replayed=options.replayed,
+        _clock(limit), _load(options, options.student or "teacher"), (Paths(*kept[0]), Paths(*kept[1])),
+        form=options.format, device=options.device, batch=options.batch, seed=options.seed,
+        rate=TUNING_RATE if options.student else RATE,
     )  # fmt: skip
-    _save(options, f"student-{options.format}", made)
+    _save(options, f"{'tuned' if options.student else 'student'}-{options.format}-{options.seed}", made)
 
 
 def matching(options: Options, limit: str) -> None:
     """Train a student further, by distribution matching."""
-    name = options.student or f"student-{options.format}"
+    name = options.student or f"student-{options.format}-{options.seed}"
     made = match_distribution(
         _clock(limit), _load(options, "teacher"), load_teacher(options.folder, name, options.device), _prompts(options),
         form=options.format, device=options.device, batch=options.batch, seed=options.seed,
     )  # fmt: skip
-    _save(options, f"matched-{options.format}", made)
-
-
-def quantized(options: Options, limit: str) -> None:
-    """Train a rounded copy of a student."""
-    made = absorb(
-        _clock(limit), _load(options, options.student or "matched-float"), _prompts(options), form=options.format,
-        device=options.device, batch=options.batch, seed=options.seed,
-    )  # fmt: skip
-    _save(options, f"quantized-{options.format}-{options.seed}", made)
+    _save(options, f"matched-{options.format}-{options.seed}", made)
 
 
 @functools.cache
@@ -197,21 +187,21 @@ def exam(options: Options, name: str) -> None:
     """Have the trackers read clips of a checkpoint; `name@format` rounds it to a format after training."""
     encoder, made = _autoencoder(options.folder, options.device)
     checkpoint, _, form = name.partition("@")
-    form = form or checkpoint.partition("-")[2].partition("-")[0] or "float"
+    form = form or checkpoint.partition("-")[2].rpartition("-")[0] or "float"
     model = _load(options, checkpoint)
     set_format(model.transformer, form)
-    is_teacher = checkpoint.startswith("teacher")
-    sampler = teacher_sampler(options.teacher_steps, GUIDANCE) if is_teacher else student_sampler
+    sampler = student_sampler(model)
+    if checkpoint == "teacher":
+        sampler = teacher_sampler(model, options.teacher_steps, GUIDANCE, options.device)
     for held_out in (False,) if options.unseen_only else (False, True):
         asked = _exam(options.folder, options.captions, options.device, held_out)
         kind = "held out" if held_out else "unseen"
-        for seed in range(1, options.exam_seeds + 1):
-            found = examine(model, (encoder, made), asked, sampler, batch=options.batch, seed=seed)
-            shares = " | ".join(f"{found.right[key]:.3f}" for key in ATTRIBUTES)
-            print(f"| {name} {seed} | {options.captions} {kind} | {shares} | {found.distance:.3f} |", flush=True)
-            line = {"name": name, "seed": seed, "kind": kind, "captions": options.captions, **found.right}
-            with (options.folder / "results.jsonl").open("a") as file:
-                file.write(json.dumps({**line, "distance": found.distance}) + "\n")
+        found = examine(model, (encoder, made), asked, sampler, batch=options.batch, seed=options.seed)
+        shares = " | ".join(f"{found.right[key]:.3f}" for key in ATTRIBUTES)
+        print(f"| {name} | {options.captions} {kind} | {shares} | {found.distance:.3f} |", flush=True)
+        line = {"name": name, "seed": options.seed, "kind": kind, "captions": options.captions, **found.right}
+        with (options.folder / "results.jsonl").open("a") as file:
+            file.write(json.dumps({**line, "distance": found.distance}) + "\n")
         shown = [asked.captions[row] for row in found.order]
         save_sheet(options.folder / f"{name}-{kind.replace(' ', '-')}.jpg", found.frames, shown)
 
@@ -241,7 +231,6 @@ COMMANDS: Mapping[str, Command] = {
     "paths": paths,
     "student": student,
     "matching": matching,
-    "quantized": quantized,
     "exam": exam,
     "artifact": artifact,
 }

@@ -16,6 +16,7 @@ from training.captions import caption_all
 from training.corpus import by_number_of_things, painted_bytes
 from training.network import token_ids
 from training.sampling import flow, path, three_steps
+from training.stages.student import recorded_flow
 from training.stages.teacher import Teacher, embed_mixed, velocity_mixed
 from training.trackers import Seen, score, see
 from training.world import Scene, draw_scenes
@@ -27,8 +28,8 @@ UPRIGHT_LATENTS = (16, 21, 16, 10)
 GRID = 2
 """Features are means and spreads over time of the encoder's 16 channels in GRID x GRID parts of the picture."""
 
-Sampler = Callable[[Teacher, Tensor, Tensor, torch.Generator], Tensor]
-"""(model, noise, text, generator) to clean latents."""
+Sampler = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+"""(noise, text, generator) to clean latents."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,24 +78,24 @@ def frechet(one: Tensor, other: Tensor) -> float:
     return float(mean + first.trace() + second.trace() - 2 * mixed)
 
 
-def teacher_sampler(steps: int, guidance: float) -> Sampler:
+def teacher_sampler(teacher: Teacher, steps: int, guidance: float, device: str) -> Sampler:
     """Return a sampler of many small steps."""
+    follow = recorded_flow(teacher, guidance, device)
 
-    @torch.no_grad()
-    def sample(model: Teacher, noise: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
+    def sample(noise: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
         del generator
-        empty = embed_mixed(model.text, token_ids([""]).to(noise.device), noise.device.type)
-        return flow(
-            lambda x, s, given: velocity_mixed(model.transformer, x, s, given),
-            noise, text, empty, sigmas=path(steps), guidance=guidance,
-        )  # fmt: skip
+        return flow(lambda x, s: follow(x, s, text), noise, path(steps))
 
     return sample
 
 
-def student_sampler(model: Teacher, noise: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
-    """Sample in the product's three steps."""
-    return three_steps(lambda x, s, given: velocity_mixed(model.transformer, x, s, given), noise, text, generator)
+def student_sampler(student: Teacher) -> Sampler:
+    """Return the sampler in the product's three steps."""
+
+    def sample(noise: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
+        return three_steps(lambda x, s, given: velocity_mixed(student.transformer, x, s, given), noise, text, generator)
+
+    return sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +141,7 @@ def examine(
         some = (rows * batch)[:batch]  # whole batches, so that nothing is compiled for a rest
         text = embed_mixed(model.text, token_ids([exam.captions[row] for row in some]).to(device), device)
         noise = torch.randn((batch, *LATENTS), generator=generator, device=device)
-        latents = sampler(model, noise, text, generator)[: len(rows)]
+        latents = sampler(noise, text, generator)[: len(rows)]
         for part in latents.split(16):
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 frames = decoder(part).float().clamp(0, 1)

@@ -151,7 +151,10 @@ def embed(text_encoder: Any, ids: Tensor) -> Tensor:
     # A mask of four axes is taken as it is; for one of two, the library waits for the device to see whether it masks.
     mask = torch.where(words, 0.0, torch.finfo(torch.float32).min).view(len(ids), 1, 1, -1)
     mask = mask.expand(-1, -1, ids.shape[1], -1)
-    hidden: Tensor = text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    # By a product: the gradient of a look-up is a sum in any order, and no two trainings would be equal.
+    table = text_encoder.shared.weight
+    vectors = (ids.unsqueeze(-1) == torch.arange(len(table), device=ids.device)).to(table.dtype) @ table
+    hidden: Tensor = text_encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state
     return hidden * words.unsqueeze(-1)
 
 

@@ -46,13 +46,10 @@ def path(steps: int, start: float = 1.0, shift: float = 3.0) -> list[float]:
 
 
 @torch.no_grad()
-def flow(
-    model: Velocity, x: Tensor, text: Tensor, empty: Tensor, *, sigmas: Sequence[float], guidance: float
-) -> Tensor:
-    """Follow the teacher's flow along sigmas with Euler steps."""
+def flow(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Follow a velocity of (latents, sigma (b,)) along sigmas with Euler steps."""
     for high, low in pairwise(sigmas):
-        sigma = torch.full((x.shape[0],), high, device=x.device)
-        x = x + (low - high) * guided(model, x, sigma, text, empty, guidance)
+        x = x + (low - high) * velocity(x, torch.full((x.shape[0],), high, device=x.device))
     return x
 
 

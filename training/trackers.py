@@ -282,6 +282,7 @@ def _line(t: Tensor, place: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 ATTRIBUTES = ("thing", "colour", "motion", "floor", "time")
+"""What is scored: kinds of things, the set of colours, what each thing does, the floor's colour, the time of day."""
 
 
 def score(seen: Sequence[Seen], scenes: Sequence[Scene]) -> dict[str, float]:

@@ -29,9 +29,9 @@ def test_the_smoke_run_makes_checkpoints_an_artifact_and_a_table(tmp_path: Path)
     assert ran.returncode == 0, ran.stderr
     made = tmp_path / "tiny_weights.safetensors"
     assert {path.name.partition("-0")[0] for path in tmp_path.glob("*-0.safetensors")} == {
-        "autoencoder", "teacher", "student-fp8",
+        "autoencoder", "teacher", "student-fp8-1", "matched-fp8-1",
     }  # fmt: skip
     assert form(made) == form(WEIGHTS)
     assert len(form(made)) > 100
-    assert "| 1 unseen |" in ran.stdout
-    assert "| 1 held out |" in ran.stdout
+    assert "| 2 unseen |" in ran.stdout
+    assert "| 2 held out |" in ran.stdout

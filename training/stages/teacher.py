@@ -13,7 +13,7 @@ from training.clock import Average, Clock
 from training.corpus import Corpus
 from training.network import build_text_encoder, build_transformer, embed, token_ids, velocity
 from training.optimizer import Optimizer
-from training.replay import Replay
+from training.replay import Gradients
 from training.sampling import mixed
 
 DROPPED = 0.1
@@ -24,7 +24,7 @@ SHORT_SHARE = 4
 """Short clips a step for each long one: as many tokens."""
 OTHER_LENGTHS = (1, 2, 3, 9, 13)
 """Latent frames of the profile's other lengths."""
-OTHERS_EVERY = 25
+OTHERS_EVERY = 50
 UPRIGHT_EVERY = 10
 
 
@@ -59,7 +59,6 @@ def train_teacher(
     rate: float,
     seed: int = 1,
     start: Teacher | None = None,
-    replayed: bool = False,
 ) -> Teacher:
     """Train by flow matching: x = (1 - sigma) clean + sigma noise, and the network predicts noise - clean.
 
@@ -72,7 +71,6 @@ def train_teacher(
         rate: Highest learning rate.
         seed: Decides weights, noise and order.
         start: Weights to go on from.
-        replayed: Whether steps are recorded and replayed, which needs a GPU.
 
     Returns:
         The averaged weights.
@@ -90,7 +88,7 @@ def train_teacher(
         seen = velocity_mixed(transformer, mixed(clean, noise, sigma), sigma, embed_mixed(text, ids, device))
         return F.mse_loss(seen, noise - clean)
 
-    replay = Replay(loss_of, optimizer) if replayed else None
+    gradients = Gradients(loss_of, optimizer)
     running = torch.zeros(2, device=device)
     while clock.share() < 1:
         frames = frames_of_step(clock.done, clock.share())
@@ -100,11 +98,11 @@ def train_teacher(
         if frames:
             clean = clean[:, :, :frames].contiguous()
         inputs = (clean, *draw_noise(clean, generator), ids)
-        if frames in (0, SHORT) and replay:
-            loss = replay(*inputs)
+        if frames in (0, SHORT):
+            loss = gradients(*inputs)
             optimizer.follow(clock.rate())
         else:
-            with torch.compiler.set_stance("default" if frames in (0, SHORT) else "force_eager"):
+            with torch.compiler.set_stance("force_eager"):
                 loss = loss_of(*inputs)
                 optimizer.step(loss, clock.rate())
         average.follow(clock.done)
