@@ -150,6 +150,11 @@ class EventName(StrEnum):
             "max_in_flight": "most jobs at once; 0: no cap; empty: unchanged",
         },
     )  # fmt: skip
+    TOKEN_ADDED = (
+        "token.added", "", "A token was made.",
+        {"token": "its name", "role": "`viewer`, `submitter` or `operator`"},
+    )  # fmt: skip
+    TOKEN_REVOKED = ("token.revoked", "", "A token was revoked: who holds it is refused.", {"token": "its name"})
     WEBHOOK_DISABLED = (
         "webhook.disabled", "", "A webhook's receiver failed for days, or is gone: nothing more is sent to it.",
         {"webhook": "its id", "reason": "for people"},

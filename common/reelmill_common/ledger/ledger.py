@@ -22,6 +22,7 @@ from reelmill_common.ledger.reuse import ClipIndex
 from reelmill_common.ledger.schedules import Schedules
 from reelmill_common.ledger.server import PATIENT, Patience, Server, connect
 from reelmill_common.ledger.timetable import Timetable
+from reelmill_common.ledger.tokens import Tokens
 from reelmill_common.ledger.workers import WorkerRegistry
 from reelmill_common.settings import Settings
 
@@ -47,6 +48,7 @@ class Ledger:
         dispatch: Chooses what runs next, and takes back what no worker works on.
         timetable: Opens and closes windows, of batches and of workers.
         schedules: Keeps schedules and their runs.
+        tokens: Makes and revokes tokens, and says what one allows.
         retention: Forgets batches and workers, and remembers archives.
         reuse: Finds clips of equal specs, and answers waiting jobs with them.
         overview: Reads the whole farm at once: snapshot, statistics, backlog, memory.
@@ -66,6 +68,7 @@ class Ledger:
         self.dispatch = Dispatcher(connection)
         self.timetable = Timetable(connection)
         self.schedules = Schedules(connection)
+        self.tokens = Tokens(connection)
         self.retention = Retention(connection)
         self.reuse = ClipIndex(connection)
         self.overview = Overview(connection)

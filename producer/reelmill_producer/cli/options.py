@@ -134,6 +134,7 @@ ClipName = Annotated[
 ScheduleName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of a schedule.", autocompletion=completion.schedules)
 ]
+TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a token.", autocompletion=completion.tokens)]
 OwnerName = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Name of an owner. Default: list all.", autocompletion=completion.owners),

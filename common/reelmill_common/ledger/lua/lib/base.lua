@@ -63,6 +63,7 @@ local function owner_key(owner) return P .. 'owner:' .. owner end
 local function owner_levels_key(owner) return P .. 'spots:' .. owner end
 local function dependants_key(batch) return P .. 'dependants:' .. batch end
 local function held_key(worker) return P .. 'held:' .. worker end
+local function token_key(digest) return P .. 'token:' .. digest end
 local function faults_key(id) return P .. 'faults:' .. id end
 local function streak_key(worker) return P .. 'streak:' .. worker end
 
