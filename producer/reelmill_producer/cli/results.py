@@ -6,8 +6,9 @@ import typer
 
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import BatchName, Json
-from reelmill_producer.cli.output import clip_record, link, print_json
+from reelmill_producer.cli.output import link, print_json
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import clip_record
 
 
 def results(batch: BatchName, *, json: Json = False) -> None:

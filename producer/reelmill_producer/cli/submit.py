@@ -43,9 +43,10 @@ from reelmill_producer.cli.options import (
     Window,
     WorkerClass,
 )
-from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import Session, lane_of, read_settings, session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.outputs.results_file import ResultsFile, open_results_file, results_of
 from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.columns import asked_columns
