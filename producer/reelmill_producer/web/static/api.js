@@ -1,6 +1,6 @@
 /** The HTTP API: requests below the page's own base, errors as problem details. */
 
-const ROOT = new URL("api/v1/", document.baseURI);
+const ROOT = new URL("api/v1/", document.baseURI).href;
 
 /** An answer that says why something was not done. */
 export class Problem extends Error {
@@ -27,13 +27,15 @@ export const guard = { csrf: "", signedOut: () => {} };
 /**
  * Returns the address of a resource.
  * @param {string[]} path Segments, not yet encoded.
- * @param {Record<string, any>} [query] Empty values are left out.
+ * @param {Record<string, any>} [query] Empty values are left out; a list gives a name several times.
  * @returns {string}
  */
 export function address(path, query = {}) {
-  const url = new URL(path.map((part) => encodeURIComponent(part).replaceAll("%3A", ":")).join("/"), ROOT);
+  const url = new URL(ROOT + path.map((part) => encodeURIComponent(part).replaceAll("%3A", ":")).join("/"));
   for (const [name, value] of Object.entries(query)) {
-    if (value !== "" && value !== null && value !== undefined && value !== false) url.searchParams.set(name, String(value));
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== "" && one !== null && one !== undefined && one !== false) url.searchParams.append(name, String(one));
+    }
   }
   return url.href;
 }

@@ -57,6 +57,7 @@ function link(path, title, line, isHere) {
 
 function drawPerson() {
   const who = session.current;
+  find("#live").hidden = !who;
   if (!who) return fill(find("#who"));
   const name = who.open ? "open on loopback" : who.name;
   fill(

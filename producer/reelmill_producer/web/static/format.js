@@ -2,7 +2,7 @@
 
 const whole = new Intl.NumberFormat("en");
 const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-const three = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
+const two = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
 
@@ -13,15 +13,16 @@ export function count(value) {
 
 /** @param {number | null | undefined} value */
 export function decimal(value) {
-  return value === null || value === undefined ? "–" : Math.abs(value) < 10 ? three.format(value) : one.format(value);
+  return value === null || value === undefined ? "–" : Math.abs(value) < 1 ? two.format(value) : one.format(value);
 }
 
 /**
  * @param {number} value
  * @param {string} noun
+ * @param {string} [nouns]
  */
-export function plural(value, noun) {
-  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+export function plural(value, noun, nouns = `${noun}s`) {
+  return `${count(value)} ${value === 1 ? noun : nouns}`;
 }
 
 /** @param {number | null | undefined} bytes */
@@ -54,6 +55,18 @@ export function time(unix) {
   if (!unix) return "–";
   const at = new Date(unix * 1000);
   return at.toDateString() === new Date().toDateString() ? clock.format(at) : day.format(at);
+}
+
+/**
+ * Returns a time in few letters: with the weekday if it is not today.
+ * @param {number} unix Seconds.
+ */
+export function brief(unix) {
+  const at = new Date(unix * 1000);
+  const days = Math.abs(unix - Date.now() / 1000) / 86_400;
+  if (at.toDateString() === new Date().toDateString()) return clock.format(at);
+  const date = days < 6 ? { weekday: "short" } : { day: "numeric", month: "short" };
+  return `${at.toLocaleDateString(undefined, /** @type {any} */ (date))} ${clock.format(at)}`;
 }
 
 /** @param {number | null | undefined} unix Seconds. */

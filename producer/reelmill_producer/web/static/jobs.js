@@ -92,7 +92,7 @@ export class Jobs {
     if (this.asked.has(page)) return;
     this.asked.add(page);
     try {
-      const query = { cursor: page ? page * PAGE : "", limit: PAGE };
+      const query = { start: page ? page * PAGE : "", limit: PAGE };
       const { items } = await get(["batches", this.batch, "jobs"], query, this.signal);
       this.pages.delete(page);
       this.pages.set(page, items);

@@ -1,6 +1,6 @@
 /** Parts that several views show: states, progress, tables, fields. */
 
-import { count, spoken } from "./format.js";
+import { brief, count, spoken } from "./format.js";
 import { el } from "./dom.js";
 
 /** @typedef {Record<string, number>} Counts */
@@ -97,6 +97,12 @@ export function empty(text, ...more) {
   return el("div", { class: "empty" }, el("p", {}, text), more);
 }
 
+/** @param {{kind: string, batch: string, until: number, stuck: boolean}} wait */
+function waitText(wait) {
+  if (wait.kind === "window") return "window closed";
+  return wait.kind === "start" ? `starts ${brief(wait.until)}` : `waits for ${wait.batch}${wait.stuck ? ", stuck" : ""}`;
+}
+
 /**
  * Says what a batch does.
  * @param {any} batch
@@ -109,6 +115,7 @@ export function stateOf(batch) {
     return sums.cancelled && !sums.succeeded ? ["cancelled", "cancelled"] : ["succeeded", "done"];
   }
   if (batch.paused) return ["paused", "paused"];
-  if (batch.shut) return ["resting", "window closed"];
+  const [wait] = batch.waits_for ?? [];
+  if (wait) return ["resting", waitText(wait)];
   return sums.running ? ["running", "rendering"] : ["waiting", "waiting"];
 }

@@ -1,6 +1,6 @@
 /** The plan as a picture: a line for each batch, from now until it is done, with the hours in which it may run. */
 
-import { count, span, time } from "./format.js";
+import { brief, count, span, time } from "./format.js";
 import { el, svg } from "./dom.js";
 import { place } from "./router.js";
 
@@ -65,7 +65,7 @@ function scale(now, last, x, height, width) {
   for (let at = Math.ceil((now - shift) / step) * step + shift; at < last; at += step) {
     const date = new Date(at * 1000);
     const isDay = date.getHours() === 0 && date.getMinutes() === 0;
-    const text = isDay ? date.toLocaleDateString(undefined, { weekday: "short", day: "numeric" }) : time(at).slice(-5);
+    const text = isDay ? date.toLocaleDateString(undefined, { weekday: "short", day: "numeric" }) : brief(at).slice(-5);
     marks.push(svg("line", { x1: x(at), x2: x(at), y1: TOP - 6, y2: height, class: isDay ? "day" : "hour" }));
     if (x(at) < width - 20) marks.push(svg("text", { x: x(at), y: 12, "text-anchor": "middle", class: "hour" }, text));
   }
@@ -86,16 +86,19 @@ function line(forecast, plan, x, y, label, last) {
   const name = batch.length > most ? `${batch.slice(0, most - 1)}…` : batch;
   const from = x(plan.now);
   const until = finish ? x(finish) : x(last);
+  const open = windows(hours, plan.now, last);
+  /** @type {[number, number][]} */
+  const whole = [[plan.now, finish ?? last]];
+  const work = open.length && finish ? open.flatMap(([start, end]) => (start < finish ? [[start, Math.min(end, finish)]] : [])) : whole;
   const parts = [
     svg("title", {}, `${batch}, priority ${forecast.priority}: ${count(forecast.remaining)} left, ${finish ? `done ${time(finish)}` : why}${hours ? `, window ${hours}` : ""}`),
     svg("a", { href: place(["batches", batch]) }, svg("text", { x: 0, y: y + 16, class: "name" }, name)),
-    svg("rect", { x: from, y: y + 5, width: Math.max(3, until - from), height: 14, rx: 3, class: finish ? "work" : "unknown" }),
-    ...windows(hours, plan.now, last).map(([start, end]) =>
-      svg("rect", { x: x(start), y: y + 2, width: Math.max(1, x(end) - x(start)), height: 20, rx: 3, class: "window" }),
-    ),
+    ...open.map(([start, end]) => svg("rect", { x: x(start), y: y + 1, width: Math.max(1, x(end) - x(start)), height: 22, rx: 3, class: "window" })),
+    finish && open.length ? svg("line", { x1: from, x2: until, y1: y + 12, y2: y + 12, class: "wait" }) : null,
+    ...work.map(([start, end]) => svg("rect", { x: x(start), y: y + 5, width: Math.max(3, x(end) - x(start)), height: 14, rx: 3, class: finish ? "work" : "unknown" })),
   ];
   if (finish) {
-    const text = `${time(finish)}`;
+    const text = brief(finish);
     const isInside = until + text.length * 7 > x(last);
     parts.push(svg("text", { x: isInside ? until - 6 : until + 6, y: y + 16, "text-anchor": isInside ? "end" : "start", class: isInside ? "end inside" : "end" }, text));
   } else parts.push(svg("text", { x: from + 8, y: y + 16, class: "end inside" }, cut(why || "not known", (x(last) - from) / 7)));

@@ -51,7 +51,7 @@ export function showWorker(card, worker) {
     fill(doing, job ? el("a", { href: place(["batches", job.batch, job.row]) }, text) : text);
   }
   showStage(find(".stages", card), job?.stage ?? "");
-  showActions(find(".actions", card), worker);
+  showActions(find(".actions", card), worker, ["forgive"]);
 }
 
 /**
@@ -80,15 +80,17 @@ export function reason(worker) {
 /** @param {Worker} worker */
 export function device(worker) {
   const plan = worker.info?.plan ?? {};
-  return [plan.gpu || plan.device || worker.info?.renderer, worker.info?.host, worker.lane].filter(Boolean).join(" · ");
+  return [plan.gpu || plan.device || worker.info?.renderer, worker.lane].filter(Boolean).join(" · ");
 }
 
 /**
  * @param {HTMLElement} bar
  * @param {Worker} worker
+ * @param {string[]} offered
  */
-export function showActions(bar, worker) {
-  const wanted = mayOperate() ? actionOf(worker) : "";
+export function showActions(bar, worker, offered = ["forgive", "quarantine"]) {
+  const possible = mayOperate() ? actionOf(worker) : "";
+  const wanted = offered.includes(possible) ? possible : "";
   if (bar.dataset.wanted === wanted) return;
   bar.dataset.wanted = wanted;
   const name = nameOf(worker);

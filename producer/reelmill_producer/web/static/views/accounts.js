@@ -99,7 +99,7 @@ function drawPlots(box, accounts) {
   fill(
     box,
     plot("GPU hours", ["made clips", "wasted"], hours, decimal),
-    plot("Clips", ["rendered", "reused"], clips, count),
+    plot("Clips", ["rendered", "reused"], clips, count, "calm"),
     costs.length ? plot(`Cost${costs[0].currency ? `, ${costs[0].currency}` : ""}`, ["made clips", "wasted"], costs.map((account) => ({ name: account.owner || "no owner", values: [account.cost - (account.wasted_cost ?? 0), account.wasted_cost ?? 0] })), (value) => money(value)) : null,
   );
 }
@@ -110,8 +110,9 @@ function drawPlots(box, accounts) {
  * @param {string[]} legend
  * @param {{name: string, values: number[]}[]} rows
  * @param {(value: number) => string} text
+ * @param {string} [look]
  */
-function plot(title, legend, rows, text) {
+function plot(title, legend, rows, text, look = "") {
   const sorted = [...rows].sort((a, b) => sum(b.values) - sum(a.values)).slice(0, 8);
   const most = Math.max(...sorted.map((item) => sum(item.values)), 1e-9);
   const lines = sorted.map(({ name, values: [first, second] }) => {
@@ -124,7 +125,7 @@ function plot(title, legend, rows, text) {
       el("span", { class: "value" }, text(first + second), second ? el("small", {}, ` ${text(second)} ${legend[1]}`) : null),
     );
   });
-  return el("section", { class: "panel plot", "aria-label": title }, el("header", {}, el("h2", {}, title)), el("ul", {}, lines), el("small", { class: "key" }, el("i", { class: "first" }), legend[0], el("i", { class: "second" }), legend[1]));
+  return el("section", { class: `panel plot ${look}`, "aria-label": title }, el("header", {}, el("h2", {}, title)), el("ul", {}, lines), el("small", { class: "key" }, el("i", { class: "first" }), legend[0], el("i", { class: "second" }), legend[1]));
 }
 
 /** @param {number[]} values */

@@ -6,6 +6,7 @@ import { el, fill } from "../dom.js";
 import { BLANK, dropDraft, keepDraft, readDraft } from "../draft.js";
 import { Editor } from "../editor.js";
 import { count, decimal, money, plural, size, span, time } from "../format.js";
+import { follow } from "../live.js";
 import { field } from "../parts.js";
 import { go, place } from "../router.js";
 import { maySubmit, session } from "../session.js";
@@ -208,7 +209,7 @@ export async function show(main, { signal }) {
   }
 
   showNothing(parts.estimate);
-  if (draft.text) check();
+  follow(signal, { events: () => {}, reload: () => editor.text.trim() && changed() });
 }
 
 /** @param {Element} box */

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { el, fill, find, keyed, write } from "../dom.js";
-import { count, plural, span, time } from "../format.js";
+import { count, plural, span, spoken, time } from "../format.js";
 import { empty, progress, stateOf, chip, totalOf } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { place } from "../router.js";
@@ -79,7 +79,7 @@ async function readFarm(signal) {
  */
 function drawAll(main, parts, { farm, workers, plan, batches }) {
   write(find("#farm-name"), farm.name ?? "");
-  write(find(".headline", main), headline(farm, plan));
+  write(find(".headline", main), headline(plan));
   drawLinks(find(".links", main), farm.links ?? {});
   drawStats(parts.stats, farm, workers, plan);
   drawAlerts(parts.alerts, farm.alerts ?? []);
@@ -102,15 +102,15 @@ function busy(workers) {
 }
 
 /**
- * @param {any} farm
  * @param {any} plan
  */
-function headline(farm, plan) {
+function headline(plan) {
   const ends = plan.batches.map((/** @type {any} */ forecast) => forecast.finish_at);
   if (!ends.length) return "All is done.";
-  if (ends.some((/** @type {any} */ end) => !end)) return `${plural(farm.waiting + farm.running, "clip")} to go`;
-  const last = Math.max(...ends);
-  return `All will be done ${time(last)}, in ${span(last - plan.now)}.`;
+  const last = Math.max(0, ...ends);
+  const open = ends.filter((/** @type {any} */ end) => !end).length;
+  if (!last) return "When it will be done is not known.";
+  return `${open ? `All but ${plural(open, "batch", "batches")}` : "All"} will be done ${time(last)}, in ${span(last - plan.now)}.`;
 }
 
 /**
@@ -156,7 +156,7 @@ function drawAlerts(list, alerts) {
 
 /** @param {any} alert */
 function text(alert) {
-  return typeof alert === "string" ? alert : [alert.title ?? alert.name, alert.detail ?? alert.text ?? alert.message].filter(Boolean).join(": ");
+  return [alert.worker || alert.batch, spoken(alert.name), alert.text].filter(Boolean).join(" · ");
 }
 
 /**

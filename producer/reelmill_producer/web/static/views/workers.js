@@ -60,7 +60,7 @@ function line(worker) {
     job
       ? el("span", {}, el("a", { href: place(["batches", job.batch, job.row]) }, `${job.batch}/${job.row}`), el("small", { class: "under" }, spoken(job.stage ?? "")))
       : el("small", {}, why || "–"),
-    el("span", {}, device(worker), worker.info?.trouble ? el("small", { class: "under bad" }, worker.info.trouble) : null),
+    el("span", {}, worker.info?.plan?.gpu ?? worker.info?.plan?.device ?? device(worker), el("small", { class: "under" }, worker.lane), worker.info?.trouble ? el("small", { class: "under bad" }, worker.info.trouble) : null),
     el("small", {}, (worker.info?.classes ?? []).join(", ") || "–"),
     el("small", {}, versions(worker.info?.versions ?? {})),
     el("small", {}, seen(worker)),
