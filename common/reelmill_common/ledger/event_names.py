@@ -74,6 +74,10 @@ class EventName(StrEnum):
     )  # fmt: skip
     JOB_CANCELLED = ("job.cancelled", "batch job worker", "The job is cancelled, and nothing of it runs.")
 
+    JOB_CHOSEN = (
+        "job.chosen", "batch job", "A person marked the clip.",
+        {"mark": "`favourite`, `reject`, or empty: none any more"},
+    )  # fmt: skip
     BATCH_SUBMITTED = (
         "batch.submitted", "batch", "Jobs were added; one event for each chunk of at most 1,000.",
         {"count": "jobs that are new"},

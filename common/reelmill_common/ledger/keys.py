@@ -107,6 +107,10 @@ class Keys:
         """List of the pieces of a schedule's rows."""
         return f"{self.prefix}rows:{rows}"
 
+    def choices(self, batch: str) -> str:
+        """Hash of what people said of a batch's clips, by job."""
+        return f"{self.prefix}choices:{batch}"
+
     @property
     def token_names(self) -> str:
         """Hash of the digests of all tokens by their names."""

@@ -11,6 +11,7 @@ from reelmill_common.ledger.accounts import Accounts
 from reelmill_common.ledger.attempts import Attempts
 from reelmill_common.ledger.base import LedgerConnection
 from reelmill_common.ledger.batches import Batches
+from reelmill_common.ledger.choices import Choices
 from reelmill_common.ledger.dispatch import Dispatcher
 from reelmill_common.ledger.events import Events
 from reelmill_common.ledger.jobs import Jobs
@@ -49,6 +50,7 @@ class Ledger:
         timetable: Opens and closes windows, of batches and of workers.
         schedules: Keeps schedules and their runs.
         tokens: Makes and revokes tokens, and says what one allows.
+        choices: Keeps what people said of clips: favourites, rejects, notes.
         retention: Forgets batches and workers, and remembers archives.
         reuse: Finds clips of equal specs, and answers waiting jobs with them.
         overview: Reads the whole farm at once: snapshot, statistics, backlog, memory.
@@ -69,6 +71,7 @@ class Ledger:
         self.timetable = Timetable(connection)
         self.schedules = Schedules(connection)
         self.tokens = Tokens(connection)
+        self.choices = Choices(connection)
         self.retention = Retention(connection)
         self.reuse = ClipIndex(connection)
         self.overview = Overview(connection)

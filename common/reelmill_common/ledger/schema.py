@@ -113,6 +113,11 @@ KEYS: Mapping[str, Key] = {
             "cost:*": "what its clips cost, as in `account:OWNER` without the day",
         },
     ),
+    "choices:BATCH": Key(
+        type="hash",
+        meaning="what people said of its clips; absent if they said nothing",
+        fields={"*": "`f` favourite or `r` reject, and then the note, by id of the job"},
+    ),
     "owner:NAME": Key(
         type="hash",
         meaning="one owner: policy and virtual times",

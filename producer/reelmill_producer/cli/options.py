@@ -148,6 +148,7 @@ OnlyOwner = Annotated[
     ),
 ]
 OnlyBatch = Annotated[str, typer.Option("--batch", help="Only this batch.", autocompletion=completion.batches)]
+Favourites = Annotated[bool, typer.Option("--favourites", help="Only clips that were marked as favourites.")]
 NewBatch = Annotated[
     str,
     typer.Option("--batch", help="Name of the batch. Default: the file's name.", autocompletion=completion.batches),
