@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,20 +132,6 @@ def test_names_follow_the_conventions_of_prometheus(scene: Scene) -> None:
     }
 
 
-@pytest.fixture
-def make_endpoint(scene: Scene) -> Iterator[Callable[..., str]]:
-    """Serve a scene's figures; return where."""
-    opened: list[Endpoint] = []
-
-    def make(**options: Any) -> str:
-        opened.append(Endpoint(registry(scene.collector), host="127.0.0.1", port=0, **options))
-        return f"http://127.0.0.1:{opened[-1].port}"
-
-    yield make
-    for endpoint in opened:
-        endpoint.close()
-
-
 def status(url: str, *, method: str = "GET", **headers: str) -> int:
     request = urllib.request.Request(url, method=method, headers=headers)
     try:
@@ -154,35 +140,6 @@ def status(url: str, *, method: str = "GET", **headers: str) -> int:
     except urllib.error.HTTPError as err:
         with err:
             return err.code
-
-
-@pytest.mark.parametrize(
-    ("given", "answer"),
-    [
-        pytest.param({}, 401, id="nothing"),
-        pytest.param({"Authorization": "Bearer wrong"}, 401, id="a wrong token"),
-        pytest.param({"Authorization": "Bearer "}, 401, id="an empty token"),
-        pytest.param({"Authorization": "secret"}, 401, id="the token by itself"),
-        pytest.param({"Authorization": "Bearer secrét"}, 401, id="not ASCII"),
-        pytest.param({"Authorization": "Bearer secret"}, 200, id="the token"),
-    ],
-)
-def test_with_a_token_set_only_who_brings_it_reads(
-    make_endpoint: Callable[..., str], given: dict[str, str], answer: int
-) -> None:
-    url = make_endpoint(token="secret")
-
-    assert status(f"{url}/metrics", **given) == answer
-    assert status(f"{url}/anything", **given) == (404 if answer == 200 else 401)
-
-
-def test_only_figures_are_served_and_only_to_read(make_endpoint: Callable[..., str]) -> None:
-    url = make_endpoint()
-
-    answers = [status(f"{url}{path}") for path in ("/metrics", "/", "/../etc/passwd", "/targets")]
-
-    assert answers == [200, 404, 404, 404]
-    assert status(f"{url}/metrics", method="POST") == 405
 
 
 def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
