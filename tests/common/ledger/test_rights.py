@@ -19,7 +19,7 @@ from reelmill_producer.embedded.valkey import ValkeyServer
 pytestmark = pytest.mark.services
 
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "security.md"
 
 
 def url_of(server: ValkeyServer, user: str) -> str:
