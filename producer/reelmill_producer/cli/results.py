@@ -7,8 +7,9 @@ import typer
 from reelmill_common.ledger import ClipMark
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import BatchName, Favourites, Json
-from reelmill_producer.cli.output import clip_record, link, print_json
+from reelmill_producer.cli.output import link, print_json
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import clip_record
 
 
 def results(batch: BatchName, *, favourites: Favourites = False, json: Json = False) -> None:

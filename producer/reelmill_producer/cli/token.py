@@ -12,8 +12,9 @@ from reelmill_common.ledger.tokens import TokenView
 from reelmill_producer.cli import completion
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, TokenName
-from reelmill_producer.cli.output import print_json, record_of, table, time_text
+from reelmill_producer.cli.output import print_json, table, time_text
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import record_of
 
 _FIELDS = "name role owner created_at expires_at used_at expired"
 
