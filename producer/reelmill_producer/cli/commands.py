@@ -56,6 +56,7 @@ COMMANDS = {
     "window": "reelmill window prompts '22:00-07:00 Europe/Vienna'",
     "plan": "reelmill plan --by 07:00 --tz Europe/Vienna",
     "up": "reelmill up",
+    "serve": "reelmill serve --open",
     "demo": "reelmill demo --dir demo examples/prompts.csv",
     "doctor": "reelmill doctor",
     "flower": "FLOWER_BASIC_AUTH=me:a-long-password reelmill flower",
