@@ -62,4 +62,4 @@ class Principal:
 
 
 OPERATOR = Principal(name="", role=Role.OPERATOR)
-"""Whoever asks without a token where none is needed: a shell with the farm's settings, or `reelmill serve --open`."""
+"""Who asks without a token where none is needed: a shell with the farm's settings, or `reelmill serve --open`."""

@@ -148,8 +148,10 @@ class _Watch:
         try:
             self._after = self._after if self._after != "$" else self._farm.ledger.events.newest()
             for events in self._farm.rounds(self._batch, after=self._after):
+                jobs = self._ended_jobs(events)
                 for event in events:
-                    self._note_event(event)
+                    if event.job_id in jobs:
+                        self._note_event(event, jobs[event.job_id])
                     if self._events_as_json:
                         print_json(event_record(event))
                     self._after = event.event_id
@@ -170,11 +172,15 @@ class _Watch:
             self._display.note("Redis is back")
         self._outage = ""
 
-    def _note_event(self, event: Event) -> None:
+    def _ended_jobs(self, events: Sequence[Event]) -> dict[str, JobView]:
+        """Return the jobs that events to be shown are about, read at once: the way to Redis may be long."""
+        ids = dict.fromkeys(event.job_id for event in events if event.name in TEXTS)
+        return {job.job_id: job for job in self._farm.ledger.jobs.find(list(ids))}
+
+    def _note_event(self, event: Event, job: JobView) -> None:
         word = TEXTS.get(event.name)
         if word is None:
             return
-        job = self._farm.job(event.job_id)
         why = event.fields.get("message") or event.fields.get("reason") or event.fields.get("key", "")
         self._display.note(printable(f"{label(job)} {word}" + (f": {why}" if why else "")))
 

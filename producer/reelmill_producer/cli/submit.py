@@ -44,7 +44,7 @@ from reelmill_producer.cli.options import (
     WorkerClass,
 )
 from reelmill_producer.cli.output import print_json
-from reelmill_producer.cli.session import Session, lane_of, read_settings, session
+from reelmill_producer.cli.session import Session, default_profile, read_settings, session
 from reelmill_producer.client import Reelmill
 from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.outputs.results_file import ResultsFile, open_results_file, results_of
@@ -119,7 +119,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
             before = opened.farm.ledger.events.newest()
             with informed_on_interrupt(f"what was sent of batch {name} stays; the same command again adds the rest"):
                 submitted = submit_file(opened.farm, policy, options.change(now), prompts, mode)
-            _print_submitted(opened.farm, policy, submitted, report, lane_of(settings))
+            _print_submitted(opened.farm, policy, submitted, report, default_profile(settings))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
             _write_results(results_file, opened.farm, name, results)
@@ -135,15 +135,15 @@ def opened_prompts(
         InvalidJob: An option cannot be followed.
         InvalidPromptFile: The file cannot be opened, or its format is not known.
     """
-    lane = lane_of(settings)
+    profile = default_profile(settings)
     if seeds:
         seeds_of(seeds)
     return open_prompt_file(
         file,
         sys.stdin.buffer,
         form=format_option(form),
-        defaults={"profile": lane},
-        admit=PromptCheck(settings, lane),
+        defaults={"profile": profile},
+        admit=PromptCheck(settings, profile),
         columns=asked_columns(column or ()),
         seeds=seeds,
     )
@@ -154,9 +154,9 @@ def _print_header(prompts: PromptFile, options: PolicyOptions) -> None:
         inform(f"its policy, with what the file says under batch: {options}")
 
 
-def _print_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, lane: str) -> None:
+def _print_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, profile: str) -> None:
     inform(summary(policy.name, submitted, report))
-    warn_of_class(farm, policy.worker_class, lane)
+    warn_of_class(farm, policy.worker_class, profile)
 
 
 def _write_results(file: ResultsFile | None, farm: Reelmill, name: str, path: Path | None) -> None:

@@ -78,13 +78,14 @@ def job_record(view: JobView, clip: Clip | None = None) -> dict[str, Any]:
     return {
         **record_of(view, "job_id batch row state stage attempts priority worker error spec metadata"),
         "clip": None if clip is None else _file_record(clip),
+        "choice": _plain(view.choice),
         **record_of(view, "submitted_at started_at finished_at"),
     }
 
 
 def clip_record(clip: Clip) -> dict[str, Any]:
     """Return a clip as plain data."""
-    return {**record_of(clip, "job_id batch row spec metadata"), **_file_record(clip)}
+    return {**record_of(clip, "job_id batch row spec metadata choice"), **_file_record(clip)}
 
 
 def _file_record(clip: Clip) -> dict[str, Any]:
