@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reelmill_producer.analysis.why import reason_record, sentence
-from reelmill_producer.analysis.why import reason_record, sentence
+from reelmill_producer.analysis.why import why as explain
 from reelmill_producer.cli.console import print_text
 from reelmill_producer.cli.options import Json, Target
 from reelmill_producer.cli.output import print_json
