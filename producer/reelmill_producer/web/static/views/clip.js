@@ -182,7 +182,7 @@ function drawChoice(panel, job, path) {
 
 /** @param {any} job */
 function againForm(job) {
-  const seeds = el("input", { value: `${job.seed + 1}-${job.seed + 4}`, required: true, "aria-label": "Seeds", size: 12 });
+  const seeds = el("input", { value: `${job.seed + 1}..${job.seed + 4}`, required: true, "aria-label": "Seeds", size: 12 });
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const { prompt, seed: _, ...spec } = job.spec ?? { prompt: job.prompt };

@@ -35,7 +35,7 @@ export async function show(main, { signal }) {
   const inputs = {
     name: el("input", { value: name, required: true, pattern: "[a-z0-9][a-z0-9._\\-]{0,63}", maxlength: 64, title: "lower-case letters, digits, . _ -" }),
     format: el("select", {}, el("option", { value: "" }, "by its look"), Object.entries(FORMATS).map(([key, [label]]) => el("option", { value: key }, label))),
-    seeds: el("input", { value: draft.seeds, placeholder: "for example 1-4, 7" }),
+    seeds: el("input", { value: draft.seeds, placeholder: "for example 0..4, 7" }),
     window: el("input", { value: draft.window, placeholder: "22:00-07:00 Europe/Vienna" }),
     priority: el("input", { type: "number", min: 0, max: 9, value: draft.priority, placeholder: "5" }),
     worker_class: el("input", { value: draft.worker_class, placeholder: "any" }),
