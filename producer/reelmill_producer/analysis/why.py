@@ -121,7 +121,7 @@ def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
     Args:
         farm: The farm.
         batch: Its name.
-        coming: A lane whose worker is being started, though it has not registered yet.
+        coming: A profile whose worker is being started, though it has not registered yet.
 
     Raises:
         NotFound: No such batch.

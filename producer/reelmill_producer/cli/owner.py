@@ -8,8 +8,9 @@ import typer
 
 from reelmill_common.ledger import OwnerView
 from reelmill_producer.cli.options import Json, MaxInFlight, OwnerName, Weight
-from reelmill_producer.cli.output import print_json, record_of, table
+from reelmill_producer.cli.output import print_json, table
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import record_of
 from reelmill_producer.prompts.policy_options import NONE
 
 _FIELDS = "owner=name weight max_in_flight in_flight"

@@ -13,8 +13,9 @@ from reelmill_common.calendar.windows import Windows, zone_of
 from reelmill_producer.analysis.plans import FarmForecast, Forecast, plan_of
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, ZoneOfBy
-from reelmill_producer.cli.output import print_json, record_of, table
+from reelmill_producer.cli.output import print_json, table
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import record_of
 
 
 def plan(

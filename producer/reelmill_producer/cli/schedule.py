@@ -38,9 +38,10 @@ from reelmill_producer.cli.options import (
     WorkerClass,
     Zone,
 )
-from reelmill_producer.cli.output import batch_record, print_json, record_of, table, time_text
+from reelmill_producer.cli.output import print_json, table, time_text
 from reelmill_producer.cli.session import read_settings, reading, session
 from reelmill_producer.cli.submit import checked, opened_prompts, warn_if_idle
+from reelmill_producer.outputs.records import batch_record, record_of
 from reelmill_producer.prompts.files import PromptFile
 from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
 

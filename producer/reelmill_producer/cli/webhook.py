@@ -23,8 +23,9 @@ from reelmill_common.services.notification_sender import Sender
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, SomeWebhook, WebhookId
-from reelmill_producer.cli.output import print_json, record_of, table
+from reelmill_producer.cli.output import print_json, table
 from reelmill_producer.embedded import state_file
+from reelmill_producer.outputs.records import record_of
 
 webhook = typer.Typer(
     name="webhook",

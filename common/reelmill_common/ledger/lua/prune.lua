@@ -14,6 +14,7 @@ for _, id in ipairs(redis.call('RPOP', order_key(batch), ARGV[3]) or {}) do
     local state = redis.call('HGET', job_key(id), 's')
     if state then redis.call('HINCRBY', key, state, -1) end
     redis.call('ZREM', retry_key(batch), id)
+    redis.call('HDEL', choices_key(batch), id)
     local made, mark = made_place(id)
     if redis.call('HGET', made, mark) == id then redis.call('HDEL', made, mark) end
     redis.call('UNLINK', job_key(id), spec_key(id), meta_key(id), error_key(id), result_key(id), faults_key(id))

@@ -1,0 +1,237 @@
+"""Schemas: what the API takes and answers, as OpenAPI has it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reelmill_common.jobs import BatchState, JobState
+
+COUNTS = ("queued", "held", "dispatched", "running", "cancel_requested", "succeeded", "failed", "cancelled")
+
+
+class ProblemDetails(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:reelmill:problem:not_found"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Code of the error, as in docs/reference/errors.md.", examples=["not_found"])
+    advice: str = Field(description="What to do; empty if that is not known.")
+    lines: list[WrongLine] | None = None
+
+
+class WrongLine(BaseModel):
+    """A line or a row that cannot become a job."""
+
+    line: int = Field(description="Counted from 1; of JSON rows, the number of the row.")
+    reason: str
+    text: str = ""
+
+
+class WaitItem(BaseModel):
+    """One thing that keeps a batch from running."""
+
+    kind: Literal["window", "start", "after"]
+    batch: str = ""
+    until: float = 0.0
+    stuck: bool = False
+
+
+class BatchItem(BaseModel):
+    """A batch."""
+
+    name: str = Field(examples=["night-7"])
+    owner: str
+    state: BatchState
+    outcome: str = Field(description="`succeeded`, `failed`, `cancelled` or `cancelling`; empty while it is open.")
+    counts: dict[str, int] = Field(description="Jobs by state.")
+    total: int
+    remaining: int
+    paused: bool
+    why_paused: str
+    priority: int
+    weight: int
+    max_in_flight: int
+    max_failures: str
+    window: str
+    start_after: float | None
+    expires_at: float | None
+    after: list[str]
+    after_any: list[str]
+    worker_class: str
+    waits_for: list[WaitItem]
+    created_at: float
+    finished_at: float | None
+    finish_expected_at: float | None = Field(description="When the last clip will be done; null if not known.")
+
+
+class BatchPage(BaseModel):
+    """Some batches, newest first."""
+
+    items: list[BatchItem]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
+class ClipItem(BaseModel):
+    """The clip of a job."""
+
+    key: str
+    bytes: int
+    duration_s: float
+    sha256: str
+    gpu_s: float
+    reused_from: str | None
+
+
+class JobError(BaseModel):
+    """Why the last attempt failed."""
+
+    code: str
+    message: str
+
+
+class JobItem(BaseModel):
+    """A job."""
+
+    id: str
+    batch: str
+    row: str
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    frames: int
+    fps: int
+    profile: str
+    state: JobState
+    stage: str
+    attempts: int
+    priority: int
+    worker: str
+    error: JobError | None
+    clip: ClipItem | None
+    choice: None = None
+    metadata: dict[str, str]
+    submitted_at: float | None
+    started_at: float | None
+    finished_at: float | None
+    updated_at: float | None
+
+
+class JobPage(BaseModel):
+    """Some jobs of a batch, in the order of submission."""
+
+    items: list[JobItem]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
+class BatchPolicy(BaseModel):
+    """The policy of a batch, as the options of `reelmill submit` have it. Absent fields are left as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int | None = Field(None, description="0 to 9, 9 most urgent.", examples=[5])
+    window: str | None = Field(None, description="Hours in which it may run.", examples=["22:00-07:00 Europe/Vienna"])
+    owner: str | None = Field(None, description="Who it is for; a token may allow one owner only.")
+    weight: int | None = Field(None, description="Share among the owner's batches, 1 to 100.")
+    max_in_flight: int | None = Field(None, description="Most jobs at once; 0: no cap.")
+    max_failures: str | None = Field(None, description="`10` or `5%`, at which it pauses; `none`: never.")
+    start_after: str | None = Field(None, description="A time such as `22:00`, `2026-12-24T22:00` or `8h`; or `none`.")
+    expires: str | None = Field(None, description="Likewise: after it no job starts.")
+    after: list[str] | None = Field(None, description="Batches whose clips must all have succeeded before.")
+    after_any: list[str] | None = Field(None, description="Batches that must have ended before.")
+    worker_class: str | None = Field(None, description="Class of worker that alone renders it.")
+
+
+class SubmitQuery(BatchPolicy):
+    """What the query of a submission may say: the policy, and how the rows are read."""
+
+    seeds: str = Field("", description="Render each row with each of these, such as `0..4`.")
+    column: list[str] = Field([], description="Meaning of a column, as `prompt=caption`; repeatable.")
+    profile: str = Field("", description="Model profile of rows that name none.")
+    reuse: str = Field("", description="`same` or `any`: equal clips that are there answer jobs.")
+    skip_invalid: bool = Field(default=False, description="Submit the good rows of a bad file.")
+
+    def policy(self) -> BatchPolicy:
+        """Return the policy alone."""
+        return BatchPolicy(**{name: getattr(self, name) for name in BatchPolicy.model_fields})
+
+
+class Report(BaseModel):
+    """What a check of rows found."""
+
+    rows: int = Field(description="Different jobs.")
+    duplicates: int
+    skipped: int = Field(description="Bad lines that were left out.")
+    notes: list[str] = Field(description="What was assumed of the file.")
+
+
+class SubmitAnswer(BaseModel):
+    """What a submit did."""
+
+    batch: str
+    added: int
+    unchanged: int
+    reused: int
+    report: Report
+
+
+class Health(BaseModel):
+    """That the process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Links(BaseModel):
+    """Pages beside the console; null where none is set."""
+
+    flower: str | None
+    grafana: str | None
+
+
+class Alert(BaseModel):
+    """Something that a person should look at."""
+
+    name: str
+    text: str
+    worker: str = ""
+    batch: str = ""
+
+
+class FarmItem(BaseModel):
+    """The farm as a whole."""
+
+    name: str
+    version: str
+    profile: str
+    workers: dict[str, int] = Field(description="Workers by state.")
+    rates: dict[str, float] = Field(description="`clips_an_hour`: clips stored in the last hour, by hour.")
+    waiting: int
+    running: int
+    alerts: list[Alert]
+    links: Links
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDetails, "description": text}
+    for status, text in {
+        400: "The request cannot be read.",
+        401: "There is no valid token.",
+        403: "The role or the owner of the token does not allow it.",
+        404: "There is no such thing, or it belongs to another owner.",
+        408: "The body came too slowly.",
+        409: "It is there already with other content, or in a state that does not allow it.",
+        413: "The body is too large.",
+        415: "The type of the body is not known.",
+        421: "The console is not known by this host name.",
+        422: "What is asked for cannot be done as it is; `lines` has each bad row.",
+        429: "Too many requests; `Retry-After` says when to ask again.",
+        503: "Redis or the store is away; `Retry-After` says when to ask again.",
+    }.items()
+}
+"""What every route may answer beside its own."""
