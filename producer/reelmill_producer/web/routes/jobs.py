@@ -23,11 +23,12 @@ def list_jobs(
     state: Annotated[list[JobState] | None, Query(description="Only those in these states; repeatable.")] = None,
     q: Annotated[str, Query(description="Only those with this text in prompt or row.", max_length=200)] = "",
     cursor_: Annotated[str, Query(alias="cursor", description="`next` of the page before.")] = "",
+    start: Annotated[int, Query(ge=0, le=10**9, description="Without a cursor: jobs of the batch to pass over.")] = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """List the jobs of a batch, in the order of submission."""
     view = caller.batch(batch)
-    start = place_in(cursor_, int) if cursor_ else 0
+    start = place_in(cursor_, int) if cursor_ else start
     jobs = caller.farm.ledger.jobs
     items: list[dict[str, Any]] = []
     while len(items) < limit and start < view.total:

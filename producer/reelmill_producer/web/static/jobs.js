@@ -167,5 +167,6 @@ const CHANGES = {
   "job.failed": (event) => ({ state: "failed", stage: "", error: { code: event.code, message: event.message } }),
   "job.held": () => ({ state: "held" }),
   "job.cancel_requested": () => ({ state: "cancel_requested" }),
+  "job.chosen": (event, job) => ({ choice: { note: job.choice?.note ?? "", mark: event.mark || "none" } }),
   "job.cancelled": () => ({ state: "cancelled", stage: "" }),
 };
