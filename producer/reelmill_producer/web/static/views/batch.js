@@ -33,8 +33,8 @@ export async function show(main, { params, query, signal }) {
   const filter = { state: query.get("state") ?? "", q: query.get("q") ?? "", favourite: query.get("favourite") ?? "" };
   /** @type {any} */
   let batch = null;
-  /** @type {Jobs} */
-  let jobs;
+  const watcher = { changed: () => drawWall(), failed: (/** @type {unknown} */ error) => complain(trouble, error) };
+  let jobs = new Jobs(name, { ...filter }, signal, watcher);
 
   const wall = new Wall(
     `Clips of ${name}`,
@@ -82,7 +82,7 @@ export async function show(main, { params, query, signal }) {
 
   function openJobs() {
     fill(trouble);
-    jobs = new Jobs(name, { ...filter }, signal, { changed: drawWall, failed: (error) => complain(trouble, error) });
+    jobs = new Jobs(name, { ...filter }, signal, watcher);
     wall.current = 0;
     if (jobs.isFiltered) jobs.scan();
     drawWall();
@@ -175,7 +175,7 @@ function makeHead(name) {
     parts.legend,
     el("div", { class: "row spread" }, parts.facts, downloads(name)),
   );
-  const head = { element, changed: () => {}, /** @param {any} batch */ show: (batch) => showHead(parts, batch, () => head.changed()) };
+  const head = { element, changed: () => {}, show: (/** @type {any} */ batch) => showHead(parts, batch, () => head.changed()) };
   return head;
 }
 

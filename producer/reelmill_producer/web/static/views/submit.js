@@ -24,6 +24,7 @@ const FORMATS = {
 
 /**
  * @param {HTMLElement} main
+ * @param {import("../router.js").Place} at
  */
 export async function show(main, { signal }) {
   if (!maySubmit()) return fill(main, el("h1", {}, "Submit"), el("p", {}, "Your role may look, and not submit. An operator makes tokens: `reelmill token add`."));

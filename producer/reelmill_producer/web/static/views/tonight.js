@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { el, fill, find, keyed, write } from "../dom.js";
 import { count, plural, span, spoken, time } from "../format.js";
+import { Latest } from "../latest.js";
 import { empty, progress, stateOf, chip, totalOf } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { place } from "../router.js";
@@ -18,6 +19,7 @@ const ORDER = ["quarantined", "dead", "ready", "starting", "draining", "paused",
  * @param {import("../router.js").Place} at
  */
 export async function show(main, { signal }) {
+  const latest = new Latest(signal);
   const parts = {
     stats: el("dl", { class: "stats" }),
     alerts: el("ul", { class: "alerts", "aria-label": "Alerts" }),
@@ -31,6 +33,7 @@ export async function show(main, { signal }) {
     parts.stats,
     parts.alerts,
     section("GPUs", parts.gpus, el("small", { class: "gpu-count" })),
+    latest.element,
     section("Plan", parts.plan),
     section("Batches", parts.batches, el("a", { class: "push", href: place(["batches"]) }, "All batches")),
   );
@@ -40,6 +43,7 @@ export async function show(main, { signal }) {
   const draw = (/** @type {any} */ found) => {
     shown = found;
     drawAll(main, parts, found);
+    latest.start(found.batches);
   };
   const observer = new ResizeObserver(([entry]) => {
     if (Math.abs(entry.contentRect.width - width) < 2) return;
@@ -48,7 +52,7 @@ export async function show(main, { signal }) {
   });
   observer.observe(parts.plan);
   signal.addEventListener("abort", () => observer.disconnect());
-  await refreshing(signal, { read: () => readFarm(signal), draw });
+  await refreshing(signal, { read: () => readFarm(signal), draw, events: (events) => latest.see(events) });
 }
 
 /**
