@@ -1,4 +1,4 @@
-/** The wall: a grid of any number of tiles, of which only those near the window are in the page. */
+/** The wall: a grid of any number of tiles. Only those near the window are in the page. */
 
 import { el } from "./dom.js";
 

@@ -9,7 +9,7 @@ import { refreshing } from "../refresh.js";
 import { place } from "../router.js";
 import { maySubmit } from "../session.js";
 import { timeline } from "../timeline.js";
-import { makeCard, nameOf, showWorker } from "../workers.js";
+import { makeCard, showWorker } from "../workers.js";
 
 const BATCHES = 12;
 const ORDER = ["quarantined", "dead", "ready", "starting", "draining", "paused", "resting", "gone"];
@@ -87,10 +87,10 @@ function drawAll(main, parts, { farm, workers, plan, batches }) {
   drawLinks(find(".links", main), farm.links ?? {});
   drawStats(parts.stats, farm, workers, plan);
   drawAlerts(parts.alerts, farm.alerts ?? []);
-  const sorted = [...workers].sort((a, b) => rank(a) - rank(b) || nameOf(a).localeCompare(nameOf(b)));
+  const sorted = [...workers].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
   write(find(".gpu-count", main), workers.length ? `${count(busy(workers))} of ${count(workers.length)} render` : "");
   if (!workers.length) fill(parts.gpus, el("li", { class: "wide" }, empty("No worker has registered. Start one with `reelmill worker` on a host with a GPU.")));
-  else keyed(parts.gpus, sorted, nameOf, makeCard, showWorker);
+  else keyed(parts.gpus, sorted, (worker) => worker.name, makeCard, showWorker);
   drawPlan(parts.plan, plan);
   drawBatches(parts.batches, batches, plan);
 }
