@@ -14,7 +14,7 @@ from reelmill_producer.web.console import Console
 from reelmill_producer.web.headers import StrictHeaders, is_loopback
 from reelmill_producer.web.pages import add_pages
 from reelmill_producer.web.problems import add_handlers
-from reelmill_producer.web.routes import batches, clips, events, farm, health, jobs
+from reelmill_producer.web.routes import batches, clips, events, farm, health, jobs, videos
 
 API = "/api/v1"
 ROUTERS = (farm.router, batches.router, jobs.router, clips.router, events.router)
@@ -51,6 +51,7 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(videos.router)
     add_pages(app)
     app.add_middleware(
         StrictHeaders,
