@@ -28,6 +28,7 @@ from reelmill_producer.web.routes import (
     schedules,
     session,
     steering,
+    videos,
     webhooks,
     workers,
 )
@@ -81,6 +82,7 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(videos.router)
     add_pages(app)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(
