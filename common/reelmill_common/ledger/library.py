@@ -20,6 +20,7 @@ PARTS = (
     "attempt_end",
     "account",
     "made",
+    "forget",
     "notify",
     "pace",
     "policy",
