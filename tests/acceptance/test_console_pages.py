@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -91,10 +92,29 @@ def moves(page: Page) -> bool:
 
 
 def test_a_dropped_file_is_corrected_where_it_is_wrong_and_becomes_clips_that_are_played_and_chosen(
-    farm: Farm, server: ConsoleServer, visit: Visit, tmp_path: Path
+    farm: Farm, server: ConsoleServer, visit: Visit
 ) -> None:
     page = signed_in(visit, server, Role.OPERATOR, "/submit")
 
+    selected = drop_and_correct(page)
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page).to_have_url(f"{server.address}/batches/foxes-owls")
+    watch_the_wall(page)
+    page.locator(".tile").first.click()
+    play_and_choose(page)
+    page.goto(f"{server.address}/batches/foxes-owls")
+    records, archived = find_and_export(page)
+
+    assert selected.startswith("bounce,")
+    chosen = farm.ledger.choices.chosen("foxes-owls", ClipMark.FAVOURITE)
+    assert [(job.row, job.choice.note) for job in chosen if job.choice] == [("ball", "good light")]
+    assert sorted(record["row"] for record in records) == ["again", "ball", "bounce", "hostile", "star"]
+    assert len([name for name in archived if name.endswith(".mp4")]) == CLIPS
+    assert page.title() == "foxes-owls · Batch · Reelmill"
+
+
+def drop_and_correct(page: Page) -> str:
+    """Drop the bad file, reload the page, and correct the text; return the line that was selected meanwhile."""
     page.locator("#prompts").wait_for()
     page.evaluate(DROP, [FILE, "Foxes & owls.csv"])
     expect(page.locator(".bad-lines li")).to_have_count(2)
@@ -102,29 +122,33 @@ def test_a_dropped_file_is_corrected_where_it_is_wrong_and_becomes_clips_that_ar
     expect(page.get_by_label("Name")).to_have_value("foxes-owls")
     expect(page.get_by_role("button", name="Submit", exact=True)).to_be_disabled()
     page.get_by_role("button", name="line 4").click()
-    selected = page.evaluate("() => getSelection().toString()")
+    selected = str(page.evaluate("() => getSelection().toString()"))
     page.reload()
     expect(page.locator("#prompts")).to_have_value(FILE)
     page.locator("#prompts").fill(MENDED)
     expect(page.locator(".bad-lines li")).to_have_count(0)
     expect(page.locator(".estimate")).to_contain_text(str(CLIPS))
-    page.get_by_role("button", name="Submit", exact=True).click()
+    return selected
 
-    expect(page).to_have_url(f"{server.address}/batches/foxes-owls")
-    expect(page.locator(".tile[data-state=succeeded]")).to_have_count(CLIPS)  # as they are made, without a reload
+
+def watch_the_wall(page: Page) -> None:
+    """See clips come without a reload, play one by pointing at it, and mark one by keys."""
+    expect(page.locator(".tile[data-state=succeeded]")).to_have_count(CLIPS)
     expect(page.locator(".batch-head .chip")).to_have_text("done")
     expect(page.locator(".tile").nth(3)).to_contain_text(HOSTILE)
     poster = page.locator(".tile img").first
     assert poster.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     page.locator(".tile").first.hover()
     wait_for(lambda: page.locator(".tile video").count() and moves(page), what="the clip under the pointer playing")
-
     page.locator(".tile").first.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".tile:focus")).to_contain_text("star")
     page.keyboard.press("x")
     expect(page.locator(".tile[data-mark=reject]")).to_contain_text("star")
-    page.locator(".tile").first.click()
+
+
+def play_and_choose(page: Page) -> None:
+    """Play the clip, step by a frame, see its neighbour beside it, and mark it."""
     expect(page.get_by_role("heading", level=1)).to_have_text("ball")
     wait_for(lambda: moves(page), what="the clip playing")
     page.get_by_role("button", name="Pause").click()
@@ -134,12 +158,16 @@ def test_a_dropped_file_is_corrected_where_it_is_wrong_and_becomes_clips_that_ar
     expect(page.locator(".strip li")).to_have_count(1)  # the same prompt with seed 8
     page.get_by_role("button", name="Side by side").click()
     expect(page.locator(".player video")).to_have_count(2)
+    times = "() => [...document.querySelectorAll('.player video')].map((video) => video.currentTime)"
+    wait_for(lambda: len(set(page.evaluate(times))) == 1, what="both clips at the same frame")
     expect(page.locator(".facts").first).to_contain_text("tiny")
     page.get_by_label("Note").fill("good light")
     page.get_by_role("button", name="Favourite").click()
     expect(page.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")
 
-    page.goto(f"{server.address}/batches/foxes-owls")
+
+def find_and_export(page: Page) -> tuple[list[dict[str, Any]], list[str]]:
+    """Filter the wall, and return the exported lines and the names in the archive."""
     page.get_by_label("Marked").select_option(label="★ favourites")
     expect(page.locator(".found")).to_have_text("1 found")
     expect(page.locator(".tile[data-mark=favourite]:visible")).to_contain_text("ball")
@@ -150,15 +178,9 @@ def test_a_dropped_file_is_corrected_where_it_is_wrong_and_becomes_clips_that_ar
         page.get_by_role("link", name="Results (JSONL)").click()
     with page.expect_download() as clips:
         page.get_by_role("link", name="All clips (zip)").click()
-
-    assert selected.startswith("bounce,")
-    chosen = farm.ledger.choices.chosen("foxes-owls", ClipMark.FAVOURITE)
-    assert [(job.row, job.choice.note) for job in chosen if job.choice] == [("ball", "good light")]
-    records = [json.loads(line) for line in Path(results.value.path()).read_text().splitlines()]
-    assert sorted(record["row"] for record in records) == ["again", "ball", "bounce", "hostile", "star"]
     with zipfile.ZipFile(clips.value.path()) as archive:
-        assert len([name for name in archive.namelist() if name.endswith(".mp4")]) == CLIPS
-    assert page.title() == "foxes-owls · Batch · Reelmill"
+        names = archive.namelist()
+    return [json.loads(line) for line in Path(results.value.path()).read_text().splitlines()], names
 
 
 def test_a_batch_is_paused_cancelled_and_tried_again(farm: Farm, server: ConsoleServer, visit: Visit) -> None:
