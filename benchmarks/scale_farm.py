@@ -190,7 +190,7 @@ class SimulatedFarm:
         prefetch = Prefetcher(
             worker=name,
             shared=self.settings.embedding_cache != "off",
-            upcoming=lambda: self.ledger.dispatch.upcoming(*self.lanes),
+            upcoming=lambda share: self.ledger.dispatch.upcoming(*self.lanes, share=share),
             prepare=lambda _spec: None,
         )
         link, parser = connected(self.settings.redis_url)

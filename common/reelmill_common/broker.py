@@ -159,9 +159,13 @@ def lists(settings: Settings, lane: str) -> list[str]:
     return [f"{queue}{SEPARATOR}{priority}" if priority else queue for priority in PRIORITIES]
 
 
-def reconcile(ledger: Ledger, settings: Settings, lane: str) -> int:
-    """Take back jobs of a lane whose message the broker has lost; return how many."""
-    return ledger.dispatch.reconcile(lane, queues=lists(settings, lane), unacked=f"{keyprefix(settings.farm)}unacked")
+def reconcile(ledger: Ledger, settings: Settings) -> int:
+    """Take back jobs of all lanes whose message the broker has lost; return how many."""
+    return ledger.dispatch.reconcile(
+        queues=lambda lane: lists(settings, lane),
+        unacked=f"{keyprefix(settings.farm)}unacked",
+        depth=settings.dispatch_depth,
+    )
 
 
 def keyprefix(farm: str) -> str:
