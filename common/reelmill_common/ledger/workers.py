@@ -31,6 +31,7 @@ class Standing:
         reason: Why it is quarantined; empty otherwise.
         may_return: Its quarantine is for failed jobs, so it may be lifted by time.
         leases: How many jobs are under its leases.
+        live: How many workers of the farm beat.
         dispatched: How many jobs of the farm no worker has claimed yet.
         for_farm: Whether it is its turn to do what one parent of the farm has to do now.
         for_profile: Whether it is its turn to do what one parent of its profile has to do now.
@@ -43,6 +44,7 @@ class Standing:
     reason: str
     may_return: bool
     leases: int
+    live: int
     dispatched: int
     for_farm: bool
     for_profile: bool
@@ -158,7 +160,7 @@ class WorkerRegistry(LedgerPart):
         answer = self._server.run("round", worker, forgive_after_s, base.LIVE_S, turn_s)
         if answer is None:
             return None
-        now, state, reason, may_return, leases, dispatched, *turns = answer
+        now, state, reason, may_return, leases, live, dispatched, *turns = answer
         for_farm, for_profile, report, sender = (bool(turn) for turn in turns)
         return Standing(
             now=from_milliseconds(now),
@@ -166,6 +168,7 @@ class WorkerRegistry(LedgerPart):
             reason=reason,
             may_return=may_return == "1",
             leases=leases,
+            live=live,
             dispatched=dispatched,
             for_farm=for_farm,
             for_profile=for_profile,

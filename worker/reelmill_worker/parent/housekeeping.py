@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from reelmill_common import broker
 from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
-from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState, base
 from reelmill_common.ledger.workers import Ended, Standing
 from reelmill_common.services.background import BackgroundThread, ErrorLog
 from reelmill_common.services.notification_sender import Sender
@@ -44,6 +44,10 @@ CHILDLESS_S = 5.0
 TURN_SHARE = 0.8
 """Share of a tick after which what one parent of the farm does at each tick may be done again: a lone parent, whose
 ticks are never exactly as long as they should be, does it at each."""
+WORKERS_A_TICK = 8
+LIVE_SHARE = 0.25
+"""A parent makes a round at each tick while the farm has at most so many workers, then less often, down to this share
+of the time after which a worker counts as dead."""
 EARLY_DEATHS = 3
 """Children that may die while they load before the worker counts as unfit: such a crash repeats for ever."""
 
@@ -64,6 +68,7 @@ class Housekeeping:
         resubscribe: Set for the event loop to subscribe to the queues again, which clears it.
         unfit: Why the worker has to stop for good; empty while it need not.
         lanes: Lanes of its profile and its classes; only those of its labels until the child has reported its classes.
+        round_s: Seconds from one round to the next: on a large farm others do what one parent has to do.
     """
 
     settings: Settings
@@ -77,6 +82,7 @@ class Housekeeping:
     resubscribe: bool = False
     unfit: str = ""
     lanes: Sequence[str] = ()
+    round_s: float = 0.0
     _host: str = ""
     _ledger: Ledger | None = None
     _pid: int | None = None
@@ -180,6 +186,10 @@ class Housekeeping:
         turn_s, forgive_after_s = TURN_SHARE * self.settings.tick_s, self.settings.forgive_after_s
         standing = ledger.workers.round(self.worker, turn_s=turn_s, forgive_after_s=forgive_after_s)
         self._follow(standing)
+        others = standing.live if standing is not None else 0
+        self.round_s = max(
+            self.settings.tick_s, min(LIVE_SHARE * base.LIVE_S, self.settings.tick_s * others / WORKERS_A_TICK)
+        )
         now = standing.now if standing is not None else ledger.timetable.now()
         is_resting = self._ticker.keep_hours(ledger, now)
         if standing is not None and standing.state is WorkerState.PAUSED:
@@ -330,6 +340,7 @@ class Housekeeping:
         if time.monotonic() >= self._next_round:
             self._next_round = time.monotonic() + self.settings.tick_s
             self.round()
+            self._next_round += self.round_s - self.settings.tick_s
             if self._errors.clear():
                 log.info("tick.recovered")
 
