@@ -149,10 +149,12 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
     return count
 
 
-def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
+def pump(ledger: Ledger, app: Celery, settings: Settings, profile: str) -> int:
     """Let the ledger decide what the lanes of a profile run next and send it; return how many jobs were sent."""
     return send(
-        app, settings.farm, ledger.dispatch.pump(lane, depth=settings.dispatch_depth, prompts=settings.flower_prompts)
+        app,
+        settings.farm,
+        ledger.dispatch.pump(profile, depth=settings.dispatch_depth, prompts=settings.flower_prompts),
     )
 
 

@@ -14,7 +14,7 @@ import structlog
 from reelmill_common.contract import profile_of
 from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
+from reelmill_common.ledger import BatchView, ClipMark, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
 from reelmill_common.ledger.events import place
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.profiles import PROFILES
@@ -284,14 +284,16 @@ class Reelmill(Controller):
                 break
         return self.ledger.batches.get(batch)
 
-    def clips(self, batch: str) -> Iterator[Clip]:
-        """Yield a batch's finished clips in the order of submission, with links made now.
+    def clips(self, batch: str, *, mark: ClipMark | None = None) -> Iterator[Clip]:
+        """Yield a batch's finished clips in the order of submission, with links made now; optionally only marked ones.
 
         Raises:
             NotFound: No such batch.
         """
-        for job in self.jobs(batch, states=[JobState.SUCCEEDED]):
-            yield self.clip(job)
+        jobs = (
+            self.jobs(batch, states=[JobState.SUCCEEDED]) if mark is None else self.ledger.choices.chosen(batch, mark)
+        )
+        yield from (self.clip(job) for job in jobs if job.result is not None)
 
     def clip(self, job: JobView) -> Clip:
         """Return the clip of a succeeded job.

@@ -18,7 +18,7 @@ from fixtures.deployment import ROOT
 from fixtures.nvml import UUID, nvml
 from fixtures.prometheus import PrometheusPrograms
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.settings import Settings
@@ -129,7 +129,7 @@ def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
         profile="tiny",
         counted=counted,
         state=lambda: WorkerState.READY,
-        info=lambda: {"gpu_uuid": UUID},
+        info=lambda: WorkerInfo(gpu_uuid=UUID),
     )
     worker._sensors = (UUID, GpuSensors(UUID, nvml()))
     with Ledger.connect(settings) as ledger:

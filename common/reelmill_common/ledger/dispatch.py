@@ -40,7 +40,7 @@ _SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
 class Dispatcher(LedgerPart):
     """Chooses what runs next, and takes back what no worker works on. Any process may call it at any time."""
 
-    def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
+    def pump(self, profile: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
         """Choose what the lanes of a profile run next, as late as possible, and mark it dispatched.
 
         Keeps `depth` jobs dispatched per live ready worker, also of one that serves several lanes. Strict priority,
@@ -48,20 +48,20 @@ class Dispatcher(LedgerPart):
         served within a batch. Paused batches and batches at their cap are passed over. A more urgent job is dispatched
         even when the depth is used up by less urgent ones. Nothing is dispatched while no worker of its lane is ready.
 
-        `lane` is any of the profile's. `prompts` is what the labels show of them.
+        `prompts` is what the labels show of them.
         """
         chosen: list[Dispatch] = []
         while True:
-            answer = self._server.run("pump", lane, depth, base.LIVE_S, _PUMP_MOST)
+            answer = self._server.run("pump", profile, depth, base.LIVE_S, _PUMP_MOST)
             chosen += [
                 Dispatch(
                     job_id=job_id,
                     generation=int(generation),
-                    lane=chosen_lane,
+                    lane=lane,
                     priority=int(priority),
                     label=views.label(batch, spec, prompts=prompts),
                 )
-                for job_id, generation, priority, spec, batch, chosen_lane in answer
+                for job_id, generation, priority, spec, batch, lane in answer
             ]
             if len(answer) < _PUMP_MOST:
                 return chosen

@@ -22,6 +22,7 @@ PARTS = (
     "attempt_end",
     "account",
     "made",
+    "forget",
     "notify",
     "pace",
     "policy",

@@ -60,16 +60,16 @@ class WorkerRegistry(LedgerPart):
         return sorted(self._views(), key=lambda worker: worker.name)
 
     def register(
-        self, worker: str, lane: str, info: WorkerInfo, *, ended: Ended = "", lanes: Sequence[str] = ()
+        self, worker: str, profile: str, info: WorkerInfo, *, ended: Ended = "", lanes: Sequence[str] = ()
     ) -> None:
         """Enter a worker as `starting`; jobs leased to an earlier life of the same name are taken back at once.
 
         A worker under quarantine stays so: `beat` returns it. `ended` is how the rendering process before this one
-        ended, if there was one: a job that has killed two workers' processes is not tried a third time. `lane` is its
-        profile; `lanes` are all that it will serve, as far as it knows them.
+        ended, if there was one: a job that has killed two workers' processes is not tried a third time. `lanes` are
+        all that it will serve, as far as it knows them.
         """
         known = ",".join(lanes)
-        self._server.run("register", worker, lane, info.to_json(), self._max_attempts, RULES_JSON, ended, known)
+        self._server.run("register", worker, profile, info.to_json(), self._max_attempts, RULES_JSON, ended, known)
 
     def ready(self, worker: str, info: WorkerInfo, *, lanes: Sequence[str] = ()) -> None:
         """Mark a worker `ready`: it counts for pump and may claim. Does not lift a quarantine, nor end a drain.

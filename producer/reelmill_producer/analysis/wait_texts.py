@@ -36,7 +36,7 @@ def lane_text(lane: str, workers: Collection[WorkerView], coming: str = "") -> s
     Args:
         lane: The lane of the job.
         workers: All workers of the farm.
-        coming: A lane whose worker is being started, though it has not registered yet.
+        coming: A profile whose worker is being started, though it has not registered yet.
     """
     serving = [worker for worker in workers if lane in worker.lanes]
     whose = f"class {class_of(lane)}" if class_of(lane) else f"lane {lane}"

@@ -18,9 +18,10 @@ from reelmill_common.ledger.failure_causes import causes
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.analysis.why import obstacle
 from reelmill_producer.cli.console import inform, require_reader
-from reelmill_producer.cli.output import IN_HAND, event_record, print_json
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import Session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import IN_HAND, event_record
 
 REFRESH_S = 0.2
 RETRY_S = 1.0

@@ -57,7 +57,7 @@ def read_settings(profile: str = "") -> Settings:
     return replace(settings, profile=profile) if profile else settings
 
 
-def lane_of(settings: Settings) -> str:
+def default_profile(settings: Settings) -> str:
     """Return the profile of jobs that name none. It needs no connection, so that rows can be checked first."""
     record = None if settings.profile or not settings.embedded else state_file.running(settings.state_dir)
     return profile_here(settings) if record is None else record.profile

@@ -60,8 +60,8 @@ def test_a_child_that_passes_gets_its_job_runner_and_reports_what_it_is(
     assert runner is not None
     assert reported is not None
     assert reported.verdict == "ready"
-    assert reported.info["renderer"] == "fixed:0.01"
-    assert reported.info["store"] == settings.store_url
+    assert reported.info.renderer == "fixed:0.01"
+    assert reported.info.store == settings.store_url
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,4 @@ def test_a_store_that_does_not_answer_at_start_is_waited_for(
     assert entered == []
     assert reported is not None
     assert reported.verdict == "loading"
-    assert str(reported.info["trouble"]).startswith("store: ")
+    assert reported.info.trouble.startswith("store: ")

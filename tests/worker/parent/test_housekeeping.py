@@ -115,7 +115,7 @@ def test_a_loading_child_is_on_record_and_its_lane_is_not_consumed(housekeeping:
 def test_a_child_that_passed_the_gate_makes_the_worker_ready(
     housekeeping: Housekeeping, ledger: Ledger, child: Child
 ) -> None:
-    child.reports("ready", info={"model_hash": "abc"})
+    child.reports("ready", info=WorkerInfo(model_hash="abc"))
 
     housekeeping.look()
 
@@ -198,7 +198,7 @@ def test_children_that_end_while_they_wait_for_a_server_do_not_count_as_early_de
     housekeeping: Housekeeping, ledger: Ledger, child: Child
 ) -> None:
     for _ in range(EARLY_DEATHS + 1):
-        child.reports("loading", info={"trouble": "store: no answer"})
+        child.reports("loading", info=WorkerInfo(trouble="store: no answer"))
         housekeeping.look()
         child.pid += 1
 
@@ -235,7 +235,7 @@ def test_new_facts_of_a_ready_child_reach_the_record(housekeeping: Housekeeping,
     child.reports("ready")
     housekeeping.look()
 
-    child.reports("ready", info={"trouble": "store: bucket is missing"})
+    child.reports("ready", info=WorkerInfo(trouble="store: bucket is missing"))
     housekeeping.look()
 
     assert ledger.workers.all()[0].trouble == "store: bucket is missing"

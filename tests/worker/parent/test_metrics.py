@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,18 @@ from structlog.testing import capture_logs
 from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
-from reelmill_common.ledger import WorkerState
+from reelmill_common.ledger import WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import Endpoint, registry
 from reelmill_common.settings import Settings
 from reelmill_worker.host.gpu_sensors import GpuSensors
 from reelmill_worker.ipc.counters import Counters, LoadTime
 from reelmill_worker.parent.metrics import Exporter, WorkerCollector, _gpu
 
-INFO = {
-    "renderer": "model",
-    "model_hash": "0123456789abcdef0123",
-    "plan": {"gpu": "NVIDIA H100", "linears": "fp8", "attention": "sage", "text_encoder": "gpu", "reasons": ["a\nb"]},
-}
+INFO = WorkerInfo(
+    renderer="model",
+    model_hash="0123456789abcdef0123",
+    plan={"gpu": "NVIDIA H100", "linears": "fp8", "attention": "sage", "text_encoder": "gpu", "reasons": ["a\nb"]},
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Scene:
 
     path: Path
     state: WorkerState = WorkerState.READY
-    info: Mapping[str, Any] = field(default_factory=lambda: INFO)
+    info: WorkerInfo = INFO
 
     @property
     def collector(self) -> WorkerCollector:
@@ -98,7 +98,7 @@ def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
 
 
 def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(scene: Scene) -> None:
-    scene.state, scene.info = WorkerState.STARTING, {}
+    scene.state, scene.info = WorkerState.STARTING, WorkerInfo()
     starting = scene.scrape()
     scene.state = WorkerState.RESTING
     resting = scene.scrape()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 from celery import Celery
@@ -132,9 +131,9 @@ class Housekeeping:
         return self._machine.phase.state
 
     @property
-    def child_info(self) -> Mapping[str, Any]:
+    def child_info(self) -> WorkerInfo:
         """What the present child reports about itself; empty while it has reported nothing."""
-        return self._status.info if self._status is not None else {}
+        return self._status.info if self._status is not None else WorkerInfo()
 
     def start(self) -> None:
         """Begin, once; a later call does nothing (Celery starts its steps again after a lost connection)."""
@@ -170,7 +169,9 @@ class Housekeeping:
         self._status = read(self.status_file, pid=self._pid) or self._status
         ledger = self._connected()
         if self._pid is not None and not self._registered:
-            ledger.workers.register(self.worker, self.profile, self._info({}), ended=self._ended, lanes=self.lanes)
+            ledger.workers.register(
+                self.worker, self.profile, self._info(WorkerInfo()), ended=self._ended, lanes=self.lanes
+            )
             self._registered, self._recorded, self._ended = True, None, ""
         if self._registered and self._status is not None and self._is_news(self._status):
             self._record(ledger, self._status)
@@ -232,7 +233,7 @@ class Housekeeping:
             last = self._status
             self._machine.on(PhaseEvent.CHILD_GONE)
             # One that waited for a server was ended by the pool for being slow: that says nothing about this worker.
-            early = last is None or (last.verdict == "loading" and not last.info)
+            early = last is None or (last.verdict == "loading" and not last.info.trouble)
             self._early_deaths = self._early_deaths + 1 if early else 0
             log.error("child.lost", pid=self._pid, ready=bool(last and last.verdict == "ready"), successor=pid)
             self._ended = self._ended or "died"
@@ -249,19 +250,19 @@ class Housekeeping:
 
     def _record(self, ledger: Ledger, status: ChildStatus) -> None:
         if status.verdict == "ready" and self._machine.phase is not WorkerPhase.DRAINING:
-            self.lanes = lanes_of(self.profile, status.info.get("classes", ()))
+            self.lanes = lanes_of(self.profile, status.info.classes)
             ledger.workers.ready(self.worker, self._info(status.info), lanes=self.lanes)
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.profile, pid=status.pid)
             self._machine.on(PhaseEvent.CHILD_READY)
-        elif status.verdict == "loading" and status.info:
+        elif status.verdict == "loading" and status.info.trouble:
             ledger.workers.register(self.worker, self.profile, self._info(status.info), lanes=self.lanes)
         elif status.verdict == "unfit":
             ledger.workers.quarantine(self.worker, status.reason)
             self._give_up(status.reason)
 
-    def _info(self, reported: Mapping[str, Any]) -> WorkerInfo:
-        return WorkerInfo.of({"pid": self._pid, "machine": self._host, **reported})
+    def _info(self, reported: WorkerInfo) -> WorkerInfo:
+        return replace(reported, pid=self._pid or 0, machine=self._host)
 
     def _suspend(self, reason: str) -> None:
         """Take no jobs until the ledger forgives, by time or by hand; the parent stays to hear of it."""

@@ -3,6 +3,7 @@
 -- ARGV: seconds between two looks of the whole farm, most batches, milliseconds of a lease that is made anew.
 if not redis.call('SET', P .. 'mended', 1, 'NX', 'PX', math.floor(ARGV[1] * 1000)) then return 0 end
 
+local most, lease_ms = tonumber(ARGV[2]), ARGV[3]
 local sent, flying, lanes = {}, {}, {}
 local function count_in(place, key, name)
     place[key] = place[key] or {}
@@ -42,7 +43,7 @@ local function mend_flight(batch)
         if job and job.state == 'd' and not redis.call('ZSCORE', SENT, id) then
             redis.call('ZADD', SENT, now, id)
         elseif job and LEASED[job.state] and not redis.call('ZSCORE', LEASES, id) then
-            redis.call('ZADD', LEASES, now + ARGV[3], id)
+            redis.call('ZADD', LEASES, now + lease_ms, id)
         elseif job and not IN_FLIGHT[job.state] then
             redis.call('SREM', flight_key(batch), id)
         end
@@ -50,34 +51,40 @@ local function mend_flight(batch)
 end
 
 local function mend_times(batch)
-    local v = redis.call('HMGET', batch_key(batch), 'early', 'start', 'expires', 'window', 'unmet')
-    if v[1] == '1' and v[2] then redis.call('ZADD', STARTS, 'NX', v[2], batch) end
-    if (v[3] or '') ~= '' and tonumber(v[3]) > now then redis.call('ZADD', EXPIRIES, 'NX', v[3], batch) end
-    if (v[4] or '') ~= '' then redis.call('ZADD', WINDOWS, 'NX', 0, batch) end
-    for name in string.gmatch(v[5] or '', '[^,]+') do redis.call('SADD', dependants_key(name), batch) end
-    if (v[5] or '') ~= '' then settle_after(batch) end
+    local early, start, expires, window, unmet = unpack(
+        redis.call('HMGET', batch_key(batch), 'early', 'start', 'expires', 'window', 'unmet'))
+    if early == '1' and start then redis.call('ZADD', STARTS, 'NX', start, batch) end
+    if (expires or '') ~= '' and tonumber(expires) > now then redis.call('ZADD', EXPIRIES, 'NX', expires, batch) end
+    if (window or '') ~= '' then redis.call('ZADD', WINDOWS, 'NX', 0, batch) end
+    for name in string.gmatch(unmet or '', '[^,]+') do redis.call('SADD', dependants_key(name), batch) end
+    if (unmet or '') ~= '' then settle_after(batch) end
 end
 
 -- Whether the counters are what the sets have: if not, a set is missing, or was.
-local function is_whole(batch, v)
+local function is_whole(batch)
+    local lanes, queued, held_count, dispatched, running, cancelling = unpack(
+        redis.call('HMGET', batch_key(batch), 'lanes', 'q', 'h', 'd', 'r', 'x'))
     local waiting, held = 0, 0
-    for lane in string.gmatch(v[1], '[^,]+') do
+    for lane in string.gmatch(lanes, '[^,]+') do
         for _, key in ipairs(waiting_keys(batch, lane)) do waiting = waiting + redis.call('ZCARD', key) end
         held = held + redis.call('ZCARD', hold_key(batch, lane))
     end
-    return waiting == tonumber(v[2] or -1) and held == tonumber(v[3] or 0)
-        and redis.call('SCARD', flight_key(batch)) == (v[4] or 0) + (v[5] or 0) + (v[6] or 0)
+    return waiting == tonumber(queued or -1) and held == tonumber(held_count or 0)
+        and redis.call('SCARD', flight_key(batch)) == (dispatched or 0) + (running or 0) + (cancelling or 0)
 end
 
-local function mend_index(batch, v)
-    redis.call('SADD', OWNERS, v[7] or '')
+local function mend_index(batch)
+    local names, owner, priority_of_batch, own_priorities = unpack(
+        redis.call('HMGET', batch_key(batch), 'lanes', 'owner', 'priority', 'own'))
+    owner = owner or ''
+    redis.call('SADD', OWNERS, owner)
     reindex(batch)
-    for lane in string.gmatch(v[1], '[^,]+') do
+    for lane in string.gmatch(names, '[^,]+') do
         lanes[lane] = true
-        for priority in string.gmatch((v[8] or '') .. (v[9] or ''), '%d') do
-            if redis.call('ZSCORE', share_key(lane, priority, v[7] or ''), batch) then
-                redis.call('SADD', owner_levels_key(v[7] or ''), lane .. ':' .. priority)
-                place_owner(v[7] or '', lane, priority)
+        for priority in string.gmatch((priority_of_batch or '') .. (own_priorities or ''), '%d') do
+            if redis.call('ZSCORE', share_key(lane, priority, owner), batch) then
+                redis.call('SADD', owner_levels_key(owner), lane .. ':' .. priority)
+                place_owner(owner, lane, priority)
                 if redis.call('EXISTS', ready_key(lane, priority)) == 1 then
                     redis.call('SADD', levels_key(lane), priority)
                     if lane ~= profile_of(lane) then redis.call('SADD', classes_key(profile_of(lane)), lane) end
@@ -93,23 +100,21 @@ local function mend_batch(batch)
         return redis.call('ZREM', P .. 'batches', batch)
     end
     ensure_batch(batch)
-    local read = {'lanes', 'q', 'h', 'd', 'r', 'x', 'owner', 'priority', 'own', 'done'}
-    local v = redis.call('HMGET', batch_key(batch), unpack(read))
-    if v[10] then return end
+    if redis.call('HEXISTS', batch_key(batch), 'done') == 1 then return end
     mend_flight(batch)
     mend_times(batch)
-    if not is_whole(batch, redis.call('HMGET', batch_key(batch), unpack(read))) then
+    if not is_whole(batch) then
         restore(batch)
         recount(batch)
         emit('batch.mended', batch, '', '')
     end
-    mend_index(batch, redis.call('HMGET', batch_key(batch), unpack(read)))
+    mend_index(batch)
 end
 
 local from = tonumber(redis.call('GET', P .. 'mend_from') or 0)
-local batches = redis.call('ZRANGE', P .. 'batches', from, from + ARGV[2] - 1)
+local batches = redis.call('ZRANGE', P .. 'batches', from, from + most - 1)
 for _, batch in ipairs(batches) do mend_batch(batch) end
-redis.call('SET', P .. 'mend_from', #batches < tonumber(ARGV[2]) and 0 or from + #batches)
+redis.call('SET', P .. 'mend_from', #batches < most and 0 or from + #batches)
 
 -- What owners and lanes have in flight.
 for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do

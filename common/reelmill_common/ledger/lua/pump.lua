@@ -1,7 +1,7 @@
 -- Choose what the lanes of a profile run next and mark it dispatched: the most urgent priority, there the owner with the
 -- least virtual time, of the owner's batches the one with the least, and of that the first job. Costs O(log n) for each
 -- job, whatever waits, times the lanes of a class that have work.
--- ARGV: a lane of the profile, depth, seconds within which a worker must have beaten, most jobs to choose.
+-- ARGV: profile, depth, seconds within which a worker must have beaten, most jobs to choose.
 -- Returns {id, generation, priority, spec, batch, lane} for each.
 --
 -- Which lane has room: a worker is sent `depth` jobs at most, and a job of a class goes only to workers of that class. So
@@ -14,7 +14,7 @@
 -- and both together 4, not 6, since they share A. All lanes may have 6: with 4 on `fast` and 2 on the general lane all is
 -- full. If a worker D with `fast` is lost after it was sent 2 more, `fast` has 6: only 4 (A, B) count against the
 -- general lane: the other 2 wait for A and B, and C must not idle because of them.
-local profile, depth, most, live_ms = profile_of(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), ARGV[3] * 1000
+local profile, depth, most, live_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4]), ARGV[3] * 1000
 local chosen = {}
 local workers = redis.call('ZCOUNT', live_key(profile), '(' .. (now - live_ms), '+inf')
 if depth * workers == 0 then return chosen end

@@ -35,9 +35,9 @@ end
 local function paused_workers() return P .. 'paused_workers' end -- by a person; they stay so when they are started anew
 
 -- Only a ready one counts for pump.
-local function set_worker(worker, lane, state, ...)
+local function set_worker(worker, profile, state, ...)
     if state == 'ready' and redis.call('SISMEMBER', paused_workers(), worker) == 1 then state = 'paused' end
-    redis.call('HSET', worker_key(worker), 'lane', lane, 'state', state, ...)
+    redis.call('HSET', worker_key(worker), 'lane', profile, 'state', state, ...)
     if state == 'ready' then
         set_live(worker, redis.call('HGET', worker_key(worker), 'seen'))
     else
@@ -45,19 +45,19 @@ local function set_worker(worker, lane, state, ...)
     end
 end
 
-local function rest(worker, lane)
-    set_worker(worker, lane, 'resting')
+local function rest(worker, profile)
+    set_worker(worker, profile, 'resting')
     emit('worker.rested', '', '', worker)
 end
 
 -- `may_return`: '1' if it is for failed jobs, which a fresh process may end; else a person has to look first.
-local function quarantine(worker, lane, reason, may_return)
-    set_worker(worker, lane, 'quarantined', 'reason', reason, 'since', now, 'may_return', may_return)
+local function quarantine(worker, profile, reason, may_return)
+    set_worker(worker, profile, 'quarantined', 'reason', reason, 'since', now, 'may_return', may_return)
     emit('worker.quarantined', '', '', worker, 'reason', reason)
 end
 
-local function forgive(worker, lane)
-    set_worker(worker, lane, 'starting', 'reason', '', 'may_return', '')
+local function forgive(worker, profile)
+    set_worker(worker, profile, 'starting', 'reason', '', 'may_return', '')
     redis.call('DEL', streak_key(worker))
     emit('worker.forgiven', '', '', worker)
 end
