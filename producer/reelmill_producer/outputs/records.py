@@ -9,9 +9,11 @@ from operator import attrgetter
 from typing import Any, cast
 
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Account, BatchView, Event, JobView, WorkerView
+from reelmill_common.ledger import Account, BatchView, Event, JobView, OwnerView, WorkerView
 from reelmill_common.ledger.records import outcome_of
+from reelmill_common.notify.webhook_store import WebhookView
 from reelmill_common.prices import Prices
+from reelmill_common.schedules import ScheduleView
 from reelmill_producer.clips import Clip
 
 IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
@@ -76,8 +78,7 @@ def job_record(view: JobView, clip: Clip | None = None) -> dict[str, Any]:
     return {
         **record_of(view, "job_id batch row state stage attempts priority worker error spec metadata"),
         "clip": None if clip is None else _file_record(clip),
-        "choice": _plain(view.choice),
-        **record_of(view, "submitted_at started_at finished_at"),
+        **record_of(view, "choice submitted_at started_at finished_at"),
     }
 
 
@@ -97,6 +98,31 @@ def worker_record(view: WorkerView) -> dict[str, Any]:
         **record_of(view, "worker=name lane state reason jobs"),
         "seen_s": round(view.seen_s, 1),
         "info": view.info.record(),
+    }
+
+
+def schedule_record(view: ScheduleView) -> dict[str, Any]:
+    """Return a schedule as plain data."""
+    return record_of(
+        view,
+        "schedule=schedule.name cron=schedule.cron.expression tz=schedule.cron.zone.key catch_up=schedule.catch_up "
+        "policy=schedule.policy jobs paused created_at next_at last_at last_batch error",
+    )
+
+
+def owner_record(view: OwnerView) -> dict[str, Any]:
+    """Return an owner as plain data."""
+    return record_of(view, "owner=name weight max_in_flight in_flight")
+
+
+def webhook_record(view: WebhookView) -> dict[str, Any]:
+    """Return a webhook as plain data, without its secrets."""
+    return {
+        **record_of(view.webhook, "webhook=id kind target=place events"),
+        "headers": [name for name, _ in view.webhook.headers],
+        "created_at": view.created_at,
+        "failing_since": view.failing_since or None,
+        **record_of(view, "disabled waiting dropped"),
     }
 
 

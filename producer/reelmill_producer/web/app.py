@@ -12,12 +12,43 @@ from reelmill_common.settings import Settings
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.headers import StrictHeaders, is_loopback
+from reelmill_producer.web.limits import Limits
 from reelmill_producer.web.pages import add_pages
 from reelmill_producer.web.problems import add_handlers
-from reelmill_producer.web.routes import batches, clips, events, farm, health, jobs
+from reelmill_producer.web.routes import (
+    batches,
+    clips,
+    events,
+    farm,
+    health,
+    jobs,
+    owners,
+    plan,
+    reports,
+    schedules,
+    session,
+    steering,
+    videos,
+    webhooks,
+    workers,
+)
 
 API = "/api/v1"
-ROUTERS = (farm.router, batches.router, jobs.router, clips.router, events.router)
+ROUTERS = (
+    session.router,
+    farm.router,
+    plan.router,
+    batches.router,
+    steering.router,
+    reports.router,
+    jobs.router,
+    clips.router,
+    events.router,
+    workers.router,
+    schedules.router,
+    owners.router,
+    webhooks.router,
+)
 
 
 def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
@@ -51,7 +82,9 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(videos.router)
     add_pages(app)
+    app.add_middleware(Limits, settings=settings)
     app.add_middleware(
         StrictHeaders,
         hosts=[name for name in settings.console_hosts.split(",") if name],

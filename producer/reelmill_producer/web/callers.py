@@ -33,6 +33,10 @@ class Caller:
         """Return a batch that they may see. Raises `NotFound`."""
         return self._seen(self.farm.batch(name))
 
+    def seen_batches(self) -> list[BatchView]:
+        """Return the batches that they may see, newest first."""
+        return [view for view in self.farm.batches() if self.principal.may_see(view.owner)]
+
     def steered_batch(self, name: str) -> BatchView:
         """Return a batch that they may steer.
 
@@ -41,7 +45,7 @@ class Caller:
             NotAllowed: They may only read it.
         """
         view = self.batch(name)
-        self._require_steering(view.owner)
+        self.require_steering(view.owner)
         return view
 
     def job(self, batch: str, row: str) -> JobView:
@@ -84,7 +88,8 @@ class Caller:
             raise NotFound(f"no batch {view.name!r}; GET /api/v1/batches lists those that there are")
         return view
 
-    def _require_steering(self, owner: str) -> None:
+    def require_steering(self, owner: str) -> None:
+        """Raise `NotAllowed` unless they may steer what belongs to an owner."""
         if not self.principal.may_steer(owner):
             raise NotAllowed(
                 f"the token {self.principal.name!r} may only read; steering needs one with the role submitter"

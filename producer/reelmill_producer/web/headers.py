@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'"
 )
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing."""
 ALWAYS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -51,17 +54,34 @@ class StrictHeaders:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        host = Headers(scope=scope).get("host", "")
-        if not self._knows(host):
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._knows(host_of(host)):
             await refusal(421, f"this console is not known as {host[:80]!r}")(scope, receive, sent)
+            return
+        if scope["method"] not in SAFE and self._is_foreign(headers):
+            await refusal(403, "the request comes from a page of another site")(scope, receive, sent)
             return
         await self._app(self._rooted(scope), receive, sent)
 
-    def _knows(self, host: str) -> bool:
-        name = host_of(host)
+    def _knows(self, name: str) -> bool:
+        if self._loopback and is_loopback(name):
+            return True
         if self._hosts:
             return any(name == known or (known[:2] == "*." and name.endswith(known[1:])) for known in self._hosts)
-        return not self._loopback or is_loopback(name)
+        return not self._loopback
+
+    def _is_foreign(self, headers: Headers) -> bool:
+        """Whether a browser says that a page of another site made the request; only a browser says so."""
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return True
+        origin = headers.get("origin", "")
+        if not origin:
+            return False
+        parts = urlsplit(origin)
+        if parts.netloc.lower() == headers.get("host", "").lower():
+            return False
+        return not self._hosts or not self._knows(host_of(parts.netloc))
 
     def _rooted(self, scope: Scope) -> Scope:
         """Return a scope whose path begins with the root path, as ASGI has it, whether the proxy took it off or not."""

@@ -41,7 +41,7 @@ def job_item(view: JobView) -> dict[str, Any]:
         "worker": view.worker,
         "error": None if view.error is None else {name: view.error.get(name, "") for name in ("code", "message")},
         "clip": None if view.result is None else _clip_item(view, view.result),
-        "choice": None,
+        "choice": None if view.choice is None else {"mark": view.choice.mark.value, "note": view.choice.note},
         "metadata": dict(view.metadata),
         "submitted_at": view.submitted_at,
         "started_at": view.started_at,

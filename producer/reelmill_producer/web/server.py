@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -72,6 +75,7 @@ def make_server(settings: Settings, *, is_open: bool) -> ConsoleServer:
         )
     config = uvicorn.Config(
         make_app(settings, is_open=is_open),
+        http=_protocol(settings),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -100,3 +104,11 @@ def in_background(settings: Settings, *, is_open: bool) -> Generator[str]:
         finally:
             server.should_exit = True
             thread.join(DRAIN_S + 5)
+
+
+def _protocol(settings: Settings) -> type[asyncio.Protocol] | Literal["auto"]:
+    if find_spec("httptools") is None:  # Windows: h11, whose heads have no limit in time
+        return "auto"
+    from reelmill_producer.web.protocol import timed  # noqa: PLC0415 - needs httptools
+
+    return timed(settings.console_body_timeout_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -41,12 +42,14 @@ class Upload:
     Attributes:
         stream: Its content, at the beginning.
         policy: The policy that a body of JSON brought.
+        digest: Hash of the body.
     """
 
     stream: IO[bytes]
     name: str
     form: Format
     policy: Mapping[str, Any]
+    digest: str
 
 
 @asynccontextmanager
@@ -57,19 +60,23 @@ async def uploaded(request: Request) -> AsyncIterator[Upload]:
         Refusal: 415: its type is not known; 413: it is too large; 422: its JSON is not rows.
     """
     kind = _media_type(request)
+    digest = hashlib.sha256()
     with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as spool:
         if kind == JSON:
-            rows, policy = _rows_of(await _whole(request))
+            body = await _whole(request)
+            digest.update(body)
+            rows, policy = _rows_of(body)
             for row in rows:
-                spool.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+                spool.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             spool.seek(0)
-            yield Upload(stream=spool, name="rows", form="jsonl", policy=policy)
+            yield Upload(stream=spool, name="rows", form="jsonl", policy=policy, digest=digest.hexdigest())
             return
         form, name = FILES[kind]
         async for piece in request.stream():
+            digest.update(piece)
             spool.write(piece)
         spool.seek(0)
-        yield Upload(stream=spool, name=name, form=form, policy={})
+        yield Upload(stream=spool, name=name, form=form, policy={}, digest=digest.hexdigest())
 
 
 def _media_type(request: Request) -> str:
