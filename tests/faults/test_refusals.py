@@ -81,7 +81,7 @@ def spin(admin: redis.Redis) -> None:
 
 
 def is_logged_once(events: list[dict[str, object]], refusal: Refusal) -> bool:
-    """Return whether something was logged and no error twice; a server that turns into a replica refuses in two ways."""
+    """Return whether something was logged and no error twice; a server that becomes a replica refuses in two ways."""
     errors = [event["error"] for event in events]
     assert len(set(errors)) == len(errors), refusal
     return bool(errors)
