@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from common.ledger_audit import audit, snapshot
-from common.ledger_scene import LANE, begin, make_jobs, make_result, start_worker, submit
+from common.ledger_steps import LANE, begin, make_jobs, make_result, start_worker, submit
 from reelmill_common.archive import archive, due, newest_archive, prune, read_archive
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState

@@ -32,11 +32,11 @@ def url_of(server: ValkeyServer, user: str) -> str:
 
 
 @pytest.fixture
-def admin(own_valkey: ValkeyServer, farm: str) -> Iterator[redis.Redis]:
+def admin(own_valkey: ValkeyServer, farm_name: str) -> Iterator[redis.Redis]:
     """URL of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
     with redis.Redis.from_url(own_valkey.url) as client:
         for user in ("full", "less"):
-            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm, 0).split())
+            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm_name, 0).split())
         yield client
 
 

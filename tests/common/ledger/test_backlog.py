@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from common.ledger_scene import LANE, WORKER, begin, start_worker, submit, window
+from common.ledger_steps import LANE, WORKER, begin, start_worker, submit, window
 from fixtures.valkey import wait_for
 from reelmill_common.calendar.timestamps import milliseconds
 from reelmill_common.ledger import Ledger, backlog

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_result, order_of, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, make_jobs, make_result, order_of, start_worker, submit
 from reelmill_common.contract import LABEL_CHARS, LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Dispatch, Ledger, Refused, WorkerInfo, WorkerState, base, dispatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from common.ledger_scene import begin, make_result, start_worker, submit
+from common.ledger_steps import begin, make_result, start_worker, submit
 from reelmill_common.ledger import Ledger
 
 

@@ -27,15 +27,15 @@ def url_of(server: ValkeyServer, user: str) -> str:
 
 
 @pytest.fixture
-def admin(own_valkey: ValkeyServer, farm: str) -> Iterator[redis.Redis]:
+def admin(own_valkey: ValkeyServer, farm_name: str) -> Iterator[redis.Redis]:
     """URL of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
     with redis.Redis.from_url(own_valkey.url) as client:
         for user in ("full", "less"):
-            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm, 0).split())
+            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm_name, 0).split())
         yield client
 
 
-def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions(farm: str) -> None:
+def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions(farm_name: str) -> None:
     lua = files("reelmill_common.ledger") / "lua"
     texts = [path.read_text() for folder in (lua, lua / "lib") for path in folder.iterdir() if path.name[-4:] == ".lua"]
     used = {found.lower() for text in texts for found in re.findall(r"redis\.p?call\('(\w+)'", text)}
@@ -61,11 +61,16 @@ def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions
     ids=lambda args: args[0] if isinstance(args, tuple) else "",
 )
 def test_what_a_user_lacks_is_told_as_it_has_to_be_granted_at_start(
-    settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis, farm: str, taken: tuple[str, ...], wanted: str
+    settings: Settings,
+    own_valkey: ValkeyServer,
+    admin: redis.Redis,
+    farm_name: str,
+    taken: tuple[str, ...],
+    wanted: str,
 ) -> None:
     admin.execute_command("ACL", "SETUSER", "less", *taken)
     poor = dataclasses.replace(settings, redis_url=url_of(own_valkey, "less"))
-    wanted = wanted.format(farm=farm) if wanted != "RULE" else rights.rule(farm, 0)
+    wanted = wanted.format(farm=farm_name) if wanted != "RULE" else rights.rule(farm_name, 0)
 
     with pytest.raises(LedgerRefused, match=re.escape(f"ACL SETUSER <user> {wanted}")), Ledger.connect(poor) as ledger:
         ledger.check_rights()

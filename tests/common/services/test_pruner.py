@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.ledger_scene import begin, make_result, start_worker, submit
+from common.ledger_steps import begin, make_result, start_worker, submit
 from reelmill_common.archive import newest_archive
 from reelmill_common.ledger import Ledger
 from reelmill_common.services.pruner import Pruner

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from producer.prompt_scene import refused_yaml, yaml_rows
+from producer.prompt_steps import refused_yaml, yaml_rows
 from reelmill_common.jobs import RenderSpec
 from reelmill_producer.prompts import yaml_reader
 from reelmill_producer.prompts.files import open_prompt_file

@@ -33,7 +33,7 @@ INFO = WorkerInfo(
 
 
 @dataclass(slots=True, kw_only=True)
-class Scene:
+class ServedFigures:
     """A collector over a file of figures."""
 
     path: Path
@@ -65,12 +65,12 @@ def samples(text: str) -> dict[str, float]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(path=tmp_path / "gpu0@render-7.1.figures")
+def served(tmp_path: Path) -> ServedFigures:
+    return ServedFigures(path=tmp_path / "gpu0@render-7.1.figures")
 
 
-def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
-    counters = Counters(scene.path)
+def test_what_the_child_counted_is_what_is_served(served: ServedFigures) -> None:
+    counters = Counters(served.path)
     counters.start(lambda: LoadTime(deliveries=2, spool_bytes=4096, store_up=False))
     counters.passed_gate(12.5)
     counters.took({"denoise": 0.75, "decode": 0.3})
@@ -80,7 +80,7 @@ def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
     counters.store_failed("store_unavailable")
     counters.stop()
 
-    found = scene.scrape()
+    found = served.scrape()
 
     assert found["reelmill_stage_seconds_count{stage=denoise}"] == 2
     assert found["reelmill_stage_seconds_sum{stage=denoise}"] == 2.0
@@ -97,13 +97,13 @@ def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
     assert 0 <= found["reelmill_idle_seconds"] < 60
 
 
-def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(scene: Scene) -> None:
-    scene.state, scene.info = WorkerState.STARTING, WorkerInfo()
-    starting = scene.scrape()
-    scene.state = WorkerState.RESTING
-    resting = scene.scrape()
-    scene.state, scene.info = WorkerState.QUARANTINED, INFO
-    unfit = scene.scrape()
+def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(served: ServedFigures) -> None:
+    served.state, served.info = WorkerState.STARTING, WorkerInfo()
+    starting = served.scrape()
+    served.state = WorkerState.RESTING
+    resting = served.scrape()
+    served.state, served.info = WorkerState.QUARANTINED, INFO
+    unfit = served.scrape()
 
     assert starting["reelmill_worker_state{state=starting}"] == 1
     assert resting["reelmill_worker_state{state=resting}"] == 1
@@ -121,8 +121,8 @@ def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counte
     assert "reelmill_idle_seconds" not in starting
 
 
-def test_names_follow_the_conventions_of_prometheus(scene: Scene) -> None:
-    text = generate_latest(registry(scene.collector)).decode()
+def test_names_follow_the_conventions_of_prometheus(served: ServedFigures) -> None:
+    text = generate_latest(registry(served.collector)).decode()
 
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     assert len(kinds) > 8
@@ -143,11 +143,11 @@ def status(url: str, *, method: str = "GET", **headers: str) -> int:
 
 
 def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
-    scene: Scene, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    served: ServedFigures, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_worker.parent.metrics.RETRY_S", 0.05)
     other = Endpoint(registry(), host="127.0.0.1", port=0)
-    exporter = Exporter(replace(settings, metrics_port=other.port), scene.collector, scene.path)
+    exporter = Exporter(replace(settings, metrics_port=other.port), served.collector, served.path)
 
     with capture_logs() as logs:
         exporter.start()
@@ -164,21 +164,21 @@ def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
 
 
 def test_what_a_killed_parent_of_the_same_name_left_is_removed_and_no_other_workers(
-    scene: Scene, settings: Settings
+    served: ServedFigures, settings: Settings
 ) -> None:
     ours, left, others = (
-        scene.path.with_name(name) for name in ("gpu0@h.2.figures", "gpu0@h.1.figures", "gpu1@h.1.figures")
+        served.path.with_name(name) for name in ("gpu0@h.2.figures", "gpu0@h.1.figures", "gpu1@h.1.figures")
     )
     for path in (ours, left, others):
         path.write_text("{}")
 
-    Exporter(settings, scene.collector, ours).start()
+    Exporter(settings, served.collector, ours).start()
 
     assert [path.exists() for path in (ours, left, others)] == [True, False, True]
 
 
-def test_without_a_port_nothing_is_served(scene: Scene, settings: Settings) -> None:
-    exporter = Exporter(settings, scene.collector, scene.path)
+def test_without_a_port_nothing_is_served(served: ServedFigures, settings: Settings) -> None:
+    exporter = Exporter(settings, served.collector, served.path)
 
     exporter.start()
 
@@ -186,9 +186,9 @@ def test_without_a_port_nothing_is_served(scene: Scene, settings: Settings) -> N
     exporter.stop()
 
 
-def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(scene: Scene, settings: Settings) -> None:
+def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(served: ServedFigures, settings: Settings) -> None:
     changed = replace(settings, metrics_port=free_port(), metrics_scope="farm")
-    exporter = Exporter(changed, scene.collector, scene.path)
+    exporter = Exporter(changed, served.collector, served.path)
 
     exporter.start()
     wait_for(lambda: exporter._endpoint, what="the endpoint")
