@@ -33,7 +33,7 @@ INFO = WorkerInfo(
 
 
 @dataclass(slots=True, kw_only=True)
-class ServedFigures:
+class ServedMetrics:
     """A collector over a file of figures."""
 
     path: Path
@@ -65,11 +65,11 @@ def samples(text: str) -> dict[str, float]:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> ServedFigures:
-    return ServedFigures(path=tmp_path / "gpu0@render-7.1.figures")
+def served(tmp_path: Path) -> ServedMetrics:
+    return ServedMetrics(path=tmp_path / "gpu0@render-7.1.figures")
 
 
-def test_what_the_child_counted_is_what_is_served(served: ServedFigures) -> None:
+def test_what_the_child_counted_is_what_is_served(served: ServedMetrics) -> None:
     counters = Counters(served.path)
     counters.start(lambda: LoadTime(deliveries=2, spool_bytes=4096, store_up=False))
     counters.passed_gate(12.5)
@@ -97,7 +97,7 @@ def test_what_the_child_counted_is_what_is_served(served: ServedFigures) -> None
     assert 0 <= found["reelmill_idle_seconds"] < 60
 
 
-def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(served: ServedFigures) -> None:
+def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(served: ServedMetrics) -> None:
     served.state, served.info = WorkerState.STARTING, WorkerInfo()
     starting = served.scrape()
     served.state = WorkerState.RESTING
@@ -121,7 +121,7 @@ def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counte
     assert "reelmill_idle_seconds" not in starting
 
 
-def test_names_follow_the_conventions_of_prometheus(served: ServedFigures) -> None:
+def test_names_follow_the_conventions_of_prometheus(served: ServedMetrics) -> None:
     text = generate_latest(registry(served.collector)).decode()
 
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
@@ -143,7 +143,7 @@ def status(url: str, *, method: str = "GET", **headers: str) -> int:
 
 
 def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
-    served: ServedFigures, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    served: ServedMetrics, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_worker.parent.metrics.RETRY_S", 0.05)
     other = Endpoint(registry(), host="127.0.0.1", port=0)
@@ -164,7 +164,7 @@ def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
 
 
 def test_what_a_killed_parent_of_the_same_name_left_is_removed_and_no_other_workers(
-    served: ServedFigures, settings: Settings
+    served: ServedMetrics, settings: Settings
 ) -> None:
     ours, left, others = (
         served.path.with_name(name) for name in ("gpu0@h.2.figures", "gpu0@h.1.figures", "gpu1@h.1.figures")
@@ -177,7 +177,7 @@ def test_what_a_killed_parent_of_the_same_name_left_is_removed_and_no_other_work
     assert [path.exists() for path in (ours, left, others)] == [True, False, True]
 
 
-def test_without_a_port_nothing_is_served(served: ServedFigures, settings: Settings) -> None:
+def test_without_a_port_nothing_is_served(served: ServedMetrics, settings: Settings) -> None:
     exporter = Exporter(settings, served.collector, served.path)
 
     exporter.start()
@@ -186,7 +186,7 @@ def test_without_a_port_nothing_is_served(served: ServedFigures, settings: Setti
     exporter.stop()
 
 
-def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(served: ServedFigures, settings: Settings) -> None:
+def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(served: ServedMetrics, settings: Settings) -> None:
     changed = replace(settings, metrics_port=free_port(), metrics_scope="farm")
     exporter = Exporter(changed, served.collector, served.path)
 
