@@ -133,7 +133,7 @@ class Schedules(LedgerPart):
 
     def _no_schedule(self, name: str) -> NotFound:
         asked = did_you_mean(name, self._schedule_names())
-        return NotFound(f"no schedule {name!r}; {asked}`reelmill schedule list` shows those that there are")
+        return NotFound(f"no schedule {name!r}; {asked}`reelmill schedule list` lists them")
 
     def _schedule_names(self) -> set[str]:
         (names,) = self._server.read([("SMEMBERS", self._keys.schedule_names)])
