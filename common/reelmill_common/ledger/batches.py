@@ -15,7 +15,7 @@ from reelmill_common.ledger.timetable import window_state
 
 
 class Batches(LedgerPart):
-    """Submits, reads and controls whole batches."""
+    """Submits, reads and controls whole batches. A method of one batch raises `NotFound` if it is not there."""
 
     def submit(self, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:
         """Add jobs to a batch, making the batch if it is new. A job that is there already is left as it is.
@@ -34,7 +34,7 @@ class Batches(LedgerPart):
         return submitted
 
     def get(self, name: str) -> BatchView:
-        """Return one batch. Raises `NotFound`."""
+        """Return one batch."""
         found = queries.batches(self._server, self._keys, [name])
         if not found:
             raise self._no_batch(name)
@@ -49,11 +49,7 @@ class Batches(LedgerPart):
         return queries.batches(self._server, self._keys, queries.batch_names(self._server, self._keys))
 
     def cancel(self, batch: str) -> int:
-        """Cancel whatever of a batch is not final; return how many jobs that touched.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Cancel whatever of a batch is not final; return how many jobs that touched."""
         total, waiting = 0, 1
         while waiting:
             touched, waiting = self._of_batch("cancel_batch", batch, TOUCH_MOST)
@@ -61,27 +57,15 @@ class Batches(LedgerPart):
         return total
 
     def pause(self, batch: str) -> None:
-        """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on."""
         self._of_batch("pause", batch)
 
     def resume(self, batch: str) -> None:
-        """Undo `pause`, also where the batch paused itself. Jobs that are held stay held.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Undo `pause`, also where the batch paused itself. Jobs that are held stay held."""
         self._of_batch("resume", batch)
 
     def resume_held(self, batch: str) -> int:
-        """Put all held jobs of a batch back in line; return how many.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Put all held jobs of a batch back in line; return how many."""
         total, left = 0, 1
         while left:
             touched, left = self._of_batch("resume_held", batch, TOUCH_MOST)
@@ -101,10 +85,6 @@ class Batches(LedgerPart):
 
     def set_policy(self, view: BatchView, change: PolicyChange) -> None:
         """Change some of a batch's policy except its priority (`prioritize`); acts on the next clip that starts.
-
-        Args:
-            view: The batch as it is now.
-            change: What to change.
 
         Raises:
             NotFound: No such batch, or one that it should wait for is not there.
@@ -126,9 +106,6 @@ class Batches(LedgerPart):
             batch: Its name.
             states: Only jobs of these.
             code: Only jobs whose last error has this code; empty: any.
-
-        Raises:
-            NotFound: No such batch.
         """
         letters = "".join(views.LETTERS[state] for state in states)
         total, place = 0, 0

@@ -118,10 +118,7 @@ def sentence(found: BatchView | JobView, reason: Reason) -> str:
 def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
     """Return why no clip of a batch is being rendered and what to do about it; empty if one is, or soon will be.
 
-    Args:
-        farm: The farm.
-        batch: Its name.
-        coming: A profile whose worker is being started, though it has not registered yet.
+    `coming` is a profile whose worker is being started, though it has not registered yet.
 
     Raises:
         NotFound: No such batch.
