@@ -50,11 +50,7 @@ class Batches(LedgerPart):
 
     def cancel(self, batch: str) -> int:
         """Cancel whatever of a batch is not final; return how many jobs that touched."""
-        total, waiting = 0, 1
-        while waiting:
-            touched, waiting = self._of_batch("cancel_batch", batch, TOUCH_MOST)
-            total += touched
-        return total
+        return self._in_pieces("cancel_batch", batch)
 
     def pause(self, batch: str) -> None:
         """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on."""
@@ -66,9 +62,13 @@ class Batches(LedgerPart):
 
     def resume_held(self, batch: str) -> int:
         """Put all held jobs of a batch back in line; return how many."""
+        return self._in_pieces("resume_held", batch)
+
+    def _in_pieces(self, function: str, batch: str) -> int:
+        """Call a function until nothing is left for it; return how many jobs that touched."""
         total, left = 0, 1
         while left:
-            touched, left = self._of_batch("resume_held", batch, TOUCH_MOST)
+            touched, left = self._of_batch(function, batch, TOUCH_MOST)
             total += touched
         return total
 
@@ -93,7 +93,7 @@ class Batches(LedgerPart):
         changes = changed_fields(view, change)
         answer = self._of_batch("policy", view.name, json.dumps(changes)) if changes else 1
         if isinstance(answer, list):
-            refuse_wait(view.name, *answer, batch_names(self._server, self._keys))
+            refuse_wait(view.name, *answer, known=batch_names(self._server, self._keys))
 
     def retry(
         self, batch: str, *, states: Sequence[JobState] = (JobState.FAILED, JobState.CANCELLED), code: str = ""

@@ -68,7 +68,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
     }
 
 
-def refuse_wait(batch: str, why: str, other: str, known: Iterable[str]) -> None:
+def refuse_wait(batch: str, why: str, other: str, *, known: Iterable[str]) -> None:
     """Raise the error for what a function answered about a batch that another one should wait for.
 
     Raises:
