@@ -14,7 +14,8 @@ import structlog
 from reelmill_common.contract import profile_of
 from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
+from reelmill_common.ledger import BatchView, ClipMark, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
+from reelmill_common.ledger.events import place
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.profiles import PROFILES
 from reelmill_common.services.scheduler import Ticker
@@ -259,13 +260,16 @@ class Reelmill(Controller):
         view = self.ledger.batches.get(batch)
         after = self.ledger.events.newest() if after == "$" else after
         after = after or f"{max(0, int(view.created_at * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
+        end = ""
         while True:
-            # The batch is read first: what ended it is then surely among the events that are read next.
+            # The batch is read first: what ended it is surely among the events up to the newest one now. Later ones
+            # are of other batches, and have no end.
             done = self.ledger.batches.get(batch).remaining == 0
+            end = (end or self.ledger.events.newest()) if done else ""
             events = self.ledger.events.read(after=after, block_s=0.0 if done else ROUND_S)
             after = events[-1].event_id if events else after
             yield [event for event in events if event.batch == batch]
-            if done and not events:
+            if done and (not events or place(after) >= place(end)):
                 return
 
     def wait(self, batch: str, *, timeout_s: float | None = None) -> BatchView:
@@ -280,14 +284,16 @@ class Reelmill(Controller):
                 break
         return self.ledger.batches.get(batch)
 
-    def clips(self, batch: str) -> Iterator[Clip]:
-        """Yield a batch's finished clips in the order of submission, with links made now.
+    def clips(self, batch: str, *, mark: ClipMark | None = None) -> Iterator[Clip]:
+        """Yield a batch's finished clips in the order of submission, with links made now; optionally only marked ones.
 
         Raises:
             NotFound: No such batch.
         """
-        for job in self.jobs(batch, states=[JobState.SUCCEEDED]):
-            yield self.clip(job)
+        jobs = (
+            self.jobs(batch, states=[JobState.SUCCEEDED]) if mark is None else self.ledger.choices.chosen(batch, mark)
+        )
+        yield from (self.clip(job) for job in jobs if job.result is not None)
 
     def clip(self, job: JobView) -> Clip:
         """Return the clip of a succeeded job.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -144,6 +145,39 @@ def store_url(text: str) -> str:
 
 def s3_endpoint(text: str) -> str:
     """Read the URL of an S3 server."""
+    return _without_login(_url(text, "http", "https"))
+
+
+def root_path(text: str) -> str:
+    """Read a path under which a reverse proxy shows a page, into the form `/a/b` without a slash at its end."""
+    path = "/" + text.strip("/") if text.strip("/") else ""
+    if not re.fullmatch(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*", path):
+        raise ValueError("is not a path such as /farm; use letters, digits and . _ ~ - between slashes")
+    return path
+
+
+def host_names(text: str) -> str:
+    """Read comma-separated names of hosts, as a request's `Host` header has them."""
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not re.fullmatch(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]", name):
+            raise ValueError(f"holds {name[:60]!r}, which is not a host name; leave scheme, port and path out")
+    return ",".join(names)
+
+
+def addresses(text: str) -> str:
+    """Read comma-separated IP addresses and networks."""
+    found = [item.strip() for item in text.split(",") if item.strip()]
+    for item in found:
+        try:
+            ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            raise ValueError(f"holds {item[:60]!r}, which is neither an IP address nor a network") from None
+    return ",".join(found)
+
+
+def link(text: str) -> str:
+    """Read the URL of a page."""
     return _without_login(_url(text, "http", "https"))
 
 

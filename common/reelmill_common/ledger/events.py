@@ -31,3 +31,9 @@ class Events(LedgerPart):
                 after = event.event_id
                 if event.batch == batch:
                     yield event
+
+
+def place(event_id: str) -> tuple[int, int]:
+    """Return an event's place in the stream, by which events can be compared: Redis' clock in ms, and a number."""
+    at, _, number = event_id.partition("-")
+    return int(at), int(number or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import views
@@ -33,9 +33,20 @@ def jobs(server: Server, keys: Keys, ids: Sequence[str]) -> list[JobView]:
             ]
             + [("HGET", keys.batch(job["b"]), "priority") for _, job in known]
         )
+        choices = _choices(server, keys, known)
         for (job_id, job), text, priority in zip(known, texts[: len(known)], texts[len(known) :], strict=True):
-            found.append(views.job_view(job_id, job, priority, *text))
+            found.append(views.job_view(job_id, job, priority, *text, choice=choices[job_id]))
     return found
+
+
+def _choices(server: Server, keys: Keys, known: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, str | None]:
+    """Return what people said of some jobs' clips, as the ledger has it."""
+    ids: dict[str, list[str]] = {}
+    for job_id, job in known:
+        ids.setdefault(job["b"], []).append(job_id)
+    answers = server.read([("HMGET", keys.choices(batch), *of_batch) for batch, of_batch in ids.items()])
+    pairs = zip(ids.values(), answers, strict=True)
+    return {job_id: text for of_batch, texts in pairs for job_id, text in zip(of_batch, texts, strict=True)}
 
 
 def page(server: Server, keys: Keys, batch: str, states: Sequence[JobState], start: int, count: int) -> list[str]:

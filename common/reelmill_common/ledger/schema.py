@@ -113,6 +113,11 @@ KEYS: Mapping[str, Key] = {
             "cost:*": "what its clips cost, as in `account:OWNER` without the day",
         },
     ),
+    "choices:BATCH": Key(
+        type="hash",
+        meaning="what people said of its clips; absent if they said nothing",
+        fields={"*": "`f` favourite or `r` reject, and then the note, by id of the job"},
+    ),
     "owner:NAME": Key(
         type="hash",
         meaning="one owner: policy and virtual times",
@@ -220,6 +225,19 @@ KEYS: Mapping[str, Key] = {
             "token": "number of the lease; an older one may not write",
         },
     ),
+    "token:DIGEST": Key(
+        type="hash",
+        meaning="what a token allows; DIGEST is the SHA-256 of its random part, which is stored nowhere",
+        fields={
+            "name": "its name",
+            "role": "`viewer`, `submitter` or `operator`",
+            "owner": "the only owner whose batches it is for; absent: all",
+            "created": "time at which it was made, Unix ms",
+            "expires": "time from which it is refused, Unix ms; absent: never",
+            "used": "time at which it was last used, Unix ms, up to five minutes early; absent: never",
+        },
+    ),
+    "token_names": Key(type="hash", meaning="all tokens", fields={"*": "DIGEST of the token of that name"}),
     "meta": Key(type="hash", meaning="about the ledger itself", fields={"schema": "version of these keys"}),
     "missing": Key(
         type="hash",
@@ -277,6 +295,6 @@ KEYS: Mapping[str, Key] = {
     "identity": Key(type="string", meaning="tells this ledger from any other, also from an earlier one of the farm"),
     "clock": Key(type="string", meaning="Redis' time at the last reap, Unix ms"),
     "settled": Key(type="string", meaning="written by `submit` to wait for the disk"),
-    "looked:LANE, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
+    "looked, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
 }
 """By name; before each stands `reelmill:{FARM}:`. Times and scores are Unix milliseconds on Redis' clock."""

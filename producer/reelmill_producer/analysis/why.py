@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.forecast import Course, Position, Target, paces_of
@@ -113,6 +114,13 @@ def sentence(found: BatchView | JobView, reason: Reason) -> str:
     if reason.of_batch:
         return f"job {found.batch}/{found.row} waits: batch {found.batch} {reason.text}"
     return f"job {found.batch}/{found.row} {reason.text}"
+
+
+def reason_record(target: str, found: BatchView | JobView, reason: Reason) -> dict[str, Any]:
+    """Return why a target is where it is as plain data; what does not belong to the cause is null or empty."""
+    values = {name: value for name, value in asdict(reason).items() if name not in {"cause", "text", "of_batch"}}
+    head = {"target": target, "state": found.state.value, "sentence": sentence(found, reason)}
+    return {**head, "cause": reason.cause.value, **values}
 
 
 def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:

@@ -56,11 +56,13 @@ COMMANDS = {
     "window": "reelmill window prompts '22:00-07:00 Europe/Vienna'",
     "plan": "reelmill plan --by 07:00 --tz Europe/Vienna",
     "up": "reelmill up",
+    "serve": "reelmill serve --open",
     "demo": "reelmill demo --dir demo examples/prompts.csv",
     "doctor": "reelmill doctor",
     "flower": "FLOWER_BASIC_AUTH=me:a-long-password reelmill flower",
     "metrics": "reelmill metrics --address 0.0.0.0",
     "webhook": "reelmill webhook add https://hooks.example.com/reelmill",
+    "token": "reelmill token add ann --role submitter --owner ann --expires 30d",
     "schedule": "reelmill schedule add '0 22 * * *' prompts.csv --tz Europe/Vienna",
 }
 """Every command, with the example that ends its help. Its function or group has its name, in the module of its name."""

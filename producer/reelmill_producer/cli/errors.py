@@ -23,8 +23,8 @@ WORKER_COMMANDS = ("worker", "model")
 EPILOG = """\b
 Exit status: 0 done, 2 wrong usage, 65 a job or prompt file is wrong, 66 no
 such batch or job, 69 a clip was not rendered, 70 a bug in Reelmill, 74 the
-clip store failed, 75 try again later, 78 wrong settings, 130 interrupted,
-141 the output has no reader any more.
+clip store failed, 75 try again later, 77 not allowed, 78 wrong settings,
+130 interrupted, 141 the output has no reader any more.
 
 \b
 Without REELMILL_REDIS_URL the farm is embedded: it runs on this machine.

@@ -10,7 +10,7 @@ PANELS: Mapping[str, Sequence[str]] = {
     "Results": ("results", "download", "export", "show", "report", "accounts", "archive", "prune", "audit"),
     "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
     "Schedules": ("schedule", "window", "plan"),
-    "Farm": ("up", "demo", "worker", "doctor", "forgive", "forget", "webhook", "flower", "metrics"),
+    "Farm": ("up", "serve", "demo", "worker", "doctor", "forgive", "forget", "token", "webhook", "flower", "metrics"),
     "Model": ("model",),
 }
 REST = "Other"

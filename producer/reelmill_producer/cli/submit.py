@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from reelmill_common.contract import class_of, lane_name, profile_of
-from reelmill_common.errors import InvalidJob, InvalidPromptFile
+from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.jobs import Batch
-from reelmill_common.ledger import BatchView, PolicyChange, Submitted
+from reelmill_common.ledger import BatchView, Submitted
 from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli import progress
@@ -43,9 +43,10 @@ from reelmill_producer.cli.options import (
     Window,
     WorkerClass,
 )
-from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import Session, default_profile, read_settings, session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.outputs.results_file import ResultsFile, open_results_file, results_of
 from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.columns import asked_columns
@@ -53,7 +54,8 @@ from reelmill_producer.prompts.files import FileReport, PromptFile, open_prompt_
 from reelmill_producer.prompts.formats import FORMATS, Format
 from reelmill_producer.prompts.grids import seeds_of
 from reelmill_producer.prompts.policy_options import PolicyOptions
-from reelmill_producer.reuse import ReuseMode, reuse_mode
+from reelmill_producer.reuse import reuse_mode
+from reelmill_producer.submission import submit_file
 
 
 def submit(  # noqa: PLR0913 - one parameter an option
@@ -116,7 +118,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
         with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:
             before = opened.farm.ledger.events.newest()
             with informed_on_interrupt(f"what was sent of batch {name} stays; the same command again adds the rest"):
-                submitted = _submit(opened.farm, policy, options.change(now), prompts, mode)
+                submitted = submit_file(opened.farm, policy, options.change(now), prompts, mode)
             _print_submitted(opened.farm, policy, submitted, report, default_profile(settings))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
@@ -189,35 +191,6 @@ def _opened_results(path: Path | None, source: str) -> Generator[ResultsFile | N
         return
     with open_results_file(path, source=source) as opened:
         yield opened
-
-
-def _submit(
-    farm: Reelmill, policy: Batch, change: PolicyChange, prompts: PromptFile, reuse: ReuseMode | None
-) -> Submitted:
-    name = policy.name
-    if farm.has_batch(name):
-        _refuse_owner(farm.batch(name), policy.owner)
-        _refuse_class(farm.batch(name), policy.worker_class)
-    submitted = farm.submit_jobs(policy, prompts.jobs(name), change=change, reuse=reuse)
-    if policy.window and farm.batch(name).window != policy.window:
-        farm.set_window(name, policy.window)
-    return submitted
-
-
-def _refuse_owner(view: BatchView, owner: str) -> None:
-    if owner and owner != view.owner:
-        raise InvalidJob(
-            f"batch {view.name!r} is there and has owner {view.owner!r}, not {owner!r}, which cannot be changed; "
-            "submit under another batch name, or leave the owner out"
-        )
-
-
-def _refuse_class(view: BatchView, worker_class: str) -> None:
-    if worker_class and worker_class != view.worker_class:
-        raise InvalidJob(
-            f"batch {view.name!r} is there and is for {view.worker_class or 'any'} worker class, not {worker_class!r}, "
-            "which cannot be changed; submit under another batch name, or leave the class out"
-        )
 
 
 def warn_of_class(farm: Reelmill, worker_class: str, profile: str) -> None:

@@ -12,9 +12,10 @@ from reelmill_common.ledger import WorkerState
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, Profile
-from reelmill_producer.cli.output import print_json, record_of
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import Session, read_settings, session
 from reelmill_producer.embedded.farm import EmbeddedFarm
+from reelmill_producer.outputs.records import record_of
 
 CHECK_S = 0.5
 

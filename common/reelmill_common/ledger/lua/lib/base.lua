@@ -61,8 +61,10 @@ local function worker_key(worker) return P .. 'worker:' .. worker end
 local function owner_key(owner) return P .. 'owner:' .. owner end
 -- Lanes and priorities at which an owner has batches that may run (the key has an older name).
 local function owner_levels_key(owner) return P .. 'spots:' .. owner end
+local function choices_key(batch) return P .. 'choices:' .. batch end
 local function dependants_key(batch) return P .. 'dependants:' .. batch end
 local function held_key(worker) return P .. 'held:' .. worker end
+local function token_key(digest) return P .. 'token:' .. digest end
 local function faults_key(id) return P .. 'faults:' .. id end
 local function streak_key(worker) return P .. 'streak:' .. worker end
 
