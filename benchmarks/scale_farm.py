@@ -121,7 +121,8 @@ class SimulatedFarm:
         stretch(slow)
         self.ledger = Ledger.connect(self.settings)
         self.app = broker.make_app(self.settings)
-        options, kombu = self.app.conf.broker_transport_options, Channel
+        options: dict[str, Any] = self.app.conf.broker_transport_options
+        kombu: Any = Channel  # its stub lacks the class' attributes
         interval_s = options.get("unacked_restore_interval", kombu.unacked_restore_interval)
         self._restore_s = float(interval_s * options.get("unacked_restore_throttle", kombu.unacked_restore_throttle))
         self.raw = redis.Redis.from_url(url, decode_responses=True)
@@ -289,7 +290,8 @@ class SimulatedFarm:
     def _rendered(self, worker: Worker) -> None:
         self._publish("task.multi")
         with self.raw.pipeline(transaction=True) as pipe:
-            pipe.zrem(self.prefix + "unacked_index", worker.tag).hdel(self.prefix + "unacked", worker.tag)
+            pipe.zrem(self.prefix + "unacked_index", worker.tag)
+            pipe.hdel(self.prefix + "unacked", worker.tag)
             pipe.execute()
         worker.busy = False
         self._fetch(worker)

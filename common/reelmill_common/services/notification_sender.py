@@ -94,7 +94,9 @@ class Sender:
         """Turn new events into messages."""
         receivers = [view.webhook for view in webhooks.webhooks() if not view.disabled]
         if webhooks.trimmed(cursor):
-            log.warning("notify.events_missed", after=cursor)  # nobody sent for so long that the stream ran over
+            log.warning(
+                "notify.events_missed", after=cursor
+            )  # no process sent for so long that the stream dropped events
         events = ledger.events.read(after=cursor, count=EVENTS_AT_ONCE)
         while events and not self._thread.closing.is_set():
             messages = []
