@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import openai
 import pytest
@@ -37,8 +38,8 @@ def ann(ledger: Ledger, url: str) -> OpenAI:
 
 
 @pytest.mark.slow
-def test_a_real_worker_makes_what_the_client_asks_for(make_farm: Callable[..., Farm]) -> None:
-    farm = make_farm()
+def test_a_real_worker_makes_what_the_client_asks_for(make_farm: Callable[..., Farm], tiny_model: Path) -> None:
+    farm = make_farm(model_dir=str(tiny_model), lease_s=60.0)
     farm.start()
     with served(farm.settings) as url:
         client = client_of(url, farm.ledger.tokens.make("ann", Role.SUBMITTER, "ann"))
