@@ -67,7 +67,7 @@ class LedgerPart:
 
 def batch_names(server: Server, keys: Keys) -> list[str]:
     """Return the names of the newest batches, to suggest the one that is meant by an unknown name."""
-    (names,) = server.read([("ZREVRANGE", keys.batches, 0, MOST_NAMES - 1)])
+    names: list[str] = server.read([("ZREVRANGE", keys.batches, 0, MOST_NAMES - 1)])[0]
     return names
 
 

@@ -113,7 +113,8 @@ class Batches(LedgerPart):
         changes = changed_fields(view, change)
         answer = self._of_batch("policy", view.name, json.dumps(changes)) if changes else 1
         if isinstance(answer, list):
-            refuse_wait(view.name, *answer, batch_names(self._server, self._keys))
+            why, other = answer
+            refuse_wait(view.name, why, other, batch_names(self._server, self._keys))
 
     def retry(
         self, batch: str, *, states: Sequence[JobState] = (JobState.FAILED, JobState.CANCELLED), code: str = ""

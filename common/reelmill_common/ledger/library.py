@@ -16,6 +16,8 @@ PARTS = (
     "base",
     "move",
     "missing",
+    "crews",
+    "turns",
     "worker",
     "attempt_end",
     "account",
