@@ -36,6 +36,7 @@ pytest_plugins = [
         "fixtures.bench",
         "fixtures.prometheus",
         "fixtures.browser",
+        "fixtures.console",
     )
     if find_spec(name)
 ]
