@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -11,6 +12,7 @@ from reelmill_common import __version__
 from reelmill_common.settings import Settings
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
+from reelmill_producer.web.document import document
 from reelmill_producer.web.headers import StrictHeaders, is_loopback
 from reelmill_producer.web.limits import Limits
 from reelmill_producer.web.pages import add_pages
@@ -77,6 +79,7 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
         telemetry={"tracing": False},
     )
     app.state.console = console
+    app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's manual: "Extending OpenAPI"
     add_handlers(app)
     app.include_router(health.router)
     for router in ROUTERS:

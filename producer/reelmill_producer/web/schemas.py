@@ -589,6 +589,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         421: "The console is not known by this host name.",
         422: "What is asked for cannot be done as it is; `lines` has each bad row.",
         429: "Too many requests; `Retry-After` says when to ask again.",
+        502: "The store, or a document in it, is not as it should be.",
         503: "Redis or the store is away; `Retry-After` says when to ask again.",
     }.items()
 }

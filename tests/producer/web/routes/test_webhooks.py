@@ -12,7 +12,7 @@ def test_a_webhook_is_added_listed_without_its_secrets_and_removed(console: Visi
     listed = console("GET", "webhooks")
 
     assert (made.status, made.json["secret"][:6]) == (201, "whsec_")
-    assert listed.json["items"][0]["headers"] == ["X-Key"]
+    assert listed.json["items"][0]["headers"] == ["x-key"]
     assert not [text for text in (b"abcdef", b"secret-path", made.json["secret"].encode()) if text in listed.body]
     assert console("DELETE", f"webhooks/{made.json['webhook']}").status == 204
     assert console("DELETE", f"webhooks/{made.json['webhook']}").status == 404

@@ -20,11 +20,12 @@ def test_a_worker_shows_its_job_or_why_it_has_none(console: Visitor, hand: Hand)
 def test_a_worker_is_quarantined_forgiven_and_paused(console: Visitor, hand: Hand) -> None:
     bad = console("POST", "workers/hand@test/quarantine", {"reason": "smoke"}).json
     alerts = console("GET", "farm").json["alerts"]
-    console("POST", "workers/hand@test/forgive", {})
+    forgiven = console("POST", "workers/hand@test/forgive", {}).json
+    hand.ready()
     paused = console("POST", "workers/hand@test/pause").json
     resumed = console("POST", "workers/hand@test/resume").json
 
     assert (bad["state"], bad["reason"]) == ("quarantined", "smoke")
     assert {"name": "quarantined", "worker": "hand@test", "text": "smoke", "batch": ""} in alerts
-    assert (paused["state"] == resumed["state"], console("GET", "workers").status) == (False, 200)
+    assert [item["state"] for item in (forgiven, paused, resumed)] == ["starting", "paused", "ready"]
     assert console("POST", "workers/nobody@x/forgive", {}).status == 404
