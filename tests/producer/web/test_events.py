@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
 import pytest
 
-from fixtures.console import Visitor
+from fixtures.console import Visitor, messages
 from fixtures.hand import Hand
 from fixtures.valkey import wait_for
 from reelmill_common.access import Role
@@ -23,21 +23,9 @@ from reelmill_producer.web.events import EventFeed, place_of
 from reelmill_producer.web.problems import Refusal
 
 
-def messages(lines: Iterator[str]) -> Iterator[dict[str, str]]:
-    """Yield the messages of a stream by field, without signs of life."""
-    message: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if line and colon and name:
-            message[name] = value.removeprefix(" ")
-        elif not line and "data" in message:
-            yield message
-            message = {}
-
-
 def test_a_batch_is_followed_as_it_happens(console: Visitor, hand: Hand) -> None:
-    console("PUT", "batches/night", {"rows": ["a fox"]})
     console("PUT", "batches/other", {"rows": ["an owl"]})
+    console("PUT", "batches/night", {"rows": ["a fox"]})
 
     found = messages(console.lines("batches/night/events?after=0-0"))
     first = next(found)
