@@ -121,7 +121,6 @@ async def followers(url: str, settings: Settings, count: int, events: int) -> bo
                 mine.append(time.perf_counter())
 
     with Ledger.connect(settings) as ledger:
-        before = connections(ledger)
         tasks = [asyncio.create_task(follow(mine)) for mine in arrived]
         for _ in tasks:
             await ready.acquire()
@@ -131,7 +130,7 @@ async def followers(url: str, settings: Settings, count: int, events: int) -> bo
             sent.append(time.perf_counter())
             while min(map(len, arrived)) <= number:
                 await asyncio.sleep(0.01)
-        extra = connections(ledger) - before
+        others = connections(ledger) - 1
         for task in tasks:
             task.cancel()
     late = [max(mine[number] for mine in arrived) - at for number, at in enumerate(sent)]
@@ -142,7 +141,7 @@ async def followers(url: str, settings: Settings, count: int, events: int) -> bo
 
 
 def connections(ledger: Ledger) -> int:
-    """Return how many clients the server of the ledger has."""
+    """Return how many clients Redis has; one of them is our own."""
     return len(ledger._server.read([("CLIENT", "LIST")])[0])  # noqa: SLF001 - there is no public way to it
 
 
