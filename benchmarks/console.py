@@ -144,7 +144,7 @@ async def followers(url: str, settings: Settings, count: int, events: int) -> bo
 
 def connections(ledger: Ledger) -> int:
     """Return how many clients Redis has; one of them is our own."""
-    return len(ledger._server.read([("CLIENT", "LIST")])[0])  # noqa: SLF001 - there is no public way to it
+    return len(ledger._server.read([("CLIENT", "LIST")])[0].splitlines())  # noqa: SLF001 - there is no public way to it
 
 
 def submit(ledger: Ledger, batch: str, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
 
@@ -45,7 +46,8 @@ def serve(
         else:
             typer.echo(url)
         inform("the console answers there; Ctrl-C ends this")
-        server.run([listening])
+        with suppress(KeyboardInterrupt):  # uvicorn has ended in order by then
+            server.run([listening])
 
 
 def _changed(settings: Settings, address: str, port: int | None, root: str) -> Settings:

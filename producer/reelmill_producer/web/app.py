@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -62,7 +62,7 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     console = Console(settings=settings, is_open=is_open, connection=FarmConnection(settings))
 
     @asynccontextmanager
-    async def running(_app: FastAPI) -> AsyncIterator[None]:
+    async def running(_app: FastAPI) -> AsyncGenerator[None]:
         console.feed.start()
         yield
         console.feed.stop()

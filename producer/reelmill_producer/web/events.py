@@ -137,7 +137,7 @@ class EventFeed:
         """Return the owner of an event's batch, which is asked for once."""
         if not event.batch:
             return None
-        if event.name == EventName.BATCH_PRUNED:  # its name may be taken by another owner
+        if event.name == str(EventName.BATCH_PRUNED):  # its name may be taken by another owner
             return self._owners.pop(event.batch, None)
         if event.batch not in self._owners:
             try:

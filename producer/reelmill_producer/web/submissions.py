@@ -201,7 +201,7 @@ def owned(caller: Caller, batch: str, options: PolicyOptions) -> PolicyOptions:
         if not principal.may_see(view.owner):
             raise JobConflict(f"the name {batch!r} is taken; submit under another batch name")
         owner = options.owner or view.owner
-    return PolicyOptions(**{**options.given(), "owner": owner})
+    return replace(options, owner=owner)
 
 
 def wrong_text(report: FileReport) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -21,14 +20,6 @@ def test_every_answer_is_strict(console: Visitor, path: str) -> None:
     assert "server" not in headers
 
 
-def test_no_page_has_a_script_or_style_of_its_own(console: Visitor) -> None:
-    page = console("GET", "/").body.decode()
-
-    assert re.findall(r"<script(?![^>]*\bsrc=)", page) == []
-    assert "<style" not in page
-    assert re.findall(r"\son\w+=", page) == []
-
-
 def test_a_host_that_is_not_ours_is_refused(make_console: Callable[..., Visitor]) -> None:
     local = make_console()
     known = make_console(console_hosts="farm.example.org,*.lan")
@@ -37,19 +28,6 @@ def test_a_host_that_is_not_ours_is_refused(make_console: Callable[..., Visitor]
     assert local("GET", "/healthz", headers={"Host": "localhost:1234"}).status == 200
     hosts = ("farm.example.org", "FARM.example.org:443", "a.lan", "lan", "evil.example")
     assert [known("GET", "/healthz", headers={"Host": host}).status for host in hosts] == [200, 200, 200, 421, 421]
-
-
-@pytest.mark.parametrize("stripped", [False, True], ids=["the proxy keeps the path", "the proxy takes the path off"])
-def test_the_console_works_under_a_path(make_console: Callable[..., Visitor], stripped: bool) -> None:
-    console = make_console(console_root_path="/farm")
-    path = console.url.rstrip("/").removesuffix("/farm")
-    there = Visitor(url=path if stripped else console.url)
-
-    page = there("GET", "/batches/night").body.decode()
-
-    assert '<base href="/farm/">' in page
-    assert there("GET", "farm").status == 200
-    assert there("GET", "/static/app.js").status == 200
 
 
 def test_a_host_is_read_without_its_port() -> None:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import pytest
 
-from fixtures.console import Visitor
+from fixtures.console import Visitor, raw
 from reelmill_common.ledger import Ledger
 from reelmill_producer.web import limits
 from reelmill_producer.web.limits import RateLimit
-
-
-def raw(console: Visitor, *pieces: bytes) -> bytes:
-    """Send bytes, and return all that comes until the server closes."""
-    where = urlsplit(console.url)
-    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
-        for piece in pieces:
-            connection.sendall(piece)
-        found = b""
-        while piece := connection.recv(65_536):
-            found += piece
-        return found
-
 
 HEAD = b"PUT /api/v1/batches/night HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n"
 
@@ -66,13 +51,6 @@ def test_a_slow_body_is_given_up(make_console: Callable[..., Visitor]) -> None:
     said = raw(console, HEAD + b"Content-Length: 100\r\n\r\na fox\n")
 
     assert said.startswith(b"HTTP/1.1 408")
-
-
-def test_a_slow_head_is_given_up(make_console: Callable[..., Visitor]) -> None:
-    console = make_console(console_body_timeout_s=0.5)
-
-    assert raw(console, b"GET /healthz HTTP/1.1\r\nHost: 127.0") == b""
-    assert raw(console) == b""
 
 
 def test_too_many_requests_are_told_when_to_come_again(make_console: Callable[..., Visitor]) -> None:

@@ -53,7 +53,7 @@ def test_an_end_closes_the_streams_of_events(settings: Settings) -> None:
         running.interrupt()
 
         assert [line for line in lines if line.startswith("event")] == []
-        assert running.wait() == 130
+        assert running.wait() == 0
 
 
 def test_an_open_console_is_for_this_machine_alone(settings: Settings) -> None:
