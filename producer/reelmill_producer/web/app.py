@@ -20,6 +20,7 @@ from reelmill_producer.web.problems import add_handlers
 from reelmill_producer.web.routes import (
     batches,
     clips,
+    control,
     events,
     farm,
     health,
@@ -29,7 +30,6 @@ from reelmill_producer.web.routes import (
     reports,
     schedules,
     session,
-    steering,
     webhooks,
     workers,
 )
@@ -40,7 +40,7 @@ ROUTERS = (
     farm.router,
     plan.router,
     batches.router,
-    steering.router,
+    control.router,
     reports.router,
     jobs.router,
     clips.router,

@@ -191,7 +191,7 @@ class CreateQuery(SubmitQuery):
     )
 
 
-class Report(BaseModel):
+class RowReport(BaseModel):
     """What a check of rows found."""
 
     rows: int = Field(description="Different jobs.")
@@ -209,7 +209,7 @@ class SubmitAnswer(BaseModel):
     reused: int
     finish_expected_at: float | None = Field(description="When the last clip will be done; null if not known.")
     in_time: bool | None = Field(description="Whether that is by `finish_by`; null if not asked or not known.")
-    report: Report
+    report: RowReport
 
 
 class EstimateItem(BaseModel):

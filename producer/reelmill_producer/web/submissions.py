@@ -224,7 +224,7 @@ def wrong_lines(report: FileReport, upload: Upload) -> list[dict[str, Any]]:
 
 
 def report_record(prompts: PromptFile, report: FileReport) -> dict[str, Any]:
-    """Return a report; its fields are those of `Report`."""
+    """Return a report; its fields are those of `RowReport`."""
     notes = [printable(note) for note in prompts.reading.assumptions()]
     if isinstance(prompts.admit, PromptCheck) and (note := prompts.admit.note()):
         notes.append(note)

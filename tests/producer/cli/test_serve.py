@@ -17,10 +17,10 @@ def test_it_prints_its_address_and_answers_there_until_it_is_interrupted(setting
     arguments = ("serve", "--open", "--port", "0", "--root-path", "/farm/", "--json")
     with started(*arguments, env=settings.to_env()) as running:
         assert running.process.stdout is not None
-        told = json.loads(running.process.stdout.readline())
+        shown = json.loads(running.process.stdout.readline())
 
-        assert told["url"].endswith("/farm/")
-        assert Visitor(url=told["url"])("GET", "farm").json["name"] == settings.farm
+        assert shown["url"].endswith("/farm/")
+        assert Visitor(url=shown["url"])("GET", "farm").json["name"] == settings.farm
         running.interrupt()
         assert running.wait() == 0
 

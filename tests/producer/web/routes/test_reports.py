@@ -16,7 +16,7 @@ PROMPT = "<img src=x onerror=alert(1)> a fox"
 
 @pytest.fixture
 def night(console: Visitor, hand: Hand) -> Visitor:
-    """A console on a farm with a batch of which one clip is stored, one failed and one waits."""
+    """A console on a farm with a batch that has a clip, a failed job and one that waits."""
     rows = [{"id": "fox", "prompt": PROMPT}, {"id": "owl", "prompt": "an owl"}, {"id": "hare", "prompt": "a hare"}]
     console("PUT", "batches/night", {"rows": rows})
     hand.finish(hand.claim())
