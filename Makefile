@@ -9,13 +9,16 @@ STAMP := $(VENV)/.installed
 demo: $(VENV)/.demo-installed
 	$(BIN)/reelmill demo --dir demo examples/prompts.csv
 
-# Everything; with T=path only the tests of that file or folder, without the checks before them.
-ifdef T
+# Everything, on three processes: most tests wait for a server or a worker. With T=path only the tests of that file or
+# folder, in one process and without the checks; only this command line's T counts, not one of the environment.
+PROCESSES ?= 3
+ifeq ($(origin T),command line)
+MAKEOVERRIDES :=
 test: $(STAMP)
 	$(BIN)/pytest $(T)
 else
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 endif
 
 # While you write: lint, and the tests that start no server and no worker; kernels (in Triton's interpreter) are left out.
@@ -28,6 +31,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 

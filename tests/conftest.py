@@ -6,6 +6,10 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before torch is imported, here and in the workers that tests start: OpenMP's threads spin while they wait for each
+# other, which on two shared cores makes a tiny render 20 times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if find_spec("torch"):
     import torch
 
@@ -36,7 +40,7 @@ pytest_plugins = [
         "fixtures.bench",
         "fixtures.prometheus",
         "fixtures.browser",
-        "fixtures.console",
+        "fixtures.visitor",
     )
     if find_spec(name)
 ]

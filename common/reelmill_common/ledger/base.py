@@ -57,12 +57,18 @@ class LedgerPart:
         return answer
 
     def _no_batch(self, name: str) -> NotFound:
-        (names,) = self._server.read([("ZREVRANGE", self._keys.batches, 0, MOST_NAMES - 1)])
-        return NotFound(f"no batch {name!r}; {did_you_mean(name, names)}`reelmill status` lists those that there are")
+        meant = did_you_mean(name, batch_names(self._server, self._keys))
+        return NotFound(f"no batch {name!r}; {meant}`reelmill status` lists those that there are")
 
     def _of_worker(self, function: str, worker: str, *args: str) -> None:
         if not self._server.run(function, worker, *args):
             raise NotFound(f"no worker {worker!r} is registered; it registers when it starts")
+
+
+def batch_names(server: Server, keys: Keys) -> list[str]:
+    """Return the names of the newest batches, to suggest the one that is meant by an unknown name."""
+    names: list[str] = server.read([("ZREVRANGE", keys.batches, 0, MOST_NAMES - 1)])[0]
+    return names
 
 
 def kept(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import queries, views
-from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, batch_names
 from reelmill_common.ledger.policy import PolicyChange, changed_fields, refuse_wait
 from reelmill_common.ledger.records import BatchView, Submitted
 from reelmill_common.ledger.submission import submit
@@ -28,7 +28,7 @@ class Batches(LedgerPart):
             InvalidJob: A job belongs to another batch.
             NotFound: The batch should wait for one that is not there.
         """
-        submitted = submit(self._server, batch, jobs)
+        submitted = submit(self._server, self._keys, batch, jobs)
         if batch.window:  # it is closed until its window was looked at
             self._server.run("update_window", batch.name, batch.window, 0, *window_state(batch.window, self._now()))
         return submitted
@@ -113,7 +113,8 @@ class Batches(LedgerPart):
         changes = changed_fields(view, change)
         answer = self._of_batch("policy", view.name, json.dumps(changes)) if changes else 1
         if isinstance(answer, list):
-            refuse_wait(view.name, *answer)
+            why, other = answer
+            refuse_wait(view.name, why, other, batch_names(self._server, self._keys))
 
     def retry(
         self, batch: str, *, states: Sequence[JobState] = (JobState.FAILED, JobState.CANCELLED), code: str = ""

@@ -74,6 +74,7 @@ class EventName(StrEnum):
     )  # fmt: skip
     JOB_CANCELLED = ("job.cancelled", "batch job worker", "The job is cancelled, and nothing of it runs.")
 
+    JOB_FORGOTTEN = ("job.forgotten", "batch job", "A person had the job forgotten; its clip stays where it is.")
     JOB_CHOSEN = (
         "job.chosen", "batch job", "A person marked the clip.",
         {"mark": "`favourite`, `reject`, or empty: none any more"},

@@ -38,6 +38,11 @@ class Jobs(LedgerPart):
             raise self._no_batch(batch)
         return self.find(queries.page(self._server, self._keys, batch, states, start, count))
 
+    def ids(self, batch: str) -> list[str]:
+        """Return the ids of all jobs of a batch in the order of submission; none if there is no such batch."""
+        (ids,) = self._server.read([("LRANGE", self._keys.order(batch), 0, -1)])
+        return list(ids)
+
     def every(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
         """Yield a batch's jobs page by page in the order of submission, optionally only some states.
 

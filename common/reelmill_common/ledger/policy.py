@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger.records import BatchView
+from reelmill_common.text.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +68,22 @@ def more_policy(batch: Batch) -> dict[str, str]:
     }
 
 
-def refuse_wait(batch: str, why: str, other: str) -> None:
+def refuse_wait(batch: str, why: str, other: str, known: Iterable[str]) -> None:
     """Raise the error for what a function answered about a batch that another one should wait for.
+
+    Args:
+        batch: The batch that should wait.
+        why: `unknown` or `cycle`.
+        other: The batch that it should wait for.
+        known: Batches that are there; the one that may be meant is suggested.
 
     Raises:
         NotFound: It is not there.
         InvalidJob: It waits for this one.
     """
     if why == "unknown":
-        raise NotFound(f"batch {batch!r} should wait for {other!r}, which is not there; submit that one first")
+        meant = did_you_mean(other, (name for name in known if name != batch))
+        raise NotFound(f"batch {batch!r} should wait for {other!r}, which is not there; {meant}submit {other!r} first")
     raise InvalidJob(
         f"batch {batch!r} cannot wait for {other!r}, which waits for {batch!r} itself; neither would start"
     )

@@ -39,6 +39,7 @@ LEDGER: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("xrange", "xrevrange"), (_KEY, "-", "+")),
     **dict.fromkeys(("set", "rpush", "lpush"), (_KEY, "1")),
     "lrem": (_KEY, "0", "m"),
+    **dict.fromkeys(("hscan", "sscan"), (_KEY, "0")),
     "xread": ("STREAMS", _KEY, "0"),
     "zadd": (_KEY, "1", "m"),
     "xadd": (_KEY, "*", "f", "1"),

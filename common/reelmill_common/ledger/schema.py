@@ -295,6 +295,6 @@ KEYS: Mapping[str, Key] = {
     "identity": Key(type="string", meaning="tells this ledger from any other, also from an earlier one of the farm"),
     "clock": Key(type="string", meaning="Redis' time at the last reap, Unix ms"),
     "settled": Key(type="string", meaning="written by `submit` to wait for the disk"),
-    "looked:LANE, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
+    "looked, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
 }
 """By name; before each stands `reelmill:{FARM}:`. Times and scores are Unix milliseconds on Redis' clock."""

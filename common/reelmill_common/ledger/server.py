@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ OLDEST_REDIS = (7, 0)
 
 CONFIRMS_DISK = (7, 2)
 """The oldest Redis that can say what is on its disk (WAITAOF). Valkey can."""
+
+SCAN_COUNT = 200
+"""Fields of a hash that are asked for at once."""
 
 HEALTH_CHECK_S = 25
 RETRIES = 2
@@ -165,6 +168,14 @@ class Server:
                 if isinstance(answer, Exception):
                     raise answer
         return answers
+
+    def values_of(self, hash_key: str) -> Iterator[str]:
+        """Yield the values of a hash in pages; one that was there all the time is among them, maybe twice."""
+        cursor = -1
+        while cursor:
+            (answer,) = self.read([("HSCAN", hash_key, max(0, cursor), "COUNT", SCAN_COUNT)])
+            cursor, fields = int(answer[0]), answer[1]
+            yield from fields.values() if isinstance(fields, dict) else fields[1::2]
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until all that was written so far is on the server's disk; False if that is not so in time, or unknown.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
+from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.ledger import base, views
 from reelmill_common.ledger.base import LedgerPart, kept
-from reelmill_common.ledger.records import WorkerView
+from reelmill_common.ledger.records import WorkerState, WorkerView
 from reelmill_common.ledger.retry_rules import RULES_JSON
 from reelmill_common.ledger.worker_info import WorkerInfo
 
@@ -17,6 +20,36 @@ Ended = Literal["", "died", "stalled"]
 
 NAME_S = 60.0
 """Seconds that a name is kept for a machine whose worker has not registered yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a worker stands at a tick of its parent, and what that parent has to do beside.
+
+    Attributes:
+        now: Redis' clock, in UTC.
+        reason: Why it is quarantined; empty otherwise.
+        may_return: Its quarantine is for failed jobs, so it may be lifted by time.
+        leases: How many jobs are under its leases.
+        live: How many workers of the farm beat.
+        dispatched: How many jobs of the farm no worker has claimed yet.
+        for_farm: Whether it is its turn to do what one parent of the farm has to do now.
+        for_profile: Whether it is its turn to do what one parent of its profile has to do now.
+        report_due: Whether a batch has ended that has no report yet; only known `for_farm`.
+        sender_missing: Whether nobody sends to webhooks; likewise.
+    """
+
+    now: datetime
+    state: WorkerState
+    reason: str
+    may_return: bool
+    leases: int
+    live: int
+    dispatched: int
+    for_farm: bool
+    for_profile: bool
+    report_due: bool
+    sender_missing: bool
 
 
 class WorkerRegistry(LedgerPart):
@@ -117,6 +150,31 @@ class WorkerRegistry(LedgerPart):
         """
         self._server.run("beat", worker, forgive_after_s)
         return next(iter(self._views(worker)), None)
+
+    def round(self, worker: str, *, turn_s: float, forgive_after_s: float = 0.0) -> Standing | None:
+        """Say at a tick that a worker's parent lives; return how it stands, and what its turn is, or None as `beat`.
+
+        A beat that comes soon after the last is not written down. One parent of the farm gets the farm's turn each
+        `turn_s` seconds, and one of each profile the profile's.
+        """
+        answer = self._server.run("round", worker, forgive_after_s, base.LIVE_S, turn_s)
+        if answer is None:
+            return None
+        now, state, reason, may_return, leases, live, dispatched, *turns = answer
+        for_farm, for_profile, report, sender = (bool(turn) for turn in turns)
+        return Standing(
+            now=from_milliseconds(now),
+            state=WorkerState(state),
+            reason=reason,
+            may_return=may_return == "1",
+            leases=leases,
+            live=live,
+            dispatched=dispatched,
+            for_farm=for_farm,
+            for_profile=for_profile,
+            report_due=report,
+            sender_missing=sender,
+        )
 
     def take_name(self, worker: str, machine: str) -> bool:
         """Take a name for a machine before its worker registers; False if a live worker of another machine has it."""

@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 HOLD_S = 30.0
 """Seconds without a sign of the sender after which another one takes over."""
 SEND_S = 1.0
-STAND_BY_S = 5.0
-"""Seconds between rounds of the one that sends, and of those that wait."""
+STAND_BY_S = 30.0
+"""Seconds between rounds of the one that sends, and of those that wait and are not woken."""
 EVENTS_AT_ONCE = 200
 DUE_AT_ONCE = 20
 RECEIVERS_AT_ONCE = 8
@@ -63,6 +63,10 @@ class Sender:
     def stop(self, timeout_s: float = 2.0) -> None:
         """End it; an attempt that is under way is made again by the next sender."""
         self._thread.close(timeout_s)
+
+    def wake(self) -> None:
+        """Look now whether somebody else sends: nobody does."""
+        self._thread.wake()
 
     def run(self) -> None:
         """Send on the caller's thread."""

@@ -78,8 +78,7 @@ def job_record(view: JobView, clip: Clip | None = None) -> dict[str, Any]:
     return {
         **record_of(view, "job_id batch row state stage attempts priority worker error spec metadata"),
         "clip": None if clip is None else _file_record(clip),
-        "choice": _plain(view.choice),
-        **record_of(view, "submitted_at started_at finished_at"),
+        **record_of(view, "choice submitted_at started_at finished_at"),
     }
 
 

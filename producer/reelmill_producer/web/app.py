@@ -30,6 +30,7 @@ from reelmill_producer.web.routes import (
     reports,
     schedules,
     session,
+    videos,
     webhooks,
     workers,
 )
@@ -84,6 +85,7 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(videos.router)
     add_pages(app)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(

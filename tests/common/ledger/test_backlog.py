@@ -24,7 +24,7 @@ def test_a_backlog_has_what_is_left_and_the_workers_that_are_there(ledger: Ledge
     ledger.jobs.prioritize(ids[0], 9)
     ledger.jobs.pause(ids[1])
     ledger.timetable.set_window("day", spec := window(ledger, -3600, 3600))
-    Ticker(worker=WORKER, window=spec).round(ledger)
+    Ticker(worker=WORKER, window=spec).keep_hours(ledger, ledger.timetable.now())
 
     found = ledger.overview.backlog()
 

@@ -154,7 +154,7 @@ def test_an_attempt_whose_job_is_gone_ends_quietly(ledger: Ledger, admin: redis.
     (item,) = ledger.dispatch.pump(LANE, depth=1)
     admin.delete(ledger._keys.job(claimed.job_id), ledger._keys.job(item.job_id))
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is False
+    assert not ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
     assert ledger.attempts.claim(item.job_id, item.generation, WORKER, lease_s=60) is Refused.UNKNOWN
     work(ledger, 2)
     ledger.workers.retire(WORKER)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from fixtures.cli import Cli, started
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 from reelmill_common import extras
 from reelmill_common.settings import Settings
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from fastapi import FastAPI
 
-from fixtures.console import Visitor
 from fixtures.valkey import free_port
+from fixtures.visitor import Visitor
 from reelmill_common.settings import Settings
 from reelmill_producer.web import app as module
 from reelmill_producer.web.app import make_app

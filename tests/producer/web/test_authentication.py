@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fixtures.console import Answer, Visitor
 from fixtures.hand import Hand
 from fixtures.repository import ROOT
 from fixtures.valkey import wait_for
+from fixtures.visitor import Answer, Visitor
 from reelmill_common.access import Role
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger

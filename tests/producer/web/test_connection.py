@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from fixtures.console import Visitor, messages
 from fixtures.valkey import wait_for
+from fixtures.visitor import Visitor, messages
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded.valkey import ValkeyServer

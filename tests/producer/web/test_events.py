@@ -9,8 +9,8 @@ from itertools import islice
 
 import pytest
 
-from fixtures.console import Visitor, messages
 from fixtures.hand import Hand
+from fixtures.visitor import Visitor, messages
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 from reelmill_producer.web.headers import CONTENT_SECURITY_POLICY, host_of, is_loopback
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fixtures.console import Visitor, raw
+from fixtures.visitor import Visitor, raw
 from reelmill_common.ledger import Ledger
 from reelmill_producer.web import limits
 from reelmill_producer.web.limits import RateLimit

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 from reelmill_producer.web.pages import PAGES
 
 

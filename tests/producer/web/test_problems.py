@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 from reelmill_common import errors
 from reelmill_common.errors import ReelmillError
 from reelmill_producer.web.problems import advice_of, answer_to, status_of

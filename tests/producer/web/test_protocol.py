@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fixtures.console import Visitor, raw
+from fixtures.visitor import Visitor, raw
 
 
 def test_a_slow_head_is_given_up(make_console: Callable[..., Visitor]) -> None:

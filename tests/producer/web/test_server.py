@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 
 from fixtures.cli import started
-from fixtures.console import Visitor, messages
+from fixtures.visitor import Visitor, messages
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings

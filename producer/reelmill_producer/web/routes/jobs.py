@@ -29,11 +29,12 @@ def list_jobs(
     q: Annotated[str, Query(description="Only those with this text in prompt or row.", max_length=200)] = "",
     favourite: Annotated[bool | None, Query(description="Only clips that are favourites, or rejects.")] = None,
     cursor_: Annotated[str, Query(alias="cursor", description="`next` of the page before.")] = "",
+    start: Annotated[int, Query(ge=0, le=10**9, description="Without a cursor: jobs of the batch to pass over.")] = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """List the jobs of a batch, in the order of submission."""
     view = caller.batch(batch)
-    start = max(0, place_in(cursor_, int)[0]) if cursor_ else 0
+    start = max(0, place_in(cursor_, int)[0]) if cursor_ else start
 
     def wanted(job: JobView) -> bool:
         return (not state or job.state in state) and (not q or _holds(q, job.spec.prompt, job.row))

@@ -125,7 +125,7 @@ async function start() {
   setKeys([
     { keys: "?", what: "Show the keys", act: showKeys },
     ...PAGES.map(([path, name]) => ({ keys: `g ${name[0].toLowerCase()}`, what: `Go to ${name}`, act: () => go(place(path ? [path] : [])) })),
-    { keys: "/", what: "Search", act: () => document.querySelector("input[type=search]")?.focus() },
+    { keys: "/", what: "Search", act: () => /** @type {HTMLElement | null} */ (document.querySelector("input[type=search]"))?.focus() },
   ].map((key) => (key.keys === "g s" && key.what.endsWith("Schedules") ? { ...key, keys: "g c" } : key)));
   find("#help").addEventListener("click", showKeys);
   let path = location.pathname;

@@ -20,7 +20,7 @@ export function toast(text) {
  * @param {Element} where
  * @param {unknown} error
  */
-export function complain(where, error) {
+export function showProblem(where, error) {
   if (/** @type {any} */ (error)?.name === "AbortError") return;
   if (!(error instanceof Problem)) console.error(error);
   fill(where, problemBox(error));

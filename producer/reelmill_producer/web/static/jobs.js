@@ -23,6 +23,9 @@ const MOST_PAGES = 100;
  */
 /** @typedef {{state?: string, q?: string, favourite?: string}} Filter */
 
+/** @type {Record<string, string[]>} The states that a filter stands for. */
+const STATES = { running: ["running", "cancel_requested"], queued: ["queued", "dispatched", "held"] };
+
 export class Jobs {
   /**
    * @param {string} batch
@@ -110,7 +113,8 @@ export class Jobs {
     if (this.asked.has(-1) || this.next === null) return;
     this.asked.add(-1);
     try {
-      const query = { ...this.filter, cursor: this.next, limit: SCAN };
+      const { state = "", ...rest } = this.filter;
+      const query = { ...rest, state: STATES[state] ?? state, cursor: this.next, limit: SCAN };
       const { items, next } = await get(["batches", this.batch, "jobs"], query, this.signal);
       for (const job of items) {
         if (!this.known.has(job.id)) this.found.push(job);
@@ -167,5 +171,6 @@ const CHANGES = {
   "job.failed": (event) => ({ state: "failed", stage: "", error: { code: event.code, message: event.message } }),
   "job.held": () => ({ state: "held" }),
   "job.cancel_requested": () => ({ state: "cancel_requested" }),
+  "job.chosen": (event, job) => ({ choice: { note: job.choice?.note ?? "", mark: event.mark || "none" } }),
   "job.cancelled": () => ({ state: "cancelled", stage: "" }),
 };

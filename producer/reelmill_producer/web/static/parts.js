@@ -92,7 +92,10 @@ export function row(heads, cells) {
   return el("tr", {}, cells.map((cell, index) => el("td", { data: { head: heads[index] } }, cell)));
 }
 
-/** @param {string} text */
+/**
+ * @param {string} text
+ * @param {...(Node | null)} more
+ */
 export function empty(text, ...more) {
   return el("div", { class: "empty" }, el("p", {}, text), more);
 }

@@ -64,7 +64,7 @@ export function catchLinks() {
     const own = url.origin === location.origin && url.pathname.startsWith(BASE);
     if (!own || /^(api|static)\//.test(url.pathname.slice(BASE.length))) return;
     event.preventDefault();
-    if (url.hash && url.pathname === new URL(document.baseURI).pathname) document.querySelector(url.hash)?.focus();
+    if (url.hash && url.pathname === new URL(document.baseURI).pathname) /** @type {HTMLElement | null} */ (document.querySelector(url.hash))?.focus();
     else go(url.href);
   });
 }

@@ -110,7 +110,9 @@ export function playOnHover(wall, find_, signal) {
   };
   wall.addEventListener("pointerover", start);
   wall.addEventListener("focusin", start);
-  wall.addEventListener("focusout", stop);
+  wall.addEventListener("focusout", (/** @type {FocusEvent} */ event) => {
+    if (/** @type {Element} */ (event.target).contains(video)) stop();
+  });
   wall.addEventListener("pointerleave", stop);
   signal.addEventListener("abort", stop);
   return stop;

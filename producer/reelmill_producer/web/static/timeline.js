@@ -13,7 +13,7 @@ const MOST_LINES = 14;
 
 /**
  * @typedef {{batch: string, priority: number, remaining: number, finish_at: number | null, why: string, window: string,
- *   spans?: [number, number][]}} Forecast
+ *   spans: [number, number][]}} Forecast
  * @typedef {{now: number, batches: Forecast[]}} Plan
  */
 
@@ -32,22 +32,13 @@ export function timeline(plan, width) {
   const height = TOP + shown.length * LINE + 4;
   const picture = svg(
     "svg",
-    { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": said(plan, shown) },
-    scale(plan.now, last, x, height, width),
+    { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Plan" },
+    svg("g", { "aria-hidden": "true" }, scale(plan.now, last, x, height, width)),
     shown.map((forecast, index) => line(forecast, plan, x, TOP + index * LINE, label, last)),
     svg("line", { x1: x(plan.now), x2: x(plan.now), y1: TOP - 6, y2: height, class: "now" }),
   );
   const left = plan.batches.length - shown.length;
   return el("div", { class: "timeline" }, picture, left > 0 ? el("small", {}, `${count(left)} more batches`) : null);
-}
-
-/**
- * @param {Plan} plan
- * @param {Forecast[]} shown
- */
-function said(plan, shown) {
-  const parts = shown.map(({ batch, finish_at, why }) => `${batch}: ${finish_at ? `done ${time(finish_at)}, in ${span(finish_at - plan.now)}` : why || "unknown"}`);
-  return `Plan. ${parts.join(". ")}`;
 }
 
 /**
@@ -86,13 +77,12 @@ function line(forecast, plan, x, y, label, last) {
   const name = batch.length > most ? `${batch.slice(0, most - 1)}…` : batch;
   const from = x(plan.now);
   const until = finish ? x(finish) : x(last);
-  const open = windows(hours, plan.now, last);
-  /** @type {[number, number][]} */
-  const whole = [[plan.now, finish ?? last]];
-  const work = open.length && finish ? open.flatMap(([start, end]) => (start < finish ? [[start, Math.min(end, finish)]] : [])) : whole;
+  const open = forecast.spans;
+  const work = open.length ? open : [[plan.now, finish ?? last]];
+  const said = `${batch}, priority ${forecast.priority}: ${count(forecast.remaining)} left, ${finish ? `done ${time(finish)}, in ${span(finish - plan.now)}` : why || "not known"}${hours ? `, window ${hours}` : ""}`;
   const parts = [
-    svg("title", {}, `${batch}, priority ${forecast.priority}: ${count(forecast.remaining)} left, ${finish ? `done ${time(finish)}` : why}${hours ? `, window ${hours}` : ""}`),
-    svg("a", { href: place(["batches", batch]) }, svg("text", { x: 0, y: y + 16, class: "name" }, name)),
+    svg("title", {}, said),
+    svg("a", { href: place(["batches", batch]), "aria-label": said }, svg("text", { x: 0, y: y + 16, class: "name" }, name)),
     ...open.map(([start, end]) => svg("rect", { x: x(start), y: y + 1, width: Math.max(1, x(end) - x(start)), height: 22, rx: 3, class: "window" })),
     finish && open.length ? svg("line", { x1: from, x2: until, y1: y + 12, y2: y + 12, class: "wait" }) : null,
     ...work.map(([start, end]) => svg("rect", { x: x(start), y: y + 5, width: Math.max(3, x(end) - x(start)), height: 14, rx: 3, class: finish ? "work" : "unknown" })),
@@ -111,46 +101,4 @@ function line(forecast, plan, x, y, label, last) {
  */
 function cut(text, most) {
   return text.length > most ? `${text.slice(0, Math.max(1, Math.floor(most) - 1))}…` : text;
-}
-
-/**
- * Returns the spans of a window that are shown, such as those of `22:00-07:00 Europe/Vienna`, as Unix seconds.
- * @param {string} text As it was written: any number of spans of a day, each after the days it holds for, and a zone.
- * @param {number} now
- * @param {number} last
- * @returns {[number, number][]}
- */
-export function windows(text, now, last) {
-  const spans = [...text.matchAll(/(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})/g)];
-  if (!spans.length || /mon|tue|wed|thu|fri|sat|sun/i.test(text)) return []; // the tooltip says it
-  const zone = text.split(/\s+/).pop() ?? "";
-  const offset = offsetOf(zone, now);
-  /** @type {[number, number][]} */
-  const found = [];
-  const midnight = Math.floor((now + offset) / 86_400) * 86_400 - offset;
-  for (let day = midnight - 86_400; day < last; day += 86_400) {
-    for (const [, h1, m1, h2, m2] of spans) {
-      const start = day + Number(h1) * 3600 + Number(m1) * 60;
-      let end = day + Number(h2) * 3600 + Number(m2) * 60;
-      if (end <= start) end += 86_400;
-      if (end > now && start < last) found.push([Math.max(now, start), Math.min(last, end)]);
-    }
-  }
-  return found;
-}
-
-/**
- * Returns a zone's offset from UTC in seconds; that of this machine for one that it does not know.
- * @param {string} zone
- * @param {number} at
- */
-function offsetOf(zone, at) {
-  const date = new Date(at * 1000);
-  try {
-    const parts = new Intl.DateTimeFormat("en", { timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" }).formatToParts(date);
-    const value = Object.fromEntries(parts.map((part) => [part.type, Number(part.value)]));
-    return Date.UTC(value.year, value.month - 1, value.day, value.hour, value.minute, value.second) / 1000 - Math.floor(at);
-  } catch {
-    return -date.getTimezoneOffset() * 60;
-  }
 }

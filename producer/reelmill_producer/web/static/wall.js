@@ -1,4 +1,4 @@
-/** The wall: a grid of any number of tiles, of which only those near the window are in the page. */
+/** The wall: a grid of any number of tiles. Only those near the window are in the page. */
 
 import { el } from "./dom.js";
 
@@ -9,6 +9,7 @@ const CAPTION = 64;
 const SPARE_ROWS = 2;
 const REST_MS = 90;
 const FAST_PX_PER_MS = 2.5;
+const HURRIED_NEED_MS = 200;
 
 /**
  * @typedef {object} Filling
@@ -40,6 +41,7 @@ export class Wall {
     this.asked = 0;
     this.lastTop = 0;
     this.lastAt = 0;
+    this.lastNeed = 0;
     this.isHurried = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.rest = undefined;
@@ -126,7 +128,9 @@ export class Wall {
     }
     for (const tile of this.free.splice(24)) tile.remove();
     for (const tile of this.free) tile.hidden = true;
-    if (last >= first) this.filling.need(first, last);
+    if (last < first || (this.isHurried && now - this.lastNeed < HURRIED_NEED_MS)) return;
+    this.lastNeed = now;
+    this.filling.need(first, last);
   }
 
   /** @param {number} index */

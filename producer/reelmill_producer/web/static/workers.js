@@ -12,11 +12,6 @@ const STAGES = ["encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "dec
 
 /** @typedef {any} Worker */
 
-/** @param {Worker} worker */
-export function nameOf(worker) {
-  return worker.worker ?? worker.name;
-}
-
 /**
  * Makes the card of a worker.
  * @returns {HTMLElement}
@@ -41,14 +36,14 @@ export function showWorker(card, worker) {
   const job = worker.job;
   const state = worker.state === "ready" && job ? "running" : worker.state;
   card.dataset.state = state;
-  write(find(".name", card), nameOf(worker));
+  write(find(".name", card), worker.name);
   if (find(".state", card).textContent !== spoken(label(worker))) fill(find(".state", card), chip(state, spoken(label(worker))));
   write(find(".device", card), device(worker));
   const doing = find(".doing", card);
-  const text = job ? `${job.batch}/${job.row}` : reason(worker);
+  const text = job ? (job.batch ? `${job.batch}/${job.row}` : "a clip of another owner") : reason(worker);
   if (doing.dataset.text !== text) {
     doing.dataset.text = text;
-    fill(doing, job ? el("a", { href: place(["batches", job.batch, job.row]) }, text) : text);
+    fill(doing, job?.batch ? el("a", { href: place(["batches", job.batch, job.row]) }, text) : text);
   }
   showStage(find(".stages", card), job?.stage ?? "");
   showActions(find(".actions", card), worker, ["forgive"]);
@@ -74,7 +69,7 @@ function label(worker) {
 /** @param {Worker} worker */
 export function reason(worker) {
   if (worker.state === "dead") return `silent for ${span(worker.seen_s)}`;
-  return worker.idle || worker.reason || worker.info?.trouble || (worker.state === "ready" ? "nothing to render" : "");
+  return worker.reason || worker.idle;
 }
 
 /** @param {Worker} worker */
@@ -93,7 +88,7 @@ export function showActions(bar, worker, offered = ["forgive", "quarantine"]) {
   const wanted = offered.includes(possible) ? possible : "";
   if (bar.dataset.wanted === wanted) return;
   bar.dataset.wanted = wanted;
-  const name = nameOf(worker);
+  const name = worker.name;
   if (wanted === "forgive") {
     const forgive = async () => {
       await ask("POST", ["workers", name, "forgive"]);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 from reelmill_common.ledger import Ledger
 
 ROWS = {"rows": ["a fox", {"prompt": "an owl", "seed": 7, "id": "owl"}], "policy": {"priority": 7, "owner": "studio"}}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.console import Visitor
 from fixtures.hand import Hand
+from fixtures.visitor import Visitor
 
 CONTENT = b"MP4 of fox"
 

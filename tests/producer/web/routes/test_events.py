@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from fixtures.console import Visitor, messages
+from fixtures.visitor import Visitor, messages
 from reelmill_common.access import Role
 from reelmill_common.ledger import Ledger
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 
 
 def test_the_farm_says_what_it_does_and_what_is_wrong(make_console: Callable[..., Visitor]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fixtures.console import Visitor
 from fixtures.valkey import free_port
+from fixtures.visitor import Visitor
 
 
 def test_a_process_lives_without_redis_and_is_not_ready(make_console: Callable[..., Visitor]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fixtures.console import Visitor
 from fixtures.hand import Hand
+from fixtures.visitor import Visitor
 from reelmill_common.jobs import JobState, job_id
 
 HOSTILE = "<script>alert(1)</script> \"' & a fox"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fixtures.console import Visitor
 from fixtures.hand import Hand
+from fixtures.visitor import Visitor
 
 
 def test_an_owner_has_a_share_and_an_account(console: Visitor, hand: Hand) -> None:

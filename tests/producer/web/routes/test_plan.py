@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fixtures.console import Visitor
 from fixtures.hand import Hand
+from fixtures.visitor import Visitor
 
 
 def test_the_plan_says_when_a_batch_will_be_done(console: Visitor, hand: Hand) -> None:

@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from fixtures.console import Visitor
 from fixtures.hand import Hand
+from fixtures.visitor import Visitor
 
 PROMPT = "<img src=x onerror=alert(1)> a fox"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 from reelmill_common.ledger import Ledger
 
 NIGHTLY = {"cron": "0 22 * * *", "tz": "Europe/Vienna", "rows": ["a fox", {"prompt": "an owl", "seed": 3}]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 
 
 def test_where_all_are_operators_the_session_says_so(console: Visitor) -> None:

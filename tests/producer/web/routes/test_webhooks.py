@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fixtures.console import Visitor
+from fixtures.visitor import Visitor
 
 
 def test_a_webhook_is_added_listed_without_its_secrets_and_removed(console: Visitor) -> None:

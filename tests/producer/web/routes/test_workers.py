@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fixtures.console import Visitor
 from fixtures.hand import Hand
+from fixtures.visitor import Visitor
 
 
 def test_a_worker_shows_its_job_or_why_it_has_none(console: Visitor, hand: Hand) -> None:

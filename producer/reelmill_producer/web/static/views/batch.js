@@ -1,7 +1,7 @@
 /** A batch: a wall of its clips that fills as they are made, and what can be done about it. */
 
 import { address, ask, get } from "../api.js";
-import { action, askWhether, complain, toast } from "../dialog.js";
+import { action, askWhether, showProblem, toast } from "../dialog.js";
 import { atMostEvery, el, fill, find, keyed, write } from "../dom.js";
 import { count, full, plural, span, spoken, time } from "../format.js";
 import { Jobs } from "../jobs.js";
@@ -22,7 +22,7 @@ const STATES = [
   ["failed", "failed"],
   ["cancelled", "cancelled"],
 ];
-const MARKS = [["", "any"], ["favourite", "★ favourites"], ["reject", "✕ rejects"]];
+const MARKS = [["", "any"], ["true", "★ favourites"], ["false", "✕ rejects"]];
 
 /**
  * @param {HTMLElement} main
@@ -33,8 +33,8 @@ export async function show(main, { params, query, signal }) {
   const filter = { state: query.get("state") ?? "", q: query.get("q") ?? "", favourite: query.get("favourite") ?? "" };
   /** @type {any} */
   let batch = null;
-  /** @type {Jobs} */
-  let jobs;
+  const watcher = { changed: () => drawWall(), failed: (/** @type {unknown} */ error) => showProblem(trouble, error) };
+  let jobs = new Jobs(name, { ...filter }, signal, watcher);
 
   const wall = new Wall(
     `Clips of ${name}`,
@@ -77,12 +77,13 @@ export async function show(main, { params, query, signal }) {
     if (filter[field_] === value) return;
     filter[field_] = value;
     go(place(["batches", name], filter), { replace: true, quiet: true });
+    head.narrow(filter.favourite === "true");
     openJobs();
   }
 
   function openJobs() {
     fill(trouble);
-    jobs = new Jobs(name, { ...filter }, signal, { changed: drawWall, failed: (error) => complain(trouble, error) });
+    jobs = new Jobs(name, { ...filter }, signal, watcher);
     wall.current = 0;
     if (jobs.isFiltered) jobs.scan();
     drawWall();
@@ -109,7 +110,7 @@ export async function show(main, { params, query, signal }) {
   jobs.need(0, 60);
   const again = await refreshing(signal, {
     batch: name,
-    read: () => get(["batches", name], {}, signal),
+    read: () => readBatch(name, signal),
     draw,
     matters: (event) => event.event !== "job.staged",
     events: (events) => {
@@ -132,7 +133,7 @@ export async function show(main, { params, query, signal }) {
     wall.refresh();
     toast(next === "none" ? `${job.row} is not marked.` : `${job.row} is marked as ${next}.`);
   }
-  const marking = (/** @type {string} */ wanted) => put(wanted).catch((error) => complain(trouble, error));
+  const marking = (/** @type {string} */ wanted) => put(wanted).catch((error) => showProblem(trouble, error));
   addKeys(signal, [
     { keys: "← → ↑ ↓", what: "Move on the wall" },
     { keys: "Enter", what: "Open the clip" },
@@ -143,6 +144,18 @@ export async function show(main, { params, query, signal }) {
         ]
       : []),
   ]);
+}
+
+/**
+ * Reads a batch, with why nothing of it runs if that is so.
+ * @param {string} name
+ * @param {AbortSignal} signal
+ */
+async function readBatch(name, signal) {
+  const found = await get(["batches", name], {}, signal);
+  if (!found.remaining || found.counts.running) return found;
+  const { sentence } = await get(["batches", name, "why"], {}, signal);
+  return { ...found, why: sentence };
 }
 
 /**
@@ -165,6 +178,7 @@ function makeHead(name) {
     legend: el("ul", { class: "legend" }),
     facts: el("dl", { class: "inline-facts" }),
     steer: el("div", { class: "row" }),
+    downloads: el("span", { class: "row downloads" }),
   };
   const element = el(
     "section",
@@ -173,21 +187,25 @@ function makeHead(name) {
     parts.note,
     parts.bar,
     parts.legend,
-    el("div", { class: "row spread" }, parts.facts, downloads(name)),
+    el("div", { class: "row spread" }, parts.facts, parts.downloads),
   );
-  const head = { element, changed: () => {}, /** @param {any} batch */ show: (batch) => showHead(parts, batch, () => head.changed()) };
+  const narrow = (/** @type {boolean} */ toFavourites) => fill(parts.downloads, downloads(name, toFavourites));
+  narrow(false);
+  const head = { element, narrow, changed: () => {}, show: (/** @type {any} */ batch) => showHead(parts, batch, () => head.changed()) };
   return head;
 }
 
-/** @param {string} name */
-function downloads(name) {
-  return el(
-    "span",
-    { class: "row downloads" },
-    el("a", { href: address(["batches", name, "clips.zip"]), download: `${name}.zip` }, "All clips (zip)"),
-    el("a", { href: address(["batches", name, "results.jsonl"]), download: `${name}.jsonl` }, "Results (JSONL)"),
+/**
+ * @param {string} name
+ * @param {boolean} favourites Whether only those are wanted.
+ */
+function downloads(name, favourites) {
+  const query = { favourites };
+  return [
+    el("a", { href: address(["batches", name, "clips.zip"], query), download: `${name}.zip` }, favourites ? "Favourites (zip)" : "All clips (zip)"),
+    el("a", { href: address(["batches", name, "results.jsonl"], query), download: `${name}.jsonl` }, "Results (JSONL)"),
     el("a", { href: address(["batches", name, "report"]), target: "_blank" }, "Contact sheet"),
-  );
+  ];
 }
 
 /**
@@ -208,7 +226,7 @@ function showHead(parts, batch, changed) {
     ["Priority", batch.priority],
     ["Window", batch.window || "any time"],
     ["Class", batch.worker_class || "any"],
-    ["Finish by", time(batch.finish_by)],
+    ["Expires", time(batch.expires_at)],
     [batch.remaining ? "Done by" : "Took", batch.remaining ? time(batch.finish_expected_at) : batch.finished_at ? span(batch.finished_at - batch.created_at) : "–"],
     ["Submitted", time(batch.created_at)],
   ].filter(([key, value]) => value !== "–" || key === "Done by");
@@ -219,7 +237,8 @@ function showHead(parts, batch, changed) {
 
 /** @param {any} batch */
 function note(batch) {
-  return batch.why ?? (batch.why_paused ? `Paused itself: ${batch.why_paused}` : "");
+  if (batch.why_paused) return `Paused itself: ${batch.why_paused}`;
+  return batch.why ? `It ${batch.why}.` : "";
 }
 
 /**
@@ -268,30 +287,27 @@ function showSteering(bar, batch, changed) {
 async function changePolicy(batch, changed) {
   const priority = el("input", { type: "number", min: 0, max: 9, value: batch.priority });
   const hours = el("input", { value: batch.window ?? "", placeholder: "22:00-07:00 Europe/Vienna" });
-  const finish = el("input", { value: "", placeholder: batch.finish_by ? time(batch.finish_by) : "07:00, or 8h" });
+  const expires = el("input", { value: "", placeholder: batch.expires_at ? time(batch.expires_at) : "07:00, or 8h" });
   const failures = el("input", { value: batch.max_failures ?? "", placeholder: "20, or 10%" });
   const weight = el("input", { type: "number", min: 1, max: 100, value: batch.weight ?? 1 });
   const most = el("input", { type: "number", min: 0, value: batch.max_in_flight ?? 0 });
   const fields = [
     field("Priority", priority, "0 to 9, 9 most urgent"),
     field("Window", hours, "Hours in which it may run; empty: any time"),
-    field("Finish by", finish, "A time, to be warned when it will be late"),
+    field("Expires", expires, "A time after which nothing of it starts; none: never"),
     field("Share", weight, "Weight among batches of its owner, 1 to 100"),
     field("Most at once", most, "0: no limit"),
     field("Pause after failures", failures, "Empty: never"),
   ];
   if (!(await askWhether(`Policy of ${batch.name}`, { yes: "Change", fields }))) return;
   /** @type {Record<string, any>} */
-  const policy = {};
-  if (weight.value !== String(batch.weight ?? 1)) policy.weight = Number(weight.value);
-  if (most.value !== String(batch.max_in_flight ?? 0)) policy.max_in_flight = Number(most.value);
-  if (failures.value !== (batch.max_failures ?? "")) policy.max_failures = failures.value || "none";
-  /** @type {Record<string, any>} */
   const body = {};
+  if (weight.value !== String(batch.weight ?? 1)) body.weight = Number(weight.value);
+  if (most.value !== String(batch.max_in_flight ?? 0)) body.max_in_flight = Number(most.value);
+  if (failures.value !== (batch.max_failures ?? "")) body.max_failures = failures.value || "none";
   if (priority.value !== String(batch.priority)) body.priority = Number(priority.value);
   if (hours.value !== (batch.window ?? "")) body.window = hours.value;
-  if (finish.value) body.finish_by = finish.value;
-  if (Object.keys(policy).length) body.policy = policy;
+  if (expires.value) body.expires = expires.value;
   if (!Object.keys(body).length) return;
   await ask("PATCH", ["batches", batch.name], { body });
   toast(`The policy of ${batch.name} is changed.`);
@@ -316,7 +332,7 @@ async function drawFailures(panel, batch, signal) {
     panel.hidden = false;
     fill(panel, el("header", {}, el("h2", {}, `${plural(failed, "failure")} by cause`)), el("ul", { class: "causes" }, items.map((/** @type {any} */ cause) => causeLine(batch, cause))));
   } catch (error) {
-    complain(panel, error);
+    showProblem(panel, error);
   }
 }
 

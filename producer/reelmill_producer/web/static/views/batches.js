@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { el, fill, find, keyed, write } from "../dom.js";
-import { ago, count, full, time } from "../format.js";
+import { ago, brief, count, full } from "../format.js";
 import { chip, empty, field, progress, row, stateOf, table, totalOf } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { go, place } from "../router.js";
@@ -24,7 +24,7 @@ export async function show(main, { signal, query }) {
   const active = el("input", { type: "checkbox", checked: Boolean(filter.active), on: { change: () => change("active", active.checked ? "true" : "") } });
   const body = table("Batches", HEADS, []);
   const none = el("div", { hidden: true }, empty("No batch is here.", maySubmit() ? el("a", { class: "button primary", href: place(["submit"]) }, "Submit prompts") : null));
-  const more = el("button", { type: "button", hidden: true, on: { click: () => again((pages += 1)) } }, "Show more");
+  const more = el("button", { type: "button", hidden: true, on: { click: showMore } }, "Show more");
   fill(
     main,
     el("header", {}, el("h1", {}, "Batches"), maySubmit() ? el("a", { class: "button primary push", href: place(["submit"]) }, "Submit prompts") : null),
@@ -33,6 +33,11 @@ export async function show(main, { signal, query }) {
     none,
     el("div", { class: "row" }, more),
   );
+
+  function showMore() {
+    pages += 1;
+    again();
+  }
 
   /**
    * @param {"owner" | "active"} name
@@ -92,5 +97,5 @@ function showBatch(line, batch) {
   write(priority, batch.priority);
   write(made, ago(batch.created_at));
   made.setAttribute("title", full(batch.created_at));
-  write(until, batch.remaining ? time(batch.finish_expected_at) : "–");
+  write(until, batch.remaining && batch.finish_expected_at ? brief(batch.finish_expected_at) : "–");
 }

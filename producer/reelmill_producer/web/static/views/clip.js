@@ -1,7 +1,7 @@
 /** A clip: its player, how it was made, and its neighbours: the same prompt with other seeds. */
 
 import { address, ask, get } from "../api.js";
-import { action, complain, problemBox, toast } from "../dialog.js";
+import { action, showProblem, problemBox, toast } from "../dialog.js";
 import { el, fill, find, write } from "../dom.js";
 import { keepDraft } from "../draft.js";
 import { full, size, span, spoken } from "../format.js";
@@ -77,7 +77,7 @@ export async function show(main, { params, signal }) {
 
   await refreshing(signal, {
     batch,
-    read: () => get(path, {}, signal),
+    read: () => readJob(path, signal),
     draw,
     matters: (event) => event.job_id === job?.id,
     leastMs: 300,
@@ -96,6 +96,18 @@ export async function show(main, { params, signal }) {
         ]
       : []),
   ].filter((key) => key.keys !== "Space"));
+}
+
+/**
+ * Reads a job, with why it waits if it does.
+ * @param {string[]} path
+ * @param {AbortSignal} signal
+ */
+async function readJob(path, signal) {
+  const found = await get(path, {}, signal);
+  if (!["queued", "dispatched", "held"].includes(found.state)) return found;
+  const { sentence } = await get([...path, "why"], {}, signal);
+  return { ...found, why: sentence };
 }
 
 /** @param {any} job */
@@ -167,7 +179,7 @@ function drawChoice(panel, job, path) {
     try {
       await ask("PUT", [...path, "choice"], { body: { mark, note: note.value } });
     } catch (error) {
-      return complain(trouble, error);
+      return showProblem(trouble, error);
     }
     fill(trouble);
     Object.assign(choice, { mark, note: note.value });
@@ -182,10 +194,12 @@ function drawChoice(panel, job, path) {
 
 /** @param {any} job */
 function againForm(job) {
-  const seeds = el("input", { value: `${job.seed + 1}-${job.seed + 4}`, required: true, "aria-label": "Seeds", size: 12 });
-  const submit = (/** @type {Event} */ event) => {
+  const seeds = el("input", { value: `${job.seed + 1}..${job.seed + 4}`, required: true, "aria-label": "Seeds", size: 12 });
+  const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
-    const { prompt, seed: _, ...spec } = job.spec ?? { prompt: job.prompt };
+    const known = { prompt: job.prompt, width: job.width, height: job.height, frames: job.frames, profile: job.profile };
+    const made = await get(["batches", job.batch, "jobs", job.row, "recipe"]).catch(() => ({ spec: known }));
+    const { prompt, seed: _, ...spec } = made.spec;
     keepDraft({ text: JSON.stringify({ prompt, ...spec }), format: "jsonl", name: `${job.batch}-seeds`.slice(0, 64), seeds: seeds.value });
     go(place(["submit"]));
   };
@@ -205,7 +219,7 @@ async function drawNeighbours(panel, job, player, signal) {
     const start = job.prompt.split(/\s+/).slice(0, PROMPT_WORDS).join(" ").slice(0, 200);
     ({ items } = await get(["batches", job.batch, "jobs"], { q: start, limit: 200 }, signal));
   } catch (error) {
-    return complain(panel, error);
+    return showProblem(panel, error);
   }
   const same = items.filter((/** @type {any} */ other) => other.prompt === job.prompt && other.id !== job.id);
   if (!same.length) return;

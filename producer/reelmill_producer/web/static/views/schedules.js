@@ -7,7 +7,7 @@ import { count, full, time } from "../format.js";
 import { chip, empty, field, row, table } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { place } from "../router.js";
-import { mayOperate, maySubmit } from "../session.js";
+import { maySubmit } from "../session.js";
 
 const HEADS = ["Schedule", "State", "When", "Next run", "Clips", "Last batch", ""];
 
@@ -34,7 +34,7 @@ export async function show(main, { signal }) {
  * @param {() => void} changed
  */
 function line(item, changed) {
-  const name = item.schedule ?? item.name;
+  const { name } = item;
   const state = item.error ? ["failed", "failed"] : item.paused ? ["paused", "paused"] : ["ready", "on"];
   return row(HEADS, [
     el("b", {}, name),
@@ -43,7 +43,7 @@ function line(item, changed) {
     el("span", { title: full(item.next_at) }, item.paused ? "–" : time(item.next_at)),
     count(item.jobs),
     item.last_batch ? el("a", { href: place(["batches", item.last_batch]) }, item.last_batch) : "never ran",
-    mayOperate() ? el("span", { class: "actions" }, actions(name, item, changed)) : "",
+    maySubmit() ? el("span", { class: "actions" }, actions(name, item, changed)) : "",
   ]);
 }
 

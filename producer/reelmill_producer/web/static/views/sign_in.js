@@ -1,7 +1,7 @@
 /** Sign-in: a token becomes a session. */
 
 import { Problem } from "../api.js";
-import { complain } from "../dialog.js";
+import { showProblem } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { go, place } from "../router.js";
 import { session, signIn } from "../session.js";
@@ -23,7 +23,7 @@ export async function show(main, { query }) {
       if (!found) throw new Problem(401, { detail: "The session was not kept. Does the browser take cookies of this address?" });
       go(then, { replace: true });
     } catch (error) {
-      complain(trouble, error);
+      showProblem(trouble, error);
       token.select();
     }
   };

@@ -1,7 +1,7 @@
 /** Submit: prompts are pasted or dropped, checked while they are typed, and sent. */
 
 import { ask, Problem } from "../api.js";
-import { action, complain, toast } from "../dialog.js";
+import { action, showProblem, toast } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { BLANK, dropDraft, keepDraft, readDraft } from "../draft.js";
 import { Editor } from "../editor.js";
@@ -24,6 +24,7 @@ const FORMATS = {
 
 /**
  * @param {HTMLElement} main
+ * @param {import("../router.js").Place} at
  */
 export async function show(main, { signal }) {
   if (!maySubmit()) return fill(main, el("h1", {}, "Submit"), el("p", {}, "Your role may look, and not submit. An operator makes tokens: `reelmill token add`."));
@@ -35,7 +36,7 @@ export async function show(main, { signal }) {
   const inputs = {
     name: el("input", { value: name, required: true, pattern: "[a-z0-9][a-z0-9._\\-]{0,63}", maxlength: 64, title: "lower-case letters, digits, . _ -" }),
     format: el("select", {}, el("option", { value: "" }, "by its look"), Object.entries(FORMATS).map(([key, [label]]) => el("option", { value: key }, label))),
-    seeds: el("input", { value: draft.seeds, placeholder: "for example 1-4, 7" }),
+    seeds: el("input", { value: draft.seeds, placeholder: "for example 0..4, 7" }),
     window: el("input", { value: draft.window, placeholder: "22:00-07:00 Europe/Vienna" }),
     priority: el("input", { type: "number", min: 0, max: 9, value: draft.priority, placeholder: "5" }),
     worker_class: el("input", { value: draft.worker_class, placeholder: "any" }),
@@ -111,7 +112,7 @@ export async function show(main, { signal }) {
   }
 
   function policy() {
-    const { name: _n, format: _f, ...rest } = inputs;
+    const { name: _name, format: _format, finish_by: _finish, ...rest } = inputs;
     return Object.fromEntries(Object.entries(rest).map(([key, input]) => [key, input.value.trim()]).filter(([, value]) => value !== ""));
   }
 
@@ -125,7 +126,7 @@ export async function show(main, { signal }) {
       return showNothing(parts.estimate);
     }
     try {
-      const found = await ask("POST", ["batches:check"], { query: { batch: name, ...policy() }, body, type: FORMATS[format()][1], signal: asked.signal });
+      const found = await ask("POST", ["batches:check"], { query: { batch: name, finish_by: inputs.finish_by.value.trim(), ...policy() }, body, type: FORMATS[format()][1], signal: asked.signal });
       fill(parts.answer);
       showBad(found.bad ?? []);
       showEstimate(parts.estimate, found);
@@ -141,7 +142,7 @@ export async function show(main, { signal }) {
    */
   function showRefusal(error, where) {
     if (error instanceof Problem && error.lines.length) showBad(error.lines);
-    complain(where, error);
+    showProblem(where, error);
   }
 
   /** @param {import("../api.js").BadLine[]} bad */
@@ -229,8 +230,22 @@ function showEstimate(box, found) {
     ["GPU hours", estimate.gpu_hours === null || estimate.gpu_hours === undefined ? "" : decimal(estimate.gpu_hours)],
     ["Cost", estimate.cost === null || estimate.cost === undefined ? "" : money(estimate.cost, estimate.currency)],
     ["Already there", found.unchanged ? count(found.unchanged) : ""],
+    ["Given twice", found.duplicates ? count(found.duplicates) : ""],
   ].filter(([, value]) => value);
-  fill(box, el("dl", { class: "facts large" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]).flat()), estimate.unknown ? el("p", { class: "soft" }, `Not known: ${estimate.unknown}`) : null);
+  fill(box, el("dl", { class: "facts large" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]).flat()), notesOf(found).map(([look, text]) => el("p", { class: look }, text)));
+}
+
+/**
+ * @param {any} found
+ * @returns {string[][]} A look and a sentence each.
+ */
+function notesOf({ estimate, conflicts, notes }) {
+  const found = notes.map((/** @type {string} */ note) => ["soft", note]);
+  if (estimate.unknown) found.unshift(["soft", `Not known: ${estimate.unknown}`]);
+  if (estimate.in_time === false) found.unshift(["bad", "It will not be done by that time."]);
+  if (estimate.in_time) found.unshift(["good", "It will be done in time."]);
+  if (conflicts) found.unshift(["bad", `${plural(conflicts, "row")} of this batch differ from what is there: give them other ids, or the batch another name.`]);
+  return found;
 }
 
 /** @param {string} name */

@@ -3,12 +3,13 @@
 import { get } from "../api.js";
 import { el, fill, find, keyed, write } from "../dom.js";
 import { count, plural, span, spoken, time } from "../format.js";
+import { Latest } from "../latest.js";
 import { empty, progress, stateOf, chip, totalOf } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { place } from "../router.js";
 import { maySubmit } from "../session.js";
 import { timeline } from "../timeline.js";
-import { makeCard, nameOf, showWorker } from "../workers.js";
+import { makeCard, showWorker } from "../workers.js";
 
 const BATCHES = 12;
 const ORDER = ["quarantined", "dead", "ready", "starting", "draining", "paused", "resting", "gone"];
@@ -18,6 +19,7 @@ const ORDER = ["quarantined", "dead", "ready", "starting", "draining", "paused",
  * @param {import("../router.js").Place} at
  */
 export async function show(main, { signal }) {
+  const latest = new Latest(signal);
   const parts = {
     stats: el("dl", { class: "stats" }),
     alerts: el("ul", { class: "alerts", "aria-label": "Alerts" }),
@@ -31,6 +33,7 @@ export async function show(main, { signal }) {
     parts.stats,
     parts.alerts,
     section("GPUs", parts.gpus, el("small", { class: "gpu-count" })),
+    latest.element,
     section("Plan", parts.plan),
     section("Batches", parts.batches, el("a", { class: "push", href: place(["batches"]) }, "All batches")),
   );
@@ -40,6 +43,7 @@ export async function show(main, { signal }) {
   const draw = (/** @type {any} */ found) => {
     shown = found;
     drawAll(main, parts, found);
+    latest.start(found.batches);
   };
   const observer = new ResizeObserver(([entry]) => {
     if (Math.abs(entry.contentRect.width - width) < 2) return;
@@ -48,7 +52,7 @@ export async function show(main, { signal }) {
   });
   observer.observe(parts.plan);
   signal.addEventListener("abort", () => observer.disconnect());
-  await refreshing(signal, { read: () => readFarm(signal), draw });
+  await refreshing(signal, { read: () => readFarm(signal), draw, events: (events) => latest.see(events) });
 }
 
 /**
@@ -83,10 +87,10 @@ function drawAll(main, parts, { farm, workers, plan, batches }) {
   drawLinks(find(".links", main), farm.links ?? {});
   drawStats(parts.stats, farm, workers, plan);
   drawAlerts(parts.alerts, farm.alerts ?? []);
-  const sorted = [...workers].sort((a, b) => rank(a) - rank(b) || nameOf(a).localeCompare(nameOf(b)));
+  const sorted = [...workers].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
   write(find(".gpu-count", main), workers.length ? `${count(busy(workers))} of ${count(workers.length)} render` : "");
   if (!workers.length) fill(parts.gpus, el("li", { class: "wide" }, empty("No worker has registered. Start one with `reelmill worker` on a host with a GPU.")));
-  else keyed(parts.gpus, sorted, nameOf, makeCard, showWorker);
+  else keyed(parts.gpus, sorted, (worker) => worker.name, makeCard, showWorker);
   drawPlan(parts.plan, plan);
   drawBatches(parts.batches, batches, plan);
 }

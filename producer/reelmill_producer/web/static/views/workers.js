@@ -6,7 +6,7 @@ import { count, spoken } from "../format.js";
 import { chip, empty, row, table } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { place } from "../router.js";
-import { device, nameOf, reason, seen, showActions } from "../workers.js";
+import { device, reason, seen, showActions } from "../workers.js";
 
 const HEADS = ["Worker", "State", "Renders", "GPU", "Classes", "Versions", "Seen", ""];
 
@@ -55,10 +55,10 @@ function line(worker) {
   showActions(actions, worker);
   const why = reason(worker);
   return row(HEADS, [
-    el("b", {}, nameOf(worker)),
+    el("b", {}, worker.name),
     chip(state, spoken(job ? "rendering" : worker.state)),
     job
-      ? el("span", {}, el("a", { href: place(["batches", job.batch, job.row]) }, `${job.batch}/${job.row}`), el("small", { class: "under" }, spoken(job.stage ?? "")))
+      ? el("span", {}, job.batch ? el("a", { href: place(["batches", job.batch, job.row]) }, `${job.batch}/${job.row}`) : "a clip of another owner", el("small", { class: "under" }, spoken(job.stage)))
       : el("small", {}, why || "–"),
     el("span", {}, worker.info?.plan?.gpu ?? worker.info?.plan?.device ?? device(worker), el("small", { class: "under" }, worker.lane), worker.info?.trouble ? el("small", { class: "under bad" }, worker.info.trouble) : null),
     el("small", {}, (worker.info?.classes ?? []).join(", ") || "–"),
