@@ -54,9 +54,7 @@ READY = """() => [...document.images].every((image) => {
 
 
 @pytest.fixture(scope="module")
-def scene(
-    request: pytest.FixtureRequest, valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Night]:
+def scene(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     folder = tmp_path_factory.mktemp("night")
     settings = Settings(
         redis_url=valkey_server.url,
@@ -65,7 +63,6 @@ def scene(
         store_url=f"file://{folder}/store",
         profile="tiny",
         renderer="model" if IS_KEPT else "fixed:0.01",
-        model_dir=str(request.getfixturevalue("tiny_model")) if IS_KEPT else "",
         gpu_hour_price=2.5,
         currency="EUR",
         lease_s=600.0,
