@@ -20,7 +20,7 @@ from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
-from reelmill_common.ledger.snapshot import PAGE, take_sample
+from reelmill_common.ledger.snapshot import PAGE
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.top import page
 
@@ -58,26 +58,6 @@ def test_what_is_left_is_the_forecast_and_not_the_rate_of_an_idle_day(cli: Cli, 
     (batch,) = cli("top", "--json").json["batches"]
 
     assert batch["eta_s"] == 40
-
-
-def test_rates_are_of_the_last_hour_and_of_a_batch_since_its_first_clip() -> None:
-    now = 1_000_000.0
-
-    def event(seconds_ago: float, name: str, batch: str) -> tuple[str, dict[str, str]]:
-        return f"{(now - seconds_ago) * 1000:.0f}-0", {"e": name, "b": batch}
-
-    events = [
-        event(10, "job.finished", "b"),
-        event(40, "job.claimed", "b"),
-        event(100, "job.finished", "a"),
-        event(360, "job.claimed", "a"),
-        event(86_400, "job.finished", "a"),
-    ]
-
-    sample = take_sample(events, now)
-
-    assert (sample.span_s, sample.per_h()) == (360.0, 20.0)
-    assert (sample.batch_per_h("a"), sample.batch_per_h("b"), sample.batch_per_h("c")) == (10.0, 90.0, 0.0)
 
 
 def test_a_batch_that_has_ended_is_counted_and_not_listed(cli: Cli, ledger: Ledger, hand: Hand) -> None:
