@@ -41,6 +41,7 @@ pytest_plugins = [
         "fixtures.bench",
         "fixtures.prometheus",
         "fixtures.browser",
+        "fixtures.visitor",
     )
     if find_spec(name)
 ]

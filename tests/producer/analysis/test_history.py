@@ -39,7 +39,6 @@ def failed(ledger: Ledger, hand: Hand) -> str:
     """A job that failed once with a log, was queued again, and was then made."""
     (job_id,) = submit(ledger)
     first = hand.claim()
-    ledger.attempts.stage(first.job_id, first.token, "denoise 1/3", lease_s=60)
     keep_log(hand, first, "clip.failed", code="worker_bug", exception="Traceback:\nRuntimeError: \x1b[2Jlost")
     ledger.attempts.fail(first.job_id, first.token, "worker_bug", "lost", retryable=True)
     second = hand.ledger
@@ -56,7 +55,6 @@ def test_a_jobs_story_is_told_attempt_by_attempt(cli: Cli, failed: str) -> None:
     assert [(line["name"], line["attempt"]) for line in printed] == [
         ("job.dispatched", 0),
         ("job.claimed", 1),
-        ("job.staged", 1),
         ("clip.failed", 1),
         ("job.requeued", 1),
         ("job.dispatched", 0),
@@ -73,7 +71,7 @@ def test_a_workers_story_ends_where_its_jobs_went_to_another(cli: Cli, failed: s
     printed = cli("logs", "hand@test", "--json").jsons
 
     names = [line["name"] for line in printed if line["job_id"] == failed]
-    assert names == ["job.claimed", "job.staged", "clip.failed", "job.requeued", "job.dispatched"]
+    assert names == ["job.claimed", "clip.failed", "job.requeued", "job.dispatched"]
     assert printed[0]["name"].startswith("worker.")
 
 

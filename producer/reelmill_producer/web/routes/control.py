@@ -1,4 +1,4 @@
-"""Steering: what people do with whole batches."""
+"""Control: what people do with whole batches."""
 
 from __future__ import annotations
 
