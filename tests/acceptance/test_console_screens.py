@@ -1,4 +1,4 @@
-"""Every page of the console on a busy farm: usable without a mouse and without eyes, on a large screen and on a phone."""
+"""Every page of the console on a busy farm: usable without a mouse or eyes, on a large screen and on a phone."""
 
 from __future__ import annotations
 
