@@ -17,7 +17,7 @@ from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import read_settings
 
-MODULES = ("fastapi", "uvicorn")
+MODULES = ("fastapi", "uvicorn", "mcp")
 """Modules of the extra `web`."""
 
 
