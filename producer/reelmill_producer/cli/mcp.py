@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reelmill_producer.cli.serve import require_web
+from reelmill_common.extras import require_web
 from reelmill_producer.cli.session import read_settings
 
 

@@ -43,7 +43,8 @@ def presented(request: Request) -> tuple[str, bool]:
     header = request.headers.get("authorization", "")
     if header:
         return (header[len(_BEARER) :].strip() if header[: len(_BEARER)].lower() == _BEARER else ""), False
-    return request.cookies.get(COOKIE, ""), True
+    token = request.cookies.get(COOKIE, "")
+    return token, bool(token)
 
 
 async def holder(console: Console, token: str) -> Principal:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Annotated, Any
@@ -253,7 +253,7 @@ def upload_of(rows: list[str | dict[str, Any]]) -> Upload:
 
 
 @contextmanager
-def plain_errors(caller: Caller) -> Iterator[Caller]:
+def plain_errors(caller: Caller) -> Generator[Caller]:
     """Give a caller, and turn errors of ours into what a model can read and act on.
 
     Raises:
