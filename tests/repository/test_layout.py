@@ -35,7 +35,6 @@ WITHOUT_A_TEST_OF_THEIR_NAME = {
     "producer/reelmill_producer/cli/session.py",
     "producer/reelmill_producer/cli/show.py",
     "producer/reelmill_producer/cli/top_page.py",
-    "producer/reelmill_producer/cli/up.py",
     "producer/reelmill_producer/cli/why.py",
     "worker/reelmill_worker/attempt/failure.py",
     "worker/reelmill_worker/child/composition.py",
