@@ -67,7 +67,7 @@ Wanted = Callable[[FeedEvent], bool]
 
 @dataclass(slots=True, eq=False)
 class Follower:
-    """One stream of events: what is still to be sent, and to the holder of which token."""
+    """One stream of events: what is still to be sent, and the token that lets its reader in."""
 
     wanted: Wanted
     token: str = ""
