@@ -39,7 +39,7 @@ from reelmill_common.ledger.attempts import Publication
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import connect
 from reelmill_common.notify.webhook_store import WebhookStore
-from reelmill_common.services.notification_sender import STAND_BY_S, Sender
+from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.settings import Settings
 from reelmill_worker.attempt.lease import REPORT_APART_S
@@ -121,7 +121,8 @@ class SimulatedFarm:
         stretch(slow)
         self.ledger = Ledger.connect(self.settings)
         self.app = broker.make_app(self.settings)
-        options, kombu = self.app.conf.broker_transport_options, Channel
+        options: dict[str, Any] = self.app.conf.broker_transport_options
+        kombu: Any = Channel  # its stub lacks the class' attributes
         interval_s = options.get("unacked_restore_interval", kombu.unacked_restore_interval)
         self._restore_s = float(interval_s * options.get("unacked_restore_throttle", kombu.unacked_restore_throttle))
         self.raw = redis.Redis.from_url(url, decode_responses=True)
@@ -210,7 +211,7 @@ class SimulatedFarm:
         yield self._restore_s, self._restore
         sender = Sender(settings=self.settings, hold_s=30.0 * self.scene.slow)
         sender._webhooks, sender._ledger = self._webhooks, self.ledger
-        yield STAND_BY_S, lambda: self._timed("notify", sender.round)
+        yield 60.0, lambda: self._timed("notify", sender.round)
         turn_s = 120 * self.scene.slow
         yield ReportMaker.LOOK_S, lambda: self._timed("reports", self.ledger.batches.take_report, turn_s=turn_s)
         yield self.settings.lease_s / self.scene.slow / 3, lambda: self._renew(worker)
@@ -289,7 +290,8 @@ class SimulatedFarm:
     def _rendered(self, worker: Worker) -> None:
         self._publish("task.multi")
         with self.raw.pipeline(transaction=True) as pipe:
-            pipe.zrem(self.prefix + "unacked_index", worker.tag).hdel(self.prefix + "unacked", worker.tag)
+            pipe.zrem(self.prefix + "unacked_index", worker.tag)
+            pipe.hdel(self.prefix + "unacked", worker.tag)
             pipe.execute()
         worker.busy = False
         self._fetch(worker)

@@ -32,6 +32,7 @@ pytest_plugins = [
     for name in (
         "fixtures.valkey",
         "fixtures.cli",
+        "fixtures.embedded",
         "fixtures.hand",
         "fixtures.s3",
         "fixtures.model",

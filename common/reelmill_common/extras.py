@@ -26,9 +26,6 @@ WEB_MODULES = ("fastapi", "uvicorn")
 def require_worker(command: str) -> None:
     """Refuse a command that renders on this machine where the worker extra is not installed.
 
-    Args:
-        command: The command, such as `reelmill up`.
-
     Raises:
         InvalidSettings: It is not installed; the message has the command that installs it.
     """

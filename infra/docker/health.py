@@ -22,7 +22,7 @@ SILENT_S = 30.0
 
 
 def worker() -> str:
-    """Say how this host's workers are; raise unless there is one, and all are fit and heard of."""
+    """Say how this host's workers are; raise unless there is one, and all are fit and report."""
     with Ledger.connect(Settings.from_env(os.environ), patience=PROMPT) as ledger:
         ours = [view for view in ledger.workers.all() if view.name.endswith(f"@{socket.gethostname()}")]
     unfit = [f"{view.name} is {view.state.value}" for view in ours if not view.state.is_fit]

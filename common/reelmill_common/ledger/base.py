@@ -58,7 +58,7 @@ class LedgerPart:
 
     def _no_batch(self, name: str) -> NotFound:
         meant = did_you_mean(name, batch_names(self._server, self._keys))
-        return NotFound(f"no batch {name!r}; {meant}`reelmill status` lists those that there are")
+        return NotFound(f"no batch {name!r}; {meant}`reelmill status` lists the batches")
 
     def _of_worker(self, function: str, worker: str, *args: str) -> None:
         if not self._server.run(function, worker, *args):

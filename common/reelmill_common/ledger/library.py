@@ -14,6 +14,7 @@ from importlib.resources import files
 
 PARTS = (
     "base",
+    "rates",
     "move",
     "missing",
     "crews",

@@ -255,6 +255,21 @@ KEYS: Mapping[str, Key] = {
         fields={"*": "id of the job, by the next 13 digits"},
     ),
     "events": Key(type="stream", meaning="the newest 50,000 events: `e` name, `b` batch, `j` job, `w` worker; fields"),
+    "events:BATCH": Key(type="stream", meaning="its events under the same ids, and stages, while somebody watches it"),
+    "stages": Key(type="stream", meaning="stages of all jobs, while somebody watches them"),
+    "watched, watched:BATCH": Key(
+        type="string", meaning="somebody watches the stages, or the batch; id of the last event before that began"
+    ),
+    "rates": Key(
+        type="hash",
+        meaning="what ended in the last hour, by minute",
+        fields={"*": "`N:n` clips stored, `N:f` jobs failed, `N:t` first claim or end, Unix ms; N: minutes since 1970"},
+    ),
+    "rates:BATCH": Key(
+        type="hash",
+        meaning="the same of a batch by five minutes, without failures; ends after two hours",
+        fields={"*": "as in `rates`; N: spans of five minutes since 1970"},
+    ),
     "batches": Key(type="sorted set", meaning="all batches by time of creation"),
     "order:BATCH": Key(type="list", meaning="ids of its jobs in the order of submission"),
     "waiting:BATCH:LANE": Key(type="sorted set", meaning="its queued jobs on a lane by place (`n`)"),

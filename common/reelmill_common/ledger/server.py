@@ -194,12 +194,12 @@ class Server:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
             return pipeline.execute(raise_on_error=False)
 
-    def wait_for_event(self, stream: str, after: str, block_s: float) -> None:
-        """Return when a stream has something after an id, or when the time is over."""
+    def wait_for_event(self, streams: Sequence[str], after: str, block_s: float) -> None:
+        """Return when one of some streams has something after an id, or when the time is over."""
         answer_s = float(self._redis.connection_pool.connection_kwargs.get("socket_timeout") or block_s * 2)
         block_s = min(block_s, answer_s / 2)  # else the socket gives up before the server does
         with self.translated():
-            self._redis.xread({stream: after}, count=1, block=max(1, int(block_s * 1000)))
+            self._redis.xread(dict.fromkeys(streams, after), count=1, block=max(1, int(block_s * 1000)))
 
     def close(self) -> None:
         """Close the connections."""

@@ -51,7 +51,7 @@ def submit(server: Server, keys: Keys, batch: Batch, jobs: Iterable[RenderJob]) 
                 )
             if answer[0] == "unknown":
                 why, other = answer
-                refuse_wait(batch.name, why, other, batch_names(server, keys))
+                refuse_wait(batch.name, why, other, known=batch_names(server, keys))
             added += answer[0]
             unchanged += answer[1]
     return Submitted(added=added, unchanged=unchanged)

@@ -121,7 +121,7 @@ class EventFeed:
                 if not after:
                     after = ledger.events.newest()
                     loop.call_soon_threadsafe(self._begin, place_of(after))
-                found = ledger.events.read(after=after, block_s=BLOCK_S, count=PAGE)
+                found = ledger.events.read(after=after, block_s=BLOCK_S, count=PAGE, stages=True)
                 entries = self._entries(ledger, found)
             except (LedgerUnavailable, LedgerRefused) as err:
                 if isinstance(err, LedgerUnavailable):
@@ -256,7 +256,7 @@ class EventFeed:
             oldest = ledger.events.read(after="0-0", count=1)
             if not oldest or place_of(oldest[0].event_id) > last:
                 return None
-        return self._entries(ledger, ledger.events.read(after=f"{last[0]}-{last[1]}", count=PAGE))
+        return self._entries(ledger, ledger.events.read(after=f"{last[0]}-{last[1]}", count=PAGE, stages=True))
 
     def _gap(self, why: str) -> bytes:
         newest = self._ring[-1].place if self._ring else self._since or START

@@ -20,7 +20,7 @@ from reelmill_producer.web.video_requests import VideoRequest
 PREFIX = "videos-"
 """What their names begin with."""
 SEED_BITS = 31
-MOST_SLUG = 36
+MOST_SLUG = 32
 
 
 def batch_name(owner: str, now: datetime) -> str:

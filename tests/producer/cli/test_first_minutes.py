@@ -81,4 +81,4 @@ def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant(
 
 
 def test_a_name_that_is_like_none_is_answered_with_the_list(cli: Cli, begun: str) -> None:
-    assert "no batch 'absent'; `reelmill status` lists those that there are" in cli("status", "absent").err
+    assert "no batch 'absent'; `reelmill status` lists the batches" in cli("status", "absent").err

@@ -109,7 +109,7 @@ class Housekeeping:
         # With a window it rests until the ledger has said otherwise.
         self._machine = PhaseMachine(WorkerPhase.RESTING if settings.worker_window else WorkerPhase.STARTING)
         self._ticker = Ticker(worker=self.worker, window=settings.worker_window)
-        self._sender, self._reports = Sender(settings=settings), ReportMaker(settings=settings)
+        self._sender, self._reports = Sender(settings=settings, stand_by_s=60.0), ReportMaker(settings=settings)
         self._services = (self._sender, self._reports, Pruner(settings=settings))
         self._thread = BackgroundThread(
             name="tick", work=self._tick, every_s=min(LOOK_S, settings.tick_s), on_error=self._log_once

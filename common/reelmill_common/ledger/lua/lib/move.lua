@@ -239,6 +239,8 @@ local function move(job, state, fields, event, ...)
     end
     if not (IN_FLIGHT[from] and IN_FLIGHT[state]) then reindex(job.batch) end
     emit(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
+    if state == 'r' or state == 'f' then note_rate(job.batch, state == 'f' and 'f' or '') end
+    if state == 's' and LEASED[from] then note_rate(job.batch, 'n') end -- not one that is answered with another's clip
     if FINAL[state] then
         if not end_if_done(job.batch) and state == 'f' and LEASED[from] then spend(job.batch) end
     elseif FINAL[from] then

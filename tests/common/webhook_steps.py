@@ -1,4 +1,4 @@
-"""Small scenes for the tests of telling receivers: a receiver, something that happens, what became of it."""
+"""Steps for the tests of webhooks: a receiver, something that happens, what became of it."""
 
 from __future__ import annotations
 

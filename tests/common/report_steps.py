@@ -1,3 +1,5 @@
+"""Steps for the tests of reports: a batch, and clips that end well."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

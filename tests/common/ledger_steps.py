@@ -1,4 +1,4 @@
-"""Small scenes for the ledger's tests: some jobs, a ready worker, an attempt under way, its end."""
+"""Steps for the ledger's tests: some jobs, a ready worker, an attempt under way, its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between a worker and its servers, so that a network can fail: a wire for TCP, a front for the store."""
+"""Proxies between a worker and its servers, so that a network can fail: one for TCP, one for the store's HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ERROR = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>made b
 
 
 @dataclass(slots=True, kw_only=True)
-class Wire:
+class TcpProxy:
     """Forwards TCP connections. Bytes are held back, not dropped, while it is cut: TCP sends lost ones again."""
 
     loop: asyncio.AbstractEventLoop
@@ -76,8 +76,8 @@ class Wire:
         target.write_eof()
 
 
-class Mood(StrEnum):
-    """How the store's front treats a request."""
+class Behaviour(StrEnum):
+    """How the proxy before the store treats a request."""
 
     FINE = "fine"
     ERROR_500 = "answers 500"
@@ -87,17 +87,17 @@ class Mood(StrEnum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Front:
+class StoreProxy:
     """An HTTP proxy before the S3 server. One connection to the server for each request keeps it short.
 
     Attributes:
-        spoilt: Requests that got the bad mood.
+        spoilt: Requests that were not treated well.
     """
 
     loop: asyncio.AbstractEventLoop
     target: int
     port: int = 0
-    mood: Mood = Mood.FINE
+    behaviour: Behaviour = Behaviour.FINE
     spoilt: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
@@ -107,17 +107,17 @@ class Front:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
-    def turn(self, mood: Mood) -> None:
-        """Change the mood. Refusing ends the open connections too, as a server that died does."""
-        asyncio.run_coroutine_threadsafe(self._turn(mood), self.loop).result()
+    def behave(self, behaviour: Behaviour) -> None:
+        """Change the behaviour. Refusing ends the open connections too, as a server that died does."""
+        asyncio.run_coroutine_threadsafe(self._behave(behaviour), self.loop).result()
 
-    async def _turn(self, mood: Mood) -> None:
-        before, self.mood = self.mood, mood
-        if mood is Mood.REFUSING and self._server is not None:
+    async def _behave(self, behaviour: Behaviour) -> None:
+        before, self.behaviour = self.behaviour, behaviour
+        if behaviour is Behaviour.REFUSING and self._server is not None:
             self._server.close()
             for client in list(self._clients):
                 client.transport.abort()
-        elif before is Mood.REFUSING:
+        elif before is Behaviour.REFUSING:
             await self.listen()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,16 +136,16 @@ class Front:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await reader.readexactly(int(fields.get(b"content-length", b"0")))
         is_put = head.startswith(b"PUT ")
-        if self.mood is not Mood.FINE and (is_put or self.mood is not Mood.LOSING):
+        if self.behaviour is not Behaviour.FINE and (is_put or self.behaviour is not Behaviour.LOSING):
             self.spoilt += 1
-        if self.mood is Mood.SILENT:
+        if self.behaviour is Behaviour.SILENT:
             await asyncio.Event().wait()  # until the client has had enough
-        if self.mood is Mood.ERROR_500:
+        if self.behaviour is Behaviour.ERROR_500:
             writer.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(_ERROR) + _ERROR)
             await writer.drain()
             return True
         answer, goes_on = _kept_open(await self._forward(head, body), is_head=head.startswith(b"HEAD "))
-        if self.mood is Mood.LOSING and is_put:
+        if self.behaviour is Behaviour.LOSING and is_put:
             return False
         writer.write(answer)
         await writer.drain()
@@ -179,18 +179,18 @@ def _lines(head: bytes) -> list[tuple[bytes, bytes, bytes]]:
 
 
 @dataclass(slots=True, kw_only=True)
-class Wiring:
-    """The event loop of all wires and fronts, in a thread of its own."""
+class Proxies:
+    """The event loop of all proxies, in a thread of its own."""
 
     loop: asyncio.AbstractEventLoop
 
-    def wire(self, target: int) -> Wire:
-        """Lay a wire to a port of 127.0.0.1."""
-        return self._on_loop(self._listening(Wire, target))
+    def tcp(self, target: int) -> TcpProxy:
+        """Open a TCP proxy to a port of 127.0.0.1."""
+        return self._on_loop(self._listening(TcpProxy, target))
 
-    def front(self, target: int) -> Front:
-        """Put a front before the S3 server at a port of 127.0.0.1."""
-        return self._on_loop(self._listening(Front, target))
+    def store(self, target: int) -> StoreProxy:
+        """Put an HTTP proxy before the S3 server at a port of 127.0.0.1."""
+        return self._on_loop(self._listening(StoreProxy, target))
 
     async def _listening(self, kind: type[Any], target: int) -> Any:
         made = kind(loop=self.loop, target=target)
@@ -202,13 +202,13 @@ class Wiring:
 
 
 @contextmanager
-def wiring() -> Iterator[Wiring]:
+def proxies() -> Iterator[Proxies]:
     """Run the loop for the length of a block."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="wiring", daemon=True)
+    thread = threading.Thread(target=loop.run_forever, name="proxies", daemon=True)
     thread.start()
     try:
-        yield Wiring(loop=loop)
+        yield Proxies(loop=loop)
     finally:
         asyncio.run_coroutine_threadsafe(_end_all(), loop).result()
         loop.call_soon_threadsafe(loop.stop)

@@ -1,4 +1,4 @@
-"""The witness: writes down the farm's event stream as it happens, from a connection that no fault touches."""
+"""Records the farm's event stream as it happens, from a connection that no fault touches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class EventRecord:
     """One event.
 
     Attributes:
@@ -34,17 +34,17 @@ class Mark:
 
 
 @dataclass(slots=True, kw_only=True)
-class Witness:
+class EventRecorder:
     """A thread that follows the stream over restarts of its server."""
 
     ledger: Ledger
-    marks: list[Mark] = field(default_factory=list[Mark])
+    records: list[EventRecord] = field(default_factory=list[EventRecord])
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._follow, name="witness", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="recorder", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -53,12 +53,12 @@ class Witness:
         if self._thread is not None:
             self._thread.join()
 
-    def wait_for(self, find: Callable[[list[Mark]], T | None], *, after: int, timeout_s: float) -> T | None:
-        """Look at the marks from number `after` on until something is found; None when the time is over."""
+    def wait_for(self, find: Callable[[list[EventRecord]], T | None], *, after: int, timeout_s: float) -> T | None:
+        """Look at the records from number `after` on until something is found; None when the time is over."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while True:
-                found = find(self.marks[after:])
+                found = find(self.records[after:])
                 left_s = deadline - time.monotonic()
                 if found is not None or left_s <= 0:
                     return found
@@ -76,14 +76,14 @@ class Witness:
             if events:
                 after = events[-1].event_id
                 with self._changed:
-                    self.marks += [_mark(event) for event in events]
+                    self.records += [_record(event) for event in events]
                     self._changed.notify_all()
             elif self._stopping.is_set():
                 return
 
 
-def _mark(event: Event) -> Mark:
-    return Mark(
+def _record(event: Event) -> EventRecord:
+    return EventRecord(
         at_s=int(event.event_id.partition("-")[0]) / 1000,
         name=event.name,
         job_id=event.job_id,

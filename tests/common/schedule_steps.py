@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.ledger_scene import make_jobs
+from common.ledger_steps import make_jobs
 from reelmill_common.calendar.cron import Cron
 from reelmill_common.ledger import Ledger
 from reelmill_common.schedules import Schedule

@@ -1,4 +1,4 @@
-"""The stand of one row: a Valkey of its own, a bucket of its own, workers with a wire to each, and one batch."""
+"""The testbed of one row: a Valkey of its own, a bucket of its own, workers with a proxy to each, and one batch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faults.matrix.wires import Front, Wire, Wiring, wiring
-from faults.matrix.witness import Mark, Witness
+from faults.matrix.proxies import Proxies, StoreProxy, TcpProxy, proxies
+from faults.matrix.recorder import EventRecord, EventRecorder
 from fixtures.farm import Farm, RunningWorker, specs
 from fixtures.s3 import S3Server
 from reelmill_common.jobs import JobState, RenderSpec
@@ -36,8 +36,8 @@ class Host:
     """
 
     name: str
-    wire: Wire
-    store_wire: Wire
+    redis_proxy: TcpProxy
+    store_proxy: TcpProxy
     changes: Mapping[str, Any]
     env: Mapping[str, str]
     running: RunningWorker
@@ -48,11 +48,11 @@ class Host:
 
 
 @dataclass(slots=True, kw_only=True)
-class Strike:
-    """One blow of a fault.
+class Injection:
+    """One injection of a fault.
 
     Attributes:
-        at_s: When recovery begins to count, Unix seconds: the blow, or the end of an outage.
+        at_s: When recovery begins to count, Unix seconds: now, or the end of an outage.
         jobs: Jobs in flight on the farm; recovered when each is published.
         workers: Nodes that have to come back: recovered when each has claimed a job again.
         what: What was hit, for the log.
@@ -65,18 +65,18 @@ class Strike:
 
 
 @dataclass(slots=True, kw_only=True)
-class Stand:
+class Testbed:
     """All that a fault can hit, and the means to hit it."""
 
     farm: Farm
     valkey: ValkeyServer
-    wiring: Wiring
-    front: Front
-    witness: Witness
+    proxies: Proxies
+    store: StoreProxy
+    recorder: EventRecorder
     hosts: list[Host] = field(default_factory=list[Host])
     jobs: list[str] = field(default_factory=list[str])
     doomed: set[str] = field(default_factory=set[str])
-    strikes: list[Strike] = field(default_factory=list[Strike])
+    injections: list[Injection] = field(default_factory=list[Injection])
     remarks: list[str] = field(default_factory=list[str])
     mounts: ExitStack = field(default_factory=ExitStack)
 
@@ -92,14 +92,16 @@ class Stand:
     def add_host(self, *, ready: bool = True, env: Mapping[str, str] | None = None, **changes: Any) -> Host:
         """Start one more worker; without `ready` it may still be loading, or never get ready."""
         name = NAMES[len(self.hosts)]
-        wire, store_wire = self.wiring.wire(self.valkey.port), self.wiring.wire(self.front.port)
+        redis_proxy, store_proxy = self.proxies.tcp(self.valkey.port), self.proxies.tcp(self.store.port)
         changes = {
             "state_dir": self.farm.folder / name,
-            "redis_url": self.farm.settings.redis_url.replace(f":{self.valkey.port}/", f":{wire.port}/"),
-            "s3_endpoint": f"http://127.0.0.1:{store_wire.port}",
+            "redis_url": self.farm.settings.redis_url.replace(f":{self.valkey.port}/", f":{redis_proxy.port}/"),
+            "s3_endpoint": f"http://127.0.0.1:{store_proxy.port}",
         } | changes
         running = self.farm.start(ready=ready, name=name, env=env, **changes)
-        host = Host(name=name, wire=wire, store_wire=store_wire, changes=changes, env=env or {}, running=running)
+        host = Host(
+            name=name, redis_proxy=redis_proxy, store_proxy=store_proxy, changes=changes, env=env or {}, running=running
+        )
         self.hosts.append(host)
         return host
 
@@ -138,7 +140,7 @@ class Stand:
             time.sleep(10 * LOOK_S)
         return False
 
-    # -- blows ---------------------------------------------------------------------------------------------------
+    # -- injections ---------------------------------------------------------------------------------------------------
 
     def in_flight(self) -> frozenset[str]:
         """Return the jobs that are dispatched or running, on whatever worker."""
@@ -150,25 +152,27 @@ class Stand:
         view = self.farm.worker(host.node)
         return frozenset(view.jobs if view else ()) - self.doomed
 
-    def strike(self, what: str, *, jobs: frozenset[str], back: Sequence[Host] = (), at_s: float = 0.0) -> Strike:
-        """Note a blow, now or at a given time."""
+    def record_injection(
+        self, what: str, *, jobs: frozenset[str], back: Sequence[Host] = (), at_s: float = 0.0
+    ) -> Injection:
+        """Note an injection, now or at a given time."""
         workers = frozenset(host.node for host in back)
-        strike = Strike(at_s=at_s or time.time(), jobs=jobs, workers=workers, what=what)
-        self.strikes.append(strike)
-        return strike
+        injection = Injection(at_s=at_s or time.time(), jobs=jobs, workers=workers, what=what)
+        self.injections.append(injection)
+        return injection
 
-    def wait_recovered(self, strike: Strike, timeout_s: float = 90.0) -> bool:
-        """Wait until a blow is no longer felt, or the batch is over."""
+    def wait_recovered(self, injection: Injection, timeout_s: float = 90.0) -> bool:
+        """Wait until an injection is no longer felt, or the batch is over."""
 
-        def felt(marks: list[Mark]) -> bool | None:
-            later = [mark for mark in marks if mark.at_s >= strike.at_s]
-            claimed = {mark.worker for mark in later if mark.name == "job.claimed"}
-            ended = {mark.job_id for mark in later if mark.name in ("job.finished", "job.failed")}
-            return True if strike.jobs <= ended and strike.workers <= claimed else None
+        def felt(records: list[EventRecord]) -> bool | None:
+            later = [record for record in records if record.at_s >= injection.at_s]
+            claimed = {record.worker for record in later if record.name == "job.claimed"}
+            ended = {record.job_id for record in later if record.name in ("job.finished", "job.failed")}
+            return True if injection.jobs <= ended and injection.workers <= claimed else None
 
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if self.witness.wait_for(felt, after=0, timeout_s=0.5):
+            if self.recorder.wait_for(felt, after=0, timeout_s=0.5):
                 return True
             with suppress(ConnectionError):
                 if self.over:
@@ -185,8 +189,8 @@ class Stand:
         """Freeze a host's child while a job of it is at a stage; return its pid, or 0 if that was not to be had."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and not self.over:
-            seen = len(self.witness.marks)
-            found = self.witness.wait_for(_begun(host.node, stage), after=seen, timeout_s=1.0)
+            seen = len(self.recorder.records)
+            found = self.recorder.wait_for(_begun(host.node, stage), after=seen, timeout_s=1.0)
             pid = self.child(host)
             if found is None or not pid:
                 continue
@@ -199,8 +203,8 @@ class Stand:
 
 
 def _begun(node: str, stage: str) -> Any:
-    def find(marks: list[Mark]) -> str | None:
-        return next((mark.job_id for mark in marks if mark.worker == node and mark.stage == stage), None)
+    def find(records: list[EventRecord]) -> str | None:
+        return next((record.job_id for record in records if record.worker == node and record.stage == stage), None)
 
     return find
 
@@ -216,22 +220,22 @@ def processes(worker: RunningWorker) -> list[int]:
 
 
 @contextmanager
-def stand(folder: Path, s3: S3Server, *, renderer: str) -> Iterator[Stand]:
-    """Set a stand up on an empty folder; everything on it is ended with the block."""
+def testbed(folder: Path, s3: S3Server, *, renderer: str) -> Iterator[Testbed]:
+    """Set a testbed up in an empty folder; everything in it is ended with the block."""
     bucket = f"{folder.name}-{time.time_ns():x}"
     s3.client().create_bucket(Bucket=bucket)
     valkey = ValkeyServer.start(folder / "valkey")
     base = Settings(redis_url=valkey.url, profile="tiny", renderer=renderer, log_format="json")
     farm = Farm(settings=s3.settings(base, bucket=bucket), folder=folder, env=s3.credentials())
-    with wiring() as wires:
-        front = wires.front(int(s3.endpoint.rpartition(":")[2]))
-        witness = Witness(ledger=farm.ledger)
-        made = Stand(farm=farm, valkey=valkey, wiring=wires, front=front, witness=witness)
-        witness.start()
+    with proxies() as opened:
+        store = opened.store(int(s3.endpoint.rpartition(":")[2]))
+        recorder = EventRecorder(ledger=farm.ledger)
+        made = Testbed(farm=farm, valkey=valkey, proxies=opened, store=store, recorder=recorder)
+        recorder.start()
         try:
             yield made
         finally:
-            witness.stop()
+            recorder.stop()
             farm.close()
             made.mounts.close()
             made.valkey.kill()

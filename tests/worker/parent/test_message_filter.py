@@ -14,10 +14,9 @@ import redis
 
 from fixtures.farm import Farm, specs
 from fixtures.valkey import wait_for
-from reelmill_common.broker import lists, make_app
+from reelmill_common.broker import lists
 from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger.dispatch import task_id
 
 KNOWN = "6bff68ed-cd86-56e3-a7bc-05cc72b38fe4"
 
@@ -129,62 +128,3 @@ def test_hostile_messages_are_dropped_and_the_worker_goes_on(make_farm: Callable
     count = len(no_envelopes()) + len(hostile(trace)) - len(harmless)
     wait_for(lambda: len(worker.events("message.dropped")) >= count, what="word of each that was dropped")
     assert len(worker.events("message.dropped")) == count
-
-
-ORDERS: list[tuple[str, dict[str, object]]] = [
-    ("pool_shrink", {"n": 1}),
-    ("pool_grow", {"n": 3}),
-    ("pool_restart", {}),
-    ("autoscale", {"max": 0, "min": 0}),
-    ("shutdown", {}),
-    ("cancel_consumer", {"queue": "reelmill.main.tiny"}),
-    ("add_consumer", {"queue": "elsewhere"}),
-    ("rate_limit", {"task_name": TASK_RENDER, "rate_limit": "1/h"}),
-    ("time_limit", {"task_name": TASK_RENDER, "hard": 0.001}),
-    ("revoke", {"task_id": f"{KNOWN}.1", "terminate": True}),
-    ("terminate", {"task_id": f"{KNOWN}.1", "signal": "KILL"}),
-    ("revoke_by_stamped_headers", {"headers": {"x": "y"}}),
-    ("hello", {"from_node": "other", "revoked": {f"{KNOWN}.1": 0}}),
-    ("election", {"id": "x", "topic": "y"}),
-    ("disable_events", {}),
-    ("memdump", {}),
-]
-
-
-@pytest.mark.services
-def test_orders_by_remote_control_are_refused_and_what_flower_asks_is_answered(make_farm: Callable[..., Farm]) -> None:
-    farm = make_farm(renderer="fixed:0.05")
-    worker = farm.start()
-    child, parent = farm.child_pid(worker), worker.parent_pid
-    control = make_app(farm.settings).control
-
-    for order, arguments in ORDERS:
-        answers = control.broadcast(order, arguments=arguments, reply=True, limit=1, timeout=10)
-        assert "is off on the workers of Reelmill" in answers[0][worker.node]["error"], order
-    asked = control.inspect(timeout=10, limit=1)
-    for question in (
-        "ping",
-        "stats",
-        "active_queues",
-        "registered",
-        "scheduled",
-        "active",
-        "reserved",
-        "revoked",
-        "conf",
-    ):
-        assert getattr(asked, question)(), question
-    farm.submit("night", specs(2))
-    view = farm.wait_done("night")
-
-    assert view.counts[JobState.SUCCEEDED] == 2
-    assert (farm.child_pid(worker), worker.parent_pid) == (child, parent)
-    assert {line["command"] for line in worker.events("control.refused")} == {order for order, _ in ORDERS}
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "null", "[]", "[1]", "{}", '{"headers": 1}', '{"headers": {}}', "\x1b[2J", "[" * 100_000, '[["x"]]'],
-)
-def test_what_is_no_message_is_nobodys(text: str) -> None:
-    assert task_id(text) == ""
