@@ -1,4 +1,4 @@
-"""Every page of the console on a busy farm: usable without a mouse and without eyes, on a desk and on a phone."""
+"""Every page of the console on a busy farm: usable without a mouse and without eyes, on large and small screens."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCREENS = {
 PAGES = {
     "tonight": ("/", ".batch-lines .progress"),
     "batches": ("/batches", "tbody .progress"),
-    "batch": (f"/batches/{DONE}", ".tile img:not([hidden])"),
+    "batch": (f"/batches/{DONE}", ".tile img.there"),
     "batch-busy": (f"/batches/{BUSY}", ".tile[data-state=succeeded]"),
     "clip": (f"/batches/{DONE}/clip-001", ".strip img"),
     "submit": ("/submit", ".bad-lines li"),

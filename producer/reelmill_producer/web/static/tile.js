@@ -16,7 +16,7 @@ export function makeTile() {
     el(
       "a",
       { class: "tile", tabindex: "-1" },
-      el("span", { class: "screen" }, el("img", { alt: "", decoding: "async", loading: "lazy", hidden: true }), el("span", { class: "state" })),
+      el("span", { class: "screen" }, el("img", { alt: "", decoding: "async", loading: "lazy" }), el("span", { class: "state" })),
       el("span", { class: "caption" }, el("span", { class: "line" }, el("b"), el("small"), el("i", { class: "mark" })), el("span", { class: "prompt" })),
     ),
   );
@@ -64,18 +64,18 @@ export function showJob(tile, job, hurried) {
  * @param {string} source
  */
 function showPoster(image, source) {
-  image.onload = () => (image.hidden = false);
+  image.onload = () => image.classList.add("there");
   image.onerror = () => setTimeout(() => again(image, source), AGAIN_MS);
   if (image.src !== source) {
-    image.hidden = true;
+    image.classList.remove("there");
     image.src = source;
-  } else if (image.complete && image.naturalWidth) image.hidden = false;
+  } else if (image.complete && image.naturalWidth) image.classList.add("there");
 }
 
 /** @param {HTMLImageElement} image */
 function hidePoster(image) {
   image.onload = image.onerror = null;
-  image.hidden = true;
+  image.classList.remove("there");
 }
 
 /**
