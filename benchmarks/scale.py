@@ -1,8 +1,8 @@
 """`python benchmarks/scale.py --workers 300 1000`: what a farm of so many GPUs costs its Redis.
 
 Nothing is rendered (`scale_farm.py` says what is real). The server's own CPU time is measured, not the wall, so other
-programs on the machine disturb little; the time of an idle server without clients' commands is taken off. A
-worker-second is a round of a parent that was made, so the figures are right also where this process cannot keep up.
+programs on the machine disturb little; the time of an idle server without clients' commands is taken off. A run
+counts while `lag_s`, by which this process is late, stays below a second: else make it slower (`--slow`).
 
 For each number of workers: first idle, then with every worker busy; with `--functions` also the server's time of each
 function from its slow log; with `--controls` the longest call while people pause, prioritize and look at everything.
@@ -32,6 +32,8 @@ from reelmill_common.ledger.library import library
 from reelmill_producer.embedded.valkey import ValkeyServer
 
 SETTLE_S = 2.0
+SENT_COMMANDS = ("fcall", "brpop", "publish", "exec", "evalsha", "llen", "lrange", "hscan", "lpush")
+"""Commands that clients send; what the server spends beside them is the network, and waking who waits."""
 LONG_US = 1000
 """Calls that `--controls` tells of take at least so long."""
 
@@ -135,19 +137,26 @@ def observed(farm: SimulatedFarm, seconds: float, base: float) -> dict[str, Any]
     farm.run(seconds)
     after = reading(farm)
     calls = after.calls - before.calls
-    rounds, real_s = max(1, calls["round"]), after.at - before.at
+    real_s = after.at - before.at
+    worker_s = real_s / farm.scene.slow * len(farm.workers)
 
     def rate(name: str) -> float:
-        return round((after.info.get(name, 0) - before.info.get(name, 0)) / rounds, 2)
+        return round((after.info.get(name, 0) - before.info.get(name, 0)) / worker_s, 2)
+
+    def counted(command: str, what: str) -> float:
+        first, last = (one.info.get(f"cmdstat_{command}", {}).get(what, 0) for one in (before, after))
+        return float(last - first)
 
     def runs(command: str) -> float:
-        names = (reading_.info.get(f"cmdstat_{command}", {"calls": 0})["calls"] for reading_ in (before, after))
-        return round(-(next(names) - next(names)) / rounds, 2)
+        return round(counted(command, "calls") / worker_s, 2)
+
+    def spent(command: str) -> float:
+        return round(counted(command, "usec") / worker_s, 1)
 
     return {
-        "cpu_us": round((after.cpu_s - before.cpu_s - base * real_s) * 1e6 / rounds, 1),
-        "pace_kept": round(rounds / (real_s / farm.scene.slow * len(farm.workers)), 3),
-        "clips_per_worker_s": round(calls["clips"] / rounds, 4),
+        "cpu_us": round((after.cpu_s - before.cpu_s - base * real_s) * 1e6 / worker_s, 1),
+        "clips_per_worker_s": round(calls["clips"] / worker_s, 4),
+        "commands_us": {name: spent(name) for name in SENT_COMMANDS},
         "commands": rate("total_commands_processed"),
         "fcalls": runs("fcall"),
         "events": runs("xadd"),
@@ -156,7 +165,7 @@ def observed(farm: SimulatedFarm, seconds: float, base: float) -> dict[str, Any]
         "aof_bytes": rate("aof_current_size"),
         "connections": after.info["connected_clients"],
         "lag_s": round(farm.lag_s / farm.scene.slow, 2),
-        "calls": {name: round(count / rounds, 3) for name, count in sorted(calls.items())},
+        "calls": {name: round(count / worker_s, 3) for name, count in sorted(calls.items())},
     }
 
 

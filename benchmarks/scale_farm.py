@@ -29,16 +29,20 @@ from urllib.parse import urlsplit
 
 import hiredis
 import redis
+from kombu.transport.redis import Channel
 
 from reelmill_common import broker
 from reelmill_common.contract import lane_name
-from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, Batch, RenderJob, RenderSpec
+from reelmill_common.jobs import DELIVERY_STAGES, RENDER_STAGES, Batch, RenderJob, RenderSpec, Stage
 from reelmill_common.ledger import Claimed, Ledger, Result, WorkerInfo, base, dispatch
+from reelmill_common.ledger.attempts import Publication
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import connect
 from reelmill_common.notify.webhook_store import WebhookStore
 from reelmill_common.services.notification_sender import Sender
+from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.settings import Settings
+from reelmill_worker.attempt.lease import REPORT_APART_S
 from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.parent.housekeeping import Housekeeping
 from reelmill_worker.parent.worker_phase import PhaseEvent
@@ -52,7 +56,7 @@ STAGE_AT = dict(zip(RENDER_STAGES, (0.0, 0.02, 0.3, 0.58, 0.86), strict=True))
 """Share of the clip at which each stage begins, as on an H100."""
 MUX_S, UPLOAD_S = 0.15, 0.25
 """Seconds after a render at which its upload begins, and its clip is published."""
-HEARTBEAT_S, STAND_BY_S, REPORTS_S = 2.0, 5.0, 3.0
+HEARTBEAT_S = 2.0
 INFO = {
     "pid": 1, "machine": "m" * 32, "host": "gpu-host-0001", "renderer": "model", "model_hash": "a" * 64,
     "versions": {"torch": "2.9.0+cu128", "triton": "3.5.0", "reelmill": "1.0.0"}, "store": "s3://bucket/clips",
@@ -90,6 +94,7 @@ class Worker:
     held: dict[str, str] = field(default_factory=dict[str, str])
     tag: str = ""
     busy: bool = False
+    reported_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -116,15 +121,17 @@ class SimulatedFarm:
         stretch(slow)
         self.ledger = Ledger.connect(self.settings)
         self.app = broker.make_app(self.settings)
-        options = self.app.conf.broker_transport_options
-        self._restore_s = float(options["unacked_restore_interval"] * options["unacked_restore_throttle"])
+        options: dict[str, Any] = self.app.conf.broker_transport_options
+        kombu: Any = Channel  # its stub lacks the class' attributes
+        interval_s = options.get("unacked_restore_interval", kombu.unacked_restore_interval)
+        self._restore_s = float(interval_s * options.get("unacked_restore_throttle", kombu.unacked_restore_throttle))
         self.raw = redis.Redis.from_url(url, decode_responses=True)
         self._webhooks = WebhookStore(connect(self.settings, Keys(self.settings.farm).prefix), farm=self.settings.farm)
         self.lanes = [lane_name(PROFILE, name) for name in CLASSES[: scene.lanes - 1]] + [PROFILE]
         self.prefix = broker.keyprefix(self.settings.farm)
         lists = [broker.lists(self.settings, lane) for lane in self.lanes]
         keys = [key for priority in zip(*lists, strict=True) for key in priority]
-        self.fetching = packed("BRPOP", *keys, max(1, round(slow)))
+        self.fetching = packed("BRPOP", *keys, max(1, round(broker.FETCH_WAIT_S * slow)))
         self.workers: list[Worker] = []
         self.calls: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -142,6 +149,7 @@ class SimulatedFarm:
             self.workers.append(worker)
             self._links.register(worker.link, selectors.EVENT_READ, worker)
             any_time = self._random.random
+            self._at(any_time(), self._round, worker)
             for every_s, work in self._chores(worker):
                 self._at(every_s * any_time(), self._again, every_s, work)
             self._at(self.scene.clip_s * any_time(), self._fetch, worker)
@@ -190,7 +198,7 @@ class SimulatedFarm:
         prefetch = Prefetcher(
             worker=name,
             shared=self.settings.embedding_cache != "off",
-            upcoming=lambda: self.ledger.dispatch.upcoming(*self.lanes),
+            upcoming=lambda share: self.ledger.dispatch.upcoming(*self.lanes, share=share),
             prepare=lambda _spec: None,
         )
         link, parser = connected(self.settings.redis_url)
@@ -199,14 +207,18 @@ class SimulatedFarm:
         return worker
 
     def _chores(self, worker: Worker) -> Iterator[tuple[float, Callable[[], None]]]:
-        yield 1.0, lambda: self._timed("round", worker.house.round)
         yield HEARTBEAT_S, lambda: self._publish("worker.heartbeat")
         yield self._restore_s, self._restore
         sender = Sender(settings=self.settings, hold_s=30.0 * self.scene.slow)
         sender._webhooks, sender._ledger = self._webhooks, self.ledger
-        yield STAND_BY_S, lambda: self._timed("notify", sender.round)
-        yield REPORTS_S, lambda: self._timed("reports", self.ledger.batches.take_report, turn_s=120 * self.scene.slow)
+        yield 60.0, lambda: self._timed("notify", sender.round)
+        turn_s = 120 * self.scene.slow
+        yield ReportMaker.LOOK_S, lambda: self._timed("reports", self.ledger.batches.take_report, turn_s=turn_s)
         yield self.settings.lease_s / self.scene.slow / 3, lambda: self._renew(worker)
+
+    def _round(self, worker: Worker) -> None:
+        self._timed("round", worker.house.round)
+        self._at(worker.house.round_s / self.scene.slow, self._round, worker)
 
     def _renew(self, worker: Worker) -> None:
         for job_id, token in list(worker.held.items()):
@@ -257,6 +269,7 @@ class SimulatedFarm:
             self._rendered(worker)
             return
         worker.held[job_id] = claimed.token
+        worker.reported_s = time.monotonic()
         for stage, share in STAGE_AT.items():
             self._at(share * clip_s, self._stage, worker, job_id, stage)
         self._at(clip_s, self._rendered, worker)
@@ -266,15 +279,19 @@ class SimulatedFarm:
 
     def _stage(self, worker: Worker, job_id: str, stage: str) -> None:
         token = worker.held[job_id]
-        self._timed("stage", self.ledger.attempts.stage, job_id, token, stage, lease_s=self.settings.lease_s)
         if stage == RENDER_STAGES[1]:
             self._pump()
             self._timed("prefetch", worker.prefetch.once)
+        if stage != Stage.MUX and time.monotonic() - worker.reported_s < REPORT_APART_S * self.scene.slow:
+            return
+        worker.reported_s = time.monotonic()
+        self._timed("stage", self.ledger.attempts.stage, job_id, token, stage, lease_s=self.settings.lease_s)
 
     def _rendered(self, worker: Worker) -> None:
         self._publish("task.multi")
         with self.raw.pipeline(transaction=True) as pipe:
-            pipe.zrem(self.prefix + "unacked_index", worker.tag).hdel(self.prefix + "unacked", worker.tag)
+            pipe.zrem(self.prefix + "unacked_index", worker.tag)
+            pipe.hdel(self.prefix + "unacked", worker.tag)
             pipe.execute()
         worker.busy = False
         self._fetch(worker)
@@ -282,9 +299,10 @@ class SimulatedFarm:
     def _finish(self, worker: Worker, job_id: str) -> None:
         token = worker.held.pop(job_id)
         done = self._timed("finish", self.ledger.attempts.finish, job_id, token, make_result(job_id), index=True)
-        self.calls["clips"] += done
+        self.calls["clips"] += bool(done)
         self.refused["finish"] += not done
-        self._pump()
+        if done is Publication.DONE_AND_MAKES_ROOM:
+            self._pump()
 
     def _pump(self) -> None:
         self._timed("pump", broker.pump, self.ledger, self.app, self.settings, PROFILE)

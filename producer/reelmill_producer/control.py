@@ -16,6 +16,8 @@ from reelmill_common.text.suggestions import did_you_mean
 CANCEL_WAIT_S = 60.0
 ROUND_S = 1.0
 """Seconds after which a wait looks again, although no event came."""
+LOOK_S = 0.2
+"""Seconds between two looks whether something has ended. Events of a farm come too often to wait for one."""
 RETRIED = (JobState.FAILED, JobState.CANCELLED)
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -84,7 +86,7 @@ class Controller:
         while any(unconfirmed := [self._unconfirmed(target) for target in targets]):
             if (left := deadline - time.monotonic()) <= 0:
                 break
-            self.ledger.events.read(block_s=min(left, ROUND_S))
+            time.sleep(min(left, LOOK_S))
         pairs = zip(touched, unconfirmed, strict=True)
         return [CancelReport(touched=count, unconfirmed=waiting) for count, waiting in pairs]
 

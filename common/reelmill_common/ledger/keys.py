@@ -22,6 +22,15 @@ class Keys:
         return f"{self.prefix}events"
 
     @property
+    def stages(self) -> str:
+        """Stream of the stages of all jobs, while somebody watches them."""
+        return f"{self.prefix}stages"
+
+    def batch_events(self, batch: str) -> str:
+        """Stream of a batch's events and stages, while somebody watches it."""
+        return f"{self.prefix}events:{batch}"
+
+    @property
     def batches(self) -> str:
         """Sorted set of batch names by time of creation."""
         return f"{self.prefix}batches"

@@ -14,8 +14,11 @@ from importlib.resources import files
 
 PARTS = (
     "base",
+    "rates",
     "move",
     "missing",
+    "crews",
+    "turns",
     "worker",
     "attempt_end",
     "account",

@@ -255,6 +255,21 @@ KEYS: Mapping[str, Key] = {
         fields={"*": "id of the job, by the next 13 digits"},
     ),
     "events": Key(type="stream", meaning="the newest 50,000 events: `e` name, `b` batch, `j` job, `w` worker; fields"),
+    "events:BATCH": Key(type="stream", meaning="its events under the same ids, and stages, while somebody watches it"),
+    "stages": Key(type="stream", meaning="stages of all jobs, while somebody watches them"),
+    "watched, watched:BATCH": Key(
+        type="string", meaning="somebody watches the stages, or the batch; id of the last event before that began"
+    ),
+    "rates": Key(
+        type="hash",
+        meaning="what ended in the last hour, by minute",
+        fields={"*": "`N:n` clips stored, `N:f` jobs failed, `N:t` first claim or end, Unix ms; N: minutes since 1970"},
+    ),
+    "rates:BATCH": Key(
+        type="hash",
+        meaning="the same of a batch by five minutes, without failures; ends after two hours",
+        fields={"*": "as in `rates`; N: spans of five minutes since 1970"},
+    ),
     "batches": Key(type="sorted set", meaning="all batches by time of creation"),
     "order:BATCH": Key(type="list", meaning="ids of its jobs in the order of submission"),
     "waiting:BATCH:LANE": Key(type="sorted set", meaning="its queued jobs on a lane by place (`n`)"),
@@ -295,6 +310,6 @@ KEYS: Mapping[str, Key] = {
     "identity": Key(type="string", meaning="tells this ledger from any other, also from an earlier one of the farm"),
     "clock": Key(type="string", meaning="Redis' time at the last reap, Unix ms"),
     "settled": Key(type="string", meaning="written by `submit` to wait for the disk"),
-    "looked:LANE, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
+    "looked, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
 }
 """By name; before each stands `reelmill:{FARM}:`. Times and scores are Unix milliseconds on Redis' clock."""

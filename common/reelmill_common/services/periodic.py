@@ -56,6 +56,10 @@ class PeriodicTask(ABC):
         if self.wanted:
             self._thread.start()
 
+    def wake(self) -> None:
+        """Look now."""
+        self._thread.wake()
+
     def stop(self) -> None:
         """Do no more after the piece in hand, without waiting for it."""
         self._thread.close(0)

@@ -24,7 +24,8 @@ KEPT = 10_000
 """Newest events in memory, about 5 MB: a follower that comes back within them costs Redis nothing."""
 BEHIND_MOST = 5_000
 """Events that a follower may be behind before it is cut off."""
-BLOCK_S = 1.0
+BLOCK_S = 0.25
+"""Seconds that one read waits: it is what the end of the process waits for."""
 AGAIN_S = 0.5
 """Seconds between two tries while Redis is away."""
 HEARTBEAT_S = 15.0
@@ -100,10 +101,10 @@ class EventFeed:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop reading; blocks for a second at most."""
+        """Stop reading; blocks until the read that goes on has ended."""
         self._stopped.set()
         if self._thread is not None:
-            self._thread.join(BLOCK_S * 5)
+            self._thread.join(5.0)
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         after = ""
@@ -113,7 +114,7 @@ class EventFeed:
                 if not after:
                     after = ledger.events.newest()
                     loop.call_soon_threadsafe(self._begin, place_of(after))
-                found = ledger.events.read(after=after, block_s=BLOCK_S, count=PAGE)
+                found = ledger.events.read(after=after, block_s=BLOCK_S, count=PAGE, stages=True)
                 entries = self._entries(ledger, found)
             except (LedgerUnavailable, LedgerRefused) as err:
                 if isinstance(err, LedgerUnavailable):
@@ -136,7 +137,7 @@ class EventFeed:
         """Return the owner of an event's batch, which is asked for once."""
         if not event.batch:
             return None
-        if event.name == EventName.BATCH_PRUNED:  # its name may be taken by another owner
+        if event.name == str(EventName.BATCH_PRUNED):  # its name may be taken by another owner
             return self._owners.pop(event.batch, None)
         if event.batch not in self._owners:
             try:
@@ -236,7 +237,7 @@ class EventFeed:
             oldest = ledger.events.read(after="0-0", count=1)
             if not oldest or place_of(oldest[0].event_id) > last:
                 return None
-        return self._entries(ledger, ledger.events.read(after=f"{last[0]}-{last[1]}", count=PAGE))
+        return self._entries(ledger, ledger.events.read(after=f"{last[0]}-{last[1]}", count=PAGE, stages=True))
 
     def _gap(self, why: str) -> bytes:
         newest = self._ring[-1].place if self._ring else self._since or START

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from common.ledger_scene import LANE, WORKER, begin, change, make_result, order_of, start_worker, submit, submit_as
+from common.ledger_steps import LANE, WORKER, begin, change, make_result, order_of, start_worker, submit, submit_as
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, PolicyChange
 

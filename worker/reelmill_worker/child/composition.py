@@ -115,7 +115,7 @@ def _prefetch(checked: Checked) -> BackgroundThread:
     prefetcher = Prefetcher(
         worker=checked.worker,
         shared=checked.settings.embedding_cache != "off",
-        upcoming=lambda: checked.ledger.dispatch.upcoming(*lanes),
+        upcoming=lambda share: checked.ledger.dispatch.upcoming(*lanes, share=share),
         prepare=checked.renderer.prepare,
     )
     # Whatever fails here is done again when the job begins.

@@ -21,6 +21,7 @@ from reelmill_common.errors import (
 )
 from reelmill_common.jobs import DELIVERY_STAGES, Stage
 from reelmill_common.ledger import Claimed, Result
+from reelmill_common.ledger.attempts import Publication
 from reelmill_common.recipe import ClipFacts, make_manifest
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import ClipKeys, clip_keys
@@ -41,7 +42,7 @@ class ClipPublisher:
     """Takes clips to the store in two steps, so that the second can wait for a store that is down.
 
     Attributes:
-        on_end: Called when a job has ended here: the broker may have room for another.
+        on_end: Called when a job has ended here in a way that may let others be dispatched.
     """
 
     store: ClipStore
@@ -220,7 +221,8 @@ class ClipPublisher:
         claimed, ledger = clip.lease.claimed, self.leases.ledger
         self.leftovers.clear(claimed)
         index = self.writer.settings.reuse_index == "on"
-        if not self.leases.insist(lambda: ledger.attempts.finish(claimed.job_id, claimed.token, result, index=index)):
+        done = self.leases.insist(lambda: ledger.attempts.finish(claimed.job_id, claimed.token, result, index=index))
+        if not done:
             raise AttemptLost(f"attempt {claimed.attempt} at job {claimed.job_id} came too late to be published")
         self.leases.drop(clip.lease)
         clip.forget_files()
@@ -228,7 +230,8 @@ class ClipPublisher:
         self.leases.counters.ended("stored")
         log.info("clip.rendered", key=result.key, size_bytes=result.size_bytes, seconds=dict(result.seconds))
         self.leases.logs.end(claimed, failed=False)
-        self.on_end()
+        if done is Publication.DONE_AND_MAKES_ROOM:
+            self.on_end()
 
     def _adopt_equal(self, clip: PendingClip, files: ClipFiles) -> bool:
         """Publish the clip under this attempt's keys, if it equals the one that the attempt rendered."""

@@ -39,7 +39,7 @@ def list_batches(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """List batches, newest first."""
-    last = place_in(cursor_, list) if cursor_ else None
+    last = place_in(cursor_, float, str) if cursor_ else None
 
     def wanted(view: BatchView) -> bool:
         return (
@@ -50,7 +50,7 @@ def list_batches(
 
     found = sorted(filter(wanted, caller.seen_batches()), key=lambda view: (-view.created_at, view.name))
     page = found[:limit]
-    more = cursor([-page[-1].created_at, page[-1].name]) if len(found) > limit else None
+    more = cursor(-page[-1].created_at, page[-1].name) if len(found) > limit else None
     forecaster = caller.console.forecaster
     items = [
         batch_item(view, forecaster.finish_of(caller.farm, view.name) if view.remaining else None) for view in page

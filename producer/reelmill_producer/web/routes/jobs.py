@@ -15,7 +15,6 @@ from reelmill_producer.outputs.recipes import find_recipe
 from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.cursors import cursor, place_in
 from reelmill_producer.web.items import job_item
-from reelmill_producer.web.problems import Refusal
 from reelmill_producer.web.routes.batches import Limit
 from reelmill_producer.web.schemas import PROBLEMS, Changed, ChoiceAsked, JobItem, JobPage, ReasonItem
 
@@ -35,9 +34,7 @@ def list_jobs(
 ) -> dict[str, Any]:
     """List the jobs of a batch, in the order of submission."""
     view = caller.batch(batch)
-    start = place_in(cursor_, int) if cursor_ else start
-    if start < 0:
-        raise Refusal(422, f"cursor {cursor_[:40]!r} is not one of ours; use `next` of the page before, or none")
+    start = max(0, place_in(cursor_, int)[0]) if cursor_ else start
 
     def wanted(job: JobView) -> bool:
         return (not state or job.state in state) and (not q or _holds(q, job.spec.prompt, job.row))

@@ -26,6 +26,7 @@ local RETRY = {f = true, c = true}
 -- Put an owner into the ready index of a lane and priority, or take it out; with the last one the level goes.
 -- Who comes in starts at the level's current virtual time: an idle past is neither credit nor debt. That time is one
 -- for all lanes of a profile, whose workers they share.
+local has_placed = false -- whether this call has let an owner come in; who asks sets it to false first
 local function place_owner(owner, lane, priority)
     local profile = profile_of(lane)
     local ready, level = ready_key(lane, priority), profile .. ':' .. priority
@@ -34,6 +35,7 @@ local function place_owner(owner, lane, priority)
     local fit = (cap == 0 or tonumber(v[2] or 0) < cap) and redis.call('EXISTS', share_key(lane, priority, owner)) == 1
     local inside = redis.call('ZSCORE', ready, owner)
     if fit and not inside then
+        has_placed = true
         local current = redis.call('HGET', lane_key(profile), 'v' .. priority)
         redis.call('ZADD', ready, math.max(tonumber(v[3] or 0), tonumber(current or 0)), owner)
         redis.call('SADD', levels_key(lane), priority)
@@ -237,6 +239,8 @@ local function move(job, state, fields, event, ...)
     end
     if not (IN_FLIGHT[from] and IN_FLIGHT[state]) then reindex(job.batch) end
     emit(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
+    if state == 'r' or state == 'f' then note_rate(job.batch, state == 'f' and 'f' or '') end
+    if state == 's' and LEASED[from] then note_rate(job.batch, 'n') end -- not one that is answered with another's clip
     if FINAL[state] then
         if not end_if_done(job.batch) and state == 'f' and LEASED[from] then spend(job.batch) end
     elseif FINAL[from] then

@@ -7,11 +7,15 @@ local function lanes_of(worker)
 end
 
 local function set_live(worker, seen)
-    for _, lane in ipairs(lanes_of(worker)) do redis.call('ZADD', live_key(lane), seen, worker) end
+    for _, lane in ipairs(lanes_of(worker)) do
+        if redis.call('ZADD', live_key(lane), seen, worker) == 1 then drop_crews() end
+    end
 end
 
 local function unset_live(worker)
-    for _, lane in ipairs(lanes_of(worker)) do redis.call('ZREM', live_key(lane), worker) end
+    for _, lane in ipairs(lanes_of(worker)) do
+        if redis.call('ZREM', live_key(lane), worker) == 1 then drop_crews() end
+    end
 end
 
 -- What a worker had fetched from the broker is not coming.
@@ -56,6 +60,23 @@ local function forgive(worker, profile)
     set_worker(worker, profile, 'starting', 'reason', '', 'may_return', '')
     redis.call('DEL', streak_key(worker))
     emit('worker.forgiven', '', '', worker)
+end
+
+local BEAT_SHARE = 0.2 -- of the time for which a worker counts as live: a beat sooner after the last is not written
+
+-- Note that a worker's parent lives, unless its last beat is younger than so many milliseconds; lift a quarantine for failed
+-- jobs that has lasted for `patience` milliseconds (0: never). Returns the worker's profile, or nil if it is not registered.
+local function beat(worker, patience, least_age)
+    local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'may_return', 'since', 'seen')
+    if not v[1] then return nil end
+    local age = now - (v[5] or 0)
+    if age < 0 or age >= least_age then
+        redis.call('HSET', worker_key(worker), 'seen', now)
+        if redis.call('ZADD', BEATS, now, worker) == 1 then emit('worker.returned', '', '', worker) end
+        if v[2] == 'ready' then set_live(worker, now) end
+    end
+    if v[2] == 'quarantined' and v[3] == '1' and patience > 0 and now - v[4] >= patience then forgive(worker, v[1]) end
+    return v[1]
 end
 
 -- Remove all that is known of a worker; none that holds a lease.
