@@ -44,9 +44,8 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _share(responses: dict[str, Any], shared: dict[str, Any]) -> None:
     """Replace the problems, which most operations may answer, by references to one of each."""
     for status, found in responses.items():
-        if int(status) in PROBLEMS:
-            media = found.pop("content", {})
-            schema = media.get("application/json", {}).get("schema", {})
+        schema = found.get("content", {}).get("application/json", {}).get("schema", {})
+        if int(status) in PROBLEMS and schema.get("$ref", "").endswith("/ProblemDetails"):  # not OpenAI's errors
             name = f"Problem{status}"
             shared[name] = {"description": found["description"], "content": {MEDIA_TYPE: {"schema": schema}}}
             responses[status] = {"$ref": f"#/components/responses/{name}"}
