@@ -1,4 +1,4 @@
-"""MCP tools: what a language model may do with a farm, in the rights of whoever it works for."""
+"""MCP tools: what a language model may do with a farm, in the rights of the person that it works for."""
 
 from __future__ import annotations
 
