@@ -8,7 +8,6 @@ from fastapi import FastAPI
 
 from reelmill_producer.web.authentication import COOKIE
 from reelmill_producer.web.problems import MEDIA_TYPE
-from reelmill_producer.web.schemas import PROBLEMS
 
 FREE = ("/healthz", "/readyz")
 """Paths that need no token."""
@@ -21,6 +20,8 @@ SCHEMES = {
         "description": "The cookie of POST /api/v1/session; changes need the header `X-Reelmill-CSRF` too.",
     },
 }
+_DEFAULTS = ("HTTPValidationError", "ValidationError")
+"""Schemas of FastAPI's own answer to what it cannot read; ours are problems."""
 _METHODS = ("get", "put", "post", "patch", "delete")
 
 
@@ -29,6 +30,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         made = FastAPI.openapi(app)
         shared: dict[str, Any] = {}
+        for name in _DEFAULTS:
+            made["components"]["schemas"].pop(name, None)
         made["components"].update(securitySchemes=SCHEMES, responses=shared)
         for path, item in made["paths"].items():
             for method in _METHODS:
@@ -42,11 +45,16 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _share(responses: dict[str, Any], shared: dict[str, Any]) -> None:
-    """Replace the problems, which most operations may answer, by references to one of each."""
-    for status, found in responses.items():
-        if int(status) in PROBLEMS:
-            media = found.pop("content", {})
-            schema = media.get("application/json", {}).get("schema", {})
-            name = f"Problem{status}"
-            shared[name] = {"description": found["description"], "content": {MEDIA_TYPE: {"schema": schema}}}
-            responses[status] = {"$ref": f"#/components/responses/{name}"}
+    """Replace the errors, which most operations may answer, by references to one of each."""
+    for status, found in list(responses.items()):
+        schema = found.get("content", {}).get("application/json", {}).get("schema", {})
+        if int(status) < 400 or not schema:
+            continue
+        if schema.get("$ref", "").endswith(_DEFAULTS):
+            del responses[status]
+            continue
+        is_problem = schema == {"$ref": "#/components/schemas/ProblemDetails"}
+        name = f"{'Problem' if is_problem else 'Error'}{status}"
+        kind = MEDIA_TYPE if is_problem else "application/json"
+        shared[name] = {"description": found["description"], "content": {kind: {"schema": schema}}}
+        responses[status] = {"$ref": f"#/components/responses/{name}"}

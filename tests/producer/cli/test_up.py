@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from fixtures.cli import program, started
 from fixtures.embedded import client, record_of, server_runs, state_dir, until_ready
+from fixtures.visitor import Visitor
 from reelmill_common.ledger import WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.processes import start_of
@@ -39,6 +41,20 @@ def test_other_terminals_find_the_farm_of_up(embedded_env: dict[str, str], six_c
     assert not server_runs(embedded_env)
     for said in (up.out, up.err, second.out, second.err, waited.err):
         assert "redis://" not in said  # the URL holds the password
+
+
+def test_a_farm_of_this_machine_has_a_console(embedded_env: dict[str, str]) -> None:
+    with started("up", "--open", env=embedded_env | {"REELMILL_CONSOLE_PORT": "0"}) as up:
+        line = up.wait_for_line("the console is at")
+        console = Visitor(url=re.findall(r"http://\S+/", line)[0])
+
+        submitted = console("PUT", "batches/night", {"rows": ["a red ball"]})
+        workers = console("GET", "workers").json["items"]
+        up.interrupt()
+
+        assert (submitted.status, submitted.json["added"]) == (200, 1)
+        assert [worker["state"] for worker in workers] == ["ready"]
+        assert up.wait() == 0
 
 
 def test_up_is_refused_where_the_farm_runs_elsewhere(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import islice
 
 import pytest
@@ -116,6 +116,25 @@ def test_a_follower_that_reads_too_slowly_is_cut_off(settings: Settings, monkeyp
     *_, last = asyncio.run(run())
 
     assert last.startswith(b"id: 2-3\nevent: gap\n")
+
+
+def test_a_stream_ends_with_its_token(settings: Settings) -> None:
+    async def run() -> list[bytes]:
+        feed = EventFeed(FarmConnection(settings), most_followers=1)
+        feed._begin((1, 0))
+        stream = feed.follow(lambda _: False, token="me")
+        pieces = [await anext(stream)]
+        rest = asyncio.create_task(collected(stream))
+        await asyncio.sleep(0)
+        for name in ("you", "me"):
+            feed._publish([events.FeedEvent((2, 0), "", "token.revoked", None, b"x", name)])
+        return pieces + await rest
+
+    assert asyncio.run(run()) == [b"retry: 2000\n\n"]
+
+
+async def collected(stream: AsyncIterator[bytes]) -> list[bytes]:
+    return [piece async for piece in stream]
 
 
 def test_an_id_is_compared_by_its_numbers() -> None:

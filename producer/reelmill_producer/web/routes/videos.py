@@ -73,8 +73,8 @@ def _created(caller: Caller, body: dict[str, Any], key: str) -> dict[str, Any]:
 def list_videos(
     caller: SomeCaller,
     after: Annotated[str, Query(description="Id of the last video of the page before.")] = "",
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Literal["asc", "desc"] = "desc",
+    limit: Annotated[int, Query(ge=1, le=100, description="Most videos of the page.")] = 20,
+    order: Annotated[Literal["asc", "desc"], Query(description="`desc`: the newest first.")] = "desc",
 ) -> dict[str, Any]:
     """List the videos, newest first."""
     ids = ids_of(caller, newest_first=order == "desc")

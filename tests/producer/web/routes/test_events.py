@@ -27,6 +27,7 @@ def test_an_owner_hears_of_its_own_batches(make_console: Callable[..., Visitor],
     first = next(messages(mine.lines("events?after=0-0")))
 
     assert json.loads(first["data"])["batch"] == "mine"
+    assert mine("GET", "events", batch="theirs").status == 404
 
 
 def test_no_more_follow_than_the_settings_allow(make_console: Callable[..., Visitor]) -> None:

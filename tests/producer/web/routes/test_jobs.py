@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fixtures.hand import Hand
 from fixtures.visitor import Visitor
 from reelmill_common.jobs import JobState, job_id
+from reelmill_producer.web.routes import jobs
 
 HOSTILE = "<script>alert(1)</script> \"' & a fox"
 
@@ -23,6 +26,35 @@ def test_jobs_are_listed_by_pages_and_filtered(console: Visitor, hand: Hand) -> 
     (failed,) = console("GET", "batches/night/jobs", state=["failed", "cancelled"]).json["items"]
     assert failed["error"]["code"] == "bad_output"
     assert console("GET", "batches/night/jobs", limit=1001).status == 422
+
+
+def test_a_filter_looks_at_some_jobs_a_request_and_finds_all(
+    console: Visitor, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "LOOKED_AT", 2)
+    monkeypatch.setattr(jobs, "MOST_LOOKED_AT", 4)
+    rows = [{"id": f"r{number}", "prompt": "an owl" if number in (1, 8) else "a fox"} for number in range(10)]
+    console("PUT", "batches/night", {"rows": rows})
+
+    pages, cursor = list[list[str]](), ""
+    while True:
+        page = console("GET", "batches/night/jobs", q="owl", limit=5, cursor=cursor).json
+        pages.append([item["row"] for item in page["items"]])
+        if not (cursor := page["next"]):
+            break
+
+    assert pages == [["r1"], [], ["r8"]]
+
+
+def test_failed_jobs_are_found_by_their_index_in_pages(console: Visitor, hand: Hand) -> None:
+    console("PUT", "batches/night", {"rows": [f"a fox number {number}" for number in range(5)]})
+    for _ in range(3):
+        hand.fail(hand.claim())
+
+    first = console("GET", "batches/night/jobs", state="failed", limit=2).json
+    second = console("GET", "batches/night/jobs", state="failed", limit=2, cursor=first["next"]).json
+
+    assert (len(first["items"]), len(second["items"]), second["next"]) == (2, 1, None)
 
 
 def test_a_job_is_found_by_its_place_and_by_its_id(console: Visitor) -> None:
