@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import queries, views
-from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, batch_names
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, batch_names, recall
 from reelmill_common.ledger.policy import PolicyChange, changed_fields, refuse_wait
 from reelmill_common.ledger.records import BatchView, Submitted
 from reelmill_common.ledger.submission import submit
@@ -54,9 +54,9 @@ class Batches(LedgerPart):
         Raises:
             NotFound: No such batch.
         """
-        total, waiting = 0, 1
-        while waiting:
-            touched, waiting = self._of_batch("cancel_batch", batch, TOUCH_MOST)
+        total, more, place = 0, True, "0"
+        while more:
+            touched, more, place = self._of_batch("cancel_batch", batch, TOUCH_MOST, place)
             total += touched
         return total
 
@@ -67,6 +67,7 @@ class Batches(LedgerPart):
             NotFound: No such batch.
         """
         self._of_batch("pause", batch)
+        recall(self._server)
 
     def resume(self, batch: str) -> None:
         """Undo `pause`, also where the batch paused itself. Jobs that are held stay held.
@@ -98,6 +99,7 @@ class Batches(LedgerPart):
             InvalidJob: The priority is not 0 to 9.
         """
         self._of_batch("prioritize", batch, Batch(name="any", priority=priority).priority)
+        recall(self._server)
 
     def set_policy(self, view: BatchView, change: PolicyChange) -> None:
         """Change some of a batch's policy except its priority (`prioritize`); acts on the next clip that starts.
@@ -114,6 +116,7 @@ class Batches(LedgerPart):
         answer = self._of_batch("policy", view.name, json.dumps(changes)) if changes else 1
         if isinstance(answer, list):
             refuse_wait(view.name, *answer, batch_names(self._server, self._keys))
+        recall(self._server)
 
     def retry(
         self, batch: str, *, states: Sequence[JobState] = (JobState.FAILED, JobState.CANCELLED), code: str = ""
