@@ -32,6 +32,7 @@ pytest_plugins = [
     for name in (
         "fixtures.valkey",
         "fixtures.cli",
+        "fixtures.embedded",
         "fixtures.hand",
         "fixtures.s3",
         "fixtures.model",
@@ -40,6 +41,7 @@ pytest_plugins = [
         "fixtures.bench",
         "fixtures.prometheus",
         "fixtures.browser",
+        "fixtures.visitor",
     )
     if find_spec(name)
 ]

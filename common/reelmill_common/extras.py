@@ -19,11 +19,12 @@ WORKER_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
 """Modules of the extra `worker` that all rendering needs."""
 
 
+WEB_MODULES = ("fastapi", "uvicorn", "mcp")
+"""Modules of the extra `web`, for the console."""
+
+
 def require_worker(command: str) -> None:
     """Refuse a command that renders on this machine where the worker extra is not installed.
-
-    Args:
-        command: The command, such as `reelmill up`.
 
     Raises:
         InvalidSettings: It is not installed; the message has the command that installs it.
@@ -39,6 +40,24 @@ def require_worker(command: str) -> None:
 def missing_of_worker() -> list[str]:
     """Return the modules of the worker extra that are not installed here, without importing any."""
     return [name for name in WORKER_MODULES if not _is_there(name)]
+
+
+def require_web(command: str) -> None:
+    """Refuse a command that serves the console where the extra `web` is not installed.
+
+    Raises:
+        InvalidSettings: It is not installed; the message has the command that installs it.
+    """
+    if missing := missing_of_web():
+        raise InvalidSettings(
+            f"`{command}` needs the extra {NAME}[web]: {', '.join(missing)} "
+            f"{'are' if len(missing) > 1 else 'is'} not installed; run {install_command('web')}"
+        )
+
+
+def missing_of_web() -> list[str]:
+    """Return the modules of the web extra that are not installed here, without importing any."""
+    return [name for name in WEB_MODULES if not _is_there(name)]
 
 
 def _is_there(module: str) -> bool:

@@ -164,7 +164,7 @@ class Settings:
     """Address that the metrics port is bound to. Other hosts can read an address beyond this host: set `metrics_token`
     too."""
     metrics_token: str = setting("", read.bearer_token, secret=True)
-    """Token that a scrape must bring as `Authorization: Bearer …`, also to `reelmill metrics`. Empty: anybody who
+    """Token that a scrape must bring as `Authorization: Bearer …`, also to `reelmill metrics`. Empty: anyone who
     reaches the port may read."""
     metrics_scope: Literal["worker", "farm"] = worker_setting("worker")
     """`farm` serves the farm's metrics on the worker's port as well."""

@@ -35,7 +35,9 @@ def render() -> str:
     general = notes.pop("reelmill")
     sections = [_section(name, command, notes.pop(name, "")) for _, leaves in commands for name, command in leaves]
     if notes:
-        raise ValueError(f"{_NOTES.name} has notes on {', '.join(notes)}, which are no commands; remove or rename them")
+        raise ValueError(
+            f"{_NOTES.name} has notes on {', '.join(notes)}, which are not commands; remove or rename them"
+        )
     return "".join([_HEAD, general, "\n## Commands\n", *_contents(commands), *sections])
 
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 from celery import Celery
 
-from common.ledger_scene import LANE, WORKER, start_worker, submit
+from common.ledger_steps import LANE, WORKER, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common import broker
 from reelmill_common.jobs import JobState

@@ -68,8 +68,8 @@ def test_each_alert_fires_on_what_it_is_for_and_not_on_what_is_close_to_it(
 def test_no_alert_is_without_both_tests() -> None:
     cases = [
         case
-        for scene in yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
-        for case in scene["alert_rule_test"]
+        for test in yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+        for case in test["alert_rule_test"]
     ]
 
     names = {rule["alert"] for rule in RULES}

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from common.ledger_scene import make_jobs
+from common.ledger_steps import make_jobs
 from fixtures.hand import Hand
-from fixtures.link import Link, link_to
+from fixtures.tcp_proxy import TcpProxy, tcp_proxy
 from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerUnavailable
 from reelmill_common.jobs import Batch, JobState, RenderSpec
 from reelmill_common.ledger import Ledger, Submitted
@@ -148,9 +148,9 @@ def busy_farm(ledger: Ledger) -> Iterator[None]:
         thread.join()
 
 
-def far_away(settings: Settings, link: Link) -> Settings:
+def far_away(settings: Settings, proxy: TcpProxy) -> Settings:
     url = urlsplit(settings.redis_url)
-    return dataclasses.replace(settings, redis_url=settings.redis_url.replace(f":{url.port}", f":{link.port}"))
+    return dataclasses.replace(settings, redis_url=settings.redis_url.replace(f":{url.port}", f":{proxy.port}"))
 
 
 def test_a_watch_ends_with_its_batch_while_others_go_on(settings: Settings, ledger: Ledger, hand: Hand) -> None:
@@ -158,7 +158,7 @@ def test_a_watch_ends_with_its_batch_while_others_go_on(settings: Settings, ledg
     assert port is not None
     ledger.batches.submit(Batch(name="night"), make_jobs("night", 2))
 
-    with link_to(port, delay_s=0.04) as link, Reelmill(far_away(settings, link)) as far, busy_farm(ledger):
+    with tcp_proxy(port, delay_s=0.04) as proxy, Reelmill(far_away(settings, proxy)) as far, busy_farm(ledger):
         rounds = far.rounds("night")
         names = [event.name for event in next(rounds)]
         for _ in range(2):

@@ -62,6 +62,28 @@ class Choice:
         return f"one of {', '.join(self.choices)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Reads a text that matches a pattern; `refusal` says what another one is not, and what to use."""
+
+    pattern: str
+    refusal: str
+
+    def __call__(self, text: str) -> str:
+        """Return the text."""
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.refusal)
+        return text
+
+
+farm_name = Pattern(r"[a-z0-9][a-z0-9-]{0,31}", "is not a farm name; use 1 to 32 of a-z 0-9 -")
+renderer = Pattern(
+    r"model|fixed:[0-9]+(\.[0-9]+)?(:broken)?", "is neither model nor fixed:SECONDS (for example fixed:0.05)"
+)
+bearer_token = Pattern(r"[\x21-\x7e]+", "is not a token; use letters, digits and signs of ASCII, without spaces")
+currency = Pattern(r"\w{1,8}|[^\w\s]", "is not a currency; use its letters or its sign")
+
+
 def of_type(kind: object) -> Parser:
     """Return what reads the values of a field's type: a `Literal`, `Path` or `str`."""
     if kind is Path:
@@ -73,20 +95,6 @@ def _url(text: str, *schemes: str) -> str:
     scheme, found, rest = text.partition("://")
     if scheme not in schemes or not found or not rest:
         raise ValueError(f"is not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
-    return text
-
-
-def farm_name(text: str) -> str:
-    """Read the name of a farm."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", text):
-        raise ValueError("is not a farm name; use 1 to 32 of a-z 0-9 -")
-    return text
-
-
-def renderer(text: str) -> str:
-    """Read `model` or `fixed:SECONDS`."""
-    if not re.fullmatch(r"model|fixed:[0-9]+(\.[0-9]+)?(:broken)?", text):
-        raise ValueError("is neither model nor fixed:SECONDS (for example fixed:0.05)")
     return text
 
 
@@ -181,13 +189,6 @@ def _without_login(text: str) -> str:
     return text
 
 
-def bearer_token(text: str) -> str:
-    """Read a token that a header can carry."""
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise ValueError("is not a token; use letters, digits and signs of ASCII, without spaces")
-    return text
-
-
 def mail_server(text: str) -> str:
     """Read the URL of a mail server."""
     LoginUrl.parse(text, ("smtp", "smtps", "smtp+plain"))
@@ -198,13 +199,6 @@ def mail_address(text: str) -> str:
     """Read a mail address."""
     if not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text) or not text.isascii():
         raise ValueError("is not a mail address; use one such as reelmill@example.org")
-    return text
-
-
-def currency(text: str) -> str:
-    """Read a currency by its letters or its sign."""
-    if not re.fullmatch(r"\w{1,8}|[^\w\s]", text):
-        raise ValueError("is not a currency; use its letters or its sign")
     return text
 
 

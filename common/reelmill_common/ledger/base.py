@@ -60,7 +60,7 @@ class LedgerPart:
 
     def _no_batch(self, name: str) -> NotFound:
         meant = did_you_mean(name, batch_names(self._server, self._keys))
-        return NotFound(f"no batch {name!r}; {meant}`reelmill status` lists those that there are")
+        return NotFound(f"no batch {name!r}; {meant}`reelmill status` lists the batches")
 
     def _of_worker(self, function: str, worker: str, *args: str) -> None:
         if not self._server.run(function, worker, *args):
@@ -69,7 +69,7 @@ class LedgerPart:
 
 def batch_names(server: Server, keys: Keys) -> list[str]:
     """Return the names of the newest batches, to suggest the one that is meant by an unknown name."""
-    (names,) = server.read([("ZREVRANGE", keys.batches, 0, MOST_NAMES - 1)])
+    names: list[str] = server.read([("ZREVRANGE", keys.batches, 0, MOST_NAMES - 1)])[0]
     return names
 
 

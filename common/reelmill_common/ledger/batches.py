@@ -15,7 +15,7 @@ from reelmill_common.ledger.timetable import window_state
 
 
 class Batches(LedgerPart):
-    """Submits, reads and controls whole batches."""
+    """Submits, reads and controls whole batches. A method of one batch raises `NotFound` if it is not there."""
 
     def submit(self, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:
         """Add jobs to a batch, making the batch if it is new. A job that is there already is left as it is.
@@ -34,7 +34,7 @@ class Batches(LedgerPart):
         return submitted
 
     def get(self, name: str) -> BatchView:
-        """Return one batch. Raises `NotFound`."""
+        """Return one batch."""
         found = queries.batches(self._server, self._keys, [name])
         if not found:
             raise self._no_batch(name)
@@ -49,11 +49,7 @@ class Batches(LedgerPart):
         return queries.batches(self._server, self._keys, queries.batch_names(self._server, self._keys))
 
     def cancel(self, batch: str) -> int:
-        """Cancel whatever of a batch is not final; return how many jobs that touched.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Cancel whatever of a batch is not final; return how many jobs that touched."""
         total, more, place = 0, True, "0"
         while more:
             touched, more, place = self._of_batch("cancel_batch", batch, TOUCH_MOST, place)
@@ -61,31 +57,23 @@ class Batches(LedgerPart):
         return total
 
     def pause(self, batch: str) -> None:
-        """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on."""
         self._of_batch("pause", batch)
         recall(self._server)
 
     def resume(self, batch: str) -> None:
-        """Undo `pause`, also where the batch paused itself. Jobs that are held stay held.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Undo `pause`, also where the batch paused itself. Jobs that are held stay held."""
         self._of_batch("resume", batch)
 
     def resume_held(self, batch: str) -> int:
-        """Put all held jobs of a batch back in line; return how many.
+        """Put all held jobs of a batch back in line; return how many."""
+        return self._in_pieces("resume_held", batch)
 
-        Raises:
-            NotFound: No such batch.
-        """
+    def _in_pieces(self, function: str, batch: str) -> int:
+        """Call a function until nothing is left for it; return how many jobs that touched."""
         total, left = 0, 1
         while left:
-            touched, left = self._of_batch("resume_held", batch, TOUCH_MOST)
+            touched, left = self._of_batch(function, batch, TOUCH_MOST)
             total += touched
         return total
 
@@ -104,10 +92,6 @@ class Batches(LedgerPart):
     def set_policy(self, view: BatchView, change: PolicyChange) -> None:
         """Change some of a batch's policy except its priority (`prioritize`); acts on the next clip that starts.
 
-        Args:
-            view: The batch as it is now.
-            change: What to change.
-
         Raises:
             NotFound: No such batch, or one that it should wait for is not there.
             InvalidJob: A value is out of range, or batches would wait for each other.
@@ -115,7 +99,8 @@ class Batches(LedgerPart):
         changes = changed_fields(view, change)
         answer = self._of_batch("policy", view.name, json.dumps(changes)) if changes else 1
         if isinstance(answer, list):
-            refuse_wait(view.name, *answer, batch_names(self._server, self._keys))
+            why, other = answer
+            refuse_wait(view.name, why, other, known=batch_names(self._server, self._keys))
         recall(self._server)
 
     def retry(
@@ -129,9 +114,6 @@ class Batches(LedgerPart):
             batch: Its name.
             states: Only jobs of these.
             code: Only jobs whose last error has this code; empty: any.
-
-        Raises:
-            NotFound: No such batch.
         """
         letters = "".join(views.LETTERS[state] for state in states)
         total, place = 0, 0

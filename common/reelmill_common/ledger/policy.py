@@ -68,14 +68,8 @@ def more_policy(batch: Batch) -> dict[str, str]:
     }
 
 
-def refuse_wait(batch: str, why: str, other: str, known: Iterable[str]) -> None:
+def refuse_wait(batch: str, why: str, other: str, *, known: Iterable[str]) -> None:
     """Raise the error for what a function answered about a batch that another one should wait for.
-
-    Args:
-        batch: The batch that should wait.
-        why: `unknown` or `cycle`.
-        other: The batch that it should wait for.
-        known: Batches that are there; the one that may be meant is suggested.
 
     Raises:
         NotFound: It is not there.

@@ -50,7 +50,8 @@ def submit(server: Server, keys: Keys, batch: Batch, jobs: Iterable[RenderJob]) 
                     f"give the row another id, or submit under another batch name"
                 )
             if answer[0] == "unknown":
-                refuse_wait(batch.name, *answer, batch_names(server, keys))
+                why, other = answer
+                refuse_wait(batch.name, why, other, known=batch_names(server, keys))
             added += answer[0]
             unchanged += answer[1]
     return Submitted(added=added, unchanged=unchanged)

@@ -57,7 +57,10 @@ class Standing:
 
 
 class WorkerRegistry(LedgerPart):
-    """Keeps what workers report of themselves, and what people decide about them."""
+    """Keeps what workers report of themselves, and what people decide about them.
+
+    A method of one worker raises `NotFound` if it is not registered.
+    """
 
     def all(self) -> list[WorkerView]:
         """Return all workers, by name."""
@@ -82,42 +85,23 @@ class WorkerRegistry(LedgerPart):
             worker: Its name.
             info: What it reports about itself.
             lanes: All that it serves, its profile among them; none: those that are known already.
-
-        Raises:
-            NotFound: The worker is not registered.
         """
         self._of_worker("ready", worker, info.to_json(), ",".join(lanes))
 
     def quarantine(self, worker: str, reason: str) -> None:
-        """Mark a worker unfit: it may not claim until `forgive`, whatever it does.
-
-        Raises:
-            NotFound: The worker is not registered.
-        """
+        """Mark a worker unfit: it may not claim until `forgive`, whatever it does."""
         self._of_worker("quarantine", worker, kept(reason))
 
     def forgive(self, worker: str) -> None:
-        """Lift a quarantine; the worker must register again.
-
-        Raises:
-            NotFound: The worker is not registered.
-        """
+        """Lift a quarantine; the worker must register again."""
         self._of_worker("forgive", worker)
 
     def pause(self, worker: str) -> None:
-        """Let a worker take no more jobs until `resume`, also when it is started anew; it finishes what it has.
-
-        Raises:
-            NotFound: The worker is not registered.
-        """
+        """Let a worker take no more jobs until `resume`, also when it is started anew; it finishes what it has."""
         self._of_worker("pause_worker", worker)
 
     def resume(self, worker: str) -> None:
-        """Undo `pause`.
-
-        Raises:
-            NotFound: The worker is not registered.
-        """
+        """Undo `pause`."""
         self._of_worker("resume_worker", worker)
 
     def forget(self, worker: str) -> None:
@@ -136,11 +120,7 @@ class WorkerRegistry(LedgerPart):
             raise StillThere(f"clips are under leases of {worker!r}; forget it once these have run out")
 
     def drain(self, worker: str) -> None:
-        """Mark a worker as taking no more jobs; it finishes what it has.
-
-        Raises:
-            NotFound: The worker is not registered.
-        """
+        """Mark a worker as taking no more jobs; it finishes what it has."""
         self._of_worker("drain", worker)
 
     def retire(self, worker: str) -> None:

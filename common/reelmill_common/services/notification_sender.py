@@ -72,7 +72,7 @@ class Sender:
         self._thread.close(timeout_s)
 
     def wake(self) -> None:
-        """Look now whether somebody else sends: nobody does."""
+        """Check now whether another process sends: none does."""
         self._thread.wake()
 
     def run(self) -> None:
@@ -123,7 +123,9 @@ class Sender:
         """Turn new events into messages."""
         receivers = [view.webhook for view in webhooks.webhooks() if not view.disabled]
         if webhooks.trimmed(cursor):
-            log.warning("notify.events_missed", after=cursor)  # nobody sent for so long that the stream ran over
+            log.warning(
+                "notify.events_missed", after=cursor
+            )  # no process sent for so long that the stream dropped events
         events = ledger.events.read(after=cursor, count=EVENTS_AT_ONCE)
         while events and not self._thread.closing.is_set():
             messages = []

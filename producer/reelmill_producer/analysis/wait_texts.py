@@ -11,12 +11,7 @@ from reelmill_common.ledger import Wait, WorkerState, WorkerView
 
 
 def time_text(seconds: float, window: str = "") -> str:
-    """Return a time for people, in the zone of a window, or else of this machine.
-
-    Args:
-        seconds: Since 1970.
-        window: As it was written; empty if there is none.
-    """
+    """Return a time for people, in the zone of a window, or else of this machine."""
     zone = Windows.parse(window).zone if window else None
     return f"{datetime.fromtimestamp(seconds, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 

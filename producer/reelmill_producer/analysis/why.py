@@ -126,10 +126,7 @@ def reason_record(target: str, found: BatchView | JobView, reason: Reason) -> di
 def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
     """Return why no clip of a batch is being rendered and what to do about it; empty if one is, or soon will be.
 
-    Args:
-        farm: The farm.
-        batch: Its name.
-        coming: A profile whose worker is being started, though it has not registered yet.
+    `coming` is a profile whose worker is being started, though it has not registered yet.
 
     Raises:
         NotFound: No such batch.

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from reelmill_common.config.setting_values import root_path as root_path_value
-from reelmill_common.errors import InvalidSettings
-from reelmill_common.extras import install_command
+from reelmill_common.extras import require_web
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import read_settings
-
-MODULES = ("fastapi", "uvicorn")
-"""Modules of the extra `web`."""
 
 
 def serve(
@@ -50,15 +46,8 @@ def serve(
         else:
             typer.echo(url)
         inform("the console answers there; Ctrl-C ends this")
-        server.run([listening])
-
-
-def require_web(command: str) -> None:
-    """Refuse a command where the extra is not installed. Raises `InvalidSettings`."""
-    if lacking := [name for name in MODULES if find_spec(name) is None]:
-        raise InvalidSettings(
-            f"`{command}` needs the extra reelmill[web]: no {' nor '.join(lacking)} here; run {install_command('web')}"
-        )
+        with suppress(KeyboardInterrupt):  # uvicorn has ended in order by then
+            server.run([listening])
 
 
 def _changed(settings: Settings, address: str, port: int | None, root: str) -> Settings:

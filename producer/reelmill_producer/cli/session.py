@@ -67,9 +67,7 @@ def default_profile(settings: Settings) -> str:
 def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
     """Connect to the farm. An embedded farm that does not run is run until the end, at first without a worker.
 
-    Args:
-        settings: The farm's.
-        renders: The command, if it starts a worker on an embedded farm that does not run yet.
+    `renders` is the command, if it starts a worker on an embedded farm that does not run yet.
 
     Raises:
         InvalidSettings: The command would have to start a worker, and the worker extra is not installed.

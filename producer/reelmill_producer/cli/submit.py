@@ -170,7 +170,7 @@ def _leave(opened: Session, view: BatchView, *, waited: bool) -> None:
         progress.require_success(view, opened.farm)
         return
     warn_if_idle(opened)
-    if not opened.farm.ledger.settle():  # nobody will look again before the morning
+    if not opened.farm.ledger.settle():  # it may be hours until a person looks again
         why = opened.farm.ledger.forgets() or "its disk is slow"
         inform(f"Redis has not confirmed that {view.name} is on its disk ({why}). After a power cut submit it again.")
 
@@ -194,9 +194,9 @@ def _opened_results(path: Path | None, source: str) -> Generator[ResultsFile | N
 
 
 def warn_of_class(farm: Reelmill, worker_class: str, profile: str) -> None:
-    """Say that no worker has ever had a class, or served a profile, where that is so: it may be misspelt.
+    """Say that no worker has ever had a class, or served a profile, if none has: it may be misspelt.
 
-    Of a farm that no worker has joined yet nothing is said: that is told as such.
+    Nothing is said of a farm that no worker has joined yet: `warn_if_idle` and `watch` say that.
     """
     served = farm.ledger.workers.served()
     if lane_name(profile, worker_class) in served or not (served or worker_class):
@@ -272,7 +272,7 @@ def _show_submitted(view: BatchView, submitted: Submitted, report: FileReport, *
 
 
 def warn_if_idle(opened: Session) -> None:
-    """Say that nobody renders, where that is so."""
+    """Say that nothing renders if no farm runs."""
     if opened.idle:
         inform("no farm runs here; `reelmill up` renders what waits")
 

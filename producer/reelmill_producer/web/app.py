@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from reelmill_common import __version__
 from reelmill_common.settings import Settings
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
+from reelmill_producer.web.document import document
 from reelmill_producer.web.headers import StrictHeaders, is_loopback
 from reelmill_producer.web.limits import Limits
+from reelmill_producer.web.mcp import PATH as MCP
+from reelmill_producer.web.mcp import McpDoor
 from reelmill_producer.web.pages import add_pages
 from reelmill_producer.web.problems import add_handlers
 from reelmill_producer.web.routes import (
     batches,
     clips,
+    control,
     events,
     farm,
     health,
@@ -27,7 +33,7 @@ from reelmill_producer.web.routes import (
     reports,
     schedules,
     session,
-    steering,
+    videos,
     webhooks,
     workers,
 )
@@ -38,7 +44,7 @@ ROUTERS = (
     farm.router,
     plan.router,
     batches.router,
-    steering.router,
+    control.router,
     reports.router,
     jobs.router,
     clips.router,
@@ -59,10 +65,13 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     """
     console = Console(settings=settings, is_open=is_open, connection=FarmConnection(settings))
 
+    door = McpDoor(console)
+
     @asynccontextmanager
-    async def running(_app: FastAPI) -> AsyncIterator[None]:
+    async def running(_app: FastAPI) -> AsyncGenerator[None]:
         console.feed.start()
-        yield
+        async with door.running():
+            yield
         console.feed.stop()
         console.connection.close()
 
@@ -77,10 +86,13 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
         telemetry={"tracing": False},
     )
     app.state.console = console
+    app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's manual: "Extending OpenAPI"
     add_handlers(app)
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(videos.router)
+    app.router.routes.append(Route(MCP, door))
     add_pages(app)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(

@@ -31,7 +31,7 @@ async def authenticated(request: Request) -> Principal:
     if console.is_open:
         return OPERATOR
     token, by_cookie = presented(request)
-    if by_cookie and request.method not in SAFE:
+    if by_cookie and token and request.method not in SAFE:
         given = request.headers.get(CSRF_HEADER, "")
         if not hmac.compare_digest(given.encode(), csrf_of(token).encode()):
             raise Refusal(403, f"the header {CSRF_HEADER} is not that of the session; GET /api/v1/session has it")
@@ -43,7 +43,8 @@ def presented(request: Request) -> tuple[str, bool]:
     header = request.headers.get("authorization", "")
     if header:
         return (header[len(_BEARER) :].strip() if header[: len(_BEARER)].lower() == _BEARER else ""), False
-    return request.cookies.get(COOKIE, ""), True
+    token = request.cookies.get(COOKIE, "")
+    return token, bool(token)
 
 
 async def holder(console: Console, token: str) -> Principal:

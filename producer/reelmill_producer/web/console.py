@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from anyio import CapacityLimiter
+
 from reelmill_common.settings import Settings
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.events import EventFeed
 from reelmill_producer.web.forecasts import Forecaster
+
+SUBMISSIONS = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,6 +24,7 @@ class Console:
         connection: The farm.
         feed: Its events.
         forecaster: Its forecast.
+        submissions: What bounds the submissions that are worked on at once, so that long files leave threads to others.
     """
 
     settings: Settings
@@ -27,6 +32,7 @@ class Console:
     connection: FarmConnection
     feed: EventFeed = field(init=False)
     forecaster: Forecaster = field(default_factory=Forecaster)
+    submissions: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(SUBMISSIONS))
 
     def __post_init__(self) -> None:
         self.feed = EventFeed(self.connection, most_followers=self.settings.console_followers)

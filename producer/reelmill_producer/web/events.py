@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +25,13 @@ KEPT = 10_000
 """Newest events in memory, about 5 MB: a follower that comes back within them costs Redis nothing."""
 BEHIND_MOST = 5_000
 """Events that a follower may be behind before it is cut off."""
-BLOCK_S = 1.0
+BLOCK_S = 0.25
+"""Seconds that one read waits: it is what the end of the process waits for."""
 AGAIN_S = 0.5
 """Seconds between two tries while Redis is away."""
 HEARTBEAT_S = 15.0
+MOST_S = 3600.0
+"""Seconds after which a stream ends, so that a token that has expired is asked for again."""
 PAGE = 1000
 OWNERS_KEPT = 10_000
 
@@ -47,6 +51,7 @@ class FeedEvent(NamedTuple):
         place: Its id, to be compared.
         owner: Owner of its batch; None if it has no batch, or one that the ledger has forgotten.
         text: What is sent.
+        revoked: Name of the token that it revokes.
     """
 
     place: Place
@@ -54,6 +59,7 @@ class FeedEvent(NamedTuple):
     name: str
     owner: str | None
     text: bytes
+    revoked: str = ""
 
 
 Wanted = Callable[[FeedEvent], bool]
@@ -61,12 +67,14 @@ Wanted = Callable[[FeedEvent], bool]
 
 @dataclass(slots=True, eq=False)
 class Follower:
-    """One stream of events: what is still to be sent."""
+    """One stream of events: what is still to be sent, and the token that lets its reader in."""
 
     wanted: Wanted
+    token: str = ""
     waiting: deque[FeedEvent] = field(default_factory=deque[FeedEvent])
     news: asyncio.Event = field(default_factory=asyncio.Event)
     is_cut_off: bool = False
+    is_ended: bool = False
 
 
 class EventFeed:
@@ -100,10 +108,10 @@ class EventFeed:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop reading; blocks for a second at most."""
+        """Stop reading; blocks until the read that goes on has ended."""
         self._stopped.set()
         if self._thread is not None:
-            self._thread.join(BLOCK_S * 5)
+            self._thread.join(5.0)
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         after = ""
@@ -128,7 +136,14 @@ class EventFeed:
 
     def _entries(self, ledger: Ledger, found: Sequence[Event]) -> list[FeedEvent]:
         return [
-            FeedEvent(place_of(one.event_id), one.batch, one.name, self._owner(ledger, one), encoded(one))
+            FeedEvent(
+                place_of(one.event_id),
+                one.batch,
+                one.name,
+                self._owner(ledger, one),
+                encoded(one),
+                one.fields.get("token", "") if one.name == str(EventName.TOKEN_REVOKED) else "",
+            )
             for one in found
         ]
 
@@ -136,7 +151,7 @@ class EventFeed:
         """Return the owner of an event's batch, which is asked for once."""
         if not event.batch:
             return None
-        if event.name == EventName.BATCH_PRUNED:  # its name may be taken by another owner
+        if event.name == str(EventName.BATCH_PRUNED):  # its name may be taken by another owner
             return self._owners.pop(event.batch, None)
         if event.batch not in self._owners:
             try:
@@ -157,7 +172,11 @@ class EventFeed:
             if len(self._ring) >= self._kept:
                 self._since = self._ring.popleft().place
             self._ring.append(entry)
+        revoked = {entry.revoked for entry in entries if entry.revoked}
         for follower in self._followers:
+            if follower.token in revoked:
+                follower.is_ended = True
+                follower.news.set()
             wanted = [entry for entry in entries if follower.wanted(entry)]
             if not wanted or follower.is_cut_off:
                 continue
@@ -179,14 +198,15 @@ class EventFeed:
         if len(self._followers) >= self._most:
             raise Refusal(503, f"{self._most:,} streams are open already, as REELMILL_CONSOLE_FOLLOWERS allows")
 
-    async def follow(self, wanted: Wanted, *, after: str = "") -> AsyncIterator[bytes]:
-        """Yield pieces of a stream of server-sent events, for ever.
+    async def follow(self, wanted: Wanted, *, after: str = "", token: str = "") -> AsyncIterator[bytes]:
+        """Yield pieces of a stream of server-sent events, for an hour: who has a good token then comes again.
 
         Args:
             wanted: Which events.
             after: Id of the event after which to begin; empty: the newest.
+            token: Name of the token that lets the follower in: when it is revoked, the stream ends.
         """
-        follower = Follower(wanted)
+        follower, until = Follower(wanted, token), time.monotonic() + MOST_S
         self._followers.add(follower)
         last = place_of(after) if after else START
         try:
@@ -199,7 +219,7 @@ class EventFeed:
                     last = missed[-1].place
                     if texts := _texts(missed, wanted):
                         yield texts
-            while not self._is_ended:
+            while not (self._is_ended or follower.is_ended or time.monotonic() > until):
                 news = await _news(follower)
                 if follower.is_cut_off:
                     yield self._gap("the stream was read too slowly")

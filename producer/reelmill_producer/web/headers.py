@@ -15,6 +15,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'"
 )
+STATIC = "/static/"
+"""Where files of the pages are, which a browser may keep if it asks each time whether they have changed."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
 ALWAYS = {
@@ -51,7 +53,8 @@ class StrictHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in ALWAYS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
+                is_static = scope["path"].startswith((f"{self._root}{STATIC}", STATIC))
+                headers.setdefault("Cache-Control", "no-cache" if is_static else "no-store")
             await send(message)
 
         headers = Headers(scope=scope)

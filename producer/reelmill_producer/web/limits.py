@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reelmill_common.settings import Settings
 from reelmill_producer.web.authentication import COOKIE
 from reelmill_producer.web.problems import Refusal, refusal
+from reelmill_producer.web.uploads import FILES, media_type
 
 BURST_S = 10
 """Seconds' worth of requests that may come at once."""
@@ -23,6 +24,8 @@ FAILED_A_SECOND = 1.0
 CALLERS_KEPT = 10_000
 SLOWEST_BYTES_S = 1024
 """Bytes a second below which a body is too slow in the long run."""
+MOST_OTHER_BYTES = 16_000_000
+"""Bytes of a body that is not a prompt file: it is in memory as a whole."""
 FREE = ("/healthz", "/readyz")
 CLOSE = {"Connection": "close"}
 
@@ -87,9 +90,10 @@ class Limits:
             again = {"Retry-After": str(max(1, round(wait_s + 0.5)))}
             await refusal(429, "that is more than REELMILL_CONSOLE_RATE allows", again)(scope, receive, send)
             return
+        most = self._most_bytes if media_type(headers.get("content-type", "")) in FILES else MOST_OTHER_BYTES
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._most_bytes:
-            await refusal(413, self._too_large(), CLOSE)(scope, receive, send)
+        if length.isdecimal() and int(length) > most:
+            await refusal(413, _too_large(most), CLOSE)(scope, receive, send)
             return
 
         async def sent(message: Message) -> None:
@@ -97,9 +101,9 @@ class Limits:
                 self._failed.wait_s(address)
             await send(message)
 
-        await self._app(scope, self._limited(receive), sent)
+        await self._app(scope, self._limited(receive, most), sent)
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, most_bytes: int) -> Receive:
         """Return a `receive` that refuses a body that is too large or too slow. Once it is whole, all may take long."""
         started, size, is_whole = time.monotonic(), 0, False
 
@@ -116,19 +120,20 @@ class Limits:
                 return message
             size += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
-            if size > self._most_bytes:
-                raise Refusal(413, self._too_large(), headers=CLOSE)
+            if size > most_bytes:
+                raise Refusal(413, _too_large(most_bytes), headers=CLOSE)
             if not is_whole and time.monotonic() - started > self._timeout_s + size / SLOWEST_BYTES_S:
                 raise self._too_slow()
             return message
 
         return received
 
-    def _too_large(self) -> str:
-        return f"a body has {self._most_bytes:,} bytes at most"
-
     def _too_slow(self) -> Refusal:
         return Refusal(408, f"nothing, or too little, came for {self._timeout_s:g} s", headers=CLOSE)
+
+
+def _too_large(most_bytes: int) -> str:
+    return f"a body of this type has {most_bytes:,} bytes at most"
 
 
 def _caller(headers: Headers) -> str:

@@ -191,7 +191,7 @@ class CreateQuery(SubmitQuery):
     )
 
 
-class Report(BaseModel):
+class RowReport(BaseModel):
     """What a check of rows found."""
 
     rows: int = Field(description="Different jobs.")
@@ -209,7 +209,7 @@ class SubmitAnswer(BaseModel):
     reused: int
     finish_expected_at: float | None = Field(description="When the last clip will be done; null if not known.")
     in_time: bool | None = Field(description="Whether that is by `finish_by`; null if not asked or not known.")
-    report: Report
+    report: RowReport
 
 
 class EstimateItem(BaseModel):
@@ -589,6 +589,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         421: "The console is not known by this host name.",
         422: "What is asked for cannot be done as it is; `lines` has each bad row.",
         429: "Too many requests; `Retry-After` says when to ask again.",
+        502: "The store, or a document in it, is not as it should be.",
         503: "Redis or the store is away; `Retry-After` says when to ask again.",
     }.items()
 }

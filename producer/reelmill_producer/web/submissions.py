@@ -68,7 +68,8 @@ def submit(caller: Caller, batch: str, upload: Upload, query: SubmitQuery, *, so
         NotAllowed: The caller may not submit for this owner.
     """
     now = datetime.now(UTC)
-    options = owned(caller, batch, options_of(query, upload))
+    options = options_of(query, upload)
+    owned(caller, batch, options)  # who may not is told before a long file is read
     mode, by = reuse_mode(query.reuse), _by(query, now)
     options.batch(batch, now, mark="")
     with opened(caller, upload, query) as (prompts, report):
@@ -117,7 +118,8 @@ def check(caller: Caller, upload: Upload, query: CheckQuery) -> dict[str, Any]:
     """
     now = caller.farm.ledger.timetable.now()
     batch = query.batch or f"check-{secrets.token_hex(8)}"
-    options = owned(caller, batch, options_of(query, upload))
+    options = options_of(query, upload)
+    owned(caller, batch, options)
     options.batch(batch, now, mark="")
     by = _by(query, now)
     farm, prices = caller.farm, Prices.of(caller.farm.settings)
@@ -199,7 +201,7 @@ def owned(caller: Caller, batch: str, options: PolicyOptions) -> PolicyOptions:
         if not principal.may_see(view.owner):
             raise JobConflict(f"the name {batch!r} is taken; submit under another batch name")
         owner = options.owner or view.owner
-    return PolicyOptions(**{**options.given(), "owner": owner})
+    return replace(options, owner=owner)
 
 
 def wrong_text(report: FileReport) -> str:
@@ -222,7 +224,7 @@ def wrong_lines(report: FileReport, upload: Upload) -> list[dict[str, Any]]:
 
 
 def report_record(prompts: PromptFile, report: FileReport) -> dict[str, Any]:
-    """Return a report; its fields are those of `Report`."""
+    """Return a report; its fields are those of `RowReport`."""
     notes = [printable(note) for note in prompts.reading.assumptions()]
     if isinstance(prompts.admit, PromptCheck) and (note := prompts.admit.note()):
         notes.append(note)

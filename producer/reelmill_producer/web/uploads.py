@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.message import Message
 from typing import IO, Any
 
 from fastapi import Request
@@ -18,8 +17,6 @@ from reelmill_producer.web.problems import Refusal
 
 MEMORY_BYTES = 1 << 20
 """Bytes of a body that are kept in memory; a longer one goes to a temporary file."""
-MOST_JSON_BYTES = 16_000_000
-"""Bytes of a body of JSON, which is in memory as a whole."""
 
 FILES: Mapping[str, tuple[Format, str]] = {
     "text/plain": ("txt", "upload.txt"),
@@ -53,17 +50,17 @@ class Upload:
 
 
 @asynccontextmanager
-async def uploaded(request: Request) -> AsyncIterator[Upload]:
+async def uploaded(request: Request) -> AsyncGenerator[Upload]:
     """Give the body of a request as a prompt file.
 
     Raises:
-        Refusal: 415: its type is not known; 413: it is too large; 422: its JSON is not rows.
+        Refusal: 415: its type is not known; 422: its JSON is not rows.
     """
-    kind = _media_type(request)
+    kind = _known_type(request)
     digest = hashlib.sha256()
     with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as spool:
         if kind == JSON:
-            body = await _whole(request)
+            body = await request.body()
             digest.update(body)
             rows, policy = _rows_of(body)
             for row in rows:
@@ -79,23 +76,16 @@ async def uploaded(request: Request) -> AsyncIterator[Upload]:
         yield Upload(stream=spool, name=name, form=form, policy={}, digest=digest.hexdigest())
 
 
-def _media_type(request: Request) -> str:
-    given = Message()
-    given["content-type"] = request.headers.get("content-type", "")
-    kind = given.get_content_type() if given["content-type"] else ""
+def media_type(text: str) -> str:
+    """Return the media type in a `Content-Type`, in small letters and without parameters; empty if there is none."""
+    return text.partition(";")[0].strip().lower()
+
+
+def _known_type(request: Request) -> str:
+    kind = media_type(request.headers.get("content-type", ""))
     if kind != JSON and kind not in FILES:
         raise Refusal(415, f"Content-Type {kind[:60]!r} is not known; use one of {', '.join((JSON, *FILES))}")
     return kind
-
-
-async def _whole(request: Request) -> bytes:
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > MOST_JSON_BYTES:
-            raise Refusal(413, f"a body of JSON has {MOST_JSON_BYTES:,} bytes at most; send a file, as x-ndjson or csv")
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def _rows_of(body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from common.ledger_scene import LANE, WORKER, begin, claim, make_result, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, make_result, start_worker, submit
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused

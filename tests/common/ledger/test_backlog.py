@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from common.ledger_scene import LANE, WORKER, begin, start_worker, submit, window
+from common.ledger_steps import LANE, WORKER, begin, start_worker, submit, window
 from fixtures.valkey import wait_for
 from reelmill_common.calendar.timestamps import milliseconds
 from reelmill_common.ledger import Ledger, backlog
@@ -15,10 +15,8 @@ from reelmill_common.services.scheduler import Ticker
 def test_a_backlog_has_what_is_left_and_the_workers_that_are_there(ledger: Ledger) -> None:
     start_worker(ledger)
     submit(ledger, "night", 4, priority=7, weight=2, cap=3)
-    first = milliseconds(ledger.timetable.now())
-    wait_for(
-        lambda: milliseconds(ledger.timetable.now()) > first, what="the next millisecond, for the order of the two"
-    )
+    first = milliseconds(ledger.timetable.now())  # rounded, where the ledger cuts off
+    wait_for(lambda: milliseconds(ledger.timetable.now()) > first + 1, what="a later millisecond, for the order")
     ids = submit(ledger, "day", 3)
     begin(ledger)
     ledger.jobs.prioritize(ids[0], 9)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_result, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, make_jobs, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, BatchState, JobState

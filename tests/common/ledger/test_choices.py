@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from common.ledger_scene import make_jobs
+from common.ledger_steps import make_jobs
 from fixtures.hand import Hand
 from reelmill_common.archive import archive, read_archive
 from reelmill_common.errors import NotFound

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from common.ledger_audit import sound
-from common.ledger_scene import (
+from common.ledger_steps import (
     LANE,
     WORKER,
     begin,

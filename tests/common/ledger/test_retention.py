@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from common.ledger_audit import audit, snapshot
-from common.ledger_scene import begin, make_jobs, start_worker, submit
+from common.ledger_steps import begin, make_jobs, start_worker, submit
 from fixtures.hand import Hand
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch

@@ -4,7 +4,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from common.ledger_scene import LANE, WORKER, claim, make_jobs, make_result, start_worker, submit, with_url
+from common.ledger_steps import LANE, WORKER, claim, make_jobs, make_result, start_worker, submit, with_url
 from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import Batch, JobState

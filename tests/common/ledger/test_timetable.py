@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, make_jobs, make_result, start_worker, submit, window
+from common.ledger_steps import LANE, WORKER, begin, make_jobs, make_result, start_worker, submit, window
 from fixtures.valkey import wait_for
 from reelmill_common.calendar.timestamps import milliseconds
 from reelmill_common.errors import InvalidJob, NotFound

@@ -16,7 +16,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from structlog.testing import capture_logs
 
-from common.notify_scene import add, happen, last
+from common.webhook_steps import add, happen, last
 from fixtures.hand import Hand
 from fixtures.proxy import make_authority
 from fixtures.receiver import Receiver, receiver

@@ -56,5 +56,7 @@ def read(path: Path, *, pid: int | None) -> ChildStatus | None:
         record = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    status = ChildStatus(**{**record, "info": WorkerInfo.of(record["info"])})
+    status = ChildStatus(
+        pid=record["pid"], verdict=record["verdict"], reason=record["reason"], info=WorkerInfo.of(record["info"])
+    )
     return status if status.pid == pid else None

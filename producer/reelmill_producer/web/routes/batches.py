@@ -39,7 +39,7 @@ def list_batches(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """List batches, newest first."""
-    last = place_in(cursor_, list) if cursor_ else None
+    last = place_in(cursor_, float, str) if cursor_ else None
 
     def wanted(view: BatchView) -> bool:
         return (
@@ -50,7 +50,7 @@ def list_batches(
 
     found = sorted(filter(wanted, caller.seen_batches()), key=lambda view: (-view.created_at, view.name))
     page = found[:limit]
-    more = cursor([-page[-1].created_at, page[-1].name]) if len(found) > limit else None
+    more = cursor(-page[-1].created_at, page[-1].name) if len(found) > limit else None
     forecaster = caller.console.forecaster
     items = [
         batch_item(view, forecaster.finish_of(caller.farm, view.name) if view.remaining else None) for view in page
@@ -103,7 +103,7 @@ Key = Annotated[str, Header(alias="Idempotency-Key", max_length=255, description
 async def put_batch(request: Request, caller: SomeCaller, batch: str, query: SomeQuery) -> dict[str, Any]:
     """Submit rows to a batch, which is made if it is new; rows that it has already are left as they are."""
     async with uploaded(request) as upload:
-        return await to_thread.run_sync(submit, caller, batch, upload, query)
+        return await to_thread.run_sync(submit, caller, batch, upload, query, limiter=caller.console.submissions)
 
 
 @router.post("/batches", response_model=SubmitAnswer, openapi_extra=ROWS)
@@ -112,11 +112,13 @@ async def post_batch(
 ) -> dict[str, Any]:
     """Submit rows to a new batch; the same `Idempotency-Key` and body again are about the same batch."""
     async with uploaded(request) as upload:
-        return await to_thread.run_sync(create, caller, upload, query, idempotency_key)
+        return await to_thread.run_sync(
+            create, caller, upload, query, idempotency_key, limiter=caller.console.submissions
+        )
 
 
 @router.post("/batches:check", response_model=CheckAnswer, openapi_extra=ROWS)
 async def check_batch(request: Request, caller: SomeCaller, query: SomeCheck) -> dict[str, Any]:
     """Say what a submission would do, with every bad row and an estimate; nothing is submitted."""
     async with uploaded(request) as upload:
-        return await to_thread.run_sync(check, caller, upload, query)
+        return await to_thread.run_sync(check, caller, upload, query, limiter=caller.console.submissions)

@@ -58,7 +58,7 @@ async def _stream(caller: Caller, batch: str, after: str) -> StreamingResponse:
     if batch:
         await to_thread.run_sync(caller.batch, batch, limiter=feed.one)
     return StreamingResponse(
-        feed.follow(_wanted(caller, batch), after=after),
+        feed.follow(_wanted(caller, batch), after=after, token=caller.principal.name),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )

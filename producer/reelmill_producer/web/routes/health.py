@@ -17,7 +17,7 @@ async def live() -> Response:
     return _OK
 
 
-@router.get("/readyz", response_model=Health, responses={503: PROBLEMS[503], 502: PROBLEMS[503]})
+@router.get("/readyz", response_model=Health, responses={503: PROBLEMS[503]})
 def ready(request: Request) -> Response:
     """Say that Redis answers and has our functions."""
     console: Console = request.app.state.console

@@ -33,4 +33,5 @@ def show(
     seen = {view.name for view in caller.seen_batches()}
     spans = {one.batch: list(open_spans(one, made.now)) for one in made.batches}
     batches = [{**one, "spans": spans[one["batch"]]} for one in record["batches"] if one["batch"] in seen]
-    return {**record, "batches": batches, "left": sum(one["left"] for one in batches)}
+    left = sum(one.left for one in made.batches if one.batch in seen)
+    return {**record, "batches": batches, "left": left}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace as changed
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +52,7 @@ def put(caller: SomeCaller, schedule: str, asked: ScheduleAsked) -> dict[str, An
     known = {view.schedule.name: view for view in caller.farm.ledger.schedules.all()}
     if schedule in known and not caller.principal.may_steer(_owner(known[schedule])):
         raise JobConflict(f"schedule {schedule!r} exists already; take another name")
-    options = PolicyOptions(**{**options.given(), "owner": owner})
+    options = changed(options, owner=owner)
     options.batch("any", datetime.now(UTC), mark="")
     new = Schedule(name=schedule, cron=Cron.parse(asked.cron, asked.tz), catch_up=asked.catch_up, policy={})
     lines = b"".join(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for row in asked.rows)

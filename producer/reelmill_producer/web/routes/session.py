@@ -22,7 +22,7 @@ async def show(request: Request, principal: Annotated[Principal, Depends(authent
     """Say who makes the request, and give the value for `X-Reelmill-CSRF`."""
     console: Console = request.app.state.console
     token, by_cookie = presented(request)
-    return _item(principal, csrf_of(token) if by_cookie and token else "", is_open=console.is_open)
+    return _item(principal, csrf_of(token) if by_cookie else "", is_open=console.is_open)
 
 
 @router.post("/session", response_model=SessionItem)

@@ -91,5 +91,7 @@ export function spoken(text) {
  * @param {string} [currency]
  */
 export function money(value, currency = "") {
-  return value === null || value === undefined ? "–" : `${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} ${currency}`.trim();
+  if (value === null || value === undefined) return "–";
+  if (value > 0 && value < 0.01) return `< 0.01 ${currency}`.trim();
+  return `${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} ${currency}`.trim();
 }

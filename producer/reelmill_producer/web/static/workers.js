@@ -92,7 +92,7 @@ export function showActions(bar, worker, offered = ["forgive", "quarantine"]) {
   if (wanted === "forgive") {
     const forgive = async () => {
       await ask("POST", ["workers", name, "forgive"]);
-      toast(`${name} may try again.`);
+      toast(`${name} may try again. If its process has ended, start it again too.`);
     };
     fill(bar, action("Forgive", forgive, { class: "small", "aria-label": `Forgive ${name}` }));
   } else if (wanted === "quarantine") {
@@ -102,7 +102,7 @@ export function showActions(bar, worker, offered = ["forgive", "quarantine"]) {
 
 /** @param {Worker} worker */
 function actionOf(worker) {
-  if (worker.state === "quarantined") return worker.may_return === false ? "" : "forgive";
+  if (worker.state === "quarantined") return "forgive";
   return ["ready", "paused", "resting"].includes(worker.state) ? "quarantine" : "";
 }
 

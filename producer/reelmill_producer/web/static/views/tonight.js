@@ -33,8 +33,8 @@ export async function show(main, { signal }) {
     parts.stats,
     parts.alerts,
     section("GPUs", parts.gpus, el("small", { class: "gpu-count" })),
-    latest.element,
     section("Plan", parts.plan),
+    latest.element,
     section("Batches", parts.batches, el("a", { class: "push", href: place(["batches"]) }, "All batches")),
   );
   let width = 0;
@@ -141,7 +141,7 @@ function drawStats(list, farm, workers, plan) {
     ["GPUs ready", count(ready), `of ${count(workers.length)}`],
     ["Rendering", count(farm.running), ""],
     ["Waiting", count(farm.waiting), ""],
-    ["To go", count(left), hourly && left ? span((left / hourly) * 3600) : ""],
+    ["To go", count(left), ""],
   ];
   keyed(list, values, ([name]) => name, ([name]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("span"), el("small"))), (item, [, value, more]) => {
     write(find("span", item), value);
