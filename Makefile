@@ -25,7 +25,7 @@ endif
 quick: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -q -m "not services and not slow and not gpu" --ignore tests/worker/kernels
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not services and not slow and not gpu" --ignore tests/worker/kernels
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -150,7 +150,7 @@ class SimulatedFarm:
             self._links.register(worker.link, selectors.EVENT_READ, worker)
             any_time = self._random.random
             self._at(any_time(), self._round, worker)
-            for every_s, work in self._chores(worker):
+            for every_s, work in self._periodic_tasks(worker):
                 self._at(every_s * any_time(), self._again, every_s, work)
             self._at(self.scene.clip_s * any_time(), self._fetch, worker)
 
@@ -206,7 +206,7 @@ class SimulatedFarm:
         house.idle = lambda: not worker.busy
         return worker
 
-    def _chores(self, worker: Worker) -> Iterator[tuple[float, Callable[[], None]]]:
+    def _periodic_tasks(self, worker: Worker) -> Iterator[tuple[float, Callable[[], None]]]:
         yield HEARTBEAT_S, lambda: self._publish("worker.heartbeat")
         yield self._restore_s, self._restore
         sender = Sender(settings=self.settings, hold_s=30.0 * self.scene.slow)
@@ -389,7 +389,7 @@ def connected(url: str) -> tuple[socket.socket, Any]:
     return link, hiredis.Reader()
 
 
-def packed(*words: object) -> bytes:
+def packed(*parts: object) -> bytes:
     """Return a command as it goes over the wire."""
-    data = [str(word).encode() for word in words]
+    data = [str(part).encode() for part in parts]
     return b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in data)

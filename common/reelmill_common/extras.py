@@ -19,7 +19,7 @@ WORKER_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
 """Modules of the extra `worker` that all rendering needs."""
 
 
-WEB_MODULES = ("fastapi", "uvicorn")
+WEB_MODULES = ("fastapi", "uvicorn", "mcp")
 """Modules of the extra `web`, for the console."""
 
 

@@ -195,7 +195,7 @@ class Controller:
         return list(ids.values())
 
     def choose(self, job: str, mark: ClipMark | str | None, note: str = "") -> JobView:
-        """ClipMark a job's clip as `favourite` or `reject`, in place of what was said of it before; return the job.
+        """Mark a job's clip as `favourite` or `reject`, in place of what was said of it before; return the job.
 
         The mark is kept until the batch is pruned, then in its archive, and stands in `results` and `export`.
 

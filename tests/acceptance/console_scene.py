@@ -31,7 +31,7 @@ STAGES = ("encode_text", "denoise 1/3", "denoise 2/3", "denoise 3/3", "upload")
 BEAT_S = 2.0
 
 
-def specs(count: int, *, frames: int = 9) -> list[RenderSpec]:
+def specs(count: int, *, frames: int = 33) -> list[RenderSpec]:
     """Return each prompt with four seeds, and again with four others."""
     grid = product(range(count // 24 + 1), PROMPTS, range(4))
     pairs = [(prompt, block * 4 + seed) for block, prompt, seed in grid]
@@ -113,7 +113,8 @@ def wait_for_others(farm: Farm) -> None:
     ledger = farm.ledger
     now = datetime.now(UTC)
     hours = f"{now + timedelta(hours=2):%H}:00-{now + timedelta(hours=7):%H}:00 UTC"
-    submit(farm, Batch(name="catalogue-spring", owner="grace", window=hours), specs(400))
+    submit(farm, Batch(name="catalogue-spring", owner="grace", window=hours), specs(3000))
+    submit(farm, Batch(name="city-rain", owner="grace", priority=4), specs(2000))
     submit(farm, Batch(name="title-sequence", owner="ada"), specs(40))
     ledger.batches.pause("title-sequence")
     cron = Cron.parse("0 22 * * *", "Europe/Vienna")

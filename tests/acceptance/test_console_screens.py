@@ -1,4 +1,4 @@
-"""Every page of the console on a busy farm: usable without a mouse and without eyes, on a desk and on a phone."""
+"""Every page of the console on a busy farm: usable without a mouse and without eyes, on large and small screens."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fixtures.farm import Farm
 from reelmill_common.access import Role
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
+from reelmill_worker.pipeline.prepare.tiny_model import make_trained_tiny
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]  # a browser may have to be installed first
 
@@ -32,7 +33,7 @@ SCREENS = {
 PAGES = {
     "tonight": ("/", ".batch-lines .progress"),
     "batches": ("/batches", "tbody .progress"),
-    "batch": (f"/batches/{DONE}", ".tile img:not([hidden])"),
+    "batch": (f"/batches/{DONE}", ".tile img.there"),
     "batch-busy": (f"/batches/{BUSY}", ".tile[data-state=succeeded]"),
     "clip": (f"/batches/{DONE}/clip-001", ".strip img"),
     "submit": ("/submit", ".bad-lines li"),
@@ -63,12 +64,15 @@ def scene(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory)
         store_url=f"file://{folder}/store",
         profile="tiny",
         renderer="model" if IS_KEPT else "fixed:0.01",
+        model_dir=str(folder / "model"),
         gpu_hour_price=2.5,
         currency="EUR",
         lease_s=600.0,
         tick_s=0.5,
         log_format="json",
     )
+    if IS_KEPT:
+        make_trained_tiny(folder / "model")
     farm = Farm(settings=settings, folder=folder)
     try:
         with night(farm, farm.start()) as scene:

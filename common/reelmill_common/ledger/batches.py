@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import queries, views
-from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, batch_names
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, batch_names, recall
 from reelmill_common.ledger.policy import PolicyChange, changed_fields, refuse_wait
 from reelmill_common.ledger.records import BatchView, Submitted
 from reelmill_common.ledger.submission import submit
@@ -50,11 +50,16 @@ class Batches(LedgerPart):
 
     def cancel(self, batch: str) -> int:
         """Cancel whatever of a batch is not final; return how many jobs that touched."""
-        return self._in_pieces("cancel_batch", batch)
+        total, more, place = 0, True, "0"
+        while more:
+            touched, more, place = self._of_batch("cancel_batch", batch, TOUCH_MOST, place)
+            total += touched
+        return total
 
     def pause(self, batch: str) -> None:
         """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on."""
         self._of_batch("pause", batch)
+        recall(self._server)
 
     def resume(self, batch: str) -> None:
         """Undo `pause`, also where the batch paused itself. Jobs that are held stay held."""
@@ -82,6 +87,7 @@ class Batches(LedgerPart):
             InvalidJob: The priority is not 0 to 9.
         """
         self._of_batch("prioritize", batch, Batch(name="any", priority=priority).priority)
+        recall(self._server)
 
     def set_policy(self, view: BatchView, change: PolicyChange) -> None:
         """Change some of a batch's policy except its priority (`prioritize`); acts on the next clip that starts.
@@ -95,6 +101,7 @@ class Batches(LedgerPart):
         if isinstance(answer, list):
             why, other = answer
             refuse_wait(view.name, why, other, known=batch_names(self._server, self._keys))
+        recall(self._server)
 
     def retry(
         self, batch: str, *, states: Sequence[JobState] = (JobState.FAILED, JobState.CANCELLED), code: str = ""

@@ -13,7 +13,7 @@ class Choices(LedgerPart):
     """Keeps what people said of clips. A retry of the job leaves it as it is."""
 
     def set(self, job_id: str, choice: ClipChoice | None) -> None:
-        """ClipMark a job's clip, in place of what was said of it before; None takes the mark away.
+        """Mark a job's clip, in place of what was said of it before; None takes the mark away.
 
         Raises:
             NotFound: No such job.

@@ -9,7 +9,7 @@ from reelmill_common.config.setting_values import FlowerPrompts
 from reelmill_common.errors import InvalidDocument
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import base, views
-from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, recall
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.retry_rules import RULES_JSON
 from reelmill_common.text.untrusted_json import read_json
@@ -86,6 +86,10 @@ class Dispatcher(LedgerPart):
             if touched < TOUCH_MOST:
                 break
         return total
+
+    def recall(self) -> None:
+        """Go on with taking back what batches had dispatched, where that takes several steps."""
+        recall(self._server)
 
     def sweep(self) -> int:
         """Let batches run whose start has come, and end what expired unstarted; return how much that touched."""

@@ -31,8 +31,8 @@ class Overview(LedgerPart):
         return read_snapshot(self._server, self._keys, live_s=base.LIVE_S)
 
     def stats(self) -> QueueStats:
-        """Count what waits, runs and has ended, in one call: for metrics, which name no batch and no job."""
-        return read_stats(self._server.run("stats"))
+        """Count what waits, runs and has ended: for metrics, which name no batch and no job."""
+        return read_stats(self._server, self._keys)
 
     def backlog(self) -> Backlog:
         """Return what is left to do, the workers that are there for it, and the order in which it will run."""

@@ -107,6 +107,9 @@ KEYS: Mapping[str, Key] = {
             "after_any": "batches that must have ended, by commas",
             "unmet": "those of both that it still waits for, by commas",
             "stuck": "those of `unmet` that ended otherwise than it wants, by commas",
+            "recall": "time before which what was dispatched is taken back, Unix ms; absent: nothing is being",
+            "recall_why": "reason of that, as events have it",
+            "recall_at": "how far that is: cursor in `flight:BATCH`",
             "report": "object key of its report's page; absent: none was made yet",
             "archived": "`done` at the time of archiving, a space, object key of the archive",
             "v:*": "virtual time by profile, as it was when it last had a job chosen at its own priority",
@@ -295,6 +298,7 @@ KEYS: Mapping[str, Key] = {
     "served": Key(type="set", meaning="lanes that were ever served"),
     "name:WORKER": Key(type="string", meaning="machine that took the name; ends after a minute"),
     "starts, expiries, windows": Key(type="sorted set", meaning="batches by their start, expiry or next window change"),
+    "recalls": Key(type="sorted set", meaning="batches whose dispatched jobs are being taken back, by time"),
     "unreported": Key(type="sorted set", meaning="batches that have ended and have no report, by the time it is due"),
     "schedule_names": Key(type="set", meaning="names of all schedules"),
     "schedules": Key(type="sorted set", meaning="schedules that are not paused, by their next run"),
@@ -310,6 +314,8 @@ KEYS: Mapping[str, Key] = {
     "identity": Key(type="string", meaning="tells this ledger from any other, also from an earlier one of the farm"),
     "clock": Key(type="string", meaning="Redis' time at the last reap, Unix ms"),
     "settled": Key(type="string", meaning="written by `submit` to wait for the disk"),
-    "looked, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
+    "looked, mended, mend_from, mend_sent, mend_leases, prune_turn": Key(
+        type="string", meaning="when, and where, housekeeping goes on"
+    ),
 }
 """By name; before each stands `reelmill:{FARM}:`. Times and scores are Unix milliseconds on Redis' clock."""

@@ -12,6 +12,7 @@ from reelmill_common.ledger import views
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
+from reelmill_common.ledger.workers import read_workers
 
 PAGE = 250
 """Batches or jobs that one call reads: about 1 ms of the server's time."""
@@ -95,7 +96,7 @@ class FarmSnapshot:
 
 def read_snapshot(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
     """Read the snapshot, in pages that hold up the server for a few milliseconds each."""
-    workers = server.run("workers")
+    workers = read_workers(server, keys, live_s=live_s)
     stored, failures, span_ms = server.run("rates")
     batches, leased = server.read([("ZCARD", keys.batches), ("ZCARD", keys.leases)])
     whole = [_batch(row) for row in _pages(server, "snapshot_batches", batches, *views.LETTERS.values())]
@@ -104,7 +105,7 @@ def read_snapshot(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
     hand = [_in_hand(row, spec) for row, spec in zip(rows, specs, strict=True)]
     still_open = [batch for batch in whole if batch.remaining]
     return FarmSnapshot(
-        workers=sorted((views.worker_view(answer, live_s=live_s) for answer in workers), key=lambda found: found.name),
+        workers=workers,
         in_hand=sorted(hand, key=lambda job: (job.worker, -job.since_s)),
         batches=sorted(still_open, key=lambda batch: -batch.priority),
         ended_batches=len(whole) - len(still_open),

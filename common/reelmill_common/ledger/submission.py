@@ -16,9 +16,9 @@ from reelmill_common.ledger.policy import more_policy, refuse_wait
 from reelmill_common.ledger.records import Submitted
 from reelmill_common.ledger.server import Server
 
-CHUNK = 250
-"""Jobs in one call: about 2 ms of the server's time, for which all other clients wait."""
-CHUNKS = 8
+CHUNK = 100
+"""Jobs in one call: about a millisecond of the server's time, for which all other clients wait."""
+CHUNKS = 20
 """Calls in one round trip."""
 
 

@@ -72,7 +72,7 @@ class Sender:
         self._thread.close(timeout_s)
 
     def wake(self) -> None:
-        """Look now whether somebody else sends: nobody does."""
+        """Check now whether another process sends: none does."""
         self._thread.wake()
 
     def run(self) -> None:

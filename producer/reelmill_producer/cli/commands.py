@@ -62,6 +62,7 @@ COMMANDS = {
     "flower": "FLOWER_BASIC_AUTH=me:a-long-password reelmill flower",
     "metrics": "reelmill metrics --address 0.0.0.0",
     "webhook": "reelmill webhook add https://hooks.example.com/reelmill",
+    "mcp": "reelmill mcp",
     "token": "reelmill token add ann --role submitter --owner ann --expires 30d",
     "schedule": "reelmill schedule add '0 22 * * *' prompts.csv --tz Europe/Vienna",
 }

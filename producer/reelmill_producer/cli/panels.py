@@ -10,7 +10,8 @@ PANELS: Mapping[str, Sequence[str]] = {
     "Results": ("results", "download", "export", "show", "report", "accounts", "archive", "prune", "audit"),
     "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
     "Schedules": ("schedule", "window", "plan"),
-    "Farm": ("up", "serve", "demo", "worker", "doctor", "forgive", "forget", "token", "webhook", "flower", "metrics"),
+    "Farm": ("up", "demo", "worker", "doctor", "forgive", "forget", "webhook", "flower", "metrics"),
+    "Console": ("serve", "token", "mcp"),
     "Model": ("model",),
 }
 REST = "Other"

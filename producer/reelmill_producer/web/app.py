@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from reelmill_common import __version__
 from reelmill_common.settings import Settings
@@ -15,6 +16,8 @@ from reelmill_producer.web.console import Console
 from reelmill_producer.web.document import document
 from reelmill_producer.web.headers import StrictHeaders, is_loopback
 from reelmill_producer.web.limits import Limits
+from reelmill_producer.web.mcp import PATH as MCP
+from reelmill_producer.web.mcp import McpDoor
 from reelmill_producer.web.pages import add_pages
 from reelmill_producer.web.problems import add_handlers
 from reelmill_producer.web.routes import (
@@ -62,10 +65,13 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     """
     console = Console(settings=settings, is_open=is_open, connection=FarmConnection(settings))
 
+    door = McpDoor(console)
+
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncGenerator[None]:
         console.feed.start()
-        yield
+        async with door.running():
+            yield
         console.feed.stop()
         console.connection.close()
 
@@ -86,6 +92,7 @@ def make_app(settings: Settings, *, is_open: bool = False) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=API)
     app.include_router(videos.router)
+    app.router.routes.append(Route(MCP, door))
     add_pages(app)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
@@ -25,11 +26,21 @@ PAGES = (
 HEAD = "<head>"
 
 
+class RevalidatedFiles(StaticFiles):
+    """Files that a browser keeps, and asks about each time: a new version of the console is whole at once."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """Return a file, or that it has not changed."""
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def add_pages(app: FastAPI) -> None:
     """Serve the pages, and the files of the folder `static` under `/static`."""
     for path in PAGES:
         app.add_api_route(path, _page, methods=["GET"], include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
+    app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
 
 
 async def _page(request: Request) -> Response:

@@ -15,7 +15,7 @@ from reelmill_common.ledger.events import place
 def test_events_report_the_life_of_a_job(ledger: Ledger) -> None:
     (job_id,) = submit(ledger, "night", 1)
     start_worker(ledger)
-    ledger.events.read(stages=True)  # somebody watches
+    ledger.events.read(stages=True)  # a reader asks for stages: they are sent
     claimed = begin(ledger)
     ledger.attempts.stage(job_id, claimed.token, "decode", lease_s=60)
     ledger.attempts.stage(job_id, claimed.token, "decode", lease_s=60)

@@ -11,6 +11,7 @@ from reelmill_common.ledger import Ledger, PolicyChange
 
 
 def shares(order: Sequence[str], *, window: int = 100) -> list[Counter[str]]:
+    assert len(order) > window
     return [Counter(order[start : start + window]) for start in range(len(order) - window + 1)]
 
 

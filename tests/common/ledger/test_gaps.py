@@ -182,3 +182,19 @@ def test_any_missing_key_leaves_the_other_batches_to_be_done(ledger: Ledger, adm
     work(ledger, 20)
 
     assert all_done(ledger, OTHERS)
+
+
+def test_counters_that_are_wrong_are_counted_anew_also_where_much_is_in_flight(
+    ledger: Ledger, admin: redis.Redis
+) -> None:
+    submit(ledger, "night", 500)
+    start_worker(ledger)
+    ledger.dispatch.pump(LANE, depth=500)
+    prefix = ledger._keys.prefix
+    admin.hincrby(f"{prefix}lane:{LANE}", "d5", 7)
+    admin.delete(f"{prefix}owner:")
+
+    ledger.dispatch.mend()
+
+    assert admin.hget(f"{prefix}lane:{LANE}", "d5") == "500"
+    assert admin.hget(f"{prefix}owner:", "n") == "500"

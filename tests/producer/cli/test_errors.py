@@ -9,7 +9,7 @@ from fixtures.cli import Cli
 from reelmill_common import errors
 from reelmill_producer.cli.errors import EPILOG, INTERRUPTED
 
-DOCS = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+DOCS = (Path(__file__).parents[3] / "docs/reference/commands.md").read_text()
 
 
 def test_every_exit_status_of_an_error_is_documented() -> None:

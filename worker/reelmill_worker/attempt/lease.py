@@ -25,7 +25,7 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 REPORT_APART_S = 0.5
 """Least seconds between two reports of a render's stages. Each costs Redis half as much as a claim, and where a clip
-takes a second nobody can look at it; a cancel is heard of at the next report."""
+takes a second no person can follow them; a cancel is noticed at the next report."""
 RENEWALS_PER_LEASE = 3
 """A lease survives two lost renewals."""
 

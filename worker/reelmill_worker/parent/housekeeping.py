@@ -109,8 +109,13 @@ class Housekeeping:
         # With a window it rests until the ledger has said otherwise.
         self._machine = PhaseMachine(WorkerPhase.RESTING if settings.worker_window else WorkerPhase.STARTING)
         self._ticker = Ticker(worker=self.worker, window=settings.worker_window)
-        self._sender, self._reports = Sender(settings=settings, stand_by_s=60.0), ReportMaker(settings=settings)
-        self._services = (self._sender, self._reports, Pruner(settings=settings))
+        self._sender = Sender(settings=settings, stand_by_s=60.0)
+        self._reports = ReportMaker(settings=settings, connect=lambda _: self._connected())
+        self._services = (
+            self._sender,
+            self._reports,
+            Pruner(settings=settings, connect=lambda _: self._connected()),
+        )
         self._thread = BackgroundThread(
             name="tick", work=self._tick, every_s=min(LOOK_S, settings.tick_s), on_error=self._log_once
         )
@@ -220,6 +225,7 @@ class Housekeeping:
     def _serve_farm(self, ledger: Ledger, standing: Standing | None) -> None:
         """Do what one parent of the farm has to do now and then, whichever it is."""
         self._ticker.round(ledger)
+        ledger.dispatch.recall()
         ledger.dispatch.reap()
         ledger.dispatch.mend()
         broker.reconcile(ledger, self.settings)

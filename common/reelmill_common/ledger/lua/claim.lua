@@ -29,11 +29,15 @@ if job.state == 'r' and job.fence == word and job.worker == node then
     redis.call('ZADD', LEASES, now + lease_ms, job.id) -- the answer was lost on the way: say it again
     return answer(job, tonumber(redis.call('HGET', worker_key(node), 'waited') or 0))
 end
-local paused, shut, closes, expires = unpack(
-    redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'closes', 'expires'))
+local paused, shut, closes, expires, recall, why = unpack(
+    redis.call('HMGET', batch_key(job.batch), 'paused', 'shut', 'closes', 'expires', 'recall', 'recall_why'))
 if job.state == 'q' and (paused == '1' or shut == '1') then return 'held' end
 if job.generation ~= generation then return 'stale' end
 if job.state ~= 'd' then return 'not_dispatched' end
+if recall and tonumber(redis.call('ZSCORE', SENT, job.id) or 0) <= tonumber(recall) then
+    requeue(job, why) -- as `recall` would do, which has not met it yet
+    return 'held'
+end
 if redis.call('EXISTS', spec_key(job.id)) == 0 then
     end_without_spec(job)
     return 'unknown'

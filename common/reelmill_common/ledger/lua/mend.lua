@@ -1,30 +1,33 @@
--- Look after what nothing else would find: sets and counters that contradict the jobs because a key is missing. Looks at all
--- that is in flight and at a page of the batches, and changes nothing where nothing is missing.
+-- Look after what nothing else would find: sets and counters that contradict the jobs because a key is missing. Looks at a
+-- page of what is in flight and of the batches, and changes nothing where nothing is missing. What owners and lanes have in
+-- flight is counted anew only if the sums are wrong.
 -- ARGV: seconds between two looks of the whole farm, most batches, milliseconds of a lease that is made anew.
 if not redis.call('SET', P .. 'mended', 1, 'NX', 'PX', math.floor(ARGV[1] * 1000)) then return 0 end
 
+local PAGE = 200 -- jobs of each set
 local most, lease_ms = tonumber(ARGV[2]), ARGV[3]
-local sent, flying, lanes = {}, {}, {}
-local function count_in(place, key, name)
-    place[key] = place[key] or {}
-    place[key][name] = (place[key][name] or 0) + 1
+local lanes = {}
+
+-- Return the next page of a sorted set; the place is kept in a key.
+local function next_page(set, place)
+    local from = tonumber(redis.call('GET', P .. place) or 0)
+    local ids = redis.call('ZRANGE', set, from, from + PAGE - 1)
+    if #ids < PAGE then redis.call('DEL', P .. place) else redis.call('SET', P .. place, from + PAGE) end
+    return ids
 end
 
-for _, id in ipairs(redis.call('ZRANGE', SENT, 0, -1)) do
+for _, id in ipairs(next_page(SENT, 'mend_sent')) do
     local job = load_or_drop(id)
     if job and job.state == 'd' then
-        count_in(sent, job.lane, 'd' .. (job.priority or ''))
-        count_in(flying, redis.call('HGET', batch_key(job.batch), 'owner') or '', 'n')
         redis.call('SADD', flight_key(job.batch), id)
         redis.call('ZADD', P .. 'batches', 'NX', now, job.batch)
     elseif job then
         redis.call('ZREM', SENT, id)
     end
 end
-for _, id in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+for _, id in ipairs(next_page(LEASES, 'mend_leases')) do
     local job = load_or_drop(id)
     if job and LEASED[job.state] then
-        count_in(flying, redis.call('HGET', batch_key(job.batch), 'owner') or '', 'n')
         redis.call('SADD', flight_key(job.batch), id)
         redis.call('SADD', held_key(job.worker), id)
         redis.call('ZADD', P .. 'batches', 'NX', now, job.batch)
@@ -36,9 +39,10 @@ for _, worker in ipairs(redis.call('ZRANGE', BEATS, 0, -1)) do
     if redis.call('EXISTS', worker_key(worker)) == 1 then redis.call('SADD', WORKERS, worker) end
 end
 
--- A batch's jobs in flight stand in `sent` or in `leases`, and what waits for a time in the set of that time.
+-- A batch's jobs in flight stand in `sent` or in `leases`, and what waits for a time in the set of that time. Of many jobs
+-- some are looked at, others the next time.
 local function mend_flight(batch)
-    for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
+    for _, id in ipairs(redis.call('SRANDMEMBER', flight_key(batch), PAGE)) do
         local job = load_or_drop(id, batch)
         if job and job.state == 'd' and not redis.call('ZSCORE', SENT, id) then
             redis.call('ZADD', SENT, now, id)
@@ -116,22 +120,52 @@ local batches = redis.call('ZRANGE', P .. 'batches', from, from + most - 1)
 for _, batch in ipairs(batches) do mend_batch(batch) end
 redis.call('SET', P .. 'mend_from', #batches < most and 0 or from + #batches)
 
--- What owners and lanes have in flight.
-for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do
-    local n = (flying[owner] or {}).n or 0
-    if tonumber(redis.call('HGET', owner_key(owner), 'n') or 0) ~= n then
-        redis.call('HSET', owner_key(owner), 'n', n)
-        replace_owner(owner)
+-- Return what owners and lanes have in flight by their counters.
+local function sums()
+    local flying, sent = 0, 0
+    for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do
+        flying = flying + (redis.call('HGET', owner_key(owner), 'n') or 0)
     end
+    for lane in pairs(lanes) do
+        for _, count in ipairs(redis.call('HMGET', lane_key(lane), 'd0', 'd1', 'd2', 'd3', 'd4', 'd5', 'd6', 'd7', 'd8',
+            'd9')) do sent = sent + (count or 0) end
+    end
+    return flying, sent
 end
-for lane in pairs(sent) do lanes[lane] = true end
-for lane in pairs(lanes) do
-    for priority = 0, 9 do
-        local name = 'd' .. priority
-        local count = (sent[lane] or {})[name] or 0
-        if tonumber(redis.call('HGET', lane_key(lane), name) or 0) ~= count then
-            redis.call('HSET', lane_key(lane), name, count)
+
+local function count_anew()
+    local sent, flying = {}, {}
+    for _, set in ipairs({SENT, LEASES}) do
+        for _, id in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+            local job = load_job(id)
+            if job and IN_FLIGHT[job.state] then
+                local owner, place = redis.call('HGET', batch_key(job.batch), 'owner') or '', 'd' .. (job.priority or '')
+                flying[owner] = (flying[owner] or 0) + 1
+                lanes[job.lane], sent[job.lane] = true, sent[job.lane] or {}
+                if job.state == 'd' then sent[job.lane][place] = (sent[job.lane][place] or 0) + 1 end
+            end
         end
     end
+    for _, owner in ipairs(redis.call('SMEMBERS', OWNERS)) do
+        if tonumber(redis.call('HGET', owner_key(owner), 'n') or 0) ~= (flying[owner] or 0) then
+            redis.call('HSET', owner_key(owner), 'n', flying[owner] or 0)
+            replace_owner(owner)
+        end
+    end
+    for lane in pairs(lanes) do
+        for priority = 0, 9 do
+            local count = (sent[lane] or {})['d' .. priority] or 0
+            if tonumber(redis.call('HGET', lane_key(lane), 'd' .. priority) or 0) ~= count then
+                redis.call('HSET', lane_key(lane), 'd' .. priority, count)
+            end
+        end
+    end
+end
+
+for _, lane in ipairs(redis.call('SMEMBERS', P .. 'served')) do lanes[lane] = true end
+local flying, sent = sums()
+local is_few = redis.call('ZCARD', SENT) + redis.call('ZCARD', LEASES) <= PAGE
+if is_few or sent ~= redis.call('ZCARD', SENT) or flying ~= redis.call('ZCARD', SENT) + redis.call('ZCARD', LEASES) then
+    count_anew()
 end
 return #batches

@@ -14,7 +14,8 @@ end
 local left = redis.call('LLEN', order_key(batch))
 if left > 0 then return left end
 for name in string.gmatch(v[2] or '', '[^,]+') do redis.call('SREM', dependants_key(name), batch) end
-redis.call('UNLINK', key, retry_key(batch))
+redis.call('UNLINK', key, retry_key(batch), rates_key(batch), watched_key(batch), watched_events_key(batch))
+redis.call('ZREM', P .. 'recalls', batch)
 for _, index in ipairs({'batches', 'starts', 'expiries', 'windows', 'unreported'}) do
     redis.call('ZREM', P .. index, batch)
 end

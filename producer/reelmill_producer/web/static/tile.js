@@ -6,6 +6,7 @@ import { spoken } from "./format.js";
 import { place } from "./router.js";
 
 const HOVER_MS = 160;
+const AGAIN_MS = 3000;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export function makeTile() {
@@ -15,7 +16,7 @@ export function makeTile() {
     el(
       "a",
       { class: "tile", tabindex: "-1" },
-      el("span", { class: "screen" }, el("img", { alt: "", decoding: "async", loading: "lazy", hidden: true }), el("span", { class: "state" })),
+      el("span", { class: "screen" }, el("img", { alt: "", decoding: "async", loading: "lazy" }), el("span", { class: "state" })),
       el("span", { class: "caption" }, el("span", { class: "line" }, el("b"), el("small"), el("i", { class: "mark" })), el("span", { class: "prompt" })),
     ),
   );
@@ -35,8 +36,7 @@ export function showJob(tile, job, hurried) {
     link.dataset.state = "loading";
     link.dataset.job = "";
     for (const part of [".state", "b", "small", ".prompt", ".mark"]) write(find(part, tile), "");
-    image.hidden = true;
-    return;
+    return hidePoster(image);
   }
   const mark = job.choice?.mark === "none" ? "" : (job.choice?.mark ?? "");
   if (link.dataset.job !== job.id) {
@@ -53,19 +53,40 @@ export function showJob(tile, job, hurried) {
   write(find(".state", tile), job.clip ? "" : label);
   const name = `${job.row}, ${label}${mark ? `, ${mark}` : ""}: ${job.prompt.slice(0, 160)}`;
   if (link.getAttribute("aria-label") !== name) link.setAttribute("aria-label", name);
-  if (!job.clip) image.hidden = true;
-  else if (!hurried) showPoster(image, address(["batches", job.batch, "clips", job.row, "poster"]));
-  else if (image.dataset.of !== job.id) image.hidden = true;
-  image.dataset.of = job.id;
+  const poster = job.clip ? address(["batches", job.batch, "clips", job.row, "poster"]) : "";
+  if (poster && !hurried) showPoster(image, poster);
+  else if (image.src !== poster) hidePoster(image);
 }
 
 /**
+ * Shows a poster once it is there, so that no tile shows that of the clip before.
  * @param {HTMLImageElement} image
  * @param {string} source
  */
 function showPoster(image, source) {
-  if (image.src !== source) image.src = source;
-  image.hidden = false;
+  image.onload = () => image.classList.add("there");
+  image.onerror = () => setTimeout(() => again(image, source), AGAIN_MS);
+  if (image.src !== source) {
+    image.classList.remove("there");
+    image.src = source;
+  } else if (image.complete && image.naturalWidth) image.classList.add("there");
+}
+
+/** @param {HTMLImageElement} image */
+function hidePoster(image) {
+  image.onload = image.onerror = null;
+  image.classList.remove("there");
+}
+
+/**
+ * Asks once more for a poster that did not come, for example since too many were asked for at once.
+ * @param {HTMLImageElement} image
+ * @param {string} source
+ */
+function again(image, source) {
+  if (image.src !== source || !image.onload) return;
+  image.onerror = null;
+  image.src = source;
 }
 
 /** @param {import("./jobs.js").Job} job */
