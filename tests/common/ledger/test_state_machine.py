@@ -275,7 +275,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         accepted = self.ledger.attempts.finish(job_id, self.tokens[job_id, attempt], result)
 
-        assert accepted == self.model.finish(job_id, attempt)
+        assert bool(accepted) == self.model.finish(job_id, attempt)
         if accepted:
             assert self.published.setdefault(job_id, attempt) == attempt
             assert self.ledger.jobs.get(job_id).result == result
