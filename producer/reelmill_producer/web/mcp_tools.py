@@ -1,4 +1,4 @@
-"""MCP tools: what a language model may do with a farm, in the rights of whoever it works for."""
+"""MCP tools: what a language model may do with a farm, with the rights of the token that it uses."""
 
 from __future__ import annotations
 

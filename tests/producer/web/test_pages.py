@@ -38,3 +38,11 @@ def test_the_console_works_under_a_path(make_console: Callable[..., Visitor], st
     assert '<base href="/farm/">' in page
     assert there("GET", "farm").status == 200
     assert there("GET", "/static/app.js").status == 200
+
+
+def test_a_browser_keeps_the_files_of_the_pages_and_asks_whether_they_changed(console: Visitor) -> None:
+    first = console("GET", "/static/app.js")
+    again = console("GET", "/static/app.js", headers={"If-None-Match": first.headers["etag"]})
+
+    assert first.headers["cache-control"] == "no-cache"
+    assert (again.status, again.body) == (304, b"")

@@ -30,6 +30,8 @@ const PAGES = [
   ["accounts", "Accounts", "M4 20V10m6 10V4m6 16v-7m4 7H2"],
 ];
 
+const AGAIN_MS = 3000;
+
 /** @type {AbortController | undefined} */
 let present;
 
@@ -98,6 +100,7 @@ async function show() {
     if (/** @type {any} */ (error).status === undefined) console.error(error);
     if (/** @type {any} */ (error).status === 401) return;
     fill(main, el("h1", {}, found.route.title), problemBox(error), action("Try again", show));
+    if (isPassing(error)) setTimeout(() => signal.aborted || show(), AGAIN_MS);
   }
 }
 
@@ -134,12 +137,25 @@ async function start() {
     path = location.pathname;
     show();
   });
+  await begin();
+}
+
+async function begin() {
   try {
     await readSession();
   } catch (error) {
-    return fill(find("#main"), problemBox(error), action("Try again", async () => location.reload()));
+    setTimeout(begin, AGAIN_MS);
+    return fill(find("#main"), problemBox(error));
   }
   show();
+}
+
+/**
+ * Whether an error is likely to pass: no answer came, too many were asked for, or something behind the server is away.
+ * @param {any} error
+ */
+function isPassing({ status }) {
+  return status === 0 || status === 429 || status >= 500;
 }
 
 start();

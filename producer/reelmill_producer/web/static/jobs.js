@@ -5,6 +5,7 @@ import { get } from "./api.js";
 const PAGE = 200;
 const SCAN = 500;
 const MOST_PAGES = 100;
+const AGAIN_MS = 3000;
 
 /**
  * @typedef {object} Job
@@ -32,7 +33,7 @@ export class Jobs {
    * @param {Filter} filter Without one, the position of a job is its cursor, and any page is read at once; with one,
    *   pages follow each other.
    * @param {AbortSignal} signal
-   * @param {{changed: () => void, failed: (error: unknown) => void}} watcher
+   * @param {{changed: () => void, failed: (error: unknown) => void, again: () => void}} watcher
    */
   constructor(batch, filter, signal, watcher) {
     this.batch = batch;
@@ -74,7 +75,8 @@ export class Jobs {
       return;
     }
     for (let page = Math.floor(first / PAGE); page <= Math.floor(last / PAGE); page += 1) {
-      if (!this.pages.has(page)) this.read(page);
+      const whole = Math.min(PAGE, this.total - page * PAGE); // a batch may have grown
+      if ((this.pages.get(page)?.length ?? -1) < whole) this.read(page);
     }
   }
 
@@ -103,7 +105,7 @@ export class Jobs {
       this.forget();
       this.watcher.changed();
     } catch (error) {
-      this.watcher.failed(error);
+      this.failed(error);
     } finally {
       this.asked.delete(page);
     }
@@ -124,13 +126,19 @@ export class Jobs {
       this.total = this.found.length;
       this.isWhole = this.next === null;
     } catch (error) {
-      this.watcher.failed(error);
-      return;
+      return this.failed(error);
     } finally {
       this.asked.delete(-1);
     }
     this.watcher.changed();
     if (this.next !== null && this.found.length < SCAN / 4) this.scan();
+  }
+
+  /** @param {unknown} error What is missing is asked for again a little later. */
+  failed(error) {
+    if (this.signal.aborted) return;
+    this.watcher.failed(error);
+    setTimeout(() => this.signal.aborted || this.watcher.again(), AGAIN_MS);
   }
 
   forget() {

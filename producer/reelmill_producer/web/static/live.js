@@ -40,6 +40,17 @@ export function hangUp() {
   show("off", "signed out");
 }
 
+/**
+ * Says that what is shown could not be read anew; the empty text takes that back.
+ * @param {string} why
+ */
+export function tellStale(why) {
+  if (find("#live").dataset.state === "lost") return; // that is said already
+  const banner = find("#lost");
+  banner.hidden = !why;
+  write(banner, why ? `What you see is from before: ${why} The page tries again by itself.` : "");
+}
+
 /** @param {string} batch */
 function connect(batch) {
   connection?.abort();

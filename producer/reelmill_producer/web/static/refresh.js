@@ -1,7 +1,7 @@
 /** Reading anew what a view shows, when the farm says that it has changed. */
 
 import { atMostEvery } from "./dom.js";
-import { follow } from "./live.js";
+import { follow, tellStale } from "./live.js";
 
 const LEAST_MS = 1000;
 
@@ -24,10 +24,14 @@ export async function refreshing(signal, { read, draw, batch = "", matters = () 
     async () => {
       try {
         const found = await read();
-        if (!signal.aborted) draw(found);
+        if (signal.aborted) return;
+        tellStale("");
+        draw(found);
       } catch (error) {
         const { status = 0, retryAfter = 0 } = /** @type {any} */ (error);
-        if (status === 0 || status === 429 || status >= 500) setTimeout(again, (retryAfter || 2) * 1000);
+        if (signal.aborted || (status !== 0 && status !== 429 && status < 500)) return;
+        tellStale(/** @type {Error} */ (error).message);
+        setTimeout(again, (retryAfter || 2) * 1000);
       }
     },
     leastMs,

@@ -33,7 +33,14 @@ export async function show(main, { params, query, signal }) {
   const filter = { state: query.get("state") ?? "", q: query.get("q") ?? "", favourite: query.get("favourite") ?? "" };
   /** @type {any} */
   let batch = null;
-  const watcher = { changed: () => drawWall(), failed: (/** @type {unknown} */ error) => showProblem(trouble, error) };
+  const watcher = {
+    changed: () => {
+      fill(trouble);
+      drawWall();
+    },
+    failed: (/** @type {unknown} */ error) => showProblem(trouble, error),
+    again: () => (jobs.isFiltered ? jobs.scan() : wall.refresh()),
+  };
   let jobs = new Jobs(name, { ...filter }, signal, watcher);
 
   const wall = new Wall(
@@ -90,7 +97,8 @@ export async function show(main, { params, query, signal }) {
   }
 
   function drawWall() {
-    const total = jobs.isFiltered ? jobs.total : (batch?.total ?? 0);
+    if (!jobs.isFiltered) jobs.total = batch?.total ?? 0;
+    const { total } = jobs;
     wall.resize(total);
     write(found, jobs.isFiltered ? `${count(total)}${jobs.isWhole ? "" : "+"} found` : plural(total, "clip"));
     const isEmpty = total === 0 && (jobs.isFiltered ? jobs.isWhole : true);
@@ -107,7 +115,7 @@ export async function show(main, { params, query, signal }) {
   }
 
   openJobs();
-  jobs.need(0, 60);
+  if (!jobs.isFiltered) jobs.read(0);
   const again = await refreshing(signal, {
     batch: name,
     read: () => readBatch(name, signal),
