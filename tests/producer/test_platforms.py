@@ -103,7 +103,7 @@ def test_a_killed_farm_is_taken_over_without_proc(embedded: dict[str, str], nigh
 
     assert survived
     assert (done.status, json.loads(done.out)["counts"]["succeeded"]) == (0, 2), done.err
-    assert not start_of(orphan)
+    wait_for(lambda: not start_of(orphan), what="the end of the first worker")
 
 
 def test_a_user_without_a_home_is_no_bug_of_ours(

@@ -26,7 +26,7 @@ from reelmill_producer.cli.completion import ANSWER_S
 
 pytestmark = pytest.mark.services
 
-START_S = 4.0
+START_S = 8.0
 """Generous to a loaded machine: the start of a Python and its imports."""
 
 
