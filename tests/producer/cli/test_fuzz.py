@@ -215,7 +215,7 @@ def write_files(random: Random, folder: Path) -> dict[str, list[str]]:
         "file": [str(prompts), str(prompts), str(prompts), random.choice(odd)],
         "clip": [str(recipe), str(prompts), random.choice(odd)],
         "secret_file": [str(secret), random.choice(odd)],
-        **{name: [str(folder), "/nowhere/x"] for name in PATHS},
+        **{name: [str(folder), str(folder / "absent" / "x")] for name in PATHS},
     }
 
 
