@@ -13,7 +13,7 @@ from reelmill_common.jobs import JobState
 pytestmark = pytest.mark.services
 
 MOST = 11
-"""Of one worker at work: supervisor, parent and child."""
+"""Connections of one worker at work: supervisor, parent and child."""
 
 
 def test_a_worker_at_work_takes_few_connections(make_farm: Callable[..., Farm]) -> None:
