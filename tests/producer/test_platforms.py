@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,9 @@ def test_every_module_of_a_producer_is_imported_without_what_windows_lacks() -> 
         "        if not found.name.endswith('__main__'): importlib.import_module(found.name)"
     )
 
-    done = run(WINDOWS.python(every), env={})
+    with_mcp = replace(WINDOWS, loaded=(*WINDOWS.loaded, "mcp.server.mcpserver"))
+
+    done = run(with_mcp.python(every), env={})
 
     assert done.status == 0, done.err
 

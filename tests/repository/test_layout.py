@@ -42,7 +42,7 @@ def mirror(module: Path) -> Path:
 @pytest.mark.parametrize(
     ("folder", "most"),
     [
-        ("common/reelmill_common", 18),
+        ("common/reelmill_common", 17),
         ("producer/reelmill_producer", 6),
         ("worker/reelmill_worker/pipeline", 10),
     ],

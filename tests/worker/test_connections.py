@@ -13,7 +13,7 @@ from reelmill_common.jobs import JobState
 pytestmark = pytest.mark.services
 
 MOST = 11
-"""Connections of one worker at work: supervisor, parent and child."""
+"""Connections of supervisor, parent and child together, while they work."""
 
 
 def test_a_worker_at_work_takes_few_connections(make_farm: Callable[..., Farm]) -> None:

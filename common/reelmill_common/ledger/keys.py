@@ -23,11 +23,11 @@ class Keys:
 
     @property
     def stages(self) -> str:
-        """Stream of the stages of all jobs, while somebody watches them."""
+        """Stream of the stages of all jobs, while they are watched."""
         return f"{self.prefix}stages"
 
     def batch_events(self, batch: str) -> str:
-        """Stream of a batch's events and stages, while somebody watches it."""
+        """Stream of a batch's events and stages, while it is watched."""
         return f"{self.prefix}events:{batch}"
 
     @property

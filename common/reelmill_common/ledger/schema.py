@@ -258,10 +258,10 @@ KEYS: Mapping[str, Key] = {
         fields={"*": "id of the job, by the next 13 digits"},
     ),
     "events": Key(type="stream", meaning="the newest 50,000 events: `e` name, `b` batch, `j` job, `w` worker; fields"),
-    "events:BATCH": Key(type="stream", meaning="its events under the same ids, and stages, while somebody watches it"),
-    "stages": Key(type="stream", meaning="stages of all jobs, while somebody watches them"),
+    "events:BATCH": Key(type="stream", meaning="its events under the same ids, and stages, while it is watched"),
+    "stages": Key(type="stream", meaning="stages of all jobs, while they are watched"),
     "watched, watched:BATCH": Key(
-        type="string", meaning="somebody watches the stages, or the batch; id of the last event before that began"
+        type="string", meaning="the stages, or the batch, are watched; id of the last event before that began"
     ),
     "rates": Key(
         type="hash",

@@ -18,8 +18,8 @@ import typer.main
 
 from reelmill_common import __version__
 from reelmill_common.command_help import HelpfulGroup
+from reelmill_common.config.extras import install_command
 from reelmill_common.errors import InvalidSettings, ReelmillError
-from reelmill_common.extras import install_command
 from reelmill_producer.cli import panels
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.errors import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr

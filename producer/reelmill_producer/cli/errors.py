@@ -10,8 +10,8 @@ import structlog
 import typer
 
 from reelmill_common.command_help import HelpfulGroup
+from reelmill_common.config.extras import require_extra
 from reelmill_common.errors import ReelmillError
-from reelmill_common.extras import require_worker
 from reelmill_producer.cli.console import inform, quiet_if_unread
 
 INTERRUPTED = 130
@@ -73,7 +73,7 @@ class CommandLine(HelpfulGroup):
             InvalidSettings: The worker extra is not installed.
         """
         if args and args[0] in WORKER_COMMANDS and "--help" not in args:
-            require_worker(f"reelmill {args[0]}")
+            require_extra("worker", f"reelmill {args[0]}")
         return super().resolve_command(ctx, args)
 
 

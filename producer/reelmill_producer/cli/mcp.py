@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reelmill_common.extras import require_web
+from reelmill_common.config.extras import require_extra
 from reelmill_producer.cli.session import read_settings
 
 
@@ -12,7 +12,7 @@ def mcp() -> None:
     The tools submit, check, follow, explain, cancel and list clips, with the rights of this shell's settings.
     `reelmill serve` offers the same at /mcp, to the holders of tokens. Needs the extra reelmill[web].
     """
-    require_web("reelmill mcp")
+    require_extra("web", "reelmill mcp")
     from reelmill_producer.web.mcp import serve_stdio  # noqa: PLC0415 - of the extra
 
     serve_stdio(read_settings())

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from reelmill_common.config.extras import require_extra
 from reelmill_common.config.setting_values import root_path as root_path_value
-from reelmill_common.extras import require_web
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json
@@ -34,7 +34,7 @@ def serve(
     It keeps nothing itself: run as many as you like. Who comes in needs a token of `reelmill token add`, unless --open
     is given on a loopback address. Needs the extra reelmill[web].
     """
-    require_web("reelmill serve")
+    require_extra("web", "reelmill serve")
     from reelmill_producer.web.server import address_of, bound, make_server  # noqa: PLC0415 - of the extra
 
     settings = _changed(read_settings(), address, port, root_path)

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from reelmill_common.config.extras import require_extra
 from reelmill_common.errors import LedgerUnavailable
-from reelmill_common.extras import require_worker
 from reelmill_common.gpus import profile_here, require_profile
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.console import inform
@@ -79,7 +79,7 @@ def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
             yield Session(farm=farm, local=None)
         return
     if renders and not state_file.is_held(settings.state_dir):
-        require_worker(renders)
+        require_extra("worker", renders)
     with embedded.joined(settings, os.environ, inform) as local, Reelmill(local.settings) as farm:
         yield Session(farm=farm, local=local)
 

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from reelmill_common.config.extras import missing_modules
 from reelmill_common.errors import InvalidSettings
-from reelmill_common.extras import missing_of_web
 from reelmill_common.ledger import WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.cli import progress
@@ -67,7 +67,7 @@ def up(
 @contextmanager
 def _console(settings: Settings, *, is_open: bool) -> Generator[None]:
     """Serve the console beside the farm, where it is installed and its port is free."""
-    if missing_of_web():
+    if missing_modules("web"):
         yield
         return
     from reelmill_producer.web.server import in_background  # noqa: PLC0415 - of an extra

@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.cli import Cli, started
 from fixtures.visitor import Visitor
-from reelmill_common import extras
+from reelmill_common.config import extras
 from reelmill_common.settings import Settings
 
 

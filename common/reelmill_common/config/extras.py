@@ -1,4 +1,4 @@
-"""The package's extras: missing modules of the worker's, and the command that installs an extra from our origin."""
+"""The package's extras: what of them is missing, and the command that installs an extra from our origin."""
 
 from __future__ import annotations
 
@@ -15,49 +15,30 @@ from urllib.parse import unquote, urlsplit
 from reelmill_common.errors import InvalidSettings
 
 NAME = "reelmill"
-WORKER_MODULES = ("torch", "diffusers", "transformers", "safetensors", "av")
-"""Modules of the extra `worker` that all rendering needs."""
+MODULES = {"worker": ("torch", "diffusers", "transformers", "safetensors", "av"), "web": ("fastapi", "uvicorn", "mcp")}
+"""Modules of the extras without which rendering, and the console, cannot begin."""
 
 
-WEB_MODULES = ("fastapi", "uvicorn", "mcp")
-"""Modules of the extra `web`, for the console."""
+def require_extra(extra: str, command: str) -> None:
+    """Refuse a command where the extra that it needs is not installed.
 
-
-def require_worker(command: str) -> None:
-    """Refuse a command that renders on this machine where the worker extra is not installed.
-
-    Raises:
-        InvalidSettings: It is not installed; the message has the command that installs it.
-    """
-    missing = missing_of_worker()
-    if missing:
-        raise InvalidSettings(
-            f"`{command}` needs the extra {NAME}[worker]: {', '.join(missing)} "
-            f"{'are' if len(missing) > 1 else 'is'} not installed; run {install_command('worker')}"
-        )
-
-
-def missing_of_worker() -> list[str]:
-    """Return the modules of the worker extra that are not installed here, without importing any."""
-    return [name for name in WORKER_MODULES if not _is_there(name)]
-
-
-def require_web(command: str) -> None:
-    """Refuse a command that serves the console where the extra `web` is not installed.
+    Args:
+        extra: `worker` or `web`.
+        command: As it was typed.
 
     Raises:
         InvalidSettings: It is not installed; the message has the command that installs it.
     """
-    if missing := missing_of_web():
+    if missing := missing_modules(extra):
         raise InvalidSettings(
-            f"`{command}` needs the extra {NAME}[web]: {', '.join(missing)} "
-            f"{'are' if len(missing) > 1 else 'is'} not installed; run {install_command('web')}"
+            f"`{command}` needs the extra {NAME}[{extra}]: {', '.join(missing)} "
+            f"{'are' if len(missing) > 1 else 'is'} not installed; run {install_command(extra)}"
         )
 
 
-def missing_of_web() -> list[str]:
-    """Return the modules of the web extra that are not installed here, without importing any."""
-    return [name for name in WEB_MODULES if not _is_there(name)]
+def missing_modules(extra: str) -> list[str]:
+    """Return the modules of an extra that are not installed here, without importing any."""
+    return [name for name in MODULES[extra] if not _is_there(name)]
 
 
 def _is_there(module: str) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reelmill_common.extras import _requirement, install_command
+from reelmill_common.config.extras import _requirement, install_command
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_clone_names_itself() -> None:
