@@ -21,11 +21,11 @@ test: check
 	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 endif
 
-# While you write: lint, and the tests that start no server and no worker; kernels (in Triton's interpreter) are left out.
+# While you write: lint, and the tests that start no server and no worker; kernels and training are left out.
 quick: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not services and not slow and not gpu" --ignore tests/worker/kernels
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not services and not slow and not gpu" --ignore tests/worker/kernels --ignore tests/training
 
 check: $(STAMP)
 	$(BIN)/ruff check .

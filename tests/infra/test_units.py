@@ -42,6 +42,7 @@ def test_the_settings_of_the_unit_and_of_its_example_are_known() -> None:
     assert settings.state_dir == Path("/var/lib/reelmill")
 
 
+@pytest.mark.slow
 def test_libraries_keep_what_they_compile_where_the_unit_lets_them_write(tmp_path: Path) -> None:
     (folder,) = re.findall(r"^CacheDirectory=(\S+)$", UNIT, re.MULTILINE)
     settings = [pair for line in re.findall(r"^Environment=(.+)$", UNIT, re.MULTILINE) for pair in line.split()]

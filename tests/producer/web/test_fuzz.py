@@ -84,6 +84,7 @@ def test_no_request_is_answered_otherwise_than_documented(api: tuple[str, str], 
     ask()
 
 
+@pytest.mark.services
 def test_as_much_was_sent_as_was_asked_for() -> None:
     assert sent.total() >= REQUESTS
     assert not [status for status in sent if status >= 500]
