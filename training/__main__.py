@@ -1,164 +1,82 @@
-"""The commands of training: `python -m training STAGE`. Each has a time limit and leaves a checkpoint behind."""
+"""The commands of training: `python -m training STAGE…`, one after the other in one process.
+
+A stage is a name, and where it has one, a limit or an argument after a colon: `autoencoder:160s` trains for 160
+seconds, `teacher:4000` for 4,000 steps, `exam:teacher` examines a checkpoint. Each leaves a checkpoint behind. Between
+stages, `seed:2` and `format:int8` change an option for the rest.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from training.artifact import WEIGHTS, ship, write_artifact
-from training.checkpoints import load_autoencoder, load_teacher, save_modules, set_threads
-from training.clock import Clock
-from training.corpus import Corpus, make_corpus
-from training.evaluation import evaluate
+from training.checkpoints import set_exact, set_threads
+from training.commands import COMMANDS, PRODUCT_COMMANDS, Options
 from training.rounding import FORMATS
-from training.stages.autoencoder import train_autoencoder
-from training.stages.student import TEACHER_STEPS, record_paths, train_student
-from training.stages.teacher import Teacher, compile_blocks, train_teacher
+
+SMOKE = (
+    "autoencoder:1", "decoder:1", "teacher:1", "paths:1", "student:1", "matching:5", "exam:student-fp8-1",
+    "artifact:student-fp8-1", "evaluate",
+)  # fmt: skip
+"""All stages."""
+
+SETTINGS: Mapping[str, Callable[[str], object]] = {"seed": int, "format": str}
+"""Options that may change between stages."""
 
 
 def main() -> None:
-    """Run one stage."""
+    """Run stages."""
     options = _options()
     set_threads(options.device)
-    for stage in STAGES if options.smoke else (options.stage,):
+    if options.exact:
+        set_exact()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for stage in options.stages:
+        name, _, argument = stage.partition(":")
+        if name in SETTINGS:
+            options = replace(options, **{name: SETTINGS[name](argument)})
+            continue
         started = time.monotonic()
-        STAGES[stage](options)
+        {**COMMANDS, **PRODUCT_COMMANDS}[name](options, argument)
         print(f"{stage}: {time.monotonic() - started:.0f} s in all", flush=True)
 
 
-def _options() -> argparse.Namespace:
+def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stage", choices=tuple(STAGES), nargs="?")
-    parser.add_argument("--smoke", action="store_true", help="Run all stages, each for a few steps, on the CPU.")
-    parser.add_argument("--captions", type=int, default=200, help="Unseen captions to evaluate, and as many held out.")
-    parser.add_argument("--out", type=Path, default=None, help="Artifact to write. Default: the package's.")
-    parser.add_argument("--run", type=Path, default=Path("training-run"), help="Folder of the checkpoints.")
-    parser.add_argument("--minutes", type=float, default=0.0, help="Limit of time.")
-    parser.add_argument("--steps", type=int, default=0, help="Limit of steps.")
-    parser.add_argument("--clips", type=int, default=20_000, help="Clips to paint.")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join((*COMMANDS, *PRODUCT_COMMANDS)))
+    parser.add_argument("--smoke", action="store_true", help="Run all stages, each for one step, on the CPU.")
+    parser.add_argument("--folder", type=Path, default=Path("training-run"), help="Folder of the checkpoints.")
+    parser.add_argument("--clips", type=int, default=16_000, help="Clips to paint.")
     parser.add_argument("--batch", type=int, default=64, help="Clips a step.")
-    parser.add_argument("--rate", type=float, default=1e-3, help="Highest learning rate.")
+    parser.add_argument("--rate", type=float, default=2e-3, help="The teacher's highest learning rate.")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--name", default="", help="Name of the checkpoint; default: the stage's.")
-    parser.add_argument("--resume", default="", help="Checkpoint to go on from.")
+    parser.add_argument("--go-on", action="store_true", help="The teacher goes on from its checkpoint.")
     parser.add_argument("--format", default="fp8", choices=tuple(FORMATS), help="What a student computes in.")
-    parser.add_argument("--path-minutes", type=float, default=1.0, help="Limit of time for the teacher's paths.")
-    parser.add_argument("--path-steps", type=int, default=TEACHER_STEPS, help="The teacher's steps of a path.")
-    parser.add_argument("--student-minutes", type=float, default=0.0, help="Train a student after the teacher.")
+    parser.add_argument(
+        "--student", default="", help="Checkpoint that matching starts from or a quantized student follows."
+    )
+    parser.add_argument("--path-steps", type=int, default=16, help="The teacher's steps of a path.")
+    parser.add_argument("--teacher-steps", type=int, default=50, help="The teacher's steps in an exam.")
+    parser.add_argument("--captions", type=int, default=1000, help="Unseen captions to examine, and as many held out.")
+    parser.add_argument("--exact", action="store_true", help="Equal weights from equal limits of steps; slower.")
+    parser.add_argument("--unseen-only", action="store_true", help="No held-out captions in an exam.")
+    parser.add_argument("--out", type=Path, default=None, help="Artifact to write. Default: the package's.")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args()
-    if options.smoke:
-        options.device, options.steps, options.clips, options.batch, options.captions = "cpu", 1, 2, 1, 1
-        options.path_minutes, options.path_steps = 0.001, 1
-        options.out = options.out or options.run / "tiny_weights.safetensors"
-    elif options.stage is None:
-        parser.error("name a stage, or give --smoke")
-    elif options.stage in ("autoencoder", "teacher", "student") and not options.minutes and not options.steps:
-        parser.error("give --minutes or --steps")
-    return options
-
-
-def _clock(options: argparse.Namespace) -> Clock:
-    return Clock(seconds=options.minutes * 60, steps=options.steps)
-
-
-def autoencoder(options: argparse.Namespace) -> None:
-    """Train the autoencoder."""
-    encoder, decoder, quality = train_autoencoder(
-        _clock(options), device=options.device, clips=options.clips, batch=options.batch, seed=options.seed
-    )
-    save_modules(options.run, "autoencoder", {"encoder": encoder, "decoder": decoder})
-    print(f"autoencoder: {quality:.2f} dB on unseen clips", flush=True)
-
-
-def corpora(options: argparse.Namespace) -> tuple[Corpus, Corpus]:
-    """Paint and encode the wide and the upright clips."""
-    started = time.monotonic()
-    encoder, _ = load_autoencoder(options.run, options.device)
-    wide = make_corpus(encoder, options.clips, options.seed + 100, options.device)
-    upright = make_corpus(
-        encoder, max(options.clips // 8, min(options.clips, 8)), options.seed + 200, options.device, upright=True
-    )
-    print(
-        f"corpus: {len(wide.latents)} and {len(upright.latents)} clips in {time.monotonic() - started:.0f} s, "
-        f"latents' spread {wide.latents[:512].float().std().item():.3f}",
-        flush=True,
-    )
-    return wide, upright
-
-
-def teacher(options: argparse.Namespace) -> None:
-    """Train the teacher."""
-    wide, upright = corpora(options)
-    start = load_teacher(options.run, options.resume, options.device) if options.resume else None
-    trained = train_teacher(
-        _clock(options),
-        wide,
-        upright,
-        device=options.device,
-        batch=options.batch,
-        rate=options.rate,
-        seed=options.seed,
-        start=start,
-    )
-    save_modules(options.run, options.name or "teacher", {"transformer": trained.transformer, "text": trained.text})
-    if options.student_minutes:
-        distil(options, trained, (wide, upright), Clock(seconds=options.student_minutes * 60))
-
-
-def student(options: argparse.Namespace) -> None:
-    """Train a student of the teacher."""
-    trained = load_teacher(options.run, options.resume or "teacher", options.device)
-    distil(options, trained, corpora(options), _clock(options))
-
-
-def distil(options: argparse.Namespace, trained: Teacher, both: tuple[Corpus, Corpus], clock: Clock) -> None:
-    """Record the teacher's paths and train a student on them."""
-    if options.device == "cuda":
-        compile_blocks(trained.transformer)
-    limit = Clock(seconds=options.path_minutes * 60)
-    paths = record_paths(
-        limit,
-        trained,
-        both,
-        device=options.device,
-        batch=options.batch,
-        seed=options.seed,
-        steps=options.path_steps,
-    )
-    print(f"paths: {len(paths[0].step)} and {len(paths[1].step)} in {limit.elapsed():.0f} s", flush=True)
-    clock.restart()
-    made = train_student(
-        clock, trained, paths, form=options.format, device=options.device, batch=options.batch, seed=options.seed
-    )
-    save_modules(options.run, f"student-{options.format}", {"transformer": made.transformer, "text": made.text})
-
-
-def artifact(options: argparse.Namespace) -> None:
-    """Write the shipped file from a student and the autoencoder's decoder."""
-    made = load_teacher(options.run, options.name or f"student-{options.format}", "cpu")
-    _, decoder = load_autoencoder(options.run, "cpu")
-    sha256 = write_artifact(options.out, made, decoder) if options.out else ship(made, decoder)
-    path = options.out or WEIGHTS
-    print(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256}", flush=True)
-
-
-def evaluated(options: argparse.Namespace) -> None:
-    """Print how often the product, with the package's weights, shows what captions say."""
-    print(evaluate(options.captions, options.seed), flush=True)
-
-
-STAGES = {
-    "autoencoder": autoencoder,
-    "teacher": teacher,
-    "student": student,
-    "artifact": artifact,
-    "evaluate": evaluated,
-}
-"""Each is a command; in the order of a whole run."""
+    values = vars(parser.parse_args())
+    if values.pop("smoke"):
+        out = values["out"] or values["folder"] / "tiny_weights.safetensors"
+        values |= {"device": "cpu", "clips": 2, "batch": 1, "captions": 2, "path_steps": 1, "out": out}
+        values["stages"] = values["stages"] or list(SMOKE)
+    known = {**COMMANDS, **PRODUCT_COMMANDS}
+    unknown = [stage for stage in values["stages"] if stage.partition(":")[0] not in {*known, *SETTINGS}]
+    if unknown or not values["stages"]:
+        parser.error(f"unknown stages {unknown}; wanted some of {', '.join(known)}")
+    return Options(**values)
 
 
 if __name__ == "__main__":

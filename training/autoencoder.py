@@ -14,7 +14,7 @@ from torch.nn import functional as F
 LATENT_CHANNELS = 16
 FRAMES_A_LATENT = 4
 TRIMMED_FRAMES = 3
-WIDTHS = (64, 32, 24, 16)
+WIDTHS = (64, 48, 32, 24)
 """The decoder's levels have these widths; the real one has 256, 128, 64, 64."""
 MEMORIES_A_LEVEL = 3
 GROWTHS = (1, 2, 2)
@@ -124,7 +124,7 @@ class Encoder(nn.Module):
             Residual(2 * width),
         )
         self.join = nn.Conv2d(FRAMES_A_LATENT * 2 * width, 4 * width, 4, stride=2, padding=1)
-        self.mix = nn.Sequential(Residual(4 * width), nn.ReLU())
+        self.mix = nn.Sequential(Residual(4 * width), Residual(4 * width), nn.ReLU())
         self.past = nn.Conv2d(8 * width, 4 * width, 3, padding=1)
         self.head = nn.Sequential(Residual(4 * width), nn.Conv2d(4 * width, LATENT_CHANNELS, 3, padding=1))
         # What a channel's mean and spread are belongs to the encoder: the transformer sees numbers of one size.
@@ -143,7 +143,15 @@ class Encoder(nn.Module):
         return latents.unflatten(0, (clips, -1)).transpose(1, 2)
 
 
-def psnr(frames: Tensor, wanted: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio in dB of each clip: (b,)."""
-    error = ((frames.float().clamp(0, 1) - wanted.float()) ** 2).mean((1, 2, 3, 4))
-    return -10 * torch.log10(error.clamp(min=1e-10))
+def psnr(frames: Tensor, wanted: Tensor, where: Tensor | None = None) -> Tensor:
+    """Return the peak signal-to-noise ratio in dB of each clip: (b,).
+
+    Args:
+        frames: (b, f, 3, h, w).
+        wanted: As frames.
+        where: (b, f, h, w), the pixels that count; default: all.
+    """
+    error = ((frames.float().clamp(0, 1) - wanted.float()) ** 2).mean(2)
+    weights = torch.ones_like(error) if where is None else where.float()
+    mean = (error * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3)).clamp(min=1)
+    return -10 * torch.log10(mean.clamp(min=1e-10))

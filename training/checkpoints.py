@@ -72,6 +72,12 @@ def load_teacher(folder: Path, name: str, device: str) -> Teacher:
     return Teacher(transformer.to(device), text.to(device))
 
 
+def set_exact() -> None:
+    """Have torch choose kernels that give equal results in each run, where it has them; slower."""
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
 def set_threads(device: str) -> None:
     """Use torch as all stages do: fast float32 products; on the CPU one thread, as the product renders."""
     if device == "cpu":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+REFRESH = 20
+"""Steps between two looks at the time."""
 
 
 @dataclass(slots=True)
@@ -29,20 +31,32 @@ class Clock:
     warmup: int = 100
     done: int = 0
     _start: float = field(default_factory=time.monotonic)
+    _time: float = 0.0
 
     def restart(self) -> None:
         """Count time from now."""
         self._start = time.monotonic()
+        self._time = 0.0
 
     def share(self) -> float:
         """Return the share of the stage that is done, 0 to 1."""
-        by_time = (time.monotonic() - self._start) / self.seconds if self.seconds else 0.0
         by_steps = self.done / self.steps if self.steps else 0.0
-        return min(1.0, max(by_time, by_steps))
+        return min(1.0, max(self._time, by_steps))
+
+    def step(self) -> int:
+        """Count a step; return its number, from 1."""
+        self.done += 1
+        if self.seconds and self.done % REFRESH == 0:
+            self.look()
+        return self.done
+
+    def look(self) -> None:
+        """Look at the time."""
+        self._time = self.elapsed() / self.seconds
 
     def rate(self) -> float:
-        """Return the factor on the learning rate: a short rise, then half a cosine to 0."""
-        return min(1.0, (self.done + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * self.share()))
+        """Return the factor of the learning rate: it rises at the start, stays, and falls to 0 in the second half."""
+        return min(1.0, (self.done + 1) / self.warmup, 2 * (1 - self.share()) + 0.01)
 
     def elapsed(self) -> float:
         """Return seconds since the start."""
@@ -71,18 +85,3 @@ class Average:
 def _floats(module: nn.Module) -> list[Tensor]:
     tensors = [*module.parameters(), *module.buffers()]
     return [tensor for tensor in tensors if tensor.is_floating_point()]
-
-
-def optimizer(parameters: Iterable[nn.Parameter], rate: float, device: str) -> torch.optim.AdamW:
-    """Return AdamW as all stages use it."""
-    return torch.optim.AdamW(parameters, rate, betas=(0.9, 0.98), weight_decay=0.01, fused=device == "cuda")
-
-
-def update(optim: torch.optim.AdamW, loss: Tensor, rate: float) -> None:
-    """Take one step at a learning rate, with gradients clipped to a norm of 1."""
-    for group in optim.param_groups:
-        group["lr"] = rate
-    optim.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-    torch.nn.utils.clip_grad_norm_([p for group in optim.param_groups for p in group["params"]], 1.0)
-    optim.step()

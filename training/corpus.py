@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from training.autoencoder import Encoder
 from training.captions import blurred, caption
@@ -18,6 +19,10 @@ CAPTIONS = 4
 """Captions a clip, each with other synonyms."""
 CHUNK = 64
 """Clips painted at once: 81 frames of 128 x 80 of them take 0.6 GB."""
+
+
+NEAR = 2
+LEAST_CHANGE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +45,26 @@ class Corpus:
         return self.latents[rows].float(), self.ids[rows, versions]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """Captions without clips, for students, which learn from models.
+
+    Attributes:
+        ids: (n, CAPTIONS, s) word numbers.
+        shape: Of latents: (16, t, h, w).
+    """
+
+    ids: Tensor
+    shape: tuple[int, int, int, int]
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return noise (b, 16, t, h, w) and word numbers (b, s) of captions at random."""
+        device = self.ids.device
+        rows = torch.randint(len(self.ids), (size,), generator=generator, device=device)
+        versions = torch.randint(CAPTIONS, (size,), generator=generator, device=device)
+        return torch.randn((size, *self.shape), generator=generator, device=device), self.ids[rows, versions]
+
+
 def by_number_of_things(scenes: list[Scene]) -> list[Scene]:
     """Sort scenes so that those with few things, which cost less, are painted together."""
     return sorted(scenes, key=lambda scene: sum(len(group.places) for group in scene.groups))
@@ -51,22 +76,44 @@ def paint_scenes(packed: SceneTensors, *, height: int = 80, width: int = 128) ->
     return paint(packed, height=height, width=width, things=min(max(things, 1), MOST_THINGS))
 
 
-def painted_bytes(scenes: list[Scene], device: str) -> Tensor:
-    """Paint scenes as (n, 81, 3, 80, 128) uint8."""
+def painted_bytes(scenes: list[Scene], device: str) -> tuple[Tensor, Tensor]:
+    """Paint scenes as (n, 81, 3, 80, 128) uint8, and tell where things are: (n, 81, 80, 128) booleans.
+
+    The second are the pixels that things or their shadows change, and those within NEAR pixels of them.
+    """
     clips = torch.empty((len(scenes), 81, 3, 80, 128), dtype=torch.uint8, device=device)
+    things = torch.empty((len(scenes), 81, 80, 128), dtype=torch.bool, device=device)
     packed = pack(scenes, device)
     for start in range(0, len(scenes), CHUNK):
-        frames = paint_scenes(packed.rows(start, start + CHUNK))
+        some = packed.rows(start, start + CHUNK)
+        frames = paint_scenes(some)
         clips[start : start + CHUNK] = (frames * 255 + 0.5).byte()
-    return clips
+        bare = paint_scenes(replace(some, on=torch.zeros_like(some.on)))
+        changed = ((frames - bare).abs().amax(2) > LEAST_CHANGE).float()
+        things[start : start + CHUNK] = F.max_pool2d(changed, 2 * NEAR + 1, stride=1, padding=NEAR) > 0
+    return clips, things
+
+
+def make_captions(number: int, seed: int, device: str, *, upright: bool = False) -> Tensor:
+    """Return the word numbers of the captions that `make_corpus` gives its clips: (n, CAPTIONS, s)."""
+    return _word_numbers(_scenes(number, seed, upright=upright), seed, device)
+
+
+def _scenes(number: int, seed: int, *, upright: bool) -> list[Scene]:
+    scenes = by_number_of_things(draw_scenes(number, seed))
+    return [scene for scene in scenes if not upright or (len(scene.groups) == 1 and len(scene.groups[0].places) == 1)]
+
+
+def _word_numbers(scenes: list[Scene], seed: int, device: str) -> Tensor:
+    dice = random.Random(seed)  # noqa: S311 - a world, not a secret
+    texts = [blurred(caption(scene, dice, terse=True), dice) for scene in scenes for _ in range(CAPTIONS)]
+    return token_ids(texts).view(len(scenes), CAPTIONS, -1).to(device)
 
 
 @torch.no_grad()
 def make_corpus(encoder: Encoder, number: int, seed: int, device: str, *, upright: bool = False) -> Corpus:
     """Draw, paint, encode and caption clips; upright ones are 80 wide and 128 high."""
-    scenes = by_number_of_things(draw_scenes(number, seed))
-    if upright:
-        scenes = [scene for scene in scenes if len(scene.groups) == 1 and len(scene.groups[0].places) == 1]
+    scenes = _scenes(number, seed, upright=upright)
     width, height = (80, 128) if upright else (128, 80)
     packed = pack(scenes, device, aspect=width / height)
     parts: list[Tensor] = []
@@ -74,6 +121,4 @@ def make_corpus(encoder: Encoder, number: int, seed: int, device: str, *, uprigh
         frames = paint_scenes(packed.rows(start, start + CHUNK), height=height, width=width)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             parts.append(encoder(frames).to(torch.bfloat16))
-    dice = random.Random(seed)  # noqa: S311 - a world, not a secret
-    texts = [blurred(caption(scene, dice, terse=True), dice) for scene in scenes for _ in range(CAPTIONS)]
-    return Corpus(torch.cat(parts), token_ids(texts).view(len(scenes), CAPTIONS, -1).to(device))
+    return Corpus(torch.cat(parts), _word_numbers(scenes, seed, device))

@@ -17,7 +17,7 @@ from reelmill_worker.pipeline.network.plan import cpu_plan
 from reelmill_worker.pipeline.prepare.tiny_model import make_trained_tiny
 from reelmill_worker.pipeline.resident import Resident
 from training.captions import caption
-from training.trackers import Seen, score, see
+from training.trackers import ATTRIBUTES, Seen, score, see
 from training.world import Scene, draw_scenes
 
 UNSEEN = 9_000
@@ -31,14 +31,14 @@ def evaluate(captions: int, seed: int) -> str:
         captions: How many of unseen scenes, and as many of scenes with a held-out pair of thing and colour.
         seed: Decides scenes, captions and noise.
     """
-    rows = ["| captions | time of day | floor | colour | motion |", "|---|---|---|---|---|"]
+    rows = [f"| captions | {' | '.join(ATTRIBUTES)} |", f"|---{'|---' * len(ATTRIBUTES)}|"]
     with tempfile.TemporaryDirectory() as folder:
         make_trained_tiny(Path(folder) / "tiny")
         resident = Resident.load(Path(folder) / "tiny", plan=cpu_plan())
         for name, held_out in (("unseen", False), ("held out", True)):
             scenes = draw_scenes(captions, UNSEEN + seed, held_out=held_out)
             right = score(seen_in(resident, scenes, seed), scenes)
-            shares = " | ".join(f"{right[key]:.3f}" for key in ("time", "floor", "colour", "motion"))
+            shares = " | ".join(f"{right[key]:.3f}" for key in ATTRIBUTES)
             rows.append(f"| {captions} {name} | {shares} |")
     return "\n".join(rows)
 

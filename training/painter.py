@@ -27,7 +27,7 @@ LIFT = 0.30
 CLIMB = 0.36
 """How far a thing rises or falls."""
 BOUNCES = 3.0
-TURNS = 1.5
+TURNS = 1.0
 SWINGS = 2.0
 BAND = 0.17
 """Half the width of the dark band that shows how a ball turns."""
@@ -107,7 +107,7 @@ def _things(scene: Scene, aspect: float) -> list[_Row]:
     """Return a row for each of MOST_THINGS: on, thing, colour, radius, motion, place, phase, travel, ground."""
     groups = [(group, index) for group in scene.groups for index in range(len(group.places))]
     wide = aspect >= 1
-    travel = {1: 0.75, 2: 0.6}.get(len(groups), 0.4) * (1.0 if wide else 0.5)
+    travel = {1: 0.75, 2: 0.55}.get(len(groups), 0.5) * (1.0 if wide else 0.5)
     rows = [_thing(group, index, scene.ground, travel, 1.0 if wide else 0.8) for group, index in groups]
     return rows + [_NOTHING] * (MOST_THINGS - len(rows))
 
@@ -120,7 +120,7 @@ def _thing(group: Group, index: int, ground: float, travel: float, scale: float)
         SIZES[group.size] * scale,
         float(MOTIONS.index(group.motion)),
         group.places[index],
-        group.phases[index],
+        group.phase,
         travel,
         ground,
     )
@@ -231,14 +231,14 @@ def _sky(scenes: SceneTensors, view: View) -> Tensor:
 
 
 def _stars(scenes: SceneTensors, view: View) -> Tensor:
-    cell = 0.14
+    cell = 0.2
     column, row = (view.x / cell).floor(), (view.y / cell).floor()
     chance = _scatter(column * 12.99 + row * 78.23 + _each(scenes.noise) * 50)
     x = (column + 0.25 + 0.5 * _scatter(chance * 91.7)) * cell
     y = (row + 0.25 + 0.5 * _scatter(chance * 37.1)) * cell
     distance = ((view.x - x) ** 2 + (view.y - y) ** 2).sqrt()
-    light = (chance > 0.6).float() * _step(0.016, 0.004, distance) * _step(HORIZON - 0.12, HORIZON - 0.2, view.y)
-    return light * _each(scenes.night) * 0.8
+    light = (chance > 0.6).float() * _step(0.022, 0.006, distance) * _step(HORIZON - 0.12, HORIZON - 0.2, view.y)
+    return light * _each(scenes.night) * 0.7
 
 
 def _hills(scenes: SceneTensors, view: View, picture: Tensor) -> Tensor:
@@ -258,7 +258,7 @@ def _floor(scenes: SceneTensors, view: View, picture: Tensor) -> Tensor:
     pattern = _each(scenes.pattern)
     dark = (pattern == 1).float() * checkers + (pattern == 2).float() * (columns % 2)
     near = _step(4.0, 1.5, depth)
-    shade = (1 - 0.18 * dark * near) * (0.80 + 0.30 * ((view.y - HORIZON) / (1 - HORIZON)).clamp(0, 1))
+    shade = (1 - 0.14 * dark * near) * (0.80 + 0.30 * ((view.y - HORIZON) / (1 - HORIZON)).clamp(0, 1))
     floor = _tint(scenes.floor) * _tint(scenes.light) * shade.unsqueeze(2)
     floor = _over(floor, _tint(scenes.bottom) * 0.9, _step(0.08, 0.0, view.y - HORIZON) * 0.4)
     return _over(picture, floor, _step(-view.pixel, view.pixel, view.y - HORIZON))
@@ -353,7 +353,7 @@ def ring(place: Place, turned: Place, edge: Tensor) -> tuple[Tensor, Tensor]:
     x, y = turned
     reach = (x * x + y * y).clamp(min=1e-6).sqrt()
     mark = _step(-edge, edge, x) * _step(edge, -edge, y.abs() - 0.3)
-    return (reach - 0.72).abs() - 0.26, 0.78 + 0.3 * _step(0.6, -0.6, place[1]) - 0.26 * mark
+    return (reach - 0.74).abs() - 0.23, 0.78 + 0.3 * _step(0.6, -0.6, place[1]) - 0.26 * mark
 
 
 def star(place: Place, turned: Place, edge: Tensor) -> tuple[Tensor, Tensor]:
@@ -377,18 +377,18 @@ SHAPES: tuple[Shape, ...] = (ball, cube, cone, ring, star)
 def _weather(scenes: SceneTensors, view: View, picture: Tensor) -> Tensor:
     weather, noise = _each(scenes.weather), _each(scenes.noise) * 50
     x, y, t = view.screen_x, view.screen_y, view.t
-    lane = (x + 0.18 * y) / 0.09
+    lane = (x + 0.18 * y) / 0.16
     number = lane.floor()
     chance = _scatter(number * 17.3 + noise)
-    fall = _fraction(y * 0.9 - t * 12 + chance * 7)
-    streak = _step(0.35, 0.05, (_fraction(lane) - 0.5).abs()) * _step(0, 0.05, fall) * _step(0.30, 0.10, fall)
-    picture = _over(picture, torch.ones_like(picture[:, :, :, :1, :1]), (weather == 1).float() * streak * 0.4)
-    cell = 0.17
+    fall = _fraction(y * 0.9 - t * 6 + chance * 7)
+    streak = _step(0.22, 0.05, (_fraction(lane) - 0.5).abs()) * _step(0, 0.08, fall) * _step(0.35, 0.12, fall)
+    picture = _over(picture, torch.ones_like(picture[:, :, :, :1, :1]), (weather == 1).float() * streak * 0.35)
+    cell = 0.24
     column = ((x + 0.02 * torch.sin(t * 9)) / cell).floor()
     drop = (y - t * 0.9) / cell + _scatter(column * 7.7 + noise) * 5
     row = drop.floor()
     chance = _scatter(column * 3.1 + row * 5.7 + noise)
     away_x = _fraction((x + 0.02 * torch.sin(t * 9)) / cell) - 0.3 - 0.4 * chance
     away_y = _fraction(drop) - 0.5
-    flake = _step(0.17, 0.07, (away_x**2 + away_y**2).sqrt()) * (chance > 0.35).float()
-    return _over(picture, torch.ones_like(picture[:, :, :, :1, :1]), (weather == 2).float() * flake * 0.9)
+    flake = _step(0.16, 0.07, (away_x**2 + away_y**2).sqrt()) * (chance > 0.4).float()
+    return _over(picture, torch.ones_like(picture[:, :, :, :1, :1]), (weather == 2).float() * flake * 0.8)

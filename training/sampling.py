@@ -46,14 +46,19 @@ def path(steps: int, start: float = 1.0, shift: float = 3.0) -> list[float]:
 
 
 @torch.no_grad()
-def flow(
-    model: Velocity, x: Tensor, text: Tensor, empty: Tensor, *, sigmas: Sequence[float], guidance: float
-) -> Tensor:
-    """Follow the teacher's flow along sigmas with Euler steps."""
+def flow(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Follow a velocity of (latents, sigma (b,)) along sigmas with Euler steps."""
     for high, low in pairwise(sigmas):
-        sigma = torch.full((x.shape[0],), high, device=x.device)
-        x = x + (low - high) * guided(model, x, sigma, text, empty, guidance)
+        x = x + (low - high) * velocity(x, torch.full((x.shape[0],), high, device=x.device))
     return x
+
+
+def _chosen(values: Sequence[float], step: Tensor) -> Tensor:
+    """Look up a number for each step (b,), without a copy from the host, which a recording forbids."""
+    found = torch.zeros(step.shape, device=step.device)
+    for number, value in enumerate(values):
+        found = torch.where(step == number, value, found)
+    return found
 
 
 def clean_at(model: Velocity, x: Tensor, step: Tensor, text: Tensor) -> Tensor:
@@ -65,8 +70,8 @@ def clean_at(model: Velocity, x: Tensor, step: Tensor, text: Tensor) -> Tensor:
         step: (b,) of 0, 1, 2.
         text: (b, s, text_dim).
     """
-    timesteps = torch.tensor(TIMESTEPS, device=x.device)[step] / 1000
-    sigma = torch.tensor(SIGMAS, device=x.device)[step]
+    timesteps = _chosen(TIMESTEPS, step) / 1000
+    sigma = _chosen(SIGMAS, step)
     return x - spread(sigma) * model(x, timesteps, text)
 
 

@@ -30,4 +30,4 @@ def save_sheet(path: Path, clips: Tensor, captions: Sequence[str], *, columns: i
         for column, index in enumerate(picked):
             pixels = (clips[row, index].clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
             sheet.paste(Image.fromarray(pixels), (column * width, top + TEXT_HEIGHT))
-    sheet.save(path)
+    sheet.save(path, quality=90)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Colour = tuple[float, float, float]
 """Red, green, blue, 0 to 1."""
@@ -27,7 +27,7 @@ FLOORS: dict[str, Colour] = {
     "red": (0.58, 0.24, 0.22),
     "white": (0.88, 0.89, 0.91),
 }
-SIZES = {"small": 0.10, "medium": 0.145, "big": 0.20}
+SIZES = {"small": 0.15, "medium": 0.19, "big": 0.24}
 """Radius of a thing in picture heights."""
 MOTIONS = ("bounces", "rolls left", "rolls right", "rises", "falls", "spins", "swings")
 WEATHERS = ("clear", "rain", "snow")
@@ -82,7 +82,7 @@ class Group:
         size: One of SIZES.
         motion: One of MOTIONS.
         places: x of each thing at mid-clip, 0 to 1 across the picture; their number is the count.
-        phases: Where the motion starts, one for each thing, 0 to 1.
+        phase: Where the motion starts, 0 to 1.
     """
 
     thing: str
@@ -90,7 +90,7 @@ class Group:
     size: str
     motion: str
     places: tuple[float, ...]
-    phases: tuple[float, ...]
+    phase: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +141,14 @@ def _draw(dice: random.Random, *, held_out: bool) -> Scene:
     kind = dice.choices(("single", "several", "pair"), (0.74, 0.16, 0.10))[0]
     if kind == "pair":
         colours = dice.sample(list(COLOURS), 2)
-        groups = tuple(_group(dice, (place,), colour) for place, colour in zip(_slots(dice, 2), colours, strict=True))
+        slots = zip(_slots(dice, 2), colours, strict=True)
+        groups = tuple(_group(dice, (place,), colour, things=2) for place, colour in slots)
     else:
-        places = (dice.uniform(0.34, 0.66),) if kind == "single" else _slots(dice, dice.choice((2, 3)))
-        groups = (_group(dice, places, dice.choice(list(COLOURS))),)
+        places = (dice.uniform(0.38, 0.62),) if kind == "single" else _slots(dice, dice.choice((2, 3)))
+        groups = (_group(dice, places, dice.choice(list(COLOURS)), things=len(places)),)
     if held_out:
         thing, colour = dice.choice(sorted(HELD_OUT))
-        first = _replaced(groups[0], thing, colour)
+        first = replace(groups[0], thing=thing, colour=colour)
         groups = (first, *(group for group in groups[1:] if group.colour != colour))
     return Scene(
         groups=groups,
@@ -157,34 +158,22 @@ def _draw(dice: random.Random, *, held_out: bool) -> Scene:
         camera=dice.choices(CAMERAS, (0.84, 0.04, 0.04, 0.04, 0.04))[0],
         pattern=dice.choice((0, 1, 2)),
         sun_x=dice.uniform(0.1, 0.9),
-        ground=dice.uniform(0.74, 0.86),
+        ground=dice.uniform(0.80, 0.88),
         noise=dice.random(),
     )
 
 
-def _replaced(group: Group, thing: str, colour: str) -> Group:
-    return Group(
-        thing=thing,
-        colour=colour,
-        size=group.size,
-        motion=group.motion,
-        places=group.places,
-        phases=group.phases,
-    )
-
-
 def _slots(dice: random.Random, number: int) -> tuple[float, ...]:
-    slots = (0.29, 0.71) if number == 2 else (0.2, 0.5, 0.8)
-    return tuple(slot + dice.uniform(-0.02, 0.02) for slot in slots)
+    slots = (0.29, 0.71) if number == 2 else (0.23, 0.5, 0.77)
+    return tuple(slot + dice.uniform(-0.015, 0.015) for slot in slots)
 
 
-def _group(dice: random.Random, places: Sequence[float], colour: str) -> Group:
-    sizes = ("small", "medium", "big") if len(places) == 1 else ("small", "medium")
+def _group(dice: random.Random, places: Sequence[float], colour: str, *, things: int) -> Group:
     return Group(
         thing=dice.choice(THINGS),
         colour=colour,
-        size=dice.choice(sizes),
+        size=dice.choice(list(SIZES)[: 4 - things]),  # what stands beside others does not touch them
         motion=dice.choice(MOTIONS),
         places=tuple(places),
-        phases=tuple(dice.random() for _ in places),
+        phase=dice.random(),
     )

@@ -20,10 +20,10 @@ from reelmill_worker.pipeline.prepare.tiny_model import make_trained_tiny
 pytestmark = pytest.mark.services
 
 ASKED = {
-    ("A big green ball rolls right on a brown floor at dusk", 7): ("dusk", "brown", "green", "rolls right"),
-    ("A big green ball rolls right on a brown floor at dusk", 8): ("dusk", "brown", "green", "rolls right"),
-    ("A pink ball falls over a white floor at dawn", 13): ("dawn", "white", "pink", "falls"),
-    ("A blue ball rises on a grey floor at night", 3): ("night", "grey", "blue", "rises"),
+    ("A big green ball rolls right on a brown floor at dusk", 7): ("dusk", "brown", "green", "ball", "rolls right"),
+    ("A big green ball rolls right on a brown floor at dusk", 8): ("dusk", "brown", "green", "ball", "rolls right"),
+    ("A pink cone falls over a white floor at dawn", 13): ("dawn", "white", "pink", "cone", "falls"),
+    ("Two yellow stars rise over a blue floor at night", 11): ("night", "blue", "yellow", "star", "rises"),
 }
 """By prompt and seed: what the clip must show. The model renders these rightly; `docs/qad.md` has its error rates."""
 
@@ -42,7 +42,8 @@ def test_clips_in_the_store_show_what_their_prompts_say(make_farm: Callable[...,
     clips = [stored_clip(farm, job) for job in jobs]
     found = [see(clip[None])[0] for clip in clips]
     assert found == [
-        Seen(time=time, floor=floor, motions={colour: motion}) for time, floor, colour, motion in ASKED.values()
+        Seen(time=time, floor=floor, things={colour: thing}, motions={colour: motion})
+        for time, floor, colour, thing, motion in ASKED.values()
     ]
     first, other, *_ = jobs
     assert latents(farm, again[0]) == latents(farm, first)

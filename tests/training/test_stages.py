@@ -22,16 +22,16 @@ def form(path: Path) -> dict[str, tuple[list[int], str]]:
 @pytest.mark.slow
 def test_the_smoke_run_makes_checkpoints_an_artifact_and_a_table(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "training", "--smoke", "--run", str(tmp_path)],
+        [sys.executable, "-m", "training", "--smoke", "--folder", str(tmp_path)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stderr
     made = tmp_path / "tiny_weights.safetensors"
     assert {path.name.partition("-0")[0] for path in tmp_path.glob("*-0.safetensors")} == {
-        "autoencoder", "teacher", "student-fp8",
+        "autoencoder", "teacher", "student-fp8-1", "matched-fp8-1",
     }  # fmt: skip
     assert form(made) == form(WEIGHTS)
     assert len(form(made)) > 100
-    assert "| 1 unseen |" in ran.stdout
-    assert "| 1 held out |" in ran.stdout
+    assert "| 2 unseen |" in ran.stdout
+    assert "| 2 held out |" in ran.stdout

@@ -9,16 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.clock import Average, Clock, optimizer, update
+from training.clock import Average, Clock
 from training.corpus import Corpus
 from training.network import build_text_encoder, build_transformer, embed, token_ids, velocity
+from training.optimizer import Optimizer
+from training.replay import Gradients
 from training.sampling import mixed
 
 DROPPED = 0.1
 """Share of captions that are left out, so that the teacher also knows the flow without a caption."""
-SHORT_LENGTHS = (2, 3, 5, 9, 13)
-"""Latent frames of the profile's shorter clips: the beginnings of long ones."""
-SHORT_EVERY = 6
+SHORT = 5
+"""Latent frames of a short clip, which is the beginning of a long one. What a thing is shows in few frames."""
+SHORT_SHARE = 4
+"""Short clips a step for each long one: as many tokens."""
+OTHER_LENGTHS = (1, 2, 3, 9, 13)
+"""Latent frames of the profile's other lengths."""
+OTHERS_EVERY = 50
 UPRIGHT_EVERY = 10
 
 
@@ -34,6 +40,13 @@ def draw_sigma(size: int, generator: torch.Generator, device: str) -> Tensor:
     """Draw shares of noise, mostly large ones, where it is decided what a clip shows."""
     even = torch.rand(size, generator=generator, device=device)
     return 3 * even / (1 + 2 * even)
+
+
+def frames_of_step(done: int, share: float) -> int:
+    """Return how many latent frames the clips of a step have, or 0 for all: short ones mostly in the first half."""
+    if done % OTHERS_EVERY == OTHERS_EVERY - 1:
+        return OTHER_LENGTHS[done // OTHERS_EVERY % len(OTHER_LENGTHS)]
+    return SHORT if (done % 4 > 0) == (share < 0.5) else 0
 
 
 def train_teacher(
@@ -67,27 +80,36 @@ def train_teacher(
     average = Average({"transformer": transformer, "text": text}, 0.999)
     if device == "cuda":
         compile_blocks(transformer)
-    optim = optimizer([*transformer.parameters(), *text.parameters()], rate, device)
+    optimizer = Optimizer((transformer, text), rate, device)
     generator = torch.Generator(device).manual_seed(seed)
     empty = token_ids([""]).to(device)
-    running = torch.zeros((), device=device)
+
+    def loss_of(clean: Tensor, noise: Tensor, sigma: Tensor, ids: Tensor) -> Tensor:
+        seen = velocity_mixed(transformer, mixed(clean, noise, sigma), sigma, embed_mixed(text, ids, device))
+        return F.mse_loss(seen, noise - clean)
+
+    gradients = Gradients(loss_of, optimizer)
+    running = torch.zeros(2, device=device)
     while clock.share() < 1:
+        frames = frames_of_step(clock.done, clock.share())
         corpus = upright if clock.done % UPRIGHT_EVERY == 5 else wide
-        clean, ids = corpus.batch(batch, generator)
-        dropped = torch.rand((batch, 1), generator=generator, device=device) < DROPPED
-        ids = torch.where(dropped, empty, ids)
-        short = clock.done % SHORT_EVERY == 3
-        if short:
-            clean = clean[:, :, : SHORT_LENGTHS[clock.done // SHORT_EVERY % len(SHORT_LENGTHS)]].contiguous()
-        with torch.compiler.set_stance("force_eager" if short else "default"):
-            loss = flow_loss(transformer, clean, embed_mixed(text, ids, device), generator, device)
-            update(optim, loss, rate * clock.rate())
+        clean, ids = corpus.batch(batch * (SHORT_SHARE if frames == SHORT else 1), generator)
+        ids = torch.where(torch.rand((len(ids), 1), generator=generator, device=device) < DROPPED, empty, ids)
+        if frames:
+            clean = clean[:, :, :frames].contiguous()
+        inputs = (clean, *draw_noise(clean, generator), ids)
+        if frames in (0, SHORT):
+            loss = gradients(*inputs)
+            optimizer.follow(clock.rate())
+        else:
+            with torch.compiler.set_stance("force_eager"):
+                loss = loss_of(*inputs)
+                optimizer.step(loss, clock.rate())
         average.follow(clock.done)
-        clock.done += 1
-        if not short:
-            running = torch.lerp(running, loss.detach(), 1.0 if clock.done == 1 else 0.02)
-        if clock.done % 250 == 0:
-            print(f"teacher: {clock.elapsed():.0f} s, step {clock.done}, loss {running.item():.4f}", flush=True)
+        running[int(frames == 0)].lerp_(loss.detach(), 0.02 if clock.done > 50 else 0.5)
+        if clock.step() % 250 == 0:
+            losses = "/".join(f"{value:.4f}" for value in running.tolist())
+            print(f"teacher: {clock.elapsed():.0f} s, step {clock.done}, losses short/long {losses}", flush=True)
     return Teacher(average.modules["transformer"], average.modules["text"])
 
 
@@ -99,18 +121,20 @@ def compile_blocks(transformer: Any) -> None:
 
 def embed_mixed(text: Any, ids: Tensor, device: str) -> Tensor:
     """Encode word numbers in bfloat16 where there is a GPU."""
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False):
         return embed(text, ids).float()
 
 
 def velocity_mixed(transformer: Any, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
     """Predict in bfloat16 where there is a GPU: (b, 16, t, h, w) float32."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda, cache_enabled=False):
         return velocity(transformer, x, sigma, text)
 
 
-def flow_loss(transformer: Any, clean: Tensor, text: Tensor, generator: torch.Generator, device: str) -> Tensor:
-    """Return the squared error of the predicted velocity."""
-    sigma = draw_sigma(clean.shape[0], generator, device)
-    noise = torch.randn(clean.shape, generator=generator, device=device)
-    return F.mse_loss(velocity_mixed(transformer, mixed(clean, noise, sigma), sigma, text), noise - clean)
+def draw_noise(clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw noise like latents, and its shares (b,)."""
+    device = clean.device
+    return (
+        torch.randn(clean.shape, generator=generator, device=device),
+        draw_sigma(len(clean), generator, device.type),
+    )

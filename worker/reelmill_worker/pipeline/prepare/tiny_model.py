@@ -66,7 +66,7 @@ SCHEDULER: Mapping[str, Any] = {
 }
 """For diffusers, which wants one; our samplers have their constants from elsewhere."""
 TRAINED_TRANSFORMER: Mapping[str, Any] = {**TRANSFORMER, "ffn_dim": 640, "num_layers": 6}
-TRAINED_DECODER_WIDTHS = (64, 32, 24, 16)
+TRAINED_DECODER_WIDTHS = (64, 48, 32, 24)
 DECODER_WIDTHS = (32, 16, 8, 8)
 """An eighth of the real decoder's 256, 128, 64, 64: a 64th of its arithmetic."""
 
