@@ -51,7 +51,7 @@ class Prompts:
 
     Attributes:
         ids: (n, CAPTIONS, s) word numbers.
-        shape: Of latents: (16, t, h, w).
+        shape: Latents have it: (16, t, h, w).
     """
 
     ids: Tensor

@@ -105,8 +105,8 @@ class Result:
     Attributes:
         right: Share of clips by attribute.
         distance: Frechet distance of features to the painter's clips of the same scenes.
-        seen: Of each clip.
-        frames: Of the first clips, (b, f, 3, h, w).
+        seen: What each clip shows.
+        frames: The first clips, (b, f, 3, h, w).
         order: Their places among the captions.
     """
 

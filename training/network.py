@@ -115,7 +115,7 @@ def build_transformer(seed: int, **changes: Any) -> Any:
 
 
 def _turn_from_padding(attention: Any) -> None:
-    """Start with queries that look away from padding, of which there is ten times as much as of words."""
+    """Start with queries that look away from padding, which is ten times as long as a caption."""
     direction = torch.randint(2, attention.to_q.bias.shape).float() * 2 - 1
     with torch.no_grad():
         attention.to_q.bias.copy_(direction)
@@ -147,15 +147,15 @@ def token_ids(texts: Sequence[str]) -> Tensor:
 
 def embed(text_encoder: Any, ids: Tensor) -> Tensor:
     """Encode word numbers (b, s) to (b, s, text_dim), with zeros for padding as the product has them."""
-    words = ids > 0
+    known = ids > 0
     # A mask of four axes is taken as it is; for one of two, the library waits for the device to see whether it masks.
-    mask = torch.where(words, 0.0, torch.finfo(torch.float32).min).view(len(ids), 1, 1, -1)
+    mask = torch.where(known, 0.0, torch.finfo(torch.float32).min).view(len(ids), 1, 1, -1)
     mask = mask.expand(-1, -1, ids.shape[1], -1)
     # By a product: the gradient of a look-up is a sum in any order, and no two trainings would be equal.
     table = text_encoder.shared.weight
     vectors = (ids.unsqueeze(-1) == torch.arange(len(table), device=ids.device)).to(table.dtype) @ table
     hidden: Tensor = text_encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state
-    return hidden * words.unsqueeze(-1)
+    return hidden * known.unsqueeze(-1)
 
 
 def velocity(transformer: Any, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:

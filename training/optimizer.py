@@ -17,7 +17,7 @@ from training.rounding import QUANTIZED
 MOMENTUM = 0.95
 DECAY = 0.05
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the Newton-Schulz iteration that Muon's authors found."""
+"""The Newton-Schulz iteration's, as Muon's authors found them."""
 ITERATIONS = 5
 LIKE_ADAM = 0.2
 """Size of an entry of an update, about that of AdamW's; so both take one learning rate."""

@@ -48,7 +48,7 @@ def match_distribution(
         clock: Limit; its steps are the critic's.
         teacher: What is matched.
         student: What learns.
-        prompts: Of wide clips and of upright ones.
+        prompts: Those of wide clips and of upright ones.
         form: A format of `rounding.FORMATS`.
         device: `cuda` or `cpu`.
         batch: Clips a step.

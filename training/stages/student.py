@@ -117,7 +117,7 @@ def train_student(
     Args:
         clock: Limit.
         start: A teacher, or a student that goes on.
-        paths: Of wide clips and of upright ones.
+        paths: Those of wide clips and of upright ones.
         form: What it computes in.
         device: `cuda` or `cpu`.
         batch: Clips a step.
