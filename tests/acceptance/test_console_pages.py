@@ -249,7 +249,7 @@ def test_a_page_says_that_the_connection_is_lost_and_catches_up_when_the_server_
             page.get_by_role("link", name="held").click()
             expect(page).to_have_url(f"{first.address}/batches/held")
             expect(page.locator("#live")).to_have_attribute("data-state", "on")
-        expect(page.get_by_role("alert")).to_contain_text("connection to the farm is lost")
+        expect(page.locator("#lost")).to_contain_text("connection to the farm is lost")
         farm.ledger.jobs.cancel(jobs[1].job_id)
         with console(farm, urlsplit(first.address).port or 0, "/farm"):
             expect(page.locator(".tile[data-state=cancelled]")).to_contain_text("row-1")

@@ -65,7 +65,7 @@ _TLS: tuple[tuple[Marks, str], ...] = (
         "wants a certificate of ours that it trusts: add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL",
     ),
     (
-        ("UNEXPECTED_EOF", "EOF occurred"),
+        ("UNEXPECTED_EOF", "EOF occurred", "closed (EOF)"),
         (
             "hangs up in the TLS handshake: use its TLS port (redis:// is for one without), or, if it wants a "
             "certificate of ours, add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL"
