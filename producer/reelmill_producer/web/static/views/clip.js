@@ -168,17 +168,29 @@ async function copyLink() {
  */
 function drawChoice(panel, job, path) {
   const choice = { mark: job.choice?.mark ?? "none", note: job.choice?.note ?? "" };
-  const note = el("input", { value: choice.note, maxlength: 500, placeholder: "why", disabled: !maySubmit(), on: { change: () => save(choice.mark) } });
+  const note = el("input", { value: choice.note, maxlength: 500, placeholder: "why", disabled: !maySubmit(), on: { change: () => save(wanted) } });
   const trouble = el("div");
+  let wanted = choice.mark;
+  let saved = Promise.resolve();
   const buttons = [["favourite", "★ Favourite"], ["reject", "✕ Reject"]].map(([mark, label]) => {
-    const made = action(label, () => save(choice.mark === mark ? "none" : mark), { data: { mark }, "aria-pressed": String(choice.mark === mark) });
+    const made = action(label, () => save(wanted === mark ? "none" : mark), { data: { mark }, "aria-pressed": String(choice.mark === mark) });
     return made;
   });
+  /**
+   * Saves in the order of the clicks: leaving the note saves too, and a click may have been what left it.
+   * @param {string} mark
+   */
+  function save(mark) {
+    wanted = mark;
+    saved = saved.then(() => put(mark));
+    return saved;
+  }
   /** @param {string} mark */
-  async function save(mark) {
+  async function put(mark) {
     try {
       await ask("PUT", [...path, "choice"], { body: { mark, note: note.value } });
     } catch (error) {
+      wanted = choice.mark;
       return showProblem(trouble, error);
     }
     fill(trouble);
