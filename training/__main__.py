@@ -20,8 +20,8 @@ from training.commands import COMMANDS, PRODUCT_COMMANDS, Options
 from training.rounding import FORMATS
 
 SMOKE = (
-    "autoencoder:1", "decoder:1", "teacher:1", "paths:1", "student:1", "matching:5", "exam:student-fp8-1",
-    "artifact:student-fp8-1", "evaluate",
+    "autoencoder:1", "decoder:1", "teacher:1", "paths:1", "student:1", "matching:1", "exam:matched-fp8-1",
+    "artifact:matched-fp8-1", "evaluate",
 )  # fmt: skip
 """All stages."""
 
@@ -70,7 +70,15 @@ def _options() -> Options:
     values = vars(parser.parse_args())
     if values.pop("smoke"):
         out = values["out"] or values["folder"] / "tiny_weights.safetensors"
-        values |= {"device": "cpu", "clips": 2, "batch": 1, "captions": 2, "path_steps": 1, "out": out}
+        values |= {
+            "device": "cpu",
+            "clips": 2,
+            "batch": 1,
+            "captions": 2,
+            "path_steps": 1,
+            "out": out,
+            "unseen_only": True,
+        }
         values["stages"] = values["stages"] or list(SMOKE)
     known = {**COMMANDS, **PRODUCT_COMMANDS}
     unknown = [stage for stage in values["stages"] if stage.partition(":")[0] not in {*known, *SETTINGS}]

@@ -80,9 +80,11 @@ def _train_autoencoder(options: Options, limit: str, start: tuple[Encoder, Decod
     save_modules(options.folder, "autoencoder", {"encoder": encoder, "decoder": made})
     print(f"autoencoder: {quality[0]:.2f} dB on unseen clips, {quality[1]:.2f} dB on their things", flush=True)
     with torch.no_grad():
-        frames = painted_bytes(draw_scenes(6, options.seed + 1001), options.device)[0].float() / 255
+        frames = (
+            painted_bytes(draw_scenes(min(6, options.clips // 2), options.seed + 1001), options.device)[0].float() / 255
+        )
         pairs = torch.stack([frames, made(encoder(frames))], dim=1).flatten(0, 1)
-    save_sheet(options.folder / "autoencoder.png", pairs, ["painted", "decoded"] * 6)
+    save_sheet(options.folder / "autoencoder.png", pairs, ["painted", "decoded"] * len(frames))
 
 
 @functools.cache

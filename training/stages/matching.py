@@ -81,7 +81,7 @@ def match_distribution(
         noise = torch.randn(clean.shape, generator=generator, device=device)
         loss = F.mse_loss(velocity_mixed(critic, mixed(clean, noise, sigma), sigma, text), noise - clean)
         of_critic.step(loss, min(1.0, (clock.done + 1) / 20))
-        if clock.done % CRITIC_STEPS == CRITIC_STEPS - 1:
+        if clock.done % CRITIC_STEPS == 0:
             clean, text = clips(place, learns=True)
             pull = _pull(teacher, critic, clean.detach(), text, empty, generator)
             # The gradient of this loss is the pull.
