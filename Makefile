@@ -9,25 +9,29 @@ STAMP := $(VENV)/.installed
 demo: $(VENV)/.demo-installed
 	$(BIN)/reelmill demo --dir demo examples/prompts.csv
 
-# Everything; with T=path only the tests of that file or folder, without the checks before them.
-ifdef T
+# Everything, on three processes: most tests wait for a server or a worker. With T=path only the tests of that file or
+# folder, in one process and without the checks; only this command line's T counts, not one of the environment.
+PROCESSES ?= 3
+ifeq ($(origin T),command line)
+MAKEOVERRIDES :=
 test: $(STAMP)
 	$(BIN)/pytest $(T)
 else
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 endif
 
-# While you write: lint, and the tests that start no server and no worker; kernels (in Triton's interpreter) are left out.
+# While you write: lint, and the tests that start no server and no worker; kernels and training are left out.
 quick: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -q -m "not services and not slow and not gpu" --ignore tests/worker/kernels
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not services and not slow and not gpu" --ignore tests/worker/kernels --ignore tests/training
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
@@ -47,9 +51,10 @@ faults: $(STAMP)
 soak: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m faults.matrix --only soak
 
-# 10,020 command lines and 10,000 prompt files, some minutes; `make test` tries 180 and 2,200.
+# 10,020 command lines, 10,000 prompt files and 10,000 requests, some minutes; `make test` tries 180, 2,200 and 300.
 fuzz: $(STAMP)
-	FUZZ_LINES=10020 FUZZ_FILES=10000 $(BIN)/pytest tests/producer/cli/test_fuzz.py tests/producer/prompts/test_fuzz.py
+	FUZZ_LINES=10020 FUZZ_FILES=10000 FUZZ_REQUESTS=10000 $(BIN)/pytest -s \
+	    tests/producer/cli/test_fuzz.py tests/producer/prompts/test_fuzz.py tests/producer/web/test_fuzz.py
 
 # The weights of the tiny profile from nothing, 20 minutes on one H100 or H200; each stage leaves a checkpoint in
 # training-run and can be repeated alone. Replaces the package's weights. Without a GPU: python -m training --smoke.

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
@@ -243,7 +244,7 @@ def _rows(what: str, ours: Sequence[float], theirs: Sequence[float], note: str) 
     ]
 
 
-def _plain_app(url: str) -> object:
+def _plain_app(url: str) -> Any:
     os.environ["PLAIN_REDIS_URL"] = url
     from plain_celery import app  # noqa: PLC0415 - reads the variable at import; queue.py sets the path
 

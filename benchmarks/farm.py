@@ -15,7 +15,7 @@ What the numbers mean:
   time when the GPU is done with it. What passes between stages, between clips and in delivery is not in it. What the
   GPU does meanwhile for the next clip (its text) is.
 - GPU idle: 1 - sum of these / wall; by the worker's own gaps between renders, with their causes; and by NVML, which
-  tells every 50 ms in which share of the last part of a second any kernel ran.
+  reports every 50 ms in which share of the last part of a second any kernel ran.
 - CPU: core-seconds of worker (supervisor, Celery parent, child) and Valkey, threads that wait for the GPU included.
 - energy: what the card drew over the whole batch, idling included.
 - end to stored: finished_at - started_at - gpu_s, so mux, upload, the ledger's answer, and a few ms between stages.

@@ -76,23 +76,23 @@ class Script:
         row = f"{take:04d}"
         claimed = Claimed(job_id=job_id(BATCH, row), batch=BATCH, row=row, token="1.word", spec=spec)
         rendered = self.resident.render(spec, lambda _: None)
-        packed = self.writer.pack(claimed, rendered)
+        files = self.writer.write(claimed, rendered)
         started = time.monotonic()
-        self._put(packed, row, gpu_seconds(rendered.seconds))
-        shutil.rmtree(packed.folder)
-        return {**packed.seconds, "upload": round(time.monotonic() - started, 4)}
+        self._put(files, row, gpu_seconds(rendered.seconds))
+        shutil.rmtree(files.folder)
+        return {**files.seconds, "upload": round(time.monotonic() - started, 4)}
 
-    def _put(self, packed: ClipFiles, row: str, gpu_s: float) -> None:
+    def _put(self, files: ClipFiles, row: str, gpu_s: float) -> None:
         keys = clip_keys(BATCH, row)
-        self.store.put(keys.video, packed.video, content_type="video/mp4")
-        self.store.put(keys.poster, packed.poster, content_type="image/jpeg")
+        self.store.put(keys.video, files.video, content_type="video/mp4")
+        self.store.put(keys.poster, files.poster, content_type="image/jpeg")
         clip = ClipFacts(
             key=keys.video,
-            sha256=packed.sha256,
-            size_bytes=packed.video_bytes,
-            latents_sha256=packed.latents_sha256,
+            sha256=files.sha256,
+            size_bytes=files.video_bytes,
+            latents_sha256=files.latents_sha256,
         )
-        manifest = make_manifest(packed.recipe, clip=clip, seconds=packed.seconds, gpu_s=gpu_s)
+        manifest = make_manifest(files.recipe, clip=clip, seconds=files.seconds, gpu_s=gpu_s)
         self.store.put(keys.manifest, manifest, content_type="application/json", replace=True)
 
 

@@ -1,4 +1,4 @@
-"""What a run of clips is measured by: seconds on the wall, of the CPU by /proc, and what NVML tells of the card."""
+"""What a run of clips is measured by: seconds on the wall, of the CPU by /proc, and what NVML reports of the GPU."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Measured:
     Attributes:
         clips: How many it is measured on.
         wall_s: From the beginning of the first to the end of the last, by the number of clips.
-        gpu_s: Mean seconds of the stages that have the GPU; None where they are not told apart.
+        gpu_s: Mean seconds of the stages that have the GPU; None where they are not measured separately.
         gpu_median_s: Their median.
         cpu_s: Core-seconds, user and system, of all processes that work for it.
-        energy_j: What the card drew from the first to the last, its idling included; None if it does not tell.
+        energy_j: What the GPU drew from the first to the last, its idling included; None if it does not measure it.
         nvml_idle: Share of that time in which NVML saw no kernel: coarse, it averages over up to a second.
         stages: Median seconds by stage.
         more: What only this way has.

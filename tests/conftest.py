@@ -1,10 +1,17 @@
 """Shared fixtures live in `fixtures/`, one module per server or thing that tests need."""
 
+import logging
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
+
+# Before torch is imported, here and in the workers that tests start: OpenMP's threads spin while they wait for each
+# other, which on two shared cores makes a tiny render 20 times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if find_spec("torch"):
     import torch
@@ -28,6 +35,7 @@ pytest_plugins = [
     for name in (
         "fixtures.valkey",
         "fixtures.cli",
+        "fixtures.embedded",
         "fixtures.hand",
         "fixtures.s3",
         "fixtures.model",
@@ -36,6 +44,7 @@ pytest_plugins = [
         "fixtures.bench",
         "fixtures.prometheus",
         "fixtures.browser",
+        "fixtures.visitor",
     )
     if find_spec(name)
 ]
@@ -51,3 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asked = {*getattr(item, "fixturenames", ()), *servers}
         if SERVERS & asked:
             item.add_marker("services")
+
+
+@pytest.fixture(autouse=True)
+def _logging_restored() -> Iterator[None]:
+    """What a command of this process did to logging ends with its test: the next one may look at what is logged."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()

@@ -73,11 +73,6 @@ def require_ended(view: BatchView) -> float:
 def newest_archive(store: ClipStore, batch: str, *, known: Iterable[str] = ()) -> str:
     """Return the key of the newest archive of a batch, whether the ledger has the batch or not.
 
-    Args:
-        store: Store to look in.
-        batch: Name of the batch.
-        known: Names of batches that may have been meant.
-
     Raises:
         NotFound: There is none.
     """

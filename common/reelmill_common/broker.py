@@ -18,6 +18,10 @@ VISIBILITY_TIMEOUT_S = 3600
 reaper long before, and a redelivered one dies at claim. So this is long, to spare the broker, and equal in all
 processes, since the smallest value on a broker wins (celery#5935)."""
 
+FETCH_WAIT_S = 10
+"""Seconds that a worker waits in one BRPOP. A message ends it at once; without one the next is sent, which costs Redis
+as much as a message."""
+
 PRIORITIES = range(10)
 SEPARATOR = ":"
 """Between a queue and its priority in the names of the broker's lists."""
@@ -104,8 +108,7 @@ def make_app(settings: Settings, *, name: str = "reelmill", answer_s: float = 60
             "queue_order_strategy": f"{ClassesFirst.__module__}:{ClassesFirst.__name__}",
             "priority_steps": list(PRIORITIES),
             "sep": SEPARATOR,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
+            "polling_interval": FETCH_WAIT_S,
             "socket_keepalive": True,
             "socket_timeout": answer_s,
             "socket_connect_timeout": answer_s,
@@ -146,10 +149,12 @@ def send(app: Celery, farm: str, dispatches: Iterable[Dispatch]) -> int:
     return count
 
 
-def pump(ledger: Ledger, app: Celery, settings: Settings, lane: str) -> int:
+def pump(ledger: Ledger, app: Celery, settings: Settings, profile: str) -> int:
     """Let the ledger decide what the lanes of a profile run next and send it; return how many jobs were sent."""
     return send(
-        app, settings.farm, ledger.dispatch.pump(lane, depth=settings.dispatch_depth, prompts=settings.flower_prompts)
+        app,
+        settings.farm,
+        ledger.dispatch.pump(profile, depth=settings.dispatch_depth, prompts=settings.flower_prompts),
     )
 
 
@@ -159,9 +164,13 @@ def lists(settings: Settings, lane: str) -> list[str]:
     return [f"{queue}{SEPARATOR}{priority}" if priority else queue for priority in PRIORITIES]
 
 
-def reconcile(ledger: Ledger, settings: Settings, lane: str) -> int:
-    """Take back jobs of a lane whose message the broker has lost; return how many."""
-    return ledger.dispatch.reconcile(lane, queues=lists(settings, lane), unacked=f"{keyprefix(settings.farm)}unacked")
+def reconcile(ledger: Ledger, settings: Settings) -> int:
+    """Take back jobs of all lanes whose message the broker has lost; return how many."""
+    return ledger.dispatch.reconcile(
+        queues=lambda lane: lists(settings, lane),
+        unacked=f"{keyprefix(settings.farm)}unacked",
+        depth=settings.dispatch_depth,
+    )
 
 
 def keyprefix(farm: str) -> str:

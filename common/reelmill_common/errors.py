@@ -60,10 +60,17 @@ class InvalidDocument(ReelmillError, ValueError):
 
 
 class NotFound(ReelmillError, LookupError):
-    """There is no such batch, job, clip, worker, schedule or webhook."""
+    """There is no such batch, job, clip, worker, schedule, webhook or token."""
 
     code = "not_found"
     exit_status = 66
+
+
+class NotAllowed(ReelmillError, PermissionError):
+    """The token is good, and its role or its owner does not allow what was asked."""
+
+    code = "not_allowed"
+    exit_status = 77
 
 
 class StillThere(ReelmillError):

@@ -13,7 +13,7 @@ from reelmill_common.errors import InvalidSettings
 from reelmill_common.profiles import PROFILES
 
 T = TypeVar("T")
-Reader = Literal["producers and workers", "workers"]
+Reader = Literal["producers and workers", "workers", "the console"]
 
 
 def _about(parse: read.Parser | None = None, reader: Reader = "producers and workers", *, secret: bool = False) -> Any:
@@ -34,6 +34,11 @@ def setting(default: T, parse: read.Parser | None = None, *, secret: bool = Fals
 def worker_setting(default: T, parse: read.Parser | None = None, *, secret: bool = False) -> T:
     """Declare a setting that only workers read; otherwise like `setting`."""
     return field(default=default, repr=not secret, metadata=_about(parse, "workers", secret=secret))
+
+
+def console_setting(default: T, parse: read.Parser | None = None) -> T:
+    """Declare a setting that only the console, `reelmill serve`, reads; otherwise like `setting`."""
+    return field(default=default, metadata=_about(parse, "the console"))
 
 
 def _state_folder() -> Path:
@@ -159,7 +164,7 @@ class Settings:
     """Address that the metrics port is bound to. Other hosts can read an address beyond this host: set `metrics_token`
     too."""
     metrics_token: str = setting("", read.bearer_token, secret=True)
-    """Token that a scrape must bring as `Authorization: Bearer …`, also to `reelmill metrics`. Empty: anybody who
+    """Token that a scrape must bring as `Authorization: Bearer …`, also to `reelmill metrics`. Empty: anyone who
     reaches the port may read."""
     metrics_scope: Literal["worker", "farm"] = worker_setting("worker")
     """`farm` serves the farm's metrics on the worker's port as well."""
@@ -173,6 +178,32 @@ class Settings:
     or `smtp+plain://host:25` for a relay on this host."""
     smtp_from: str = setting("", read.mail_address)
     """Sender of these mails."""
+    console_address: str = console_setting("127.0.0.1")
+    """Address that `reelmill serve` listens on, and `reelmill up` for its console. Beyond this host put a reverse proxy
+    with TLS before it."""
+    console_port: int = console_setting(7335, read.Number(int, 0, 65_535))
+    """Port of the console; 0: any that is free, which is printed."""
+    console_root_path: str = console_setting("", read.root_path)
+    """Path under which a reverse proxy shows the console, such as `/farm`; the proxy may strip it or not."""
+    console_hosts: str = console_setting("", read.host_names)
+    """Comma-separated names by which the console is reached, such as `farm.example.org`; a request for another host is
+    refused. Empty: on a loopback address `localhost` and loopback addresses, else any."""
+    console_proxies: str = console_setting("127.0.0.1", read.addresses)
+    """Comma-separated addresses and networks of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are
+    believed."""
+    console_body_mb: int = console_setting(256, read.Number(int, 1, 100_000))
+    """Largest prompt file that the console takes; other bodies may have 16 MB at most."""
+    console_body_timeout_s: float = console_setting(20.0, read.Number(float, 0.5, 600))
+    """Time that a client may need for the head of a request, and between two pieces of its body."""
+    console_rate: int = console_setting(50, read.Number(int, 0, 100_000))
+    """Requests a second that a token, or an address without one, may make in the long run; ten seconds' worth may come
+    at once. 0: any number."""
+    console_followers: int = console_setting(5000, read.Number(int, 1, 100_000))
+    """Streams of events that one console serves at once."""
+    flower_url: str = console_setting("", read.link)
+    """URL of Flower, to which the console links. Empty: no link."""
+    grafana_url: str = console_setting("", read.link)
+    """URL of Grafana, likewise."""
     flower_prompts: read.FlowerPrompts = setting("cut")
     """What messages, and so Flower, Celery's events and the broker, show of prompts: `cut` is the first 80 characters,
     `hide` nothing. The host that sends a message decides: set it on all hosts alike."""

@@ -1,4 +1,4 @@
-"""The reference of commands, made from the parser of the command line."""
+"""The reference of commands, made from the parser of the command line and `command_notes.md` beside this file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ PATH = Path("docs/reference/commands.md")
 
 _HEAD = """# Commands
 
-This page is made from the parser of the command line. [cli.md](../cli.md) explains how the commands work together, and
-[what each exit status means](../cli.md#exit-status): a status of a command's own stands in its text, and 0, 2, 65, 66,
-70, 75, 78, 130 and 141 are possible for all. Every command also takes `--help`.
+This page is made from the parser of the command line and `docs/generate/command_notes.md`. How-tos: [write a prompt
+file](../how-to/prompt-files.md), [schedules and windows](../how-to/schedules.md), [shares and
+limits](../how-to/shares-and-limits.md). Every command also takes `--help`, which ends in a line that one can paste.
+
 """
+_NOTES = Path(__file__).with_name("command_notes.md")
 
 
 def render() -> str:
@@ -29,7 +31,20 @@ def render() -> str:
     root = typer.main.get_command(app)
     context = typer.Context(root)
     commands = [(panel, list(_leaves(root, context, names))) for panel, names in PANELS.items()]
-    return "".join([_HEAD, *_contents(commands), *(_section(*leaf) for _, leaves in commands for leaf in leaves)])
+    notes = _notes()
+    general = notes.pop("reelmill")
+    sections = [_section(name, command, notes.pop(name, "")) for _, leaves in commands for name, command in leaves]
+    if notes:
+        raise ValueError(
+            f"{_NOTES.name} has notes on {', '.join(notes)}, which are not commands; remove or rename them"
+        )
+    return "".join([_HEAD, general, "\n## Commands\n", *_contents(commands), *sections])
+
+
+def _notes() -> dict[str, str]:
+    """Return the notes by the command that they are about."""
+    _, *parts = _NOTES.read_text().split("\n## ")
+    return {head: text.strip() + "\n" for head, _, text in (part.partition("\n") for part in parts)}
 
 
 def _leaves(group: Any, context: Any, names: Any, *before: str) -> Iterator[tuple[str, Any]]:
@@ -48,7 +63,7 @@ def _contents(commands: list[tuple[str, list[tuple[str, Any]]]]) -> Iterator[str
         yield from (f"- [`{name}`](#{name.replace(' ', '-')}): {_cell(first_sentence(one))}\n" for name, one in leaves)
 
 
-def _section(name: str, command: Any) -> str:
+def _section(name: str, command: Any, note: str) -> str:
     context = typer.Context(command)
     arguments = [_metavar(item) for item in command.params if item.param_type_name == "argument"]
     options = ["[OPTIONS]"] if len(command.params) > len(arguments) else []
@@ -59,6 +74,7 @@ def _section(name: str, command: Any) -> str:
             f"\n## {name}\n\n```text\n{' '.join([name, *options, *arguments])}\n```\n",
             *(f"\n{text}\n" for text in paragraphs),
             *(["\n| parameter | meaning |\n| --- | --- |\n", *rows] if rows else []),
+            *([f"\n{note}"] if note else []),
             f"\nExample: `{command.epilog.removeprefix('Try: ')}`\n",
         ]
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A container's health check: `health worker|ledger|flower|metrics`. Exit status 0 or 1, one line why.
+"""A container's health check: `health worker|ledger|flower|metrics|console`. Exit status 0 or 1, one line why.
 
 It asks the ledger, not Celery: an answer from every worker over the broker costs more than reading what they report.
 """
@@ -22,7 +22,7 @@ SILENT_S = 30.0
 
 
 def worker() -> str:
-    """Say how this host's workers are; raise unless there is one, and all are fit and heard of."""
+    """Say how this host's workers are; raise unless there is one, and all are fit and report."""
     with Ledger.connect(Settings.from_env(os.environ), patience=PROMPT) as ledger:
         ours = [view for view in ledger.workers.all() if view.name.endswith(f"@{socket.gethostname()}")]
     unfit = [f"{view.name} is {view.state.value}" for view in ours if not view.state.is_fit]
@@ -58,7 +58,23 @@ def metrics() -> str:
     return f"{metrics_text.count(chr(10))} lines of metrics"
 
 
-CHECKS: dict[str, Callable[[], str]] = {"worker": worker, "ledger": ledger, "flower": flower, "metrics": metrics}
+def console() -> str:
+    """Raise unless the console answers, and Redis answers it."""
+    settings = Settings.from_env(os.environ)
+    host = settings.console_hosts.split(",")[0].replace("*.", "any.") or "localhost"
+    url = f"http://127.0.0.1:{settings.console_port}/readyz"
+    request = urllib.request.Request(url, headers={"Host": host})
+    with urllib.request.urlopen(request, timeout=8) as answer:  # noqa: S310 - the URL is ours
+        return answer.read().decode()
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "worker": worker,
+    "ledger": ledger,
+    "flower": flower,
+    "metrics": metrics,
+    "console": console,
+}
 
 
 def main(args: list[str]) -> int:

@@ -2,6 +2,7 @@
 # The image of a host that submits and watches; no torch. Targets:
 #   producer (the last, so the default): `docker run --rm reelmill-producer submit …`
 #   flower: the same with the dashboard, and with what `reelmill metrics` needs
+#   console: the same with what `reelmill serve` needs
 #
 #   docker build -f infra/docker/producer.Dockerfile -t reelmill-producer .
 #   docker build -f infra/docker/producer.Dockerfile --target flower -t reelmill-flower .
@@ -44,6 +45,16 @@ EXPOSE 5555
 # In a container every address is the container's own; what the host publishes is for compose.yaml to say.
 CMD ["flower", "--address", "0.0.0.0"]
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["health", "flower"]
+
+FROM base AS console
+
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=reelmill,source=/wheels,target=/wheels \
+    pip install -c /tmp/constraints.txt "$(echo /wheels/reelmill-*.whl)[web]"
+USER reelmill
+WORKDIR /var/lib/reelmill
+EXPOSE 7335
+CMD ["serve", "--address", "0.0.0.0"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["health", "console"]
 
 FROM base AS producer
 

@@ -31,7 +31,17 @@ from reelmill_common.errors import (
     WorkerUnfit,
 )
 from reelmill_common.jobs import Batch, BatchState, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import BatchView, Event, JobView, PolicyChange, Submitted, WorkerState, WorkerView
+from reelmill_common.ledger import (
+    BatchView,
+    ClipChoice,
+    ClipMark,
+    Event,
+    JobView,
+    PolicyChange,
+    Submitted,
+    WorkerState,
+    WorkerView,
+)
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
 from reelmill_producer.clips import Clip
@@ -45,7 +55,9 @@ __all__ = [
     "BatchView",
     "CancelReport",
     "Clip",
+    "ClipChoice",
     "ClipExists",
+    "ClipMark",
     "Event",
     "InvalidJob",
     "InvalidPromptFile",

@@ -14,14 +14,15 @@ import structlog
 from reelmill_common.contract import profile_of
 from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
-from reelmill_common.ledger import BatchView, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
+from reelmill_common.ledger import BatchView, ClipMark, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
+from reelmill_common.ledger.events import place
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.profiles import PROFILES
 from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore, open_store
 from reelmill_producer.clips import Clip, clip_of
-from reelmill_producer.control import ROUND_S, Controller
+from reelmill_producer.control import LOOK_S, ROUND_S, Controller
 from reelmill_producer.embedded import state_file
 from reelmill_producer.prompts.files import row_of_mapping
 from reelmill_producer.prompts.row_keys import Placed, distinct, unnamed_job
@@ -257,15 +258,15 @@ class Reelmill(Controller):
             NotFound: No such batch.
         """
         view = self.ledger.batches.get(batch)
-        after = self.ledger.events.newest() if after == "$" else after
         after = after or f"{max(0, int(view.created_at * 1000) - 1)}-0"  # stream ids begin with Redis' clock in ms
+        feed, end = self.ledger.events.of_batch(batch, after=after), ""
         while True:
-            # The batch is read first: what ended it is then surely among the events that are read next.
+            # The batch is read first: what ended it is surely among the events up to the newest one now.
             done = self.ledger.batches.get(batch).remaining == 0
-            events = self.ledger.events.read(after=after, block_s=0.0 if done else ROUND_S)
-            after = events[-1].event_id if events else after
-            yield [event for event in events if event.batch == batch]
-            if done and not events:
+            end = (end or self.ledger.events.newest()) if done else ""
+            events = feed.read(block_s=0.0 if done else ROUND_S)
+            yield events
+            if done and (not events or place(feed.after) >= place(end)):
                 return
 
     def wait(self, batch: str, *, timeout_s: float | None = None) -> BatchView:
@@ -280,14 +281,16 @@ class Reelmill(Controller):
                 break
         return self.ledger.batches.get(batch)
 
-    def clips(self, batch: str) -> Iterator[Clip]:
-        """Yield a batch's finished clips in the order of submission, with links made now.
+    def clips(self, batch: str, *, mark: ClipMark | None = None) -> Iterator[Clip]:
+        """Yield a batch's finished clips in the order of submission, with links made now; optionally only marked ones.
 
         Raises:
             NotFound: No such batch.
         """
-        for job in self.jobs(batch, states=[JobState.SUCCEEDED]):
-            yield self.clip(job)
+        jobs = (
+            self.jobs(batch, states=[JobState.SUCCEEDED]) if mark is None else self.ledger.choices.chosen(batch, mark)
+        )
+        yield from (self.clip(job) for job in jobs if job.result is not None)
 
     def clip(self, job: JobView) -> Clip:
         """Return the clip of a succeeded job.
@@ -332,7 +335,7 @@ class Reelmill(Controller):
         batch, ticker = self.ledger.schedules.run(name), Ticker()
         while not self.ledger.schedules.run_ended(batch):  # a worker may submit it before us
             ticker.round(self.ledger)
-            self.ledger.events.read(block_s=0.0 if self.ledger.schedules.run_ended(batch) else ROUND_S)
+            time.sleep(0.0 if self.ledger.schedules.run_ended(batch) else LOOK_S)
         if error := self.ledger.schedules.get(name).error:
             raise InvalidJob(f"schedule {name!r} could not be submitted: {error}")
         self._pump(PROFILES)

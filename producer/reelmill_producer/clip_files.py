@@ -24,6 +24,7 @@ class Wanted:
 
     Attributes:
         fields: Values that `--only` may select by, by name.
+        favourite: Whether a person marked it as one.
     """
 
     row: str
@@ -32,6 +33,7 @@ class Wanted:
     size_bytes: int
     seed: int
     fields: Mapping[str, str]
+    favourite: bool = False
 
     @property
     def file_name(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import RenderSpec
-from reelmill_common.ledger import JobView
+from reelmill_common.ledger import ClipChoice, JobView
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import beside
 from reelmill_producer.clip_files import Wanted, fetch_clip
@@ -26,6 +26,7 @@ class Clip:
         energy_j: Energy of the GPU in joules; None where the GPU does not report it.
         reused_from: Id of the job that it was rendered for, if that is another one.
         metadata: Further columns of its row in the prompt file.
+        choice: What people said of it; None: nothing yet.
     """
 
     job_id: str
@@ -42,6 +43,7 @@ class Clip:
     energy_j: float | None = None
     reused_from: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    choice: ClipChoice | None = None
     _store: ClipStore | None = field(default=None, repr=False, compare=False)
 
     def download(self, path: Path | str) -> Path:
@@ -104,5 +106,6 @@ def clip_of(job: JobView, store: ClipStore) -> Clip:
         energy_j=job.result.energy_j,
         reused_from=job.result.reused_from,
         metadata=job.metadata,
+        choice=job.choice,
         _store=store,
     )

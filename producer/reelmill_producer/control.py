@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reelmill_common.errors import NotFound
+from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import JobState, job_id
-from reelmill_common.ledger import BatchView, JobView, Ledger, WorkerView
+from reelmill_common.ledger import BatchView, ClipChoice, ClipMark, JobView, Ledger, WorkerView
 from reelmill_common.profiles import PROFILES
 from reelmill_common.text.suggestions import did_you_mean
 
 CANCEL_WAIT_S = 60.0
 ROUND_S = 1.0
 """Seconds after which a wait looks again, although no event came."""
+LOOK_S = 0.2
+"""Seconds between two looks whether something has ended. Events of a farm come too often to wait for one."""
 RETRIED = (JobState.FAILED, JobState.CANCELLED)
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -84,7 +86,7 @@ class Controller:
         while any(unconfirmed := [self._unconfirmed(target) for target in targets]):
             if (left := deadline - time.monotonic()) <= 0:
                 break
-            self.ledger.events.read(block_s=min(left, ROUND_S))
+            time.sleep(min(left, LOOK_S))
         pairs = zip(touched, unconfirmed, strict=True)
         return [CancelReport(touched=count, unconfirmed=waiting) for count, waiting in pairs]
 
@@ -192,6 +194,27 @@ class Controller:
             raise NotFound(f"batch {batch!r} has no row or job {', '.join(missing[:10])}; {lists}")
         return list(ids.values())
 
+    def choose(self, job: str, mark: ClipMark | str | None, note: str = "") -> JobView:
+        """Mark a job's clip as `favourite` or `reject`, in place of what was said of it before; return the job.
+
+        The mark is kept until the batch is pruned, then in its archive, and stands in `results` and `export`.
+
+        Args:
+            job: `BATCH/ROW`, or the job's id.
+            mark: None takes the mark and the note away.
+            note: Why, in one line of at most 500 characters.
+
+        Raises:
+            NotFound: No such job.
+            InvalidJob: There is no such mark, or the note cannot be kept.
+        """
+        found = self.status(job)
+        if not isinstance(found, JobView):
+            raise NotFound(f"{job!r} is a batch, and clips are marked one by one; name a job as BATCH/ROW")
+        choice = None if mark is None else ClipChoice(mark=_mark(mark), note=note)
+        self.ledger.choices.set(found.job_id, choice)
+        return replace(found, choice=choice)
+
     def require(self, targets: Sequence[str]) -> None:
         """Raise unless all targets are there.
 
@@ -210,6 +233,12 @@ class Controller:
             asked = did_you_mean(name, (worker.name for worker in workers))
             raise NotFound(f"no worker {name!r}; {asked}known are {names}")
         return found
+
+
+def _mark(name: ClipMark | str) -> ClipMark:
+    if name not in set(ClipMark):
+        raise InvalidJob(f"mark {str(name)[:40]!r} is unknown; known are {', '.join(ClipMark)}")
+    return ClipMark(name)
 
 
 def is_job_id(text: str) -> bool:

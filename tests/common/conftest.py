@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.report_scene import EVIL, finish, submit
+from common.report_steps import EVIL, finish, submit
 from fixtures.hand import Hand
 from reelmill_common.ledger import Ledger
 from reelmill_common.notify.webhook_store import WebhookStore

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import redis
 
 from common.ledger_audit import audit, snapshot
-from common.ledger_scene import LANE, begin, make_jobs, make_result, start_worker, submit
+from common.ledger_steps import LANE, begin, make_jobs, make_result, start_worker, submit
 from reelmill_common.archive import archive, due, newest_archive, prune, read_archive
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, retention
 from reelmill_common.ledger.retention import Pruned
-from reelmill_common.services.pruner import Pruner
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
@@ -146,20 +144,3 @@ def test_only_what_ended_long_enough_ago_is_due(ledger: Ledger) -> None:
     assert due(ledger, 3600) == []
     assert [view.name for view in due(ledger, 0)] == ["night"]
     assert due(ledger, 0, batch="open") == []
-
-
-def test_the_pruner_takes_turns_and_keeps_what_is_young(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
-    end(ledger, "night")
-
-    patient = Pruner(settings=dataclasses.replace(settings, prune_days=1))
-    assert patient.round(ledger, store) == []
-    assert ledger.batches.get("night").total == 3
-    assert ledger.retention.take_prune(turn_s=60) is False
-
-
-def test_the_pruner_archives_and_forgets_what_is_due(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
-    end(ledger, "night")
-
-    assert Pruner(settings=settings).round(ledger, store) == ["night"]  # after 0 days: a thread would not start
-    assert newest_archive(store, "night")
-    assert ledger.batches.all() == []

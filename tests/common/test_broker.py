@@ -8,7 +8,7 @@ import pytest
 import redis
 from celery import Celery
 
-from common.ledger_scene import LANE, WORKER, start_worker, submit
+from common.ledger_steps import LANE, WORKER, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common import broker
 from reelmill_common.jobs import JobState
@@ -53,7 +53,7 @@ def fetch(settings: Settings, client: redis.Redis) -> None:
 def test_messages_that_are_in_their_queue_are_left_alone(ledger: Ledger, app: Celery, settings: Settings) -> None:
     ids = send(ledger, app, settings, 2)
 
-    assert broker.reconcile(ledger, settings, LANE) == 0
+    assert broker.reconcile(ledger, settings) == 0
     assert {ledger.jobs.get(job_id).state for job_id in ids} == {JobState.DISPATCHED}
 
 
@@ -63,7 +63,7 @@ def test_a_message_that_is_nowhere_is_sent_again(
     ids = send(ledger, app, settings, 2)
     client.delete(*broker.lists(settings, LANE))
 
-    assert broker.reconcile(ledger, settings, LANE) == 2
+    assert broker.reconcile(ledger, settings) == 2
 
     assert broker.pump(ledger, app, settings, LANE) == 2
     assert [ledger.jobs.get(job_id).generation for job_id in ids] == [2, 2]
@@ -75,11 +75,11 @@ def test_a_message_that_a_worker_has_fetched_is_left_alone_until_a_worker_is_los
 ) -> None:
     (job_id,) = send(ledger, app, settings, 1)
     fetch(settings, client)
-    assert broker.reconcile(ledger, settings, LANE) == 0
+    assert broker.reconcile(ledger, settings) == 0
 
     ledger.workers.register(WORKER, LANE, WorkerInfo())
     # Looks are a millisecond apart, and this one may come sooner after the first.
-    missed = wait_for(lambda: broker.reconcile(ledger, settings, LANE), what="the message missed")
+    missed = wait_for(lambda: broker.reconcile(ledger, settings), what="the message missed")
 
     assert missed == 1
     assert ledger.jobs.get(job_id).state is JobState.QUEUED
@@ -90,7 +90,7 @@ def test_the_farm_looks_once_in_a_while_not_once_a_worker(
 ) -> None:
     send(ledger, app, settings, 2)
     monkeypatch.setattr(dispatch, "LOOK_APART_S", 600.0)
-    broker.reconcile(ledger, settings, LANE)
+    broker.reconcile(ledger, settings)
     client.delete(*broker.lists(settings, LANE))
 
-    assert broker.reconcile(ledger, settings, LANE) == 0
+    assert broker.reconcile(ledger, settings) == 0

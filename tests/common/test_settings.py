@@ -75,6 +75,8 @@ def test_a_child_process_gets_the_same_settings() -> None:
     changed |= {"s3_addressing": "path", "s3_sse": "AES256"}
     changed |= {"metrics_scope": "farm", "embedding_cache": "redis", "ahead": "on", "preview": "webp", "report": "off"}
     changed |= {"flower_prompts": "hide", "reuse_index": "off", "keep_logs": "all"}
+    changed |= {"console_proxies": "10.0.0.0/8", "console_root_path": "/x", "console_hosts": "x.lan"}
+    changed |= {"flower_url": "https://flower.lan", "grafana_url": "https://grafana.lan"}
     changed |= {"notify_scheme": "http", "smtp_url": "smtp://h:9", "smtp_from": "a@b"}
     settings = Settings(**changed)  # type: ignore[arg-type]  # one dict of all types
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 import pytest
 
 from fixtures.farm import Farm, specs
-from fixtures.link import link_to
+from fixtures.tcp_proxy import tcp_proxy
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import WorkerState, WorkerView
@@ -139,15 +139,15 @@ def test_a_killed_server_that_comes_back_costs_no_clip(
 
 
 def test_reset_connections_render_nothing_twice(make_farm: Callable[..., Farm], valkey_server: ValkeyServer) -> None:
-    with link_to(valkey_server.port) as link:
-        url = valkey_server.url.replace(f":{valkey_server.port}/", f":{link.port}/")
+    with tcp_proxy(valkey_server.port) as proxy:
+        url = valkey_server.url.replace(f":{valkey_server.port}/", f":{proxy.port}/")
         farm = make_farm(renderer=RENDERER, redis_url=url, lease_s=20.0)  # more than two slow workers may sleep
         farm.start_all(2)
         jobs = farm.submit("night", specs(40))
         cuts = 0
         for count in (5, 12, 20):
             farm.wait_count("night", JobState.SUCCEEDED, count)
-            cuts += link.reset()
+            cuts += proxy.reset()
         view = farm.wait_done("night")
 
         assert cuts > 6

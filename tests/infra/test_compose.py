@@ -35,7 +35,7 @@ def test_the_example_filled_in_starts_the_farm_of_each_profile() -> None:
     default = compose("config", "--services", **filled)
     cpu = compose("config", "--services", **filled | {"COMPOSE_PROFILES": "cpu"})
 
-    always = {"redis", "store", "flower", "metrics", "prometheus", "grafana"}
+    always = {"redis", "store", "console", "flower", "metrics", "prometheus", "grafana"}
     assert set(default.stdout.split()) == {*always, "worker"}, default.stderr
     assert set(cpu.stdout.split()) == {*always, "worker-cpu"}, cpu.stderr
 
@@ -85,7 +85,7 @@ def test_nothing_is_published_beyond_this_host(composition: Composition) -> None
     published = {name: service.get("ports", []) for name, service in composition["services"].items()}
 
     assert {port["host_ip"] for ports in published.values() for port in ports} == {"127.0.0.1"}
-    assert {name for name, ports in published.items() if ports} == {"redis", "store", "flower", "grafana"}
+    assert {name for name, ports in published.items() if ports} == {"redis", "store", "console", "flower", "grafana"}
 
 
 def test_what_holds_no_keys_cannot_reach_the_store(composition: Composition) -> None:
@@ -137,9 +137,9 @@ def test_every_setting_that_a_container_gets_is_one_that_reelmill_knows(composit
         if any(variable.startswith(PREFIX) for variable in service.get("environment", {}))
     }
 
-    assert set(read) == {"worker", "worker-cpu", "flower", "metrics", "producer"}
+    assert set(read) == {"worker", "worker-cpu", "console", "flower", "metrics", "producer"}
     assert {settings.redis_url for settings in read.values()} == {"redis://:redis-test-password@redis:6379/0"}
-    for name in ("worker", "worker-cpu", "producer"):
+    for name in ("worker", "worker-cpu", "console", "producer"):
         assert read[name].store_url == "s3://clips"
         assert read[name].s3_endpoint == "http://store.localhost:8333"
     assert read["worker"].profile == read["producer"].profile == "fastwan-qad-fp8"
@@ -186,7 +186,7 @@ def test_a_worker_reserves_the_gpus_that_it_is_told_to(variables: dict[str, str]
 
 
 ROLES = {
-    "farm": {"redis", "store", "flower", "metrics", "prometheus", "grafana"},
+    "farm": {"redis", "store", "console", "flower", "metrics", "prometheus", "grafana"},
     "render": {"worker"},
 }
 
@@ -218,7 +218,7 @@ def test_a_store_of_somebody_else_takes_the_place_of_ours() -> None:
     by_role = with_outside("outside-store.yaml", "instance-role.yaml", **keys)
 
     assert "store" not in {*aws, *other, *by_role}
-    for name in ("worker", "producer"):
+    for name in ("worker", "console", "producer"):
         settings = Settings.from_env(aws[name])
         assert (settings.store_url, settings.s3_endpoint, settings.s3_region) == ("s3://ours", "", "eu-central-1")
         assert Settings.from_env(other[name]).s3_endpoint == "https://s3.example.org"
@@ -231,7 +231,7 @@ def test_a_redis_of_somebody_else_takes_the_place_of_ours() -> None:
     missing = compose("--profile", "gpu", "config", "-q", over=["outside-redis.yaml"], **SECRETS)
 
     assert not {"redis", "store"} & set(services)
-    asked = [services[name] for name in ("worker", "flower", "metrics", "producer")]
+    asked = [services[name] for name in ("worker", "console", "flower", "metrics", "producer")]
     assert {env["REELMILL_REDIS_URL"] for env in asked} == {REDIS_URL}
     assert missing.returncode != 0
     assert "REDIS_URL is missing a value: set it in .env, in single quotes" in missing.stderr

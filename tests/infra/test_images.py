@@ -51,7 +51,7 @@ def dockerfile(name: str) -> dict[str, Stage]:
     return stages(ROOT / f"infra/docker/{name}.Dockerfile")
 
 
-@pytest.fixture(params=["worker gpu", "worker cpu", "producer producer", "producer flower"])
+@pytest.fixture(params=["worker gpu", "worker cpu", "producer producer", "producer flower", "producer console"])
 def image(request: pytest.FixtureRequest) -> Stage:
     name, target = request.param.split()
     return dockerfile(name)[target]
@@ -60,7 +60,7 @@ def image(request: pytest.FixtureRequest) -> Stage:
 def test_every_service_builds_a_target_that_exists(composition: dict[str, Any]) -> None:
     built = {name: service["build"] for name, service in composition["services"].items() if "build" in service}
 
-    assert set(built) == {"worker", "worker-cpu", "flower", "metrics", "producer"}
+    assert set(built) == {"worker", "worker-cpu", "console", "flower", "metrics", "producer"}
     for build in built.values():
         assert Path(build["context"]) == ROOT
         assert build["target"] in stages(ROOT / build["dockerfile"])

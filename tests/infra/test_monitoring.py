@@ -18,7 +18,7 @@ from fixtures.deployment import ROOT
 from fixtures.nvml import UUID, nvml
 from fixtures.prometheus import PrometheusPrograms
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.settings import Settings
@@ -68,8 +68,8 @@ def test_each_alert_fires_on_what_it_is_for_and_not_on_what_is_close_to_it(
 def test_no_alert_is_without_both_tests() -> None:
     cases = [
         case
-        for scene in yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
-        for case in scene["alert_rule_test"]
+        for test in yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+        for case in test["alert_rule_test"]
     ]
 
     names = {rule["alert"] for rule in RULES}
@@ -129,7 +129,7 @@ def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
         profile="tiny",
         counted=counted,
         state=lambda: WorkerState.READY,
-        info=lambda: {"gpu_uuid": UUID},
+        info=lambda: WorkerInfo(gpu_uuid=UUID),
     )
     worker._sensors = (UUID, GpuSensors(UUID, nvml()))
     with Ledger.connect(settings) as ledger:

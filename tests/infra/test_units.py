@@ -14,20 +14,22 @@ from reelmill_common.errors import InvalidSettings, WorkerUnfit
 from reelmill_common.settings import PREFIX, Settings
 
 UNIT = (ROOT / "infra/systemd/reelmill-worker@.service").read_text()
+CONSOLE = (ROOT / "infra/systemd/reelmill-console.service").read_text()
 EXAMPLE = (ROOT / "infra/systemd/worker.env.example").read_text()
 
 
-def test_the_unit_is_one_that_systemd_accepts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "text"), [("reelmill-worker@0", UNIT), ("reelmill-console", CONSOLE)])
+def test_the_unit_is_one_that_systemd_accepts(tmp_path: Path, name: str, text: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = tmp_path / "reelmill-worker@0.service"
-    unit.write_text(UNIT.replace("/opt/reelmill/bin/reelmill", "/bin/true"))
+    unit = tmp_path / f"{name}.service"
+    unit.write_text(text.replace("/opt/reelmill/bin/reelmill", "/bin/true"))
 
     done = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, check=False, timeout=60)
 
     assert done.returncode == 0, done.stderr
-    assert "reelmill-worker" not in done.stderr
+    assert name.partition("@")[0] not in done.stderr
 
 
 def test_the_settings_of_the_unit_and_of_its_example_are_known() -> None:
@@ -40,6 +42,7 @@ def test_the_settings_of_the_unit_and_of_its_example_are_known() -> None:
     assert settings.state_dir == Path("/var/lib/reelmill")
 
 
+@pytest.mark.slow
 def test_libraries_keep_what_they_compile_where_the_unit_lets_them_write(tmp_path: Path) -> None:
     (folder,) = re.findall(r"^CacheDirectory=(\S+)$", UNIT, re.MULTILINE)
     settings = [pair for line in re.findall(r"^Environment=(.+)$", UNIT, re.MULTILINE) for pair in line.split()]
@@ -73,6 +76,15 @@ def test_the_unit_starts_a_command_with_options_that_exist() -> None:
 
     assert ran.status == 0, ran.err
     assert {"--devices"} <= {argument for argument in arguments if argument.startswith("--")} <= set(ran.out.split())
+
+
+def test_the_unit_of_the_console_starts_a_command_that_exists() -> None:
+    (command,) = re.findall(r"^ExecStart=/opt/reelmill/bin/reelmill (.+)$", CONSOLE, re.MULTILINE)
+    unit = dict(re.findall(rf"({PREFIX}\w+)=(\S+)", CONSOLE.partition("[Service]")[2]))
+
+    assert program(*command.split(), "--help", env={}).status == 0
+    assert Settings.from_env(unit).console_address == "127.0.0.1"
+    assert f"RestartPreventExitStatus={InvalidSettings.exit_status}" in CONSOLE
 
 
 def test_a_worker_that_a_person_must_look_at_is_not_started_again() -> None:

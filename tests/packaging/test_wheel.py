@@ -51,6 +51,7 @@ def test_the_wheel_holds_the_three_packages_and_their_scripts_and_pages(wheel: P
     assert lua == {path.name for root in roots for path in root.rglob("*.lua")}
     assert len(lua) >= 10
     assert {"reelmill_common/report/sheet.css", "reelmill_common/report/sheet.js"} <= set(names)
+    assert {f"reelmill_producer/web/static/{name}" for name in ("index.html", "app.js", "views/batch.js")} <= set(names)
     weights = f"{prepare.__name__.replace('.', '/')}/{WEIGHTS}"
     assert {weights, "reelmill_common/text/tiny_vocabulary.txt"} <= set(names)
     assert hashlib.sha256(zipfile.ZipFile(wheel).read(weights)).hexdigest() == WEIGHTS_SHA256

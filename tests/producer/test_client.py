@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
+from common.ledger_steps import make_jobs
 from fixtures.hand import Hand
+from fixtures.tcp_proxy import TcpProxy, tcp_proxy
 from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerUnavailable
 from reelmill_common.jobs import Batch, JobState, RenderSpec
-from reelmill_common.ledger import Submitted
+from reelmill_common.ledger import Ledger, Submitted
 from reelmill_common.settings import Settings
 from reelmill_producer.client import Reelmill
 
@@ -117,6 +124,51 @@ def test_a_watch_goes_on_after_an_event(client: Reelmill, hand: Hand) -> None:
     events = list(client.watch("sdk"))
 
     assert list(client.watch("sdk", after=events[1].event_id)) == events[2:]
+
+
+@contextmanager
+def busy_farm(ledger: Ledger) -> Iterator[None]:
+    """Events of other batches without a pause, about a thousand a second, for the length of a block."""
+    ledger.batches.submit(Batch(name="other"), make_jobs("other", 1))
+    ledger.batches.cancel("other")
+    over = threading.Event()
+
+    def change() -> None:
+        while not over.wait(0.02):
+            for _ in range(10):
+                ledger.batches.pause("other")
+                ledger.batches.resume("other")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def far_away(settings: Settings, proxy: TcpProxy) -> Settings:
+    url = urlsplit(settings.redis_url)
+    return dataclasses.replace(settings, redis_url=settings.redis_url.replace(f":{url.port}", f":{proxy.port}"))
+
+
+def test_a_watch_ends_with_its_batch_while_others_go_on(settings: Settings, ledger: Ledger, hand: Hand) -> None:
+    port = urlsplit(settings.redis_url).port
+    assert port is not None
+    ledger.batches.submit(Batch(name="night"), make_jobs("night", 2))
+
+    with tcp_proxy(port, delay_s=0.04) as proxy, Reelmill(far_away(settings, proxy)) as far, busy_farm(ledger):
+        rounds = far.rounds("night")
+        names = [event.name for event in next(rounds)]
+        for _ in range(2):
+            hand.finish(hand.claim())
+        ended = time.monotonic()
+        for events in rounds:
+            names += [event.name for event in events]
+            assert time.monotonic() - ended < 2.0, names
+
+    assert (names[0], names.count("job.finished"), names[-1]) == ("batch.submitted", 2, "batch.finished")
 
 
 def test_a_wait_ends_with_its_time(client: Reelmill) -> None:

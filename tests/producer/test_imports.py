@@ -30,6 +30,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_no_module_of_the_producer_brings_torch() -> None:
     every = (
         "import importlib, pkgutil, reelmill_producer\n"

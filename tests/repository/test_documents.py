@@ -183,5 +183,5 @@ def test_documents_hold_blocks_of_every_kind() -> None:
     assert (
         {"sh", "python", "yaml", "json", "mermaid"}
         <= languages
-        <= {*("", "sh", "python", "yaml", "json", "toml", "mermaid", "text", "lua", "ini")}
+        <= {*("", "sh", "python", "yaml", "json", "toml", "mermaid", "text", "lua", "ini", "nginx")}
     )

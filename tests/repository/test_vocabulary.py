@@ -213,7 +213,7 @@ def test_no_old_word_is_left(where: str) -> None:
         hit for name, text in found for look in (old_words, old_identifiers, odd_english) for hit in look(name, text)
     ]
 
-    assert found or where == "docs/decisions"
+    assert found or where in ("docs/decisions", "docs/console")  # not read, and pictures only
     if hits:
         pytest.fail("\n".join([f"{len(hits)} in {where}", *hits]), pytrace=False)
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,8 @@ from fixtures.cli import program, started
 from fixtures.farm import Farm, specs
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
-from reelmill_common.errors import LedgerRefused
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import Ledger, rights
+from reelmill_common.ledger import rights
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer, _program
 from reelmill_worker.child.embedding_cache import open_embedding_cache
@@ -27,7 +25,6 @@ from reelmill_worker.child.embedding_cache import open_embedding_cache
 pytestmark = pytest.mark.services
 
 LOGIN = {"FLOWER_BASIC_AUTH": "me:a-long-password"}
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
 
 
 def url_of(server: ValkeyServer, user: str) -> str:
@@ -35,11 +32,11 @@ def url_of(server: ValkeyServer, user: str) -> str:
 
 
 @pytest.fixture
-def admin(own_valkey: ValkeyServer, farm: str) -> Iterator[redis.Redis]:
+def admin(own_valkey: ValkeyServer, farm_name: str) -> Iterator[redis.Redis]:
     """URL of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
     with redis.Redis.from_url(own_valkey.url) as client:
         for user in ("full", "less"):
-            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm, 0).split())
+            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm_name, 0).split())
         yield client
 
 
@@ -61,15 +58,6 @@ def test_exactly_these_rights_run_a_farm_with_flower_and_a_producer(
     assert admin.acl_log() == []  # nothing was denied to anybody
 
 
-def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions(farm: str) -> None:
-    lua = files("reelmill_common.ledger") / "lua"
-    texts = [path.read_text() for folder in (lua, lua / "lib") for path in folder.iterdir() if path.name[-4:] == ".lua"]
-    used = {found.lower() for text in texts for found in re.findall(r"redis\.p?call\('(\w+)'", text)}
-
-    assert used - set(rights.LEDGER) == set()
-    assert rights.rule("main", 0) in " ".join(DOCUMENT.read_text().split())
-
-
 def test_these_rights_do_for_text_embeddings_in_redis_too(
     settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis
 ) -> None:
@@ -82,38 +70,6 @@ def test_these_rights_do_for_text_embeddings_in_redis_too(
 
     assert cache.get("fox") == b"an embedding"
     assert admin.acl_log() == []
-
-
-@pytest.mark.parametrize(
-    ("taken", "wanted"),
-    [
-        (("-fcall", "-function|load"), "+fcall +function|load"),
-        (("-hset", "-zadd"), "+hset +zadd"),
-        (("resetkeys",), "~reelmill:*"),
-        (("resetchannels",), "&reelmill:{farm}:celery:/0.celery.pidbox &reelmill:{farm}:celery:/0.celeryev/*"),
-        (
-            ("resetchannels", "&reelmill:*"),
-            "&reelmill:{farm}:celery:/0.celery.pidbox &reelmill:{farm}:celery:/0.celeryev/*",
-        ),
-        (("-multi",), "RULE"),
-        (("-brpop", "-psubscribe"), "+brpop +psubscribe"),
-    ],
-    ids=lambda args: args[0] if isinstance(args, tuple) else "",
-)
-def test_what_a_user_lacks_is_told_as_it_has_to_be_granted_at_start(
-    settings: Settings, own_valkey: ValkeyServer, admin: redis.Redis, farm: str, taken: tuple[str, ...], wanted: str
-) -> None:
-    admin.execute_command("ACL", "SETUSER", "less", *taken)
-    poor = dataclasses.replace(settings, redis_url=url_of(own_valkey, "less"))
-    wanted = wanted.format(farm=farm) if wanted != "RULE" else rights.rule(farm, 0)
-
-    with pytest.raises(LedgerRefused, match=re.escape(f"ACL SETUSER <user> {wanted}")), Ledger.connect(poor) as ledger:
-        ledger.check_rights()
-
-    admin.execute_command("ACL", "SETUSER", "less", *wanted.split())  # the advice is all that is needed
-    with Ledger.connect(poor) as ledger:
-        ledger.check_rights()
-    assert own_valkey.is_alive()
 
 
 def test_worker_flower_and_doctor_tell_of_a_missing_right(

@@ -13,9 +13,9 @@ import pytest
 from fixtures.cli import program, started
 from fixtures.farm import Farm, specs
 from fixtures.impostor import Impostor, impostor
-from fixtures.link import link_to
 from fixtures.proxy import Authority, make_authority, proxy
 from fixtures.s3 import free_port
+from fixtures.tcp_proxy import tcp_proxy
 from fixtures.valkey import wait_for
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.jobs import JobState
@@ -45,8 +45,10 @@ class Front:
 @pytest.fixture(scope="module")
 def front(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     authority = make_authority(tmp_path_factory.mktemp("tls") / "good")
-    with proxy(valkey_server.port, tls=authority.server) as link:
-        url = valkey_server.url.replace("redis://", "rediss://").replace(f":{valkey_server.port}/", f":{link.port}/")
+    with proxy(valkey_server.port, tls=authority.server) as front_proxy:
+        url = valkey_server.url.replace("redis://", "rediss://").replace(
+            f":{valkey_server.port}/", f":{front_proxy.port}/"
+        )
         yield Front(authority=authority, url=url)
 
 
@@ -117,9 +119,9 @@ def test_a_server_that_asks_for_a_certificate_of_ours_gets_it(
     authority.server.maximum_version = ssl.TLSVersion.TLSv1_2  # in which the refusal is part of the handshake
     authority.server.load_verify_locations(authority.bundle)
     folder = authority.bundle.parent
-    with proxy(valkey_server.port, tls=authority.server) as link:
+    with proxy(valkey_server.port, tls=authority.server) as front_proxy:
         password = valkey_server.url.partition("@")[0].rpartition(":")[2]
-        url = f"rediss://:{password}@127.0.0.1:{link.port}/0?ssl_ca_certs={authority.bundle}"
+        url = f"rediss://:{password}@127.0.0.1:{front_proxy.port}/0?ssl_ca_certs={authority.bundle}"
         ours = f"&ssl_certfile={folder}/cert.pem&ssl_keyfile={folder}/key.pem"
 
         without = program("status", env=settings.to_env() | {"REELMILL_REDIS_URL": url})
@@ -142,8 +144,8 @@ def test_no_connection_of_a_running_farm_tells_an_impostor_anything(
     monkeypatch.setenv("SSL_CERT_FILE", str(front.authority.bundle))
     met = liars["unknown authority"][0]
     port = RedisAddress.parse(front.url).port
-    with link_to(port) as link:
-        farm = make_farm(renderer="fixed:0.05", redis_url=front.url.replace(f":{port}/", f":{link.port}/"))
+    with tcp_proxy(port) as proxy:
+        farm = make_farm(renderer="fixed:0.05", redis_url=front.url.replace(f":{port}/", f":{proxy.port}/"))
         worker = farm.start()
         dashboard = farm.settings.to_env() | LOGIN | {"SSL_CERT_FILE": str(front.authority.bundle)}
         with started("flower", "--port", str(free_port()), env=dashboard) as flower:
@@ -152,11 +154,11 @@ def test_no_connection_of_a_running_farm_tells_an_impostor_anything(
             farm.wait_done("night")
             farm.ledger.close()
 
-            link.target, before = met.port, len(met.refusals)
-            link.reset()
+            proxy.target, before = met.port, len(met.refusals)
+            proxy.reset()
             wait_for(lambda: len(met.refusals) >= before + 12, what="refusals by all of them")
-            link.target = port
-            link.reset()
+            proxy.target = port
+            proxy.reset()
 
             jobs = farm.submit("morning", specs(3))
             view = farm.wait_done("morning")

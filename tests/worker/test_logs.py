@@ -5,24 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 
-import pytest
 import structlog
 
 from reelmill_worker import logs
 
 
-@pytest.fixture
-def logging_restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("logging_restored")
 def test_our_events_and_the_libraries_records_are_json_lines_of_one_form() -> None:
     stream = io.StringIO()
 
@@ -37,7 +25,6 @@ def test_our_events_and_the_libraries_records_are_json_lines_of_one_form() -> No
     assert {"level", "timestamp"} <= lines[1].keys()
 
 
-@pytest.mark.usefixtures("logging_restored")
 def test_celerys_lines_that_show_a_message_stay_quiet_at_info() -> None:
     stream = io.StringIO()
 

@@ -25,10 +25,6 @@ def is_clock(text: str) -> bool:
 def span_s(option: str, text: str) -> float:
     """Return the seconds of a span: `90m`, `8h`, `2d`.
 
-    Args:
-        option: Name of the option, for the message.
-        text: What it was given.
-
     Raises:
         InvalidJob: The text is not a span.
     """

@@ -13,12 +13,7 @@ _ALMOST_PREFIX = re.compile(r"(?!REELMILL_)(?i:R[EAL]{2,4}[_-]?M[IL]{2,4}S?)[_-]
 
 
 def unknown_variable(variable: str, known: Iterable[str]) -> list[str]:
-    """Return what is wrong with a variable that is not a setting: nothing, unless it was meant to be one.
-
-    Args:
-        variable: Its name.
-        known: The names of all settings, with the prefix.
-    """
+    """Return what is wrong with a variable that is not a setting: nothing, unless it was meant to be one."""
     begun = _ALMOST_PREFIX.match(variable)
     names = sorted(name.removeprefix(PREFIX) for name in known)
     meant = nearest(variable[begun.end() if begun else len(PREFIX) :].replace("-", "_"), names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -61,6 +62,28 @@ class Choice:
         return f"one of {', '.join(self.choices)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Reads a text that matches a pattern; `refusal` says what another one is not, and what to use."""
+
+    pattern: str
+    refusal: str
+
+    def __call__(self, text: str) -> str:
+        """Return the text."""
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.refusal)
+        return text
+
+
+farm_name = Pattern(r"[a-z0-9][a-z0-9-]{0,31}", "is not a farm name; use 1 to 32 of a-z 0-9 -")
+renderer = Pattern(
+    r"model|fixed:[0-9]+(\.[0-9]+)?(:broken)?", "is neither model nor fixed:SECONDS (for example fixed:0.05)"
+)
+bearer_token = Pattern(r"[\x21-\x7e]+", "is not a token; use letters, digits and signs of ASCII, without spaces")
+currency = Pattern(r"\w{1,8}|[^\w\s]", "is not a currency; use its letters or its sign")
+
+
 def of_type(kind: object) -> Parser:
     """Return what reads the values of a field's type: a `Literal`, `Path` or `str`."""
     if kind is Path:
@@ -72,20 +95,6 @@ def _url(text: str, *schemes: str) -> str:
     scheme, found, rest = text.partition("://")
     if scheme not in schemes or not found or not rest:
         raise ValueError(f"is not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
-    return text
-
-
-def farm_name(text: str) -> str:
-    """Read the name of a farm."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", text):
-        raise ValueError("is not a farm name; use 1 to 32 of a-z 0-9 -")
-    return text
-
-
-def renderer(text: str) -> str:
-    """Read `model` or `fixed:SECONDS`."""
-    if not re.fullmatch(r"model|fixed:[0-9]+(\.[0-9]+)?(:broken)?", text):
-        raise ValueError("is neither model nor fixed:SECONDS (for example fixed:0.05)")
     return text
 
 
@@ -139,18 +148,44 @@ def s3_endpoint(text: str) -> str:
     return _without_login(_url(text, "http", "https"))
 
 
+def root_path(text: str) -> str:
+    """Read a path under which a reverse proxy shows a page, into the form `/a/b` without a slash at its end."""
+    path = "/" + text.strip("/") if text.strip("/") else ""
+    if not re.fullmatch(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*", path):
+        raise ValueError("is not a path such as /farm; use letters, digits and . _ ~ - between slashes")
+    return path
+
+
+def host_names(text: str) -> str:
+    """Read comma-separated names of hosts, as a request's `Host` header has them."""
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not re.fullmatch(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]", name):
+            raise ValueError(f"holds {name[:60]!r}, which is not a host name; leave scheme, port and path out")
+    return ",".join(names)
+
+
+def addresses(text: str) -> str:
+    """Read comma-separated IP addresses and networks."""
+    found = [item.strip() for item in text.split(",") if item.strip()]
+    for item in found:
+        try:
+            ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            raise ValueError(f"holds {item[:60]!r}, which is neither an IP address nor a network") from None
+    return ",".join(found)
+
+
+def link(text: str) -> str:
+    """Read the URL of a page."""
+    return _without_login(_url(text, "http", "https"))
+
+
 def _without_login(text: str) -> str:
     if "@" in text:
         raise ValueError(
             "holds a user name or key before an @; leave it out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
-    return text
-
-
-def bearer_token(text: str) -> str:
-    """Read a token that a header can carry."""
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise ValueError("is not a token; use letters, digits and signs of ASCII, without spaces")
     return text
 
 
@@ -164,13 +199,6 @@ def mail_address(text: str) -> str:
     """Read a mail address."""
     if not re.fullmatch(r"[^\s@<>]+@[A-Za-z0-9.-]+", text) or not text.isascii():
         raise ValueError("is not a mail address; use one such as reelmill@example.org")
-    return text
-
-
-def currency(text: str) -> str:
-    """Read a currency by its letters or its sign."""
-    if not re.fullmatch(r"\w{1,8}|[^\w\s]", text):
-        raise ValueError("is not a currency; use its letters or its sign")
     return text
 
 

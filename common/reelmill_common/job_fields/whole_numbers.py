@@ -18,10 +18,6 @@ _POWER = re.compile(r"([0-9])(?:\.([0-9]{1,18}))?[eE]\+?([0-9]{1,2})")
 def whole_number(name: str, given: object) -> int:
     """Return a number that is whole beyond doubt.
 
-    Args:
-        name: Name of the field, for messages.
-        given: A number, or text.
-
     Raises:
         InvalidJob: It is not a whole number, or may have lost digits.
     """

@@ -5,6 +5,8 @@ It imports jobs, settings and what lies below them; services, reports and notifi
 
 from reelmill_common.ledger.event_names import EventName
 from reelmill_common.ledger.ledger import Ledger
+from reelmill_common.ledger.marks import ClipChoice, ClipMark
+from reelmill_common.ledger.overview import Memory
 from reelmill_common.ledger.policy import PolicyChange
 from reelmill_common.ledger.records import (
     Account,
@@ -13,7 +15,6 @@ from reelmill_common.ledger.records import (
     Dispatch,
     Event,
     JobView,
-    Memory,
     Orders,
     OwnerView,
     QueuePlace,
@@ -33,6 +34,8 @@ __all__ = [
     "Account",
     "BatchView",
     "Claimed",
+    "ClipChoice",
+    "ClipMark",
     "Dispatch",
     "Event",
     "EventName",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from secrets import token_hex
 
 from reelmill_common.errors import InvalidJob
@@ -14,6 +15,16 @@ from reelmill_common.ledger.retry_rules import RULES_JSON
 
 WITHDRAWN_S = 3600
 """Seconds that an attempt has for taking a clip out of the store, however long it is frozen meanwhile."""
+
+
+class Publication(IntEnum):
+    """Whether a clip was published."""
+
+    LOST = 0
+    DONE = 1
+    DONE_AND_MAKES_ROOM = 2
+    """Published, and jobs that had to wait for that may be dispatched now: of a capped batch or owner, or of a batch
+    that waited for this one."""
 
 
 class Attempts(LedgerPart):
@@ -63,17 +74,18 @@ class Attempts(LedgerPart):
 
     def finish(
         self, job_id: str, token: str, result: Result, *, index: bool = False, adopted: str | None = None
-    ) -> bool:
-        """Publish: accepted once, and only from the holder of the lease. False means that the attempt lost.
+    ) -> Publication:
+        """Publish: accepted once, and only from the holder of the lease. `LOST`, which is false: the attempt lost.
 
         A clip that is stored wins over a request to cancel. The same attempt may repeat the same result, since an
-        answer can be lost on the way, and hears True again. With `index` equal specs can be answered by it (`reuse`).
-        A clip that another attempt stored is `adopted`, which is the word of that one's claim: False then may also mean
-        that it takes its clip back.
+        answer can be lost on the way, and hears again that it is published. With `index` equal specs can be answered by
+        it (`reuse`).
+        A clip that another attempt stored is `adopted`, which is the word of that one's claim: `LOST` then may also
+        mean that it takes its clip back.
         """
         cost = (result.size_bytes, *_cost(Spent(gpu_s=result.gpu_s, energy_j=result.energy_j)))
         text, flags = views.result_json(result), ("1" if index else "0", "" if adopted is None else f":{adopted}")
-        return bool(self._server.run("finish", job_id, token, result.key, text, *cost, *flags))
+        return Publication(self._server.run("finish", job_id, token, result.key, text, *cost, *flags))
 
     def withdraw(self, job_id: str, key: str, word: str) -> bool:
         """Ask whether a clip may be taken out of the store; False if it is the job's clip.

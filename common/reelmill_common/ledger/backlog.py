@@ -14,6 +14,12 @@ from reelmill_common.ledger.records import WorkerState
 
 _WORKS = {WorkerState.READY, WorkerState.RESTING}
 
+_FIELDS = (
+    *("priority", "weight", "cap", "paused", "shut", "window", "start", "unmet", "lanes", "done", "own", "h"),
+    *("owner", "closes", "expires", "after_any", "f", "c", "cost:gpu", "cost:clips"),
+)
+"""Fields of a batch in the order of `FIELDS` in `backlog.lua`."""
+
 Level = tuple[str, int]
 """A lane or a profile, and a priority."""
 
@@ -214,27 +220,27 @@ def _level(text: str) -> Level:
     return name, int(priority)
 
 
-def _load(batch: str, fields: Sequence[str], *parts: Any) -> BatchBacklog:
+def _load(batch: str, values: Sequence[str], *parts: Any) -> BatchBacklog:
     left, lines, flying, spec, used = parts
-    priority, weight, cap, paused, shut, window, start, unmet, _, _, _, held, *more = fields
-    owner, closes, expires, after_any, failed, cancelled, gpu_ms, clips = more
+    read = dict(zip(_FIELDS, values, strict=True))
+    gpu_ms, clips = read["cost:gpu"], read["cost:clips"]
     return BatchBacklog(
         batch=batch,
-        priority=int(priority),
-        weight=int(weight),
-        cap=int(cap),
-        paused=paused == "1",
-        shut=shut == "1",
-        window=window,
-        start=from_milliseconds(float(start)) if start else None,
-        after=_names(unmet),
-        held=int(held or 0),
+        priority=int(read["priority"]),
+        weight=int(read["weight"]),
+        cap=int(read["cap"]),
+        paused=read["paused"] == "1",
+        shut=read["shut"] == "1",
+        window=read["window"],
+        start=_time(read["start"]),
+        after=_names(read["unmet"]),
+        held=int(read["h"] or 0),
         left=dict(_pairs(left)),
-        owner=owner,
-        after_any=_names(after_any),
-        expires=from_milliseconds(float(expires)) if expires else None,
-        closing=shut == "1" and bool(closes),
-        unsuccessful=int(failed) + int(cancelled),
+        owner=read["owner"],
+        after_any=_names(read["after_any"]),
+        expires=_time(read["expires"]),
+        closing=read["shut"] == "1" and bool(read["closes"]),
+        unsuccessful=int(read["f"]) + int(read["c"]),
         waiting=_waiting(lines),
         flying=[
             Flying(job_id=job_id, lane=lane, priority=int(level), runs=bool(runs), since_s=ms / 1000, worker=worker)
@@ -256,6 +262,10 @@ def _waiting(lines: Sequence[Any]) -> list[Waiting]:
             lane=lane, priority=int(priority), count=before + count, turn=float(turn) if turn != "" else None
         )
     return list(found.values())
+
+
+def _time(ms: str) -> datetime | None:
+    return from_milliseconds(float(ms)) if ms else None
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ LIVE_S = 10.0
 """Seconds without a beat after which a worker counts as dead: pump sends nothing for it."""
 MESSAGE_CHARS = 1000
 """Longest error message or reason that is kept; a traceback belongs into the log."""
+RECALL_STEPS = 100
+"""Steps of `recall` that one caller does, each of about 50 jobs."""
 TOUCH_MOST = 50
 """Jobs touched by one call of reap, cancel and retry: about 3 ms of the server's time."""
 
@@ -57,12 +59,28 @@ class LedgerPart:
         return answer
 
     def _no_batch(self, name: str) -> NotFound:
-        (names,) = self._server.read([("ZREVRANGE", self._keys.batches, 0, MOST_NAMES - 1)])
-        return NotFound(f"no batch {name!r}; {did_you_mean(name, names)}`reelmill status` lists those that there are")
+        meant = did_you_mean(name, batch_names(self._server, self._keys))
+        return NotFound(f"no batch {name!r}; {meant}`reelmill status` lists the batches")
 
     def _of_worker(self, function: str, worker: str, *args: str) -> None:
         if not self._server.run(function, worker, *args):
             raise NotFound(f"no worker {worker!r} is registered; it registers when it starts")
+
+
+def batch_names(server: Server, keys: Keys) -> list[str]:
+    """Return the names of the newest batches, to suggest the one that is meant by an unknown name."""
+    names: list[str] = server.read([("ZREVRANGE", keys.batches, 0, MOST_NAMES - 1)])[0]
+    return names
+
+
+def recall(server: Server) -> None:
+    """Go on with taking back what batches had dispatched when they were paused, or their policy changed.
+
+    None of it can be claimed meanwhile. Ends after so many steps: a worker's tick goes on.
+    """
+    for _ in range(RECALL_STEPS):
+        if not server.run("recall"):
+            return
 
 
 def kept(text: str) -> str:

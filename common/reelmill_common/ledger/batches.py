@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import queries, views
-from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, batch_names, recall
 from reelmill_common.ledger.policy import PolicyChange, changed_fields, refuse_wait
 from reelmill_common.ledger.records import BatchView, Submitted
 from reelmill_common.ledger.submission import submit
@@ -15,7 +15,7 @@ from reelmill_common.ledger.timetable import window_state
 
 
 class Batches(LedgerPart):
-    """Submits, reads and controls whole batches."""
+    """Submits, reads and controls whole batches. A method of one batch raises `NotFound` if it is not there."""
 
     def submit(self, batch: Batch, jobs: Iterable[RenderJob]) -> Submitted:
         """Add jobs to a batch, making the batch if it is new. A job that is there already is left as it is.
@@ -28,13 +28,13 @@ class Batches(LedgerPart):
             InvalidJob: A job belongs to another batch.
             NotFound: The batch should wait for one that is not there.
         """
-        submitted = submit(self._server, batch, jobs)
+        submitted = submit(self._server, self._keys, batch, jobs)
         if batch.window:  # it is closed until its window was looked at
             self._server.run("update_window", batch.name, batch.window, 0, *window_state(batch.window, self._now()))
         return submitted
 
     def get(self, name: str) -> BatchView:
-        """Return one batch. Raises `NotFound`."""
+        """Return one batch."""
         found = queries.batches(self._server, self._keys, [name])
         if not found:
             raise self._no_batch(name)
@@ -49,42 +49,31 @@ class Batches(LedgerPart):
         return queries.batches(self._server, self._keys, queries.batch_names(self._server, self._keys))
 
     def cancel(self, batch: str) -> int:
-        """Cancel whatever of a batch is not final; return how many jobs that touched.
-
-        Raises:
-            NotFound: No such batch.
-        """
-        total, waiting = 0, 1
-        while waiting:
-            touched, waiting = self._of_batch("cancel_batch", batch, TOUCH_MOST)
+        """Cancel whatever of a batch is not final; return how many jobs that touched."""
+        total, more, place = 0, True, "0"
+        while more:
+            touched, more, place = self._of_batch("cancel_batch", batch, TOUCH_MOST, place)
             total += touched
         return total
 
     def pause(self, batch: str) -> None:
-        """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Dispatch nothing more of a batch; messages already sent die at claim, running jobs go on."""
         self._of_batch("pause", batch)
+        recall(self._server)
 
     def resume(self, batch: str) -> None:
-        """Undo `pause`, also where the batch paused itself. Jobs that are held stay held.
-
-        Raises:
-            NotFound: No such batch.
-        """
+        """Undo `pause`, also where the batch paused itself. Jobs that are held stay held."""
         self._of_batch("resume", batch)
 
     def resume_held(self, batch: str) -> int:
-        """Put all held jobs of a batch back in line; return how many.
+        """Put all held jobs of a batch back in line; return how many."""
+        return self._in_pieces("resume_held", batch)
 
-        Raises:
-            NotFound: No such batch.
-        """
+    def _in_pieces(self, function: str, batch: str) -> int:
+        """Call a function until nothing is left for it; return how many jobs that touched."""
         total, left = 0, 1
         while left:
-            touched, left = self._of_batch("resume_held", batch, TOUCH_MOST)
+            touched, left = self._of_batch(function, batch, TOUCH_MOST)
             total += touched
         return total
 
@@ -98,13 +87,10 @@ class Batches(LedgerPart):
             InvalidJob: The priority is not 0 to 9.
         """
         self._of_batch("prioritize", batch, Batch(name="any", priority=priority).priority)
+        recall(self._server)
 
     def set_policy(self, view: BatchView, change: PolicyChange) -> None:
         """Change some of a batch's policy except its priority (`prioritize`); acts on the next clip that starts.
-
-        Args:
-            view: The batch as it is now.
-            change: What to change.
 
         Raises:
             NotFound: No such batch, or one that it should wait for is not there.
@@ -113,7 +99,9 @@ class Batches(LedgerPart):
         changes = changed_fields(view, change)
         answer = self._of_batch("policy", view.name, json.dumps(changes)) if changes else 1
         if isinstance(answer, list):
-            refuse_wait(view.name, *answer)
+            why, other = answer
+            refuse_wait(view.name, why, other, known=batch_names(self._server, self._keys))
+        recall(self._server)
 
     def retry(
         self, batch: str, *, states: Sequence[JobState] = (JobState.FAILED, JobState.CANCELLED), code: str = ""
@@ -126,9 +114,6 @@ class Batches(LedgerPart):
             batch: Its name.
             states: Only jobs of these.
             code: Only jobs whose last error has this code; empty: any.
-
-        Raises:
-            NotFound: No such batch.
         """
         letters = "".join(views.LETTERS[state] for state in states)
         total, place = 0, 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from reelmill_common.config.setting_values import FlowerPrompts
 from reelmill_common.errors import InvalidDocument
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import base, views
-from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart
+from reelmill_common.ledger.base import TOUCH_MOST, LedgerPart, recall
 from reelmill_common.ledger.records import Dispatch, Upcoming
 from reelmill_common.ledger.retry_rules import RULES_JSON
 from reelmill_common.text.untrusted_json import read_json
@@ -30,6 +30,7 @@ MEND_LEASE_S = 60.0
 """Lease of an attempt whose own is missing: its worker renews it, or it runs out."""
 
 _LOOK_MOST = 1000
+_PAGE = 200  # messages that are read at once: a quarter of a megabyte
 GAPS_MOST = 200  # jobs of each set of a batch that `gaps` looks at
 _PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
@@ -39,7 +40,7 @@ _SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
 class Dispatcher(LedgerPart):
     """Chooses what runs next, and takes back what no worker works on. Any process may call it at any time."""
 
-    def pump(self, lane: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
+    def pump(self, profile: str, *, depth: int = 2, prompts: FlowerPrompts = "cut") -> Sequence[Dispatch]:
         """Choose what the lanes of a profile run next, as late as possible, and mark it dispatched.
 
         Keeps `depth` jobs dispatched per live ready worker, also of one that serves several lanes. Strict priority,
@@ -47,27 +48,33 @@ class Dispatcher(LedgerPart):
         served within a batch. Paused batches and batches at their cap are passed over. A more urgent job is dispatched
         even when the depth is used up by less urgent ones. Nothing is dispatched while no worker of its lane is ready.
 
-        `lane` is any of the profile's. `prompts` is what the labels show of them.
+        `prompts` is what the labels show of them.
         """
         chosen: list[Dispatch] = []
         while True:
-            answer = self._server.run("pump", lane, depth, base.LIVE_S, _PUMP_MOST)
+            answer = self._server.run("pump", profile, depth, base.LIVE_S, _PUMP_MOST)
             chosen += [
                 Dispatch(
                     job_id=job_id,
                     generation=int(generation),
-                    lane=chosen_lane,
+                    lane=lane,
                     priority=int(priority),
                     label=views.label(batch, spec, prompts=prompts),
                 )
-                for job_id, generation, priority, spec, batch, chosen_lane in answer
+                for job_id, generation, priority, spec, batch, lane in answer
             ]
             if len(answer) < _PUMP_MOST:
                 return chosen
 
-    def upcoming(self, *lanes: str, count: int = 16) -> Upcoming:
-        """Return what will probably be claimed next on a profile's lanes. Only looks: nothing is promised by it."""
-        workers, specs = self._server.run("upcoming", ",".join(lanes), count, base.LIVE_S)
+    def upcoming(self, *lanes: str, count: int = 16, share: int | None = None) -> Upcoming:
+        """Return what will probably be claimed next on a profile's lanes. Only looks: nothing is promised by it.
+
+        The profile's workers share the jobs: with `share`, a number that the caller keeps, each `workers`-th job is the
+        caller's, from place `share % workers` on. Without it only a worker that is alone has any. No jobs are listed
+        for a caller that has none of them.
+        """
+        wanted = "" if share is None else share
+        workers, specs = self._server.run("upcoming", ",".join(lanes), count, base.LIVE_S, wanted)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
     def reap(self) -> int:
@@ -79,6 +86,10 @@ class Dispatcher(LedgerPart):
             if touched < TOUCH_MOST:
                 break
         return total
+
+    def recall(self) -> None:
+        """Go on with taking back what batches had dispatched, where that takes several steps."""
+        recall(self._server)
 
     def sweep(self) -> int:
         """Let batches run whose start has come, and end what expired unstarted; return how much that touched."""
@@ -101,30 +112,42 @@ class Dispatcher(LedgerPart):
         """Return kind and name of keys that are missing, as `job ID`, now or when they were missed in the last week."""
         return sorted(self._server.run("gaps", GAPS_MOST))
 
-    def reconcile(self, lane: str, *, queues: Sequence[str], unacked: str) -> int:
-        """Take back dispatched jobs whose message is not in the broker; return how many.
+    def reconcile(self, *, queues: Callable[[str], Sequence[str]], unacked: str, depth: int = 2) -> int:
+        """Take back dispatched jobs whose message is not in the broker, on all lanes; return how many.
 
         A message that a worker has fetched counts as there, unless a worker of the lane was lost since it was sent:
         then it may have been that worker's. Should it turn up after all it dies at claim.
 
         Args:
-            lane: The lane of the jobs.
-            queues: Keys of the lists of messages.
+            queues: Returns the keys of a lane's lists of messages.
             unacked: Key of the hash of messages that workers have fetched.
+            depth: Jobs that are sent to each worker at once.
         """
-        answer = self._server.run("adrift", lane, MISSED_S, LOOK_APART_S, _LOOK_MOST)
-        if len(answer) < 2:
+        lanes, jobs = self._server.run("adrift", MISSED_S, LOOK_APART_S, _LOOK_MOST, depth)
+        if not jobs:
             return 0
-        lost_ms, jobs = int(answer[0]), answer[1:]
-        *lists, fetched = self._server.read([*(("LRANGE", key, 0, -1) for key in queues), ("HVALS", unacked)])
-        waiting = {task_id(message) for messages in lists for message in messages}
-        held = {task_id(message) for message in fetched}
-        gone: list[str | int] = []
-        for job_id, generation, sent_ms in jobs:
-            name = f"{job_id}.{generation}"
-            if name not in waiting and (name not in held or int(sent_ms) <= lost_ms):
-                gone += [job_id, generation]
-        return int(self._server.run("vanish", *gone)) if gone else 0
+        lost_ms = {lane: int(at) for lane, at in lanes}
+        # In this order: a message that is fetched meanwhile moves from the lists to the hash.
+        waiting = self._messages_in(key for lane in lost_ms for key in queues(lane))
+        held = {task_id(message) for message in self._server.values_of(unacked)}
+        gone = [
+            (job_id, int(generation))
+            for job_id, generation, sent_ms, lane in jobs
+            if (name := f"{job_id}.{generation}") not in waiting and (name not in held or int(sent_ms) <= lost_ms[lane])
+        ]
+        pages = [gone[start : start + TOUCH_MOST] for start in range(0, len(gone), TOUCH_MOST)]
+        return sum(self._server.run("vanish", *(value for job in page for value in job)) for page in pages)
+
+    def _messages_in(self, queues: Iterable[str]) -> set[str]:
+        """Return the task ids in some lists, read in pages: what is pushed meanwhile moves the others on, not away."""
+        names = list(queues)
+        lengths = self._server.read([("LLEN", key) for key in names])
+        found: set[str] = set()
+        for key, length in zip(names, lengths, strict=True):
+            for start in range(0, length, _PAGE):
+                (page,) = self._server.read([("LRANGE", key, start, start + _PAGE - 1)])
+                found.update(task_id(message) for message in page)
+        return found
 
     def messages(self, queues: Sequence[str]) -> int:
         """Return how many messages wait in the broker's lists."""

@@ -74,6 +74,11 @@ class EventName(StrEnum):
     )  # fmt: skip
     JOB_CANCELLED = ("job.cancelled", "batch job worker", "The job is cancelled, and nothing of it runs.")
 
+    JOB_FORGOTTEN = ("job.forgotten", "batch job", "A person had the job forgotten; its clip stays where it is.")
+    JOB_CHOSEN = (
+        "job.chosen", "batch job", "A person marked the clip.",
+        {"mark": "`favourite`, `reject`, or empty: none any more"},
+    )  # fmt: skip
     BATCH_SUBMITTED = (
         "batch.submitted", "batch", "Jobs were added; one event for each chunk of at most 1,000.",
         {"count": "jobs that are new"},
@@ -150,6 +155,11 @@ class EventName(StrEnum):
             "max_in_flight": "most jobs at once; 0: no cap; empty: unchanged",
         },
     )  # fmt: skip
+    TOKEN_ADDED = (
+        "token.added", "", "A token was made.",
+        {"token": "its name", "role": "`viewer`, `submitter` or `operator`"},
+    )  # fmt: skip
+    TOKEN_REVOKED = ("token.revoked", "", "A token was revoked: who holds it is refused.", {"token": "its name"})
     WEBHOOK_DISABLED = (
         "webhook.disabled", "", "A webhook's receiver failed for days, or is gone: nothing more is sent to it.",
         {"webhook": "its id", "reason": "for people"},

@@ -16,10 +16,10 @@ PAGE = 1000
 
 
 class Jobs(LedgerPart):
-    """Reads and controls single jobs."""
+    """Reads and controls single jobs. A method of one job or batch raises `NotFound` if it is not there."""
 
     def get(self, job_id: str) -> JobView:
-        """Return one job. Raises `NotFound`."""
+        """Return one job."""
         found = self.find([job_id])
         if not found:
             raise NotFound(f"no job {job_id}")
@@ -38,12 +38,13 @@ class Jobs(LedgerPart):
             raise self._no_batch(batch)
         return self.find(queries.page(self._server, self._keys, batch, states, start, count))
 
-    def every(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
-        """Yield a batch's jobs page by page in the order of submission, optionally only some states.
+    def ids(self, batch: str) -> list[str]:
+        """Return the ids of all jobs of a batch in the order of submission; none if there is no such batch."""
+        (ids,) = self._server.read([("LRANGE", self._keys.order(batch), 0, -1)])
+        return list(ids)
 
-        Raises:
-            NotFound: No such batch.
-        """
+    def every(self, batch: str, *, states: Sequence[JobState] = ()) -> Iterator[JobView]:
+        """Yield a batch's jobs page by page in the order of submission, optionally only some states."""
         start = 0
         while page := self.page(batch, states=states, start=start, count=PAGE):
             yield from page
@@ -68,27 +69,15 @@ class Jobs(LedgerPart):
         return placed(self._server, self._keys, jobs)
 
     def cancel(self, job_id: str) -> JobState:
-        """Cancel one job: at once if it waits, by request if it runs. Return the state that it has now.
-
-        Raises:
-            NotFound: No such job.
-        """
+        """Cancel one job: at once if it waits, by request if it runs. Return the state that it has now."""
         return self._of_job("cancel_job", job_id)
 
     def pause(self, job_id: str) -> JobState:
-        """Hold one job, if it waits or is dispatched. Return the state that it has now: a running one goes on.
-
-        Raises:
-            NotFound: No such job.
-        """
+        """Hold one job, if it waits or is dispatched. Return the state that it has now: a running one goes on."""
         return self._of_job("pause_job", job_id)
 
     def resume(self, job_id: str) -> JobState:
-        """Put a held job back in line, at its old place. Return the state that it has now.
-
-        Raises:
-            NotFound: No such job.
-        """
+        """Put a held job back in line, at its old place. Return the state that it has now."""
         return self._of_job("resume_job", job_id)
 
     def prioritize(self, job_id: str, priority: int) -> JobState:
@@ -103,11 +92,7 @@ class Jobs(LedgerPart):
         return self._of_job("prioritize_job", job_id, Batch(name="any", priority=priority).priority)
 
     def retry(self, job_ids: Sequence[str]) -> int:
-        """Queue some jobs again, those that failed or were cancelled; return how many. All must be there.
-
-        Raises:
-            NotFound: No such job.
-        """
+        """Queue some jobs again, those that failed or were cancelled; return how many. All must be there."""
         known = {view.job_id for view in self.find(job_ids)}
         unknown = [job_id for job_id in job_ids if job_id not in known]
         if unknown:

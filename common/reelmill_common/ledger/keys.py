@@ -22,6 +22,15 @@ class Keys:
         return f"{self.prefix}events"
 
     @property
+    def stages(self) -> str:
+        """Stream of the stages of all jobs, while they are watched."""
+        return f"{self.prefix}stages"
+
+    def batch_events(self, batch: str) -> str:
+        """Stream of a batch's events and stages, while it is watched."""
+        return f"{self.prefix}events:{batch}"
+
+    @property
     def batches(self) -> str:
         """Sorted set of batch names by time of creation."""
         return f"{self.prefix}batches"
@@ -106,3 +115,16 @@ class Keys:
     def rows(self, rows: str) -> str:
         """List of the pieces of a schedule's rows."""
         return f"{self.prefix}rows:{rows}"
+
+    def choices(self, batch: str) -> str:
+        """Hash of what people said of a batch's clips, by job."""
+        return f"{self.prefix}choices:{batch}"
+
+    @property
+    def token_names(self) -> str:
+        """Hash of the digests of all tokens by their names."""
+        return f"{self.prefix}token_names"
+
+    def token(self, digest: str) -> str:
+        """Hash of what a token allows, by the SHA-256 of its random part."""
+        return f"{self.prefix}token:{digest}"

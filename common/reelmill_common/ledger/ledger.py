@@ -11,6 +11,7 @@ from reelmill_common.ledger.accounts import Accounts
 from reelmill_common.ledger.attempts import Attempts
 from reelmill_common.ledger.base import LedgerConnection
 from reelmill_common.ledger.batches import Batches
+from reelmill_common.ledger.choices import Choices
 from reelmill_common.ledger.dispatch import Dispatcher
 from reelmill_common.ledger.events import Events
 from reelmill_common.ledger.jobs import Jobs
@@ -22,6 +23,7 @@ from reelmill_common.ledger.reuse import ClipIndex
 from reelmill_common.ledger.schedules import Schedules
 from reelmill_common.ledger.server import PATIENT, Patience, Server, connect
 from reelmill_common.ledger.timetable import Timetable
+from reelmill_common.ledger.tokens import Tokens
 from reelmill_common.ledger.workers import WorkerRegistry
 from reelmill_common.settings import Settings
 
@@ -47,6 +49,8 @@ class Ledger:
         dispatch: Chooses what runs next, and takes back what no worker works on.
         timetable: Opens and closes windows, of batches and of workers.
         schedules: Keeps schedules and their runs.
+        tokens: Makes and revokes tokens, and says what one allows.
+        choices: Keeps what people said of clips: favourites, rejects, notes.
         retention: Forgets batches and workers, and remembers archives.
         reuse: Finds clips of equal specs, and answers waiting jobs with them.
         overview: Reads the whole farm at once: snapshot, statistics, backlog, memory.
@@ -66,6 +70,8 @@ class Ledger:
         self.dispatch = Dispatcher(connection)
         self.timetable = Timetable(connection)
         self.schedules = Schedules(connection)
+        self.tokens = Tokens(connection)
+        self.choices = Choices(connection)
         self.retention = Retention(connection)
         self.reuse = ClipIndex(connection)
         self.overview = Overview(connection)

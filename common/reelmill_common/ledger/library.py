@@ -14,12 +14,16 @@ from importlib.resources import files
 
 PARTS = (
     "base",
+    "rates",
     "move",
     "missing",
+    "crews",
+    "turns",
     "worker",
     "attempt_end",
     "account",
     "made",
+    "forget",
     "notify",
     "pace",
     "policy",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger.records import BatchView
+from reelmill_common.text.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
     }
 
 
-def refuse_wait(batch: str, why: str, other: str) -> None:
+def refuse_wait(batch: str, why: str, other: str, *, known: Iterable[str]) -> None:
     """Raise the error for what a function answered about a batch that another one should wait for.
 
     Raises:
@@ -75,7 +76,8 @@ def refuse_wait(batch: str, why: str, other: str) -> None:
         InvalidJob: It waits for this one.
     """
     if why == "unknown":
-        raise NotFound(f"batch {batch!r} should wait for {other!r}, which is not there; submit that one first")
+        meant = did_you_mean(other, (name for name in known if name != batch))
+        raise NotFound(f"batch {batch!r} should wait for {other!r}, which is not there; {meant}submit {other!r} first")
     raise InvalidJob(
         f"batch {batch!r} cannot wait for {other!r}, which waits for {batch!r} itself; neither would start"
     )

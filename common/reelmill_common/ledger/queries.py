@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import views
 from reelmill_common.ledger.keys import Keys
-from reelmill_common.ledger.records import BatchView, Event, JobView
+from reelmill_common.ledger.records import BatchView, JobView
 from reelmill_common.ledger.server import Server
 
 CHUNK = 1000
@@ -33,9 +32,20 @@ def jobs(server: Server, keys: Keys, ids: Sequence[str]) -> list[JobView]:
             ]
             + [("HGET", keys.batch(job["b"]), "priority") for _, job in known]
         )
+        choices = _choices(server, keys, known)
         for (job_id, job), text, priority in zip(known, texts[: len(known)], texts[len(known) :], strict=True):
-            found.append(views.job_view(job_id, job, priority, *text))
+            found.append(views.job_view(job_id, job, priority, *text, choice=choices[job_id]))
     return found
+
+
+def _choices(server: Server, keys: Keys, known: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, str | None]:
+    """Return what people said of some jobs' clips, as the ledger has it."""
+    ids: dict[str, list[str]] = {}
+    for job_id, job in known:
+        ids.setdefault(job["b"], []).append(job_id)
+    answers = server.read([("HMGET", keys.choices(batch), *of_batch) for batch, of_batch in ids.items()])
+    pairs = zip(ids.values(), answers, strict=True)
+    return {job_id: text for of_batch, texts in pairs for job_id, text in zip(of_batch, texts, strict=True)}
 
 
 def page(server: Server, keys: Keys, batch: str, states: Sequence[JobState], start: int, count: int) -> list[str]:
@@ -82,22 +92,3 @@ def batch_names(server: Server, keys: Keys) -> list[str]:
     """Return the names of all batches, newest first."""
     (names,) = server.read([("ZREVRANGE", keys.batches, 0, -1)])
     return list(names)
-
-
-def newest_event(server: Server, keys: Keys) -> str:
-    """Return the id of the newest event, or the start of the stream if there is none."""
-    (entries,) = server.read([("XREVRANGE", keys.events, "+", "-", "COUNT", 1)])
-    return str(entries[0][0]) if entries else "0-0"
-
-
-def events(server: Server, keys: Keys, *, after: str, block_s: float, count: int) -> list[Event]:
-    """Return up to `count` events after an id, waiting for the first up to `block_s` seconds."""
-    after = newest_event(server, keys) if after == "$" else after
-    deadline = time.monotonic() + block_s
-    while True:
-        # `(` excludes the id itself; Redis 6.2 has it.
-        (entries,) = server.read([("XRANGE", keys.events, f"({after}", "+", "COUNT", count)])
-        left = deadline - time.monotonic()
-        if entries or left <= 0:
-            return [views.event(event_id, entry) for event_id, entry in entries]
-        server.wait_for_event(keys.events, after, left)

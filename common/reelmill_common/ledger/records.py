@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
+from reelmill_common.ledger.marks import ClipChoice
 from reelmill_common.ledger.worker_info import WorkerInfo
 
 
@@ -182,6 +183,7 @@ class JobView:
         error: `{"code": …, "message": …}` of the last failure, or None.
         submitted_at, started_at, finished_at: Unix seconds on Redis' clock, or None.
         metadata: What is known of the row beside its spec, by name.
+        choice: What people said of its clip; None: nothing yet.
     """
 
     job_id: str
@@ -202,6 +204,7 @@ class JobView:
     started_at: float | None = None
     finished_at: float | None = None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    choice: ClipChoice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,18 +321,6 @@ class BatchView(Counted):
     worker_class: str = ""
     account: Account = field(default_factory=Account)
     source: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """Memory of the Redis server.
-
-    Attributes:
-        limit_bytes: `maxmemory`: beyond it writes are refused. 0: no limit.
-    """
-
-    used_bytes: int
-    limit_bytes: int
 
 
 class WorkerState(StrEnum):

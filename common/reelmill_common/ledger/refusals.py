@@ -65,7 +65,7 @@ _TLS: tuple[tuple[Marks, str], ...] = (
         "wants a certificate of ours that it trusts: add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL",
     ),
     (
-        ("UNEXPECTED_EOF", "EOF occurred"),
+        ("UNEXPECTED_EOF", "EOF occurred", "closed (EOF)"),
         (
             "hangs up in the TLS handshake: use its TLS port (redis:// is for one without), or, if it wants a "
             "certificate of ours, add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL"
@@ -80,13 +80,7 @@ DENIED = "denies this user a command"
 
 
 def explain(err: Exception, address: str, *, tls: bool) -> ReelmillError | None:
-    """Return an error of redis-py, or of the connection, as one of ours; None if it can only be a bug of ours.
-
-    Args:
-        err: What was raised, or answered within a pipeline.
-        address: Host and port, for the message.
-        tls: Whether the connection is by TLS.
-    """
+    """Return an error of redis-py, or of the connection, as one of ours; None if it can only be a bug of ours."""
     text = f"{type(err).__name__}: {err}"
     if any(isinstance(cause, ssl.SSLError) for cause in _causes(err)) or "SSL" in text:
         return LedgerRefused(f"Redis at {address} {_advice(_TLS, text) or 'ended the TLS handshake'} ({_reason(text)})")
@@ -102,12 +96,7 @@ def _lacking(text: str, address: str) -> ReelmillError | None:
 
 
 def denied(address: str, rights: Sequence[str]) -> LedgerRefused:
-    """Return the error that says what to grant.
-
-    Args:
-        address: Host and port.
-        rights: What is lacking, as `rights.missing` returns it.
-    """
+    """Return the error that says what to grant: `rights` as `rights.missing` returns them."""
     unknown = [right[1:].replace("|", " ").upper() for right in rights if right.startswith("-")]
     if unknown:
         return LedgerRefused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.ledger.base import LedgerPart
 from reelmill_common.ledger.records import BatchView
 
@@ -32,6 +33,19 @@ class Retention(LedgerPart):
         while left > 0:
             left = self._server.run("prune", view.name, _ended_ms(view), PRUNE_MOST)
         return {0: Pruned.PRUNED, -1: Pruned.GOES_ON, -2: Pruned.AWAITED}[left]
+
+    def forget_job(self, job_id: str) -> None:
+        """Forget one job that has ended; its clip stays where it is.
+
+        Raises:
+            NotFound: No such job.
+            InvalidJob: It has not ended.
+        """
+        answer = self._server.run("forget_job", job_id)
+        if answer == 0:
+            raise NotFound(f"no job {job_id}")
+        if answer < 0:
+            raise InvalidJob(f"job {job_id} has not ended; cancel it first")
 
     def take_prune(self, *, turn_s: float) -> bool:
         """Take the right to prune automatically; False if another process took it within so many seconds."""

@@ -39,9 +39,13 @@ LEDGER: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("xrange", "xrevrange"), (_KEY, "-", "+")),
     **dict.fromkeys(("set", "rpush", "lpush"), (_KEY, "1")),
     "lrem": (_KEY, "0", "m"),
+    **dict.fromkeys(("hscan", "sscan"), (_KEY, "0")),
     "xread": ("STREAMS", _KEY, "0"),
     "zadd": (_KEY, "1", "m"),
     "xadd": (_KEY, "*", "f", "1"),
+    "xlen": (_KEY,),
+    "xinfo|stream": (_KEY,),
+    "xsetid": (_KEY, "0-1"),
 }
 """Commands of the ledger, in its functions too, by what to ask them with. Nothing of it is run."""
 BROKER: Mapping[str, tuple[str, ...]] = {

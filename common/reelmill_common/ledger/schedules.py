@@ -65,7 +65,7 @@ class Schedules(LedgerPart):
         return self.get(schedule.name)
 
     def get(self, name: str) -> ScheduleView:
-        """Return one schedule. Raises `NotFound`."""
+        """Return one schedule."""
         found = self._schedules([name])
         if not found:
             raise self._no_schedule(name)
@@ -76,20 +76,20 @@ class Schedules(LedgerPart):
         return self._schedules(sorted(self._schedule_names()))
 
     def remove(self, name: str) -> None:
-        """Remove a schedule; its batches stay. Raises `NotFound`."""
+        """Remove a schedule; its batches stay."""
         self._of_schedule("schedule_remove", name)
 
     def pause(self, name: str) -> None:
-        """Begin no more runs of a schedule. Raises `NotFound`."""
+        """Begin no more runs of a schedule."""
         self._of_schedule("schedule_pause", name, "")
 
     def resume(self, name: str) -> None:
-        """Go on with a schedule from its next run; those that its pause held back are left out. Raises `NotFound`."""
+        """Go on with a schedule from its next run; those that its pause held back are left out."""
         following = self.get(name).schedule.cron.next_after(self._now())
         self._of_schedule("schedule_pause", name, milliseconds(following))
 
     def run(self, name: str) -> str:
-        """Begin a run by hand and return its batch; the next worker's tick submits it. Raises `NotFound`."""
+        """Begin a run by hand and return its batch; the next worker's tick submits it."""
         batch = batch_name(name, self._now())
         self._of_schedule("schedule_fire", name, "", "", batch)
         return batch
@@ -133,7 +133,7 @@ class Schedules(LedgerPart):
 
     def _no_schedule(self, name: str) -> NotFound:
         asked = did_you_mean(name, self._schedule_names())
-        return NotFound(f"no schedule {name!r}; {asked}`reelmill schedule list` shows those that there are")
+        return NotFound(f"no schedule {name!r}; {asked}`reelmill schedule list` lists them")
 
     def _schedule_names(self) -> set[str]:
         (names,) = self._server.read([("SMEMBERS", self._keys.schedule_names)])

@@ -107,11 +107,19 @@ KEYS: Mapping[str, Key] = {
             "after_any": "batches that must have ended, by commas",
             "unmet": "those of both that it still waits for, by commas",
             "stuck": "those of `unmet` that ended otherwise than it wants, by commas",
+            "recall": "time before which what was dispatched is taken back, Unix ms; absent: nothing is being",
+            "recall_why": "reason of that, as events have it",
+            "recall_at": "how far that is: cursor in `flight:BATCH`",
             "report": "object key of its report's page; absent: none was made yet",
             "archived": "`done` at the time of archiving, a space, object key of the archive",
             "v:*": "virtual time by profile, as it was when it last had a job chosen at its own priority",
             "cost:*": "what its clips cost, as in `account:OWNER` without the day",
         },
+    ),
+    "choices:BATCH": Key(
+        type="hash",
+        meaning="what people said of its clips; absent if they said nothing",
+        fields={"*": "`f` favourite or `r` reject, and then the note, by id of the job"},
     ),
     "owner:NAME": Key(
         type="hash",
@@ -220,6 +228,19 @@ KEYS: Mapping[str, Key] = {
             "token": "number of the lease; an older one may not write",
         },
     ),
+    "token:DIGEST": Key(
+        type="hash",
+        meaning="what a token allows; DIGEST is the SHA-256 of its random part, which is stored nowhere",
+        fields={
+            "name": "its name",
+            "role": "`viewer`, `submitter` or `operator`",
+            "owner": "the only owner whose batches it is for; absent: all",
+            "created": "time at which it was made, Unix ms",
+            "expires": "time from which it is refused, Unix ms; absent: never",
+            "used": "time at which it was last used, Unix ms, up to five minutes early; absent: never",
+        },
+    ),
+    "token_names": Key(type="hash", meaning="all tokens", fields={"*": "DIGEST of the token of that name"}),
     "meta": Key(type="hash", meaning="about the ledger itself", fields={"schema": "version of these keys"}),
     "missing": Key(
         type="hash",
@@ -237,6 +258,21 @@ KEYS: Mapping[str, Key] = {
         fields={"*": "id of the job, by the next 13 digits"},
     ),
     "events": Key(type="stream", meaning="the newest 50,000 events: `e` name, `b` batch, `j` job, `w` worker; fields"),
+    "events:BATCH": Key(type="stream", meaning="its events under the same ids, and stages, while it is watched"),
+    "stages": Key(type="stream", meaning="stages of all jobs, while they are watched"),
+    "watched, watched:BATCH": Key(
+        type="string", meaning="the stages, or the batch, are watched; id of the last event before that began"
+    ),
+    "rates": Key(
+        type="hash",
+        meaning="what ended in the last hour, by minute",
+        fields={"*": "`N:n` clips stored, `N:f` jobs failed, `N:t` first claim or end, Unix ms; N: minutes since 1970"},
+    ),
+    "rates:BATCH": Key(
+        type="hash",
+        meaning="the same of a batch by five minutes, without failures; ends after two hours",
+        fields={"*": "as in `rates`; N: spans of five minutes since 1970"},
+    ),
     "batches": Key(type="sorted set", meaning="all batches by time of creation"),
     "order:BATCH": Key(type="list", meaning="ids of its jobs in the order of submission"),
     "waiting:BATCH:LANE": Key(type="sorted set", meaning="its queued jobs on a lane by place (`n`)"),
@@ -262,6 +298,7 @@ KEYS: Mapping[str, Key] = {
     "served": Key(type="set", meaning="lanes that were ever served"),
     "name:WORKER": Key(type="string", meaning="machine that took the name; ends after a minute"),
     "starts, expiries, windows": Key(type="sorted set", meaning="batches by their start, expiry or next window change"),
+    "recalls": Key(type="sorted set", meaning="batches whose dispatched jobs are being taken back, by time"),
     "unreported": Key(type="sorted set", meaning="batches that have ended and have no report, by the time it is due"),
     "schedule_names": Key(type="set", meaning="names of all schedules"),
     "schedules": Key(type="sorted set", meaning="schedules that are not paused, by their next run"),
@@ -277,6 +314,8 @@ KEYS: Mapping[str, Key] = {
     "identity": Key(type="string", meaning="tells this ledger from any other, also from an earlier one of the farm"),
     "clock": Key(type="string", meaning="Redis' time at the last reap, Unix ms"),
     "settled": Key(type="string", meaning="written by `submit` to wait for the disk"),
-    "looked:LANE, mended, mend_from, prune_turn": Key(type="string", meaning="when, and where, housekeeping goes on"),
+    "looked, mended, mend_from, mend_sent, mend_leases, prune_turn": Key(
+        type="string", meaning="when, and where, housekeeping goes on"
+    ),
 }
 """By name; before each stands `reelmill:{FARM}:`. Times and scores are Unix milliseconds on Redis' clock."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ OLDEST_REDIS = (7, 0)
 
 CONFIRMS_DISK = (7, 2)
 """The oldest Redis that can say what is on its disk (WAITAOF). Valkey can."""
+
+SCAN_COUNT = 200
+"""Fields of a hash that are asked for at once."""
 
 HEALTH_CHECK_S = 25
 RETRIES = 2
@@ -166,6 +169,14 @@ class Server:
                     raise answer
         return answers
 
+    def values_of(self, hash_key: str) -> Iterator[str]:
+        """Yield the values of a hash in pages; one that was there all the time is among them, maybe twice."""
+        cursor = -1
+        while cursor:
+            (answer,) = self.read([("HSCAN", hash_key, max(0, cursor), "COUNT", SCAN_COUNT)])
+            cursor, fields = int(answer[0]), answer[1]
+            yield from fields.values() if isinstance(fields, dict) else fields[1::2]
+
     def settle(self, timeout_s: float) -> bool:
         """Wait until all that was written so far is on the server's disk; False if that is not so in time, or unknown.
 
@@ -183,12 +194,12 @@ class Server:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
             return pipeline.execute(raise_on_error=False)
 
-    def wait_for_event(self, stream: str, after: str, block_s: float) -> None:
-        """Return when a stream has something after an id, or when the time is over."""
+    def wait_for_event(self, streams: Sequence[str], after: str, block_s: float) -> None:
+        """Return when one of some streams has something after an id, or when the time is over."""
         answer_s = float(self._redis.connection_pool.connection_kwargs.get("socket_timeout") or block_s * 2)
         block_s = min(block_s, answer_s / 2)  # else the socket gives up before the server does
         with self.translated():
-            self._redis.xread({stream: after}, count=1, block=max(1, int(block_s * 1000)))
+            self._redis.xread(dict.fromkeys(streams, after), count=1, block=max(1, int(block_s * 1000)))
 
     def close(self) -> None:
         """Close the connections."""

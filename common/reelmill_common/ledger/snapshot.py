@@ -9,14 +9,10 @@ from typing import Any
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import views
-from reelmill_common.ledger.event_names import EventName
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
-
-SAMPLE_EVENTS = 2000
-SAMPLE_S = 3600.0
-"""Newest events that rates are taken from, about 300 clips, and none that is older: an idle day lowers no rate."""
+from reelmill_common.ledger.workers import read_workers
 
 PAGE = 250
 """Batches or jobs that one call reads: about 1 ms of the server's time."""
@@ -50,7 +46,7 @@ class OpenBatch(Counted):
     """A batch with work left.
 
     Attributes:
-        clips_per_h: Clips of it that were stored in the sample of events, by hour since its first event there.
+        clips_per_h: Clips of it that were stored in the last hour, by hour since its first claim or clip in it.
     """
 
     name: str
@@ -72,9 +68,9 @@ class FarmSnapshot:
         batches: Those with work left, the most urgent first, then the oldest.
         ended_batches: How many have none left.
         ended: Jobs of all batches by how they ended.
-        clips_per_h: Clips stored in the sample, by hour.
-        failures: Attempts and jobs that failed in the sample.
-        sample_s: Seconds that the sample spans, up to now.
+        clips_per_h: Clips stored in the last hour, by hour since the first claim or clip in it.
+        failures: Jobs that failed in the last hour.
+        sample_s: Seconds from that first one up to now.
     """
 
     workers: Sequence[WorkerView]
@@ -98,56 +94,25 @@ class FarmSnapshot:
         return sum(batch.counts.get(state, 0) for batch in self.batches for state in states)
 
 
-@dataclass(slots=True)
-class Sample:
-    """Counts over the newest events: clips that were stored by batch, and since when each batch is worked on."""
-
-    now: float
-    stored: dict[str, int]
-    since: dict[str, float]
-    failures: int
-
-    @property
-    def span_s(self) -> float:
-        """Seconds from the first of them up to now."""
-        return max(0.0, self.now - min(self.since.values(), default=self.now))
-
-    def per_h(self) -> float:
-        """Return the clips by hour of that span."""
-        return sum(self.stored.values()) * 3600 / self.span_s if self.span_s > 0 else 0.0
-
-    def batch_per_h(self, batch: str) -> float:
-        """Return a batch's clips by hour since its first event."""
-        span_s = self.now - self.since.get(batch, self.now)
-        return self.stored.get(batch, 0) * 3600 / span_s if span_s > 0 else 0.0
-
-
 def read_snapshot(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
     """Read the snapshot, in pages that hold up the server for a few milliseconds each."""
-    workers = server.run("workers")
-    clock, events, batches, leased = server.read(
-        [
-            ("TIME",),
-            ("XREVRANGE", keys.events, "+", "-", "COUNT", SAMPLE_EVENTS),
-            ("ZCARD", keys.batches),
-            ("ZCARD", keys.leases),
-        ]
-    )
-    sample = take_sample(events, int(clock[0]) + int(clock[1]) / 1e6)
-    whole = [_batch(row, sample) for row in _pages(server, "snapshot_batches", batches, *views.LETTERS.values())]
+    workers = read_workers(server, keys, live_s=live_s)
+    stored, failures, span_ms = server.run("rates")
+    batches, leased = server.read([("ZCARD", keys.batches), ("ZCARD", keys.leases)])
+    whole = [_batch(row) for row in _pages(server, "snapshot_batches", batches, *views.LETTERS.values())]
     rows = _pages(server, "snapshot_jobs", leased)
     specs = server.read([("MGET", *(keys.spec(row[0]) for row in rows))])[0] if rows else ()
     hand = [_in_hand(row, spec) for row, spec in zip(rows, specs, strict=True)]
     still_open = [batch for batch in whole if batch.remaining]
     return FarmSnapshot(
-        workers=sorted((views.worker_view(answer, live_s=live_s) for answer in workers), key=lambda found: found.name),
+        workers=workers,
         in_hand=sorted(hand, key=lambda job: (job.worker, -job.since_s)),
         batches=sorted(still_open, key=lambda batch: -batch.priority),
         ended_batches=len(whole) - len(still_open),
         ended={state: sum(batch.counts[state] for batch in whole) for state in _ENDED},
-        clips_per_h=sample.per_h(),
-        failures=sample.failures,
-        sample_s=sample.span_s,
+        clips_per_h=per_h(stored, span_ms / 1000),
+        failures=failures,
+        sample_s=span_ms / 1000,
     )
 
 
@@ -156,8 +121,8 @@ def _pages(server: Server, function: str, total: int, *args: str) -> list[Any]:
     return [row for page in (server.run_many(function, calls) if calls else ()) for row in page]
 
 
-def _batch(row: Sequence[Any], sample: Sample) -> OpenBatch:
-    name, priority, owner, paused, shut, *counts = row
+def _batch(row: Sequence[Any]) -> OpenBatch:
+    name, priority, owner, paused, shut, stored, span_ms, *counts = row
     return OpenBatch(
         name=name,
         owner=owner,
@@ -165,7 +130,7 @@ def _batch(row: Sequence[Any], sample: Sample) -> OpenBatch:
         paused=paused == "1",
         shut=shut == "1",
         counts=dict(zip(views.LETTERS, counts, strict=True)),
-        clips_per_h=sample.batch_per_h(name),
+        clips_per_h=per_h(stored, span_ms / 1000),
     )
 
 
@@ -190,17 +155,6 @@ def _seed(spec: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def take_sample(events: Sequence[tuple[str, Mapping[str, str]]], now: float) -> Sample:
-    """Count events of the last hour, the newest first, at a time in Unix seconds."""
-    sample = Sample(now=now, stored={}, since={}, failures=0)
-    for event_id, entry in events:  # the newest first
-        at, batch = int(event_id.partition("-")[0]) / 1000, entry["b"]
-        if now - at > SAMPLE_S:
-            break
-        if entry["e"] in (EventName.JOB_CLAIMED, EventName.JOB_FINISHED):
-            sample.since[batch] = at
-        if entry["e"] == EventName.JOB_FINISHED:
-            sample.stored[batch] = sample.stored.get(batch, 0) + 1
-        elif entry["e"] == EventName.JOB_FAILED:
-            sample.failures += 1
-    return sample
+def per_h(count: int, span_s: float) -> float:
+    """Return what came in a span of time by hour."""
+    return count * 3600 / span_s if span_s > 0 else 0.0

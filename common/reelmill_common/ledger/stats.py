@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reelmill_common.jobs import BatchState, JobState
+from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.server import Server
 
+PAGE = 100
+"""Batches that one call counts: 2 to 4 ms of the server's time."""
 LIVE_STATES = (
     JobState.QUEUED,
     JobState.HELD,
@@ -51,14 +54,24 @@ class QueueStats:
     batches: Mapping[BatchState, int]
 
 
-def read_stats(answer: Any) -> QueueStats:
-    """Build the statistics from `stats.lua`'s answer."""
-    rows, ended, batches = answer
+def read_stats(server: Server, keys: Keys) -> QueueStats:
+    """Count all batches, in pages that hold up the server for a few milliseconds each."""
+    (total,) = server.read([("ZCARD", keys.batches)])
+    pages = [(start, start + PAGE - 1) for start in range(0, max(1, total), PAGE)]
+    answers = server.run_many("stats", pages)
+    rows: dict[tuple[str, int, int], list[int]] = {}
+    for lane, priority, kind, wait_ms, *counts in (row for answer in answers for row in answer[0]):
+        known = rows.setdefault((lane, priority, kind), [-1] + [0] * len(counts))
+        rows[lane, priority, kind] = [max(known[0], wait_ms), *map(sum, zip(known[1:], counts, strict=True))]
     return QueueStats(
-        lines=[_line(*row) for row in rows],
-        ended=dict(zip(ENDED_STATES, ended, strict=True)),
-        batches=dict(zip(BATCH_STATES, batches, strict=True)),
+        lines=[_line(*place, *counts) for place, counts in rows.items()],
+        ended=dict(zip(ENDED_STATES, _sums(answer[1] for answer in answers), strict=True)),
+        batches=dict(zip(BATCH_STATES, _sums(answer[2] for answer in answers), strict=True)),
     )
+
+
+def _sums(lists: Iterable[Sequence[int]]) -> list[int]:
+    return [sum(numbers) for numbers in zip(*lists, strict=True)]
 
 
 def _line(lane: str, priority: int, kind: int, wait_ms: int, *counts: int) -> StatsRow:

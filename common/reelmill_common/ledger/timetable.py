@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from reelmill_common.calendar.timestamps import from_milliseconds, milliseconds
 from reelmill_common.calendar.windows import Windows
-from reelmill_common.ledger.base import LedgerPart
+from reelmill_common.ledger.base import LedgerPart, recall
 from reelmill_common.ledger.records import WorkerState
 
 DUE_MOST = 50
@@ -58,6 +58,7 @@ class Timetable(LedgerPart):
             InvalidJob: It is not a window.
         """
         self._of_batch("window", batch, window and Windows.parse(window).text, *window_state(window, self._now()))
+        recall(self._server)
 
     def update_windows(self, due: Due | None = None) -> int:
         """Open and close the batches whose windows changed; return how many that were."""

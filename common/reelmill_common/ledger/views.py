@@ -12,6 +12,7 @@ from reelmill_common.contract import LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.errors import InvalidDocument
 from reelmill_common.job_fields.metadata import from_json
 from reelmill_common.jobs import BatchState, JobState, RenderSpec
+from reelmill_common.ledger.marks import read_choice
 from reelmill_common.ledger.records import (
     Account,
     BatchView,
@@ -54,6 +55,8 @@ def job_view(
     error: str | None,
     result: str | None,
     metadata: str | None,
+    *,
+    choice: str | None,
 ) -> JobView:
     """Build one job from its hash, its batch's priority and its JSON texts. A priority of its own goes before that."""
     return JobView(
@@ -75,6 +78,7 @@ def job_view(
         started_at=_seconds(job.get("t1")),
         finished_at=_seconds(job.get("t2")),
         metadata=from_json(metadata),
+        choice=read_choice(choice) if choice else None,
     )
 
 

@@ -15,8 +15,8 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from reelmill_common.config.extras import install_command
 from reelmill_common.errors import InvalidSettings
-from reelmill_common.extras import install_command
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -11,6 +11,7 @@ from redis import Redis
 
 from reelmill_common.errors import InvalidDocument, NotFound
 from reelmill_common.ledger.base import kept
+from reelmill_common.ledger.events import place
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import PATIENT, Patience, Server, connect
 from reelmill_common.notify.notification import Notification
@@ -178,7 +179,7 @@ class WebhookStore:
     def trimmed(self, cursor: str) -> bool:
         """Whether events after the cursor may have left the stream before they were sent."""
         (oldest,) = self._server.read([("XRANGE", self._keys.events, "-", "+", "COUNT", 1)])
-        return bool(oldest) and cursor != "0-0" and _place(oldest[0][0]) > _place(cursor)
+        return bool(oldest) and cursor != "0-0" and place(oldest[0][0]) > place(cursor)
 
     def leave(self, token: str) -> None:
         """Let another sender take over."""
@@ -234,11 +235,6 @@ def _decoded(name: str, config: str) -> Webhook | None:
 def _there(found: object, name: str) -> None:
     if not found:
         raise NotFound(_MISSING.format(name))
-
-
-def _place(event_id: str) -> tuple[int, int]:
-    at, _, number = event_id.partition("-")
-    return int(at), int(number)
 
 
 def _entry(entry_id: str, entry: dict[str, str]) -> LogEntry:

@@ -115,14 +115,7 @@ class Report:
 
 
 def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices: Prices = FREE) -> Report:
-    """Count the results of a batch.
-
-    Args:
-        batch: The batch as it is in the ledger now.
-        jobs: All of its jobs, in the order in which they are shown.
-        made_at: Unix seconds.
-        prices: Prices of GPU time and energy.
-    """
+    """Count the results of a batch; its jobs are shown in their order. `made_at` is in Unix seconds."""
     totals = _Totals()
     for job in jobs:
         totals.add(job)

@@ -65,6 +65,11 @@ def relative(key: str, *, root: str = "../../") -> str:
     return quote(f"{root}{key}")
 
 
+def content_policy() -> str:
+    """Return the content security policy of every page: its own style and script, and clips from where it lies."""
+    return _policy(_asset("sheet.css"), _asset("sheet.js"))
+
+
 def _policy(style: str, script: str) -> str:
     sources = "'self' http: https: file:"
     return (

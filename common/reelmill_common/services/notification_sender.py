@@ -29,9 +29,10 @@ HOLD_S = 30.0
 SEND_S = 1.0
 STAND_BY_S = 5.0
 """Seconds between rounds of the one that sends, and of those that wait."""
-EVENTS_AT_ONCE = 200
-DUE_AT_ONCE = 20
-RECEIVERS_AT_ONCE = 8
+EVENTS_AT_ONCE = 1000
+DUE_AT_ONCE = 50
+RECEIVERS_AT_ONCE = 32
+"""Receivers that are sent to at the same time. So many slow ones hold up the others, but lose them no message."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,14 +41,20 @@ class Sender:
 
     Attributes:
         hold_s: See `HOLD_S`.
+        stand_by_s: Seconds between two looks whether nobody sends; longer where something else wakes it.
     """
 
     settings: Settings
     hold_s: float = HOLD_S
+    stand_by_s: float = STAND_BY_S
     _holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     _webhooks: WebhookStore | None = None
     _ledger: Ledger | None = None
     _token: str = ""
+    _pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(RECEIVERS_AT_ONCE, thread_name_prefix="notify")
+    )
+    _serving: dict[str, Future[None]] = field(default_factory=dict[str, "Future[None]"])
     _errors: ErrorLog = field(default_factory=ErrorLog)
     _thread: BackgroundThread = field(init=False)
 
@@ -57,32 +64,58 @@ class Sender:
         )
 
     def start(self) -> None:
-        """Begin, on a thread of its own: a receiver may be slow."""
+        """Begin, on a thread of its own."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """End it; an attempt that is under way is made again by the next sender."""
         self._thread.close(timeout_s)
 
+    def wake(self) -> None:
+        """Check now whether another process sends: none does."""
+        self._thread.wake()
+
     def run(self) -> None:
         """Send on the caller's thread."""
         self._thread.run()
 
     def round(self) -> bool:
-        """Send what is due; return whether this process is the one that sends."""
+        """Send what is due, and wait for the outcome; return whether this process is the one that sends."""
+        if not self._begin():
+            return False
+        webhooks, _ = self._connected()
+        while wait(self._serving.values(), timeout=self.hold_s / 3).not_done:
+            webhooks.lease(self._holder, hold_s=self.hold_s)
+        self._end_served()
+        return True
+
+    def _begin(self) -> bool:
+        """Note what is to be sent, and begin to send what is due to receivers that are not being sent to.
+
+        A slow receiver holds up neither the others nor the noting: events leave their stream soon on a large farm.
+        """
+        self._end_served()
         webhooks, ledger = self._connected()
         self._token, cursor = webhooks.lease(self._holder, hold_s=self.hold_s)
         if not self._token:
             return False
         self._collect(webhooks, ledger, cursor)
-        due = webhooks.due(most=DUE_AT_ONCE)
-        if due:
-            self._send(webhooks, due)
+        for item in webhooks.due(most=DUE_AT_ONCE):
+            if item.webhook.id not in self._serving and not self._thread.closing.is_set():
+                served = self._serving[item.webhook.id] = self._pool.submit(self._serve, webhooks, item, self._token)
+                if len(item.due) == DUE_AT_ONCE:
+                    served.add_done_callback(lambda _: self._thread.wake())
         return True
 
+    def _end_served(self) -> None:
+        """Forget the receivers that were sent to; raise what that failed by."""
+        ended = [webhook for webhook, served in self._serving.items() if served.done()]
+        for served in [self._serving.pop(webhook) for webhook in ended]:
+            served.result()
+
     def _work(self) -> None:
-        self._thread.every_s = STAND_BY_S
-        if self.round():
+        self._thread.every_s = self.stand_by_s
+        if self._begin():
             self._thread.every_s = SEND_S
         self._errors.clear()
 
@@ -90,7 +123,9 @@ class Sender:
         """Turn new events into messages."""
         receivers = [view.webhook for view in webhooks.webhooks() if not view.disabled]
         if webhooks.trimmed(cursor):
-            log.warning("notify.events_missed", after=cursor)  # nobody sent for so long that the stream ran over
+            log.warning(
+                "notify.events_missed", after=cursor
+            )  # no process sent for so long that the stream dropped events
         events = ledger.events.read(after=cursor, count=EVENTS_AT_ONCE)
         while events and not self._thread.closing.is_set():
             messages = []
@@ -106,16 +141,6 @@ class Sender:
             if token != self._token:
                 return
             events = ledger.events.read(after=cursor, count=EVENTS_AT_ONCE)
-
-    def _send(self, webhooks: WebhookStore, due: list[WebhookMessage]) -> None:
-        """Send to several receivers at once, and hold the lease for as long as that takes."""
-        with ThreadPoolExecutor(RECEIVERS_AT_ONCE, thread_name_prefix="notify") as pool:
-            running: set[Future[None]] = {pool.submit(self._serve, webhooks, item, self._token) for item in due}
-            while running:
-                done, running = wait(running, timeout=self.hold_s / 3)
-                for future in done:
-                    future.result()
-                webhooks.lease(self._holder, hold_s=self.hold_s)
 
     def _serve(self, webhooks: WebhookStore, item: WebhookMessage, token: str) -> None:
         """Send one receiver its messages, in order, until one fails."""
@@ -154,6 +179,7 @@ class Sender:
                 self._webhooks.leave(self._token)
         except (LedgerUnavailable, LedgerRefused) as err:  # the lease runs out instead
             log.warning("notify.leave_failed", error=str(err))
+        self._pool.shutdown(wait=False)
         self._webhooks.close()
 
     def _log_once(self, err: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,12 +25,14 @@ class PeriodicTask(ABC):
     Attributes:
         NAME: Name of the thread.
         LOOK_S: Seconds between two looks.
+        connect: Returns the ledger; a process that has one shares it, for a server has room for so many connections.
     """
 
     NAME: ClassVar[str]
     LOOK_S: ClassVar[float]
 
     settings: Settings
+    connect: Callable[[Settings], Ledger] = Ledger.connect
     _thread: BackgroundThread = field(init=False)
     _errors: ErrorLog = field(default_factory=ErrorLog)
     _ledger: Ledger | None = None
@@ -56,13 +59,17 @@ class PeriodicTask(ABC):
         if self.wanted:
             self._thread.start()
 
+    def wake(self) -> None:
+        """Look now."""
+        self._thread.wake()
+
     def stop(self) -> None:
         """Do no more after the piece in hand, without waiting for it."""
         self._thread.close(0)
 
     def _work(self) -> None:
         try:
-            self._ledger = self._ledger or Ledger.connect(self.settings)
+            self._ledger = self._ledger or self.connect(self.settings)
             self._store = self._store or open_store(self.settings)
             while self.round(self._ledger, self._store) and not self._thread.closing.is_set():
                 pass

@@ -23,7 +23,7 @@ class ReportMaker(PeriodicTask):
     """Makes the reports that are due. One that failed, since the store is down, is tried again."""
 
     NAME = "reports"
-    LOOK_S = 3.0
+    LOOK_S = 60.0
 
     @property
     def wanted(self) -> bool:

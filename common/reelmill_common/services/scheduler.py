@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
@@ -43,21 +44,25 @@ class Ticker:
     _unreadable: ErrorLog = field(default_factory=ErrorLog)
     _token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def round(self, ledger: Ledger) -> bool:
-        """Do what is due; return whether the worker rests, as it does while the ledger does not know its hours."""
+    @property
+    def is_submitting(self) -> bool:
+        """Whether it is in the middle of a submit, and the next round goes on with it."""
+        return bool(self._pieces)
+
+    def round(self, ledger: Ledger) -> None:
+        """Do what is due."""
         due = ledger.timetable.due()
-        resting = self._keep_hours(ledger, due)
         self._update_windows(ledger, due)
         ledger.dispatch.sweep()
         started = self._fire(ledger, due)
         for batch in dict.fromkeys((*self._pieces, *due.runs, *started)):
             self._submit(ledger, batch)
-        return resting
 
-    def _keep_hours(self, ledger: Ledger, due: Due) -> bool:
+    def keep_hours(self, ledger: Ledger, now: datetime) -> bool:
+        """Report the worker's hours; return whether it rests, as it does while the ledger does not know them."""
         if self._has_reported_hours and not self.window:
             return False
-        state = ledger.timetable.keep_hours(self.worker, self.window, due.now)
+        state = ledger.timetable.keep_hours(self.worker, self.window, now)
         self._has_reported_hours = state is not None  # an earlier life of the worker may have left hours behind
         return bool(self.window) and state in {None, WorkerState.RESTING}
 

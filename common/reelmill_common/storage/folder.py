@@ -71,7 +71,7 @@ class FolderStore:
             return stream.read()
 
     @contextmanager
-    def open(self, key: str) -> Generator[IO[bytes]]:
+    def open(self, key: str, *, start: int = 0) -> Generator[IO[bytes]]:
         """Give an object piece by piece."""
         path = self._path(key)
         with self._faults():
@@ -82,6 +82,7 @@ class FolderStore:
                     f"no clip {key!r} in {self.root}; `reelmill results BATCH --json` names those of a batch"
                 ) from err
             with stream:
+                stream.seek(start)
                 yield stream
 
     def head(self, key: str) -> StoredObject | None:

@@ -126,10 +126,12 @@ class S3Store:
         return self._ask(f"reading {key!r}", read)
 
     @contextmanager
-    def open(self, key: str) -> Generator[Readable]:
+    def open(self, key: str, *, start: int = 0) -> Generator[Readable]:
         """Open an object to be read piece by piece."""
-        name = self._name(key)
-        reply = self._ask(f"reading {key!r}", lambda client: client.get_object(Bucket=self.place.bucket, Key=name))
+        where: Any = {"Bucket": self.place.bucket, "Key": self._name(key)}
+        if start:
+            where["Range"] = f"bytes={start}-"
+        reply = self._ask(f"reading {key!r}", lambda client: client.get_object(**where))
         with explained(self.place, f"reading {key!r}"), closing(reply["Body"]) as body:
             yield body
 

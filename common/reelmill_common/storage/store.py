@@ -97,8 +97,12 @@ class ClipStore(Protocol):
         """
         ...
 
-    def open(self, key: str) -> AbstractContextManager[Readable]:
+    def open(self, key: str, *, start: int = 0) -> AbstractContextManager[Readable]:
         """Open an object to be read piece by piece, as one that may be too large for memory.
+
+        Args:
+            key: The object.
+            start: Byte to begin at, within the object.
 
         Raises:
             NotFound: There is no such object.

@@ -14,7 +14,7 @@ have he her his inside into is its near of off onto or our own she some than tha
 those through towards upon very was we were when where which with without you your s
 """
 UNNAMED = frozenset(_UNNAMED.split())
-"""Words that show nothing by themselves: the model ignores them, and nobody misses them."""
+"""Words that show nothing by themselves: the model ignores them, so they need no note."""
 
 
 @cache

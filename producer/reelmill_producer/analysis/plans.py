@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from reelmill_common.contract import profile_of
 from reelmill_common.forecast import ClipPace, Course, Paces, paces_of
@@ -70,6 +71,28 @@ class FarmForecast:
     def left(self) -> int:
         """Jobs that will not be done by `by`."""
         return sum(forecast.left for forecast in self.batches)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data; times are Unix seconds."""
+        return {
+            "now": self.now.timestamp(),
+            "by": None if self.by is None else self.by.timestamp(),
+            "left": self.left,
+            "batches": [
+                {**asdict(one), "finish_at": None if one.finish_at is None else one.finish_at.timestamp()}
+                for one in self.batches
+            ],
+            "lanes": [
+                {
+                    "lane": lane.lane,
+                    "workers": lane.workers,
+                    "seconds_per_clip": None if lane.pace is None else lane.pace.seconds,
+                    "measured_clips": 0 if lane.pace is None else lane.pace.clips,
+                    "clips_per_hour": lane.clips_per_hour,
+                }
+                for lane in self.lanes
+            ],
+        }
 
 
 def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:

@@ -11,12 +11,7 @@ from reelmill_common.ledger import Wait, WorkerState, WorkerView
 
 
 def time_text(seconds: float, window: str = "") -> str:
-    """Return a time for people, in the zone of a window, or else of this machine.
-
-    Args:
-        seconds: Since 1970.
-        window: As it was written; empty if there is none.
-    """
+    """Return a time for people, in the zone of a window, or else of this machine."""
     zone = Windows.parse(window).zone if window else None
     return f"{datetime.fromtimestamp(seconds, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
@@ -36,7 +31,7 @@ def lane_text(lane: str, workers: Collection[WorkerView], coming: str = "") -> s
     Args:
         lane: The lane of the job.
         workers: All workers of the farm.
-        coming: A lane whose worker is being started, though it has not registered yet.
+        coming: A profile whose worker is being started, though it has not registered yet.
     """
     serving = [worker for worker in workers if lane in worker.lanes]
     whose = f"class {class_of(lane)}" if class_of(lane) else f"lane {lane}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from reelmill_common.calendar.windows import Windows
 from reelmill_common.forecast import Course, Position, Target, paces_of
@@ -115,13 +116,17 @@ def sentence(found: BatchView | JobView, reason: Reason) -> str:
     return f"job {found.batch}/{found.row} {reason.text}"
 
 
+def reason_record(target: str, found: BatchView | JobView, reason: Reason) -> dict[str, Any]:
+    """Return why a target is where it is as plain data; what does not belong to the cause is null or empty."""
+    values = {name: value for name, value in asdict(reason).items() if name not in {"cause", "text", "of_batch"}}
+    head = {"target": target, "state": found.state.value, "sentence": sentence(found, reason)}
+    return {**head, "cause": reason.cause.value, **values}
+
+
 def obstacle(farm: Reelmill, batch: str, *, coming: str = "") -> str:
     """Return why no clip of a batch is being rendered and what to do about it; empty if one is, or soon will be.
 
-    Args:
-        farm: The farm.
-        batch: Its name.
-        coming: A lane whose worker is being started, though it has not registered yet.
+    `coming` is a profile whose worker is being started, though it has not registered yet.
 
     Raises:
         NotFound: No such batch.

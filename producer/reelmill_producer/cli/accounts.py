@@ -14,9 +14,10 @@ from reelmill_common.prices import JOULES_PER_KWH, Prices
 from reelmill_common.text.suggestions import did_you_mean
 from reelmill_producer.cli import completion
 from reelmill_producer.cli.options import Json, OnlyOwner
-from reelmill_producer.cli.output import account_record, print_json, table
+from reelmill_producer.cli.output import print_json, table
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import account_record
 
 NO_OWNER = "(none)"
 """How the owner of batches that name no owner is shown."""

@@ -18,8 +18,8 @@ import typer.main
 
 from reelmill_common import __version__
 from reelmill_common.command_help import HelpfulGroup
+from reelmill_common.config.extras import install_command
 from reelmill_common.errors import InvalidSettings, ReelmillError
-from reelmill_common.extras import install_command
 from reelmill_producer.cli import panels
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.errors import EPILOG, WORKER_COMMANDS, CommandLine, log_to_stderr
@@ -56,11 +56,14 @@ COMMANDS = {
     "window": "reelmill window prompts '22:00-07:00 Europe/Vienna'",
     "plan": "reelmill plan --by 07:00 --tz Europe/Vienna",
     "up": "reelmill up",
+    "serve": "reelmill serve --open",
     "demo": "reelmill demo --dir demo examples/prompts.csv",
     "doctor": "reelmill doctor",
     "flower": "FLOWER_BASIC_AUTH=me:a-long-password reelmill flower",
     "metrics": "reelmill metrics --address 0.0.0.0",
     "webhook": "reelmill webhook add https://hooks.example.com/reelmill",
+    "mcp": "reelmill mcp",
+    "token": "reelmill token add ann --role submitter --owner ann --expires 30d",
     "schedule": "reelmill schedule add '0 22 * * *' prompts.csv --tz Europe/Vienna",
 }
 """Every command, with the example that ends its help. Its function or group has its name, in the module of its name."""

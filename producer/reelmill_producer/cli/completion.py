@@ -68,6 +68,11 @@ def schedules(incomplete: str) -> list[str]:
     return _offer(incomplete, lambda ledger: (view.schedule.name for view in ledger.schedules.all()))
 
 
+def tokens(incomplete: str) -> list[str]:
+    """Offer the tokens' names."""
+    return _offer(incomplete, lambda ledger: (view.name for view in ledger.tokens.all()))
+
+
 def classes(incomplete: str) -> list[str]:
     """Offer the classes that workers have or had."""
     return _offer(incomplete, lambda ledger: sorted({class_of(lane) for lane in ledger.workers.served()} - {""}))

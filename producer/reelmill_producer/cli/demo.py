@@ -19,10 +19,11 @@ from reelmill_common.report.page import page, relative
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, Profile
-from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import read_settings, session
 from reelmill_producer.cli.submit import followed, note_unknown, summary
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.files import open_prompt_file
 

@@ -8,9 +8,10 @@ import typer
 
 from reelmill_common.errors import InvalidSettings
 from reelmill_producer.cli.options import Json
-from reelmill_producer.cli.output import print_json, record_of
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import read_settings
 from reelmill_producer.doctor import checks
+from reelmill_producer.outputs.records import record_of
 
 
 def doctor(

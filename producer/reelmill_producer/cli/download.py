@@ -11,7 +11,7 @@ import typer
 from reelmill_common.errors import NotFound
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.console import inform
-from reelmill_producer.cli.options import BatchName, Json
+from reelmill_producer.cli.options import BatchName, Favourites, Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.outputs.downloads import download as fetch
@@ -33,6 +33,7 @@ def download(
             "--only", help="Only rows that match, as 'fox*', or NAME=PATTERN for seed, prompt or metadata; repeatable."
         ),
     ] = None,
+    favourites: Favourites = False,
     json: Json = False,
 ) -> None:
     """Download a batch's clips and posters, verified, with their results beside them.
@@ -43,7 +44,7 @@ def download(
     fetched = kept = 0
     failed = []
     with reading() as farm:
-        for done in fetch(farm.store, wanted_clips(farm, batch, only or ()), folder):
+        for done in fetch(farm.store, wanted_clips(farm, batch, only or (), favourites=favourites), folder):
             if done.error is not None:
                 failed.append(done)
                 inform(printable(f"{done.wanted.row}: {done.error}"))
@@ -51,9 +52,7 @@ def download(
             if (fetched + kept) % REPORT_EACH == 0 or sys.stderr.isatty():
                 inform(f"{fetched + kept:,} clips are there; the last is {done.path.name}")
         if not fetched + kept + len(failed):
-            raise NotFound(
-                f"batch {batch!r} has no clip{' that matches --only' if only else ' yet'}; nothing was downloaded"
-            )
+            raise NotFound(f"batch {batch!r} has no clip{_missed(only, favourites=favourites)}; nothing was downloaded")
         results = write_results(farm, batch, folder)
     inform(f"{fetched:,} downloaded, {kept:,} there already, {len(failed):,} failed; results in {results.name}")
     if json:
@@ -64,3 +63,8 @@ def download(
     for item in failed[:1]:
         if item.error is not None:
             raise typer.Exit(item.error.exit_status)
+
+
+def _missed(only: list[str] | None, *, favourites: bool) -> str:
+    options = [name for name, given in (("--only", only), ("--favourites", favourites)) if given]
+    return f" that matches {' and '.join(options)}" if options else " yet"

@@ -27,14 +27,6 @@ def show_dry_run(
 ) -> None:
     """Print what a submit of some jobs would do. An embedded farm is asked only if it runs; it is not started.
 
-    Args:
-        settings: The farm.
-        policy: The batch's.
-        jobs: What would be submitted.
-        report: Result of the check of their file.
-        rate: Money per GPU-hour.
-        json: Print one object instead of the number of jobs.
-
     Raises:
         JobConflict: The submit would be refused with it; everything has been printed by then.
     """

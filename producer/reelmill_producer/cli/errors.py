@@ -10,8 +10,8 @@ import structlog
 import typer
 
 from reelmill_common.command_help import HelpfulGroup
+from reelmill_common.config.extras import require_extra
 from reelmill_common.errors import ReelmillError
-from reelmill_common.extras import require_worker
 from reelmill_producer.cli.console import inform, quiet_if_unread
 
 INTERRUPTED = 130
@@ -23,8 +23,8 @@ WORKER_COMMANDS = ("worker", "model")
 EPILOG = """\b
 Exit status: 0 done, 2 wrong usage, 65 a job or prompt file is wrong, 66 no
 such batch or job, 69 a clip was not rendered, 70 a bug in Reelmill, 74 the
-clip store failed, 75 try again later, 78 wrong settings, 130 interrupted,
-141 the output has no reader any more.
+clip store failed, 75 try again later, 77 not allowed, 78 wrong settings,
+130 interrupted, 141 the output has no reader any more.
 
 \b
 Without REELMILL_REDIS_URL the farm is embedded: it runs on this machine.
@@ -73,7 +73,7 @@ class CommandLine(HelpfulGroup):
             InvalidSettings: The worker extra is not installed.
         """
         if args and args[0] in WORKER_COMMANDS and "--help" not in args:
-            require_worker(f"reelmill {args[0]}")
+            require_extra("worker", f"reelmill {args[0]}")
         return super().resolve_command(ctx, args)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from reelmill_producer.cli.options import BatchName
+from reelmill_producer.cli.options import BatchName, Favourites
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
-from reelmill_producer.outputs.results_file import results_of
+from reelmill_producer.outputs.results_file import is_favourite, results_of
 
 
-def export(batch: BatchName) -> None:
+def export(batch: BatchName, *, favourites: Favourites = False) -> None:
     """Print the outcome of a batch's jobs.
 
     JSON, one object a line for each job that has ended, in the order of submission.
     """
     with reading() as farm:
         for result in results_of(farm, batch):
-            print_json(result)
+            if is_favourite(result) or not favourites:
+                print_json(result)

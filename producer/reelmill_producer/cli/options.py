@@ -134,6 +134,7 @@ ClipName = Annotated[
 ScheduleName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of a schedule.", autocompletion=completion.schedules)
 ]
+TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a token.", autocompletion=completion.tokens)]
 OwnerName = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Name of an owner. Default: list all.", autocompletion=completion.owners),
@@ -147,6 +148,7 @@ OnlyOwner = Annotated[
     ),
 ]
 OnlyBatch = Annotated[str, typer.Option("--batch", help="Only this batch.", autocompletion=completion.batches)]
+Favourites = Annotated[bool, typer.Option("--favourites", help="Only clips that were marked as favourites.")]
 NewBatch = Annotated[
     str,
     typer.Option("--batch", help="Name of the batch. Default: the file's name.", autocompletion=completion.batches),

@@ -8,11 +8,10 @@ import typer
 
 from reelmill_common.ledger import OwnerView
 from reelmill_producer.cli.options import Json, MaxInFlight, OwnerName, Weight
-from reelmill_producer.cli.output import print_json, record_of, table
+from reelmill_producer.cli.output import print_json, table
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import owner_record
 from reelmill_producer.prompts.policy_options import NONE
-
-_FIELDS = "owner=name weight max_in_flight in_flight"
 
 
 def owner(
@@ -34,14 +33,14 @@ def owner(
         else:
             view = farm.ledger.owners.set(name, weight=weight, max_in_flight=max_in_flight)
     if json:
-        print_json(record_of(view, _FIELDS))
+        print_json(owner_record(view))
     else:
         typer.echo(f"weight {view.weight}, max in flight {view.max_in_flight or NONE}, {view.in_flight} in flight")
 
 
 def _show_owners(views: Sequence[OwnerView], *, json: bool) -> None:
     if json:
-        print_json({"owners": [record_of(view, _FIELDS) for view in views]})
+        print_json({"owners": [owner_record(view) for view in views]})
         return
     rows = [
         (view.name or "''", str(view.weight), str(view.max_in_flight or NONE), str(view.in_flight)) for view in views

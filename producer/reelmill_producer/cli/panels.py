@@ -11,6 +11,7 @@ PANELS: Mapping[str, Sequence[str]] = {
     "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
     "Schedules": ("schedule", "window", "plan"),
     "Farm": ("up", "demo", "worker", "doctor", "forgive", "forget", "webhook", "flower", "metrics"),
+    "Console": ("serve", "token", "mcp"),
     "Model": ("model",),
 }
 REST = "Other"

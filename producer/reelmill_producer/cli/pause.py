@@ -8,8 +8,9 @@ from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.ledger import JobView, WorkerState, WorkerView
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import AnyTargets, Json
-from reelmill_producer.cli.output import IN_HAND, print_json, print_target, target_record
+from reelmill_producer.cli.output import print_json, print_target
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import IN_HAND, target_record
 
 
 def pause(targets: AnyTargets, *, json: Json = False) -> None:

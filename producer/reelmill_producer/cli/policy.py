@@ -19,8 +19,9 @@ from reelmill_producer.cli.options import (
     StartAfter,
     Weight,
 )
-from reelmill_producer.cli.output import batch_record, print_json, time_text
+from reelmill_producer.cli.output import print_json, time_text
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
 
 

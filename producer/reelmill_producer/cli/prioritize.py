@@ -9,8 +9,9 @@ import typer
 from reelmill_common.ledger import JobView
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, Target
-from reelmill_producer.cli.output import IN_HAND, print_json, target_record
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import IN_HAND, target_record
 
 
 def prioritize(

@@ -18,9 +18,10 @@ from reelmill_common.ledger.failure_causes import causes
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.analysis.why import obstacle
 from reelmill_producer.cli.console import inform, require_reader
-from reelmill_producer.cli.output import IN_HAND, event_record, print_json
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import Session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import IN_HAND, event_record
 
 REFRESH_S = 0.2
 RETRY_S = 1.0
@@ -147,8 +148,10 @@ class _Watch:
         try:
             self._after = self._after if self._after != "$" else self._farm.ledger.events.newest()
             for events in self._farm.rounds(self._batch, after=self._after):
+                jobs = self._ended_jobs(events)
                 for event in events:
-                    self._note_event(event)
+                    if event.job_id in jobs:
+                        self._note_event(event, jobs[event.job_id])
                     if self._events_as_json:
                         print_json(event_record(event))
                     self._after = event.event_id
@@ -169,11 +172,15 @@ class _Watch:
             self._display.note("Redis is back")
         self._outage = ""
 
-    def _note_event(self, event: Event) -> None:
+    def _ended_jobs(self, events: Sequence[Event]) -> dict[str, JobView]:
+        """Return the jobs that events to be shown are about, read at once: the way to Redis may be long."""
+        ids = dict.fromkeys(event.job_id for event in events if event.name in TEXTS)
+        return {job.job_id: job for job in self._farm.ledger.jobs.find(list(ids))}
+
+    def _note_event(self, event: Event, job: JobView) -> None:
         word = TEXTS.get(event.name)
         if word is None:
             return
-        job = self._farm.job(event.job_id)
         why = event.fields.get("message") or event.fields.get("reason") or event.fields.get("key", "")
         self._display.note(printable(f"{label(job)} {word}" + (f": {why}" if why else "")))
 

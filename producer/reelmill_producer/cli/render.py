@@ -17,10 +17,11 @@ from reelmill_common.ledger import JobView
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import DecoderName, Json, Priority, Profile, Reuse, SamplerName
-from reelmill_producer.cli.output import job_record, link, print_json
-from reelmill_producer.cli.session import Session, lane_of, read_settings, session
+from reelmill_producer.cli.output import link, print_json
+from reelmill_producer.cli.session import Session, default_profile, read_settings, session
 from reelmill_producer.cli.submit import followed, note_unknown, warn_if_idle
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import job_record
 from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.grids import seeds_of
 from reelmill_producer.prompts.row_keys import distinct, unnamed_job
@@ -56,9 +57,9 @@ def render(  # noqa: PLR0913 - one parameter an option
     text = sys.stdin.read() if prompt == "-" else prompt
     fields = {"frames": frames, "fps": fps, "sampler": sampler, "decoder": decoder, **_size(size)}
     given = {name: value for name, value in fields.items() if value not in (None, "")}
-    lane = lane_of(settings)
-    specs = [spec_from_mapping({"prompt": text, "profile": lane, **given, **one}) for one in _seeds(seed, seeds)]
-    check = PromptCheck(settings, lane)
+    profile = default_profile(settings)
+    specs = [spec_from_mapping({"prompt": text, "profile": profile, **given, **one}) for one in _seeds(seed, seeds)]
+    check = PromptCheck(settings, profile)
     check(specs[0])
     _check_out(out, len(specs))
     note_unknown(check)

@@ -13,10 +13,11 @@ from reelmill_common.jobs import Batch, RenderJob
 from reelmill_common.ledger import JobView
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import ClipName, Json
-from reelmill_producer.cli.output import job_record, print_json
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import read_settings, session
 from reelmill_producer.cli.submit import followed, warn_of_class
 from reelmill_producer.outputs.recipes import FoundRecipe, find_recipe
+from reelmill_producer.outputs.records import job_record
 
 RERENDER = "rerender"
 """Batch of everything that was made again."""

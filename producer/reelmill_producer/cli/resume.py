@@ -10,8 +10,9 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import AnyTargets, Json
-from reelmill_producer.cli.output import print_json, print_target, target_record
+from reelmill_producer.cli.output import print_json, print_target
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import target_record
 
 
 def resume(

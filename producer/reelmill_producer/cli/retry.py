@@ -10,9 +10,10 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import ErrorCode, Json, Target
-from reelmill_producer.cli.output import print_json, target_record
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.control import RETRIED, names_job
+from reelmill_producer.outputs.records import target_record
 
 
 def retry(

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace as replaced
-from datetime import UTC, datetime
-from typing import Annotated, Any, get_args
+from datetime import datetime
+from typing import Annotated, get_args
 
 import typer
 
 from reelmill_common.calendar.cron import Cron
-from reelmill_common.errors import InvalidJob, InvalidPromptFile
+from reelmill_common.errors import InvalidJob
 from reelmill_common.schedules import (
-    TIME_FIELDS,
     CatchUp,
     Schedule,
-    ScheduledRow,
     ScheduleView,
-    policy_of,
-    relative_time,
 )
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import (
@@ -38,18 +32,12 @@ from reelmill_producer.cli.options import (
     WorkerClass,
     Zone,
 )
-from reelmill_producer.cli.output import batch_record, print_json, record_of, table, time_text
+from reelmill_producer.cli.output import print_json, table, time_text
 from reelmill_producer.cli.session import read_settings, reading, session
 from reelmill_producer.cli.submit import checked, opened_prompts, warn_if_idle
-from reelmill_producer.prompts.files import PromptFile
-from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
-
-_KEYS = ("start-after", "expires")
-"""The fields `TIME_FIELDS`, as the head of a file names them."""
-_FIELDS = (
-    "schedule=schedule.name cron=schedule.cron.expression tz=schedule.cron.zone.key catch_up=schedule.catch_up "
-    "policy=schedule.policy jobs paused created_at next_at last_at last_batch error"
-)
+from reelmill_producer.outputs.records import batch_record, schedule_record
+from reelmill_producer.prompts.policy_options import PolicyOptions
+from reelmill_producer.submission import add_schedule
 
 schedule = typer.Typer(no_args_is_help=True, help="Submit a file of prompts again and again, at times of your choice.")
 
@@ -99,16 +87,11 @@ def add(  # noqa: PLR0913 - one parameter an option
     with opened_prompts(file, form, settings, column=column, seeds=seeds) as prompts:
         new = Schedule(name=name or prompts.batch_name, cron=cron_read, catch_up=_catch_up(catch_up), policy={})
         checked(prompts, skip_invalid=skip_invalid)
-        new = replaced(new, policy=_policy(prompts, asked, new))
         with session(settings) as opened:
-            view = opened.farm.ledger.schedules.add(new, _rows(prompts), replace=replace)
+            view = add_schedule(opened.farm, new, prompts, asked, replace=replace)
             _show(view, new.name, json=json)
             inform(f"{view.jobs:,} jobs at each run; the first is {time_text(view.next_at, tz)}")
             warn_if_idle(opened)
-
-
-def _rows(prompts: PromptFile) -> Iterator[ScheduledRow]:
-    return ((job.row, job.spec, job.metadata) for job in prompts.jobs("any"))
 
 
 @schedule.command("list", epilog="Try: reelmill schedule list")
@@ -117,7 +100,7 @@ def list_schedules(*, json: Json = False) -> None:
     with reading() as farm:
         views = farm.ledger.schedules.all()
     if json:
-        print_json({"schedules": [record_of(view, _FIELDS) for view in views]})
+        print_json({"schedules": [schedule_record(view) for view in views]})
         return
     rows = [
         (
@@ -176,26 +159,6 @@ def run(name: ScheduleName, *, json: Json = False) -> None:
         typer.echo(batch)
 
 
-def _policy(prompts: PromptFile, asked: PolicyOptions, new: Schedule) -> Mapping[str, Any]:
-    """Return the policy of a schedule's batches: that of the options, and of the file's head where they say nothing.
-
-    Raises:
-        InvalidPromptFile: A run's batch cannot have this policy.
-    """
-    now = datetime.now(new.cron.zone)
-    options = asked.over(prompts.head.options) if prompts.head else asked
-    try:
-        policy = policy_of(replaced(options, start_after="", expires="").batch("any", now))
-        for field, key, text in zip(TIME_FIELDS, _KEYS, (options.start_after, options.expires), strict=True):
-            if text not in ("", NONE):
-                policy[field] = relative_time(key, text, new.cron.zone.key)
-        replaced(new, policy=policy).batch(new.cron.next_after(now.astimezone(UTC)))
-    except InvalidJob as err:
-        line = prompts.head.line if prompts.head else 1
-        raise InvalidPromptFile(f"{prompts.name}: line {line}: batch: {err}; nothing was scheduled") from err
-    return policy
-
-
 def _catch_up(text: str) -> CatchUp:
     for rule in get_args(CatchUp):
         if text == rule:
@@ -206,7 +169,7 @@ def _catch_up(text: str) -> CatchUp:
 
 def _show(view: ScheduleView, plain: str, *, json: bool) -> None:
     if json:
-        print_json(record_of(view, _FIELDS))
+        print_json(schedule_record(view))
     else:
         typer.echo(plain)
 

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from reelmill_common.config.extras import require_extra
 from reelmill_common.errors import LedgerUnavailable
-from reelmill_common.extras import require_worker
 from reelmill_common.gpus import profile_here, require_profile
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.console import inform
@@ -57,7 +57,7 @@ def read_settings(profile: str = "") -> Settings:
     return replace(settings, profile=profile) if profile else settings
 
 
-def lane_of(settings: Settings) -> str:
+def default_profile(settings: Settings) -> str:
     """Return the profile of jobs that name none. It needs no connection, so that rows can be checked first."""
     record = None if settings.profile or not settings.embedded else state_file.running(settings.state_dir)
     return profile_here(settings) if record is None else record.profile
@@ -67,9 +67,7 @@ def lane_of(settings: Settings) -> str:
 def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
     """Connect to the farm. An embedded farm that does not run is run until the end, at first without a worker.
 
-    Args:
-        settings: The farm's.
-        renders: The command, if it starts a worker on an embedded farm that does not run yet.
+    `renders` is the command, if it starts a worker on an embedded farm that does not run yet.
 
     Raises:
         InvalidSettings: The command would have to start a worker, and the worker extra is not installed.
@@ -81,7 +79,7 @@ def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
             yield Session(farm=farm, local=None)
         return
     if renders and not state_file.is_held(settings.state_dir):
-        require_worker(renders)
+        require_extra("worker", renders)
     with embedded.joined(settings, os.environ, inform) as local, Reelmill(local.settings) as farm:
         yield Session(farm=farm, local=local)
 

@@ -12,21 +12,11 @@ from reelmill_common.prices import Prices
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.console import print_text
 from reelmill_producer.cli.options import Json, SomeTarget
-from reelmill_producer.cli.output import (
-    IN_HAND,
-    account_record,
-    batch_line,
-    batch_record,
-    job_record,
-    link,
-    outcome,
-    print_json,
-    table,
-    worker_record,
-)
+from reelmill_producer.cli.output import batch_line, link, print_json, table
 from reelmill_producer.cli.session import reading
 from reelmill_producer.client import Reelmill
 from reelmill_producer.control import names_job
+from reelmill_producer.outputs.records import IN_HAND, account_record, batch_record, job_record, outcome, worker_record
 
 
 def status(

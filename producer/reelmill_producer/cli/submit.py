@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from reelmill_common.contract import class_of, lane_name, profile_of
-from reelmill_common.errors import InvalidJob, InvalidPromptFile
+from reelmill_common.errors import InvalidPromptFile
 from reelmill_common.jobs import Batch
-from reelmill_common.ledger import BatchView, PolicyChange, Submitted
+from reelmill_common.ledger import BatchView, Submitted
 from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli import progress
@@ -43,9 +43,10 @@ from reelmill_producer.cli.options import (
     Window,
     WorkerClass,
 )
-from reelmill_producer.cli.output import batch_record, print_json
-from reelmill_producer.cli.session import Session, lane_of, read_settings, session
+from reelmill_producer.cli.output import print_json
+from reelmill_producer.cli.session import Session, default_profile, read_settings, session
 from reelmill_producer.client import Reelmill
+from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.outputs.results_file import ResultsFile, open_results_file, results_of
 from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.columns import asked_columns
@@ -53,7 +54,8 @@ from reelmill_producer.prompts.files import FileReport, PromptFile, open_prompt_
 from reelmill_producer.prompts.formats import FORMATS, Format
 from reelmill_producer.prompts.grids import seeds_of
 from reelmill_producer.prompts.policy_options import PolicyOptions
-from reelmill_producer.reuse import ReuseMode, reuse_mode
+from reelmill_producer.reuse import reuse_mode
+from reelmill_producer.submission import submit_file
 
 
 def submit(  # noqa: PLR0913 - one parameter an option
@@ -116,8 +118,8 @@ def submit(  # noqa: PLR0913 - one parameter an option
         with _opened_results(results, file) as results_file, session(settings, renders=renders) as opened:
             before = opened.farm.ledger.events.newest()
             with informed_on_interrupt(f"what was sent of batch {name} stays; the same command again adds the rest"):
-                submitted = _submit(opened.farm, policy, options.change(now), prompts, mode)
-            _print_submitted(opened.farm, policy, submitted, report, lane_of(settings))
+                submitted = submit_file(opened.farm, policy, options.change(now), prompts, mode)
+            _print_submitted(opened.farm, policy, submitted, report, default_profile(settings))
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
             _write_results(results_file, opened.farm, name, results)
@@ -133,15 +135,15 @@ def opened_prompts(
         InvalidJob: An option cannot be followed.
         InvalidPromptFile: The file cannot be opened, or its format is not known.
     """
-    lane = lane_of(settings)
+    profile = default_profile(settings)
     if seeds:
         seeds_of(seeds)
     return open_prompt_file(
         file,
         sys.stdin.buffer,
         form=format_option(form),
-        defaults={"profile": lane},
-        admit=PromptCheck(settings, lane),
+        defaults={"profile": profile},
+        admit=PromptCheck(settings, profile),
         columns=asked_columns(column or ()),
         seeds=seeds,
     )
@@ -152,9 +154,9 @@ def _print_header(prompts: PromptFile, options: PolicyOptions) -> None:
         inform(f"its policy, with what the file says under batch: {options}")
 
 
-def _print_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, lane: str) -> None:
+def _print_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, profile: str) -> None:
     inform(summary(policy.name, submitted, report))
-    warn_of_class(farm, policy.worker_class, lane)
+    warn_of_class(farm, policy.worker_class, profile)
 
 
 def _write_results(file: ResultsFile | None, farm: Reelmill, name: str, path: Path | None) -> None:
@@ -168,7 +170,7 @@ def _leave(opened: Session, view: BatchView, *, waited: bool) -> None:
         progress.require_success(view, opened.farm)
         return
     warn_if_idle(opened)
-    if not opened.farm.ledger.settle():  # nobody will look again before the morning
+    if not opened.farm.ledger.settle():  # it may be hours until a person looks again
         why = opened.farm.ledger.forgets() or "its disk is slow"
         inform(f"Redis has not confirmed that {view.name} is on its disk ({why}). After a power cut submit it again.")
 
@@ -191,39 +193,10 @@ def _opened_results(path: Path | None, source: str) -> Generator[ResultsFile | N
         yield opened
 
 
-def _submit(
-    farm: Reelmill, policy: Batch, change: PolicyChange, prompts: PromptFile, reuse: ReuseMode | None
-) -> Submitted:
-    name = policy.name
-    if farm.has_batch(name):
-        _refuse_owner(farm.batch(name), policy.owner)
-        _refuse_class(farm.batch(name), policy.worker_class)
-    submitted = farm.submit_jobs(policy, prompts.jobs(name), change=change, reuse=reuse)
-    if policy.window and farm.batch(name).window != policy.window:
-        farm.set_window(name, policy.window)
-    return submitted
-
-
-def _refuse_owner(view: BatchView, owner: str) -> None:
-    if owner and owner != view.owner:
-        raise InvalidJob(
-            f"batch {view.name!r} is there and has owner {view.owner!r}, not {owner!r}, which cannot be changed; "
-            "submit under another batch name, or leave the owner out"
-        )
-
-
-def _refuse_class(view: BatchView, worker_class: str) -> None:
-    if worker_class and worker_class != view.worker_class:
-        raise InvalidJob(
-            f"batch {view.name!r} is there and is for {view.worker_class or 'any'} worker class, not {worker_class!r}, "
-            "which cannot be changed; submit under another batch name, or leave the class out"
-        )
-
-
 def warn_of_class(farm: Reelmill, worker_class: str, profile: str) -> None:
-    """Say that no worker has ever had a class, or served a profile, where that is so: it may be misspelt.
+    """Say that no worker has ever had a class, or served a profile, if none has: it may be misspelt.
 
-    Of a farm that no worker has joined yet nothing is said: that is told as such.
+    Nothing is said of a farm that no worker has joined yet: `warn_if_idle` and `watch` say that.
     """
     served = farm.ledger.workers.served()
     if lane_name(profile, worker_class) in served or not (served or worker_class):
@@ -299,7 +272,7 @@ def _show_submitted(view: BatchView, submitted: Submitted, report: FileReport, *
 
 
 def warn_if_idle(opened: Session) -> None:
-    """Say that nobody renders, where that is so."""
+    """Say that nothing renders if no farm runs."""
     if opened.idle:
         inform("no farm runs here; `reelmill up` renders what waits")
 

@@ -17,9 +17,10 @@ from reelmill_common.forecast import Outlook
 from reelmill_common.ledger import FarmSnapshot
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.cli.options import Json
-from reelmill_producer.cli.output import print_json, record_of
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
 from reelmill_producer.cli.top_page import LeftS, page
+from reelmill_producer.outputs.records import record_of
 
 LINES = 40
 WIDTH = 120

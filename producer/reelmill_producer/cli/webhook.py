@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,8 +23,9 @@ from reelmill_common.services.notification_sender import Sender
 from reelmill_common.settings import Settings
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, SomeWebhook, WebhookId
-from reelmill_producer.cli.output import print_json, record_of, table
+from reelmill_producer.cli.output import print_json, table
 from reelmill_producer.embedded import state_file
+from reelmill_producer.outputs.records import record_of, webhook_record
 
 webhook = typer.Typer(
     name="webhook",
@@ -94,7 +95,7 @@ def show(*, json: Json = False) -> None:
     with _store() as (store, _):
         views = store.webhooks()
     if json:
-        print_json({"webhooks": [_record(view) for view in views]})
+        print_json({"webhooks": [webhook_record(view) for view in views]})
     elif views:
         rows = [
             (
@@ -266,13 +267,3 @@ def _state(view: WebhookView) -> str:
 
 def _stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _record(view: WebhookView) -> dict[str, Any]:
-    return {
-        **record_of(view.webhook, "webhook=id kind target=place events"),
-        "headers": [name for name, _ in view.webhook.headers],
-        "created_at": view.created_at,
-        "failing_since": view.failing_since or None,
-        **record_of(view, "disabled waiting dropped"),
-    }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
-from reelmill_producer.analysis.why import Reason, sentence
+from reelmill_producer.analysis.why import reason_record, sentence
 from reelmill_producer.analysis.why import why as explain
 from reelmill_producer.cli.console import print_text
 from reelmill_producer.cli.options import Json, Target
@@ -17,14 +14,7 @@ def why(target: Target, *, json: Json = False) -> None:
     """Say in one sentence why a batch or a job does not go on, or how it does."""
     with reading() as farm:
         found, reason = explain(farm, target)
-    text = sentence(found, reason)
     if json:
-        print_json({"target": target, "state": found.state.value, "sentence": text, **_record(reason)})
+        print_json(reason_record(target, found, reason))
     else:
-        print_text(text)
-
-
-def _record(reason: Reason) -> dict[str, Any]:
-    """Return a reason as plain data; what does not belong to the cause is null or empty."""
-    values = {name: value for name, value in asdict(reason).items() if name not in {"cause", "text", "of_batch"}}
-    return {"cause": reason.cause.value, **values}
+        print_text(sentence(found, reason))

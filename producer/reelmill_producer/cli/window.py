@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from reelmill_producer.cli.options import BatchName, Json
-from reelmill_producer.cli.output import batch_record, print_json
+from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import reading
+from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.prompts.policy_options import NONE
 
 

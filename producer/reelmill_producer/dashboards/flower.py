@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reelmill_common.config.extras import install_command
 from reelmill_common.errors import InvalidSettings
-from reelmill_common.extras import install_command
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings

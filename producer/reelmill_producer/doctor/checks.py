@@ -13,8 +13,8 @@ from typing import Protocol, cast
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from reelmill_common.config.extras import install_command
 from reelmill_common.errors import ReelmillError
-from reelmill_common.extras import install_command
 from reelmill_common.farm_mark import other_mark
 from reelmill_common.findings import Finding, Severity, worst
 from reelmill_common.ledger import Ledger

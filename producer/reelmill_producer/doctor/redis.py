@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from reelmill_common.config.extras import install_command
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import ReelmillError
-from reelmill_common.extras import install_command
 from reelmill_common.findings import Finding, Severity
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.refusals import denied

@@ -174,11 +174,6 @@ class EmbeddedFarm:
 def joined(settings: Settings, environment: Mapping[str, str], say: Say) -> Generator[EmbeddedFarm]:
     """Use the farm that runs on `settings.state_dir`, or run one, without a worker yet, until the end of the block.
 
-    Args:
-        settings: Settings with an empty `redis_url`.
-        environment: Environment of the worker, beside the settings.
-        say: Prints a message for the user.
-
     Raises:
         LedgerUnavailable: Another process holds the folder and does not become ready.
         StoreRefused: The state folder cannot be written.

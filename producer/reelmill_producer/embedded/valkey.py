@@ -14,8 +14,8 @@ from pathlib import Path
 
 import redis
 
+from reelmill_common.config.extras import install_command
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable
-from reelmill_common.extras import install_command
 from reelmill_producer.embedded.processes import start_of
 
 START_TIMEOUT_S = 30.0

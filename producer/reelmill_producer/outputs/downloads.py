@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from reelmill_common.archive import newest_archive, read_archive
 from reelmill_common.errors import InvalidJob, NotFound, ReelmillError, StoreRefused
 from reelmill_common.jobs import JobState
+from reelmill_common.ledger import ClipMark
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import beside
 from reelmill_producer.client import Reelmill
@@ -41,20 +42,21 @@ class Downloaded:
     error: ReelmillError | None = None
 
 
-def wanted_clips(farm: Reelmill, batch: str, only: Sequence[str] = ()) -> Iterator[Wanted]:
+def wanted_clips(farm: Reelmill, batch: str, only: Sequence[str] = (), *, favourites: bool = False) -> Iterator[Wanted]:
     """Yield a batch's clips in the order of submission; those of a pruned batch come from its archive.
 
     Args:
         farm: The farm of the batch.
         batch: Its name.
         only: `PATTERN` for rows, or `NAME=PATTERN` for the seed, the prompt or metadata; all must match.
+        favourites: Only clips that were marked as favourites.
 
     Raises:
         NotFound: No such batch, nor an archive of it.
         InvalidJob: The archive is damaged.
     """
     for wanted in _live(farm, batch) if farm.has_batch(batch) else _archived(farm, batch):
-        if all(_fits(wanted, pattern) for pattern in only):
+        if (wanted.favourite or not favourites) and all(_fits(wanted, pattern) for pattern in only):
             yield wanted
 
 
@@ -105,7 +107,8 @@ def _live(farm: Reelmill, batch: str) -> Iterator[Wanted]:
     for job in farm.jobs(batch, states=[JobState.SUCCEEDED]):
         if job.result is not None:
             result = {"key": job.result.key, "sha256": job.result.sha256, "size_bytes": job.result.size_bytes}
-            yield _wanted(job.row, result, {"prompt": job.spec.prompt, "seed": job.spec.seed}, job.metadata)
+            found = _wanted(job.row, result, {"prompt": job.spec.prompt, "seed": job.spec.seed}, job.metadata)
+            yield replace(found, favourite=job.choice is not None and job.choice.mark is ClipMark.FAVOURITE)
 
 
 def _archived(farm: Reelmill, batch: str) -> Iterator[Wanted]:
@@ -113,8 +116,9 @@ def _archived(farm: Reelmill, batch: str) -> Iterator[Wanted]:
     for record in read_archive(farm.store, key):
         if record.get("kind") == "job" and record.get("result"):
             try:
-                yield _wanted(record["row"], record["result"], record["spec"], record.get("metadata") or {})
-            except (LookupError, TypeError, ValueError) as err:
+                found = _wanted(record["row"], record["result"], record["spec"], record.get("metadata") or {})
+                yield replace(found, favourite=(record.get("choice") or {}).get("mark") == ClipMark.FAVOURITE)
+            except (AttributeError, LookupError, TypeError, ValueError) as err:
                 raise InvalidJob(f"{key} has a job that cannot be read ({err}); look for an older archive") from err
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from reelmill_common.archive import newest_archive, read_archive
 from reelmill_common.errors import InvalidJob, ReelmillError, StoreError, StoreRefused
 from reelmill_common.jobs import JobState, check_name
-from reelmill_common.ledger import JobView
+from reelmill_common.ledger import ClipMark, JobView
 from reelmill_common.storage import ClipStore
 from reelmill_producer.client import Reelmill
 
@@ -52,7 +52,7 @@ def archived_results(store: ClipStore, archive: str) -> Iterator[dict[str, Any]]
 def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
     """Return the outcome of a job as plain data; `key`, `url` and `sha256` are null unless there is a clip.
 
-    `metadata` is included if the row has any.
+    `metadata` is included if the row has any, and `choice` (`mark`, `note`) if a person marked the clip.
     """
     result = job.result
     return {
@@ -65,6 +65,7 @@ def result_record(job: JobView, store: ClipStore) -> dict[str, Any]:
         "seed": job.spec.seed,
         "error": None if job.error is None or result is not None else dict(job.error),
         **_metadata(job.metadata),
+        **({} if job.choice is None else _choice(job.choice.mark, job.choice.note)),
     }
 
 
@@ -83,6 +84,7 @@ def _archived_record(record: Mapping[str, Any], store: ClipStore, archive: str) 
             "seed": job.spec.seed,
             "error": job.error if job.result is None else None,
             **_metadata(job.metadata or {}),
+            **({} if job.choice is None else _choice(job.choice.mark, job.choice.note)),
         }
     except (ValueError, StoreError) as err:  # also pydantic's, and an invalid key
         why = "; ".join(str(err).splitlines()[:3])[:300]
@@ -104,6 +106,12 @@ class _Result:
 
 
 @dataclass(frozen=True, slots=True)
+class _Choice:
+    mark: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """The fields of an archived job that are read; it has more."""
 
@@ -114,6 +122,7 @@ class _Job:
     result: _Result | None
     error: dict[str, str] | None
     metadata: dict[str, str] | None = None
+    choice: _Choice | None = None
 
 
 _JOB: TypeAdapter[Any] = TypeAdapter(_Job)
@@ -121,6 +130,16 @@ _JOB: TypeAdapter[Any] = TypeAdapter(_Job)
 
 def _metadata(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {"metadata": dict(metadata)} if metadata else {}
+
+
+def _choice(mark: str, note: str) -> dict[str, dict[str, str]]:
+    return {"choice": {"mark": str(mark), "note": note}}
+
+
+def is_favourite(result: Mapping[str, Any]) -> bool:
+    """Whether a person marked the clip of a result as a favourite."""
+    choice: Mapping[str, str] = result.get("choice", {})
+    return choice.get("mark") == ClipMark.FAVOURITE
 
 
 class ResultsFile:

@@ -216,15 +216,36 @@ def open_prompt_file(
         InvalidPromptFile: It cannot be opened, or its format is not known.
     """
     guessed, form = form is None, form or _format(name)
-    with _opened(name, stdin) as stream, closing(RowSpool()) as good:
-        suffix = Path(name).suffix.lower()
-        reading = ColumnReading(
-            columns=columns or {},
-            seeds=seeds,
-            tabs=suffix in TAB_SUFFIXES,
-            whole=suffix == WHOLE_SUFFIX,
-            guessed=guessed,
-        )
+    with (
+        _opened(name, stdin) as stream,
+        prompts_of(
+            stream, name, form, guessed=guessed, defaults=defaults, admit=admit, columns=columns, seeds=seeds
+        ) as prompts,
+    ):
+        yield prompts
+
+
+@contextmanager
+def prompts_of(
+    stream: IO[bytes],
+    name: str,
+    form: Format,
+    *,
+    guessed: bool = False,
+    defaults: Mapping[str, object] | None = None,
+    admit: Admit | None = None,
+    columns: Mapping[str, str] | None = None,
+    seeds: str = "",
+) -> Generator[PromptFile]:
+    """Read a stream as a prompt file, once; the options are those of `open_prompt_file`.
+
+    Messages call it by the name. `guessed` says that only the name's suffix told the format.
+    """
+    suffix = Path(name).suffix.lower()
+    reading = ColumnReading(
+        columns=columns or {}, seeds=seeds, tabs=suffix in TAB_SUFFIXES, whole=suffix == WHOLE_SUFFIX, guessed=guessed
+    )
+    with closing(RowSpool()) as good:
         yield PromptFile(
             name=name, form=form, defaults=defaults or {}, admit=admit, reading=reading, _stream=stream, _good=good
         )

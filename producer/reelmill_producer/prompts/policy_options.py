@@ -112,11 +112,6 @@ _LISTS = ("after", "after_any")
 def head_of(line: int, entries: Mapping[str, tuple[int, object]], now: datetime) -> FileHeader:
     """Return the head of a file's keys and values. Each is checked alone: together they depend on the options.
 
-    Args:
-        line: The line where it begins.
-        entries: Line and value of each key: text, a list or a mapping of such, or None.
-        now: The time, with its zone.
-
     Raises:
         InvalidPromptFile: A key is unknown, or a value is not valid. The message names the line.
     """

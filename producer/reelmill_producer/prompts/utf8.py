@@ -41,10 +41,6 @@ _END = b"\x1a"
 def as_utf8(stream: IO[bytes], notes: Notes) -> IO[bytes]:
     r"""Return a stream's text as UTF-8 without a mark.
 
-    Args:
-        stream: The stream, which is read once.
-        notes: Gets what was assumed.
-
     Raises:
         InvalidPromptFile: It is not text; damaged UTF-16 raises while it is read.
     """

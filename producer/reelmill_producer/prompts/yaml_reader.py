@@ -183,7 +183,7 @@ class _Jobs:
                 raise InvalidPromptFile(f"line {self.events.line}: jobs is a list of jobs, got {_kind(start)}")
         self.events.take()
         if "jobs" not in seen:
-            raise InvalidPromptFile(f"line {self.events.line}: there is no jobs: in it; {_SHAPE}")
+            raise InvalidPromptFile(f"line {self.events.line}: it has no `jobs:`; {_SHAPE}")
 
     def _head(self, line: int, start: Any) -> FileHeader:
         if not isinstance(start, yaml.MappingStartEvent):

@@ -33,6 +33,12 @@ from reelmill_common.settings import Settings
         ("REELMILL_PRESIGN_S", "59", "is not a whole number from 60 to 604800"),
         ("REELMILL_LOG_LEVEL", "verbose", "is not one of debug, info, warning, error"),
         ("REELMILL_LOG_FORMAT", "xml", "is not one of auto, json, text"),
+        ("REELMILL_CONSOLE_ROOT_PATH", "/a b", "is not a path such as /farm"),
+        ("REELMILL_CONSOLE_ROOT_PATH", "/..", "is not a path such as /farm"),
+        ("REELMILL_CONSOLE_HOSTS", "https://farm.lan", "is not a host name; leave scheme, port and path out"),
+        ("REELMILL_CONSOLE_PROXIES", "10.0.0.0/99", "neither an IP address nor a network"),
+        ("REELMILL_CONSOLE_PORT", "70000", "is not a whole number from 0 to 65535"),
+        ("REELMILL_FLOWER_URL", "javascript:alert(1)", "starts with http:// or https://"),
     ],
 )
 def test_a_wrong_variable_is_named_with_what_it_may_be(variable: str, value: str, advice: str) -> None:
@@ -41,3 +47,16 @@ def test_a_wrong_variable_is_named_with_what_it_may_be(variable: str, value: str
 
     assert str(caught.value).startswith(f"{variable}: ")
     assert advice in str(caught.value)
+
+
+def test_names_and_paths_of_a_console_are_read_in_one_form() -> None:
+    env = {
+        "REELMILL_CONSOLE_HOSTS": "Farm.Example.org, *.lan,[::1]",
+        "REELMILL_CONSOLE_ROOT_PATH": "farm/night/",
+        "REELMILL_CONSOLE_PROXIES": "127.0.0.1, 10.1.0.0/16",
+    }
+
+    settings = Settings.from_env(env)
+
+    assert settings.console_hosts == "farm.example.org,*.lan,[::1]"
+    assert (settings.console_root_path, settings.console_proxies) == ("/farm/night", "127.0.0.1,10.1.0.0/16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from common.forecast_scene import NOW, backlog, hours, load, played
+from common.forecast_farms import NOW, backlog, hours, load, played
 from reelmill_common.ledger.backlog import OwnerLoad, WorkerCapacity
 
 

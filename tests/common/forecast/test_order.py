@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
-from common.ledger_scene import LANE, claim, make_result
+from common.ledger_steps import LANE, claim, make_result
 from reelmill_common.forecast import Course, Paces, Position, Target
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Claimed, Dispatch, JobView, Ledger, WorkerInfo
@@ -217,5 +217,5 @@ def check(farm: Farm, pick: int, server: Settings) -> None:
             assert position.total == mine.index(target)
 
 
-def test_what_the_forecast_says_starts_next_is_what_pump_sends(settings: Settings, unhurried: None) -> None:
+def test_what_the_forecast_says_starts_next_is_what_pump_sends(settings: Settings, no_worker_timeout: None) -> None:
     check(server=settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.ledger_scene import LANE, begin, make_result, start_worker, submit
+from common.ledger_steps import LANE, begin, make_result, start_worker, submit
 from reelmill_common.forecast import Outlook
 from reelmill_common.ledger import Ledger
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.forecast_scene import finished, paces
+from common.forecast_farms import finished, paces
 from reelmill_common.forecast import ClipPace, shape_of
 
 

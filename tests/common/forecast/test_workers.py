@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.forecast_scene import backlog, finished, hours, load, paces
+from common.forecast_farms import backlog, finished, hours, load, paces
 from reelmill_common.ledger.backlog import WorkerCapacity
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from common.ledger_scene import LANE, claim, start_worker, submit
+from common.ledger_steps import LANE, claim, start_worker, submit
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.ledger_scene import begin, make_jobs, make_result, start_worker
+from common.ledger_steps import begin, make_jobs, make_result, start_worker
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Account, Ledger, Spent
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 import redis
 
-from common.ledger_scene import LANE, WORKER, begin, claim, make_result, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, make_result, start_worker, submit
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
+from reelmill_common.ledger.attempts import Publication
 from reelmill_common.settings import Settings
 
 
@@ -110,7 +111,7 @@ def test_a_worker_that_lost_its_lease_can_do_nothing_more(ledger: Ledger) -> Non
 
     assert ledger.attempts.renew(lost.job_id, lost.token, lease_s=60) is Orders.LOST
     assert ledger.attempts.stage(lost.job_id, lost.token, "upload", lease_s=60) is Orders.LOST
-    assert ledger.attempts.finish(lost.job_id, lost.token, make_result()) is False
+    assert not ledger.attempts.finish(lost.job_id, lost.token, make_result())
     assert ledger.attempts.fail(lost.job_id, lost.token, "bad_output", "black", retryable=True) is None
     assert ledger.attempts.release(lost.job_id, lost.token) is False
     assert ledger.attempts.cancelled(lost.job_id, lost.token) is False
@@ -121,7 +122,7 @@ def test_a_lease_that_is_over_but_not_reaped_still_is_its_holders(ledger: Ledger
     submit(ledger, "night", 1)
     claimed = begin(ledger, lease_s=0)
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is True
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
     assert ledger.dispatch.reap() == 0
 
 
@@ -141,7 +142,7 @@ def test_a_finished_clip_is_published_with_its_result(ledger: Ledger) -> None:
     submit(ledger, "night", 1)
     claimed = begin(ledger)
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result("night/r0.mp4")) is True
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result("night/r0.mp4"))
 
     view = ledger.jobs.get(claimed.job_id)
     assert (view.state, view.result, view.worker) == (JobState.SUCCEEDED, make_result("night/r0.mp4"), WORKER)
@@ -155,8 +156,8 @@ def test_the_same_attempt_may_say_finish_again_but_not_with_another_clip(ledger:
     claimed = begin(ledger)
     ledger.attempts.finish(claimed.job_id, claimed.token, make_result("night/r0.mp4"))
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result("night/r0.mp4")) is True
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result("night/other.mp4")) is False
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result("night/r0.mp4"))
+    assert not ledger.attempts.finish(claimed.job_id, claimed.token, make_result("night/other.mp4"))
     assert ledger.jobs.get(claimed.job_id).result == make_result("night/r0.mp4")
     assert [event.name for event in ledger.events.read(after="0")].count("job.finished") == 1
 
@@ -168,7 +169,7 @@ def test_an_earlier_attempt_cannot_pass_for_the_one_that_finished(ledger: Ledger
     late = begin(ledger)
     ledger.attempts.finish(late.job_id, late.token, make_result())
 
-    assert ledger.attempts.finish(early.job_id, early.token, make_result()) is False
+    assert not ledger.attempts.finish(early.job_id, early.token, make_result())
 
 
 def test_a_clip_that_is_taken_back_is_published_by_nobody_whichever_of_two_calls_arrives_first(ledger: Ledger) -> None:
@@ -178,8 +179,8 @@ def test_a_clip_that_is_taken_back_is_published_by_nobody_whichever_of_two_calls
 
     assert ledger.attempts.withdraw(claimed.job_id, key, claimed.word)
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is False
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result(), adopted=claimed.word) is False
+    assert not ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
+    assert not ledger.attempts.finish(claimed.job_id, claimed.token, make_result(), adopted=claimed.word)
     assert ledger.jobs.get(claimed.job_id).state is JobState.RUNNING
 
 
@@ -189,10 +190,9 @@ def test_a_clip_that_is_removed_without_knowing_whose_it_is_is_not_adopted(ledge
 
     assert ledger.attempts.withdraw(claimed.job_id, make_result().key, "")
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result(), adopted="0" * 16) is False
-    assert (
-        ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is True
-    )  # by the program that has put it there since
+    assert not ledger.attempts.finish(claimed.job_id, claimed.token, make_result(), adopted="0" * 16)
+    # By the program that has put it there since.
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
 
 def test_an_adopted_clip_says_nothing_of_how_fast_its_worker_renders(ledger: Ledger, settings: Settings) -> None:
@@ -356,7 +356,7 @@ def test_a_clip_that_is_stored_before_the_worker_hears_of_the_cancel_counts(ledg
     claimed = begin(ledger)
     ledger.jobs.cancel(job_id)
 
-    assert ledger.attempts.finish(job_id, claimed.token, make_result()) is True
+    assert ledger.attempts.finish(job_id, claimed.token, make_result())
     assert ledger.jobs.get(job_id).state is JobState.SUCCEEDED
 
 
@@ -371,3 +371,16 @@ def test_a_final_job_stays_as_it_is_when_cancelled(ledger: Ledger) -> None:
 def test_cancelling_an_unknown_job_says_so(ledger: Ledger) -> None:
     with pytest.raises(NotFound, match="no job no-such-job"):
         ledger.jobs.cancel("no-such-job")
+
+
+def test_a_clip_says_whether_its_end_lets_others_be_dispatched(ledger: Ledger) -> None:
+    submit(ledger, "open", 1)
+    submit(ledger, "capped", 2, cap=1, priority=9)
+    start_worker(ledger)
+    first, second = ledger.dispatch.pump(LANE, depth=2)
+
+    capped, other = claim(ledger, first), claim(ledger, second)
+
+    assert (capped.batch, other.batch) == ("capped", "open")
+    assert ledger.attempts.finish(other.job_id, other.token, make_result()) is Publication.DONE
+    assert ledger.attempts.finish(capped.job_id, capped.token, make_result()) is Publication.DONE_AND_MAKES_ROOM

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, make_result, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, make_jobs, make_result, start_worker, submit
+from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidJob, NotFound
-from reelmill_common.jobs import BatchState, JobState
-from reelmill_common.ledger import Ledger, Orders, Refused
+from reelmill_common.jobs import Batch, BatchState, JobState
+from reelmill_common.ledger import Dispatch, Ledger, Orders, Refused
 
 
 def test_pausing_stops_what_waits_and_what_was_sent_but_not_what_runs(ledger: Ledger) -> None:
@@ -109,3 +112,53 @@ def test_cancelling_a_batch_reaches_all_jobs_that_are_not_final(ledger: Ledger) 
     assert ledger.batches.get("night").state is BatchState.ACTIVE  # not cancelled before the worker has confirmed it
     ledger.attempts.cancelled(running.job_id, running.token)
     assert ledger.batches.get("night").state is BatchState.DONE
+
+
+def dispatched_of(ledger: Ledger, count: int) -> list[Dispatch]:
+    """Dispatch so many jobs of a batch: more than one step takes back."""
+    submit(ledger, "night", count)
+    start_worker(ledger)
+    return list(ledger.dispatch.pump(LANE, depth=count))
+
+
+def test_a_large_batch_is_paused_at_once_and_its_messages_follow_in_steps(ledger: Ledger) -> None:
+    items = dispatched_of(ledger, 400)
+
+    ledger._server.run("pause", "night")  # as of a client that dies then
+
+    left = [job.job_id for job in ledger.jobs.page("night", states=[JobState.DISPATCHED])]
+    assert 200 < len(left) < 400
+    item = next(item for item in items if item.job_id in left)
+    assert ledger.attempts.claim(item.job_id, item.generation, WORKER, lease_s=60) is Refused.HELD
+    assert ledger.jobs.get(item.job_id).state is JobState.QUEUED
+    ledger.dispatch.recall()
+    assert ledger.batches.get("night").counts[JobState.QUEUED] == 400
+
+
+def test_what_is_dispatched_after_a_pause_is_over_is_not_taken_back(ledger: Ledger) -> None:
+    dispatched_of(ledger, 400)
+    ledger._server.run("pause", "night")
+    ledger.batches.resume("night")
+    paused_at = ledger.timetable.now()
+    wait_for(lambda: ledger.timetable.now() > paused_at + timedelta(milliseconds=2), what="another millisecond")
+    fresh = ledger.dispatch.pump(LANE, depth=400)
+
+    ledger.dispatch.recall()
+
+    assert fresh
+    assert ledger.batches.get("night").counts[JobState.DISPATCHED] == len(fresh)
+
+
+def test_a_large_batch_in_flight_is_cancelled_to_the_last_job(ledger: Ledger) -> None:
+    items = dispatched_of(ledger, 400)
+    claim(ledger, items[7])
+    submit_more(ledger, 300)
+
+    assert ledger.batches.cancel("night") == 700
+
+    counts = ledger.batches.get("night").counts
+    assert (counts[JobState.CANCELLED], counts[JobState.CANCEL_REQUESTED]) == (699, 1)
+
+
+def submit_more(ledger: Ledger, count: int) -> None:
+    ledger.batches.submit(Batch(name="night"), make_jobs("night", count, start=10_000))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, claim, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger, Orders, WorkerState, dispatch

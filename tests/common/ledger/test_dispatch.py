@@ -4,10 +4,11 @@ from collections import Counter
 
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, claim, make_jobs, make_result, order_of, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, make_jobs, make_result, order_of, start_worker, submit
 from reelmill_common.contract import LABEL_CHARS, LABEL_SEPARATOR, PROMPT_CHARS
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Dispatch, Ledger, Refused, WorkerInfo, WorkerState, base, dispatch
+from reelmill_common.ledger.dispatch import task_id
 
 
 def test_nothing_is_dispatched_while_no_worker_is_ready(ledger: Ledger) -> None:
@@ -207,3 +208,11 @@ def test_a_vanished_message_is_sent_again_under_a_new_generation(
     (again,) = ledger.dispatch.pump(LANE, depth=1)
     assert (again.job_id, again.generation) == (lost.job_id, lost.generation + 1)
     assert ledger.attempts.claim(lost.job_id, lost.generation, WORKER, lease_s=60) is Refused.STALE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[]", "[1]", "{}", '{"headers": 1}', '{"headers": {}}', "\x1b[2J", "[" * 100_000, '[["x"]]'],
+)
+def test_what_is_no_message_is_nobodys(text: str) -> None:
+    assert task_id(text) == ""

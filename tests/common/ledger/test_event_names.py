@@ -11,7 +11,7 @@ from reelmill_common.ledger.event_names import EventName
 
 ROOT = Path(__file__).parents[3]
 LUA = ROOT / "common/reelmill_common/ledger/lua"
-NAME = r"(?:job|batch|worker|schedule|owner|webhook|ledger)\.[a-z_]+"
+NAME = r"(?:job|batch|worker|schedule|owner|token|webhook|ledger)\.[a-z_]+"
 NO_EVENTS = {"worker.log", "webhook.test"}
 """A file, and a message that only `webhook test` sends."""
 

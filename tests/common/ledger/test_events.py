@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 import time
 
-from common.ledger_scene import begin, make_result, start_worker, submit
+import pytest
+
+from common.ledger_steps import begin, make_result, start_worker, submit
 from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.events import place
 
 
 def test_events_report_the_life_of_a_job(ledger: Ledger) -> None:
     (job_id,) = submit(ledger, "night", 1)
     start_worker(ledger)
+    ledger.events.read(stages=True)  # a reader asks for stages: they are sent
     claimed = begin(ledger)
     ledger.attempts.stage(job_id, claimed.token, "decode", lease_s=60)
     ledger.attempts.stage(job_id, claimed.token, "decode", lease_s=60)
@@ -19,7 +23,7 @@ def test_events_report_the_life_of_a_job(ledger: Ledger) -> None:
 
     events = [
         (event.name, event.batch, event.job_id, event.worker, dict(event.fields))
-        for event in ledger.events.read(after="0")
+        for event in ledger.events.read(after="0", stages=True)
     ]
 
     assert events == [
@@ -76,3 +80,59 @@ def test_following_a_batch_yields_its_events_only(ledger: Ledger) -> None:
     resume.start()
     assert next(follow).name == "batch.resumed"
     resume.join()
+
+
+def test_stages_are_for_those_who_watch_only(ledger: Ledger) -> None:
+    submit(ledger, "night", 1)
+    start_worker(ledger)
+    claimed = begin(ledger)
+    ledger.attempts.stage(claimed.job_id, claimed.token, "denoise 1/3", lease_s=60)
+
+    feed = ledger.events.of_batch("night", after="0")
+    before = [event.name for event in feed.read()]
+    ledger.attempts.stage(claimed.job_id, claimed.token, "decode", lease_s=60)
+    ledger.batches.pause("night")
+
+    assert before == ["batch.submitted", "job.dispatched", "job.claimed"]
+    assert [(event.name, event.fields.get("stage")) for event in feed.read()] == [
+        ("job.staged", "decode"),
+        ("batch.paused", None),
+    ]
+    assert "job.staged" not in [event.name for event in ledger.events.read(after="0")]
+
+
+def test_an_event_has_one_id_in_the_streams_of_farm_batch_and_stages(ledger: Ledger) -> None:
+    submit(ledger, "night", 1)
+    start_worker(ledger)
+    feed = ledger.events.of_batch("night", after="0")
+    feed.read()
+    ledger.events.read(stages=True)
+    claimed = begin(ledger)
+    for stage in ("denoise 1/3", "denoise 2/3", "decode"):
+        ledger.attempts.stage(claimed.job_id, claimed.token, stage, lease_s=60)
+        ledger.batches.pause("night")
+        ledger.batches.resume("night")
+
+    of_batch = feed.read()
+
+    of_farm = [event for event in ledger.events.read(after="0", stages=True) if event.batch == "night"]
+    assert of_farm[1:] == of_batch
+    assert [event.name for event in of_batch].count("job.staged") == 3
+    places = [place(event.event_id) for event in of_farm]
+    assert places == sorted(set(places))
+
+
+def test_a_watcher_that_comes_back_late_misses_nothing_but_stages(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(ledger, "night", 1)
+    feed = ledger.events.of_batch("night")
+    feed.read()
+    ledger.batches.pause("night")
+    ledger._server._redis.delete(f"{ledger._keys.prefix}watched:night")  # as after a minute without it
+    ledger.batches.resume("night")
+
+    monkeypatch.setattr("reelmill_common.ledger.events.ASK_S", 0.0)
+
+    assert [event.name for event in feed.read()] == ["batch.paused", "batch.resumed"]
+    assert feed.read() == []

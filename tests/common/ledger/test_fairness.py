@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from common.ledger_scene import LANE, WORKER, begin, change, make_result, order_of, start_worker, submit, submit_as
+from common.ledger_steps import LANE, WORKER, begin, change, make_result, order_of, start_worker, submit, submit_as
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, PolicyChange
 
 
 def shares(order: Sequence[str], *, window: int = 100) -> list[Counter[str]]:
+    assert len(order) > window
     return [Counter(order[start : start + window]) for start in range(len(order) - window + 1)]
 
 

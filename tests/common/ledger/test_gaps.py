@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from common.ledger_audit import sound
-from common.ledger_scene import LANE, WORKER, begin, fail_one, make_jobs, make_result, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, fail_one, make_jobs, make_result, start_worker, submit
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import Batch, BatchState, JobState
 from reelmill_common.ledger import Claimed, Ledger, Refused, dispatch
@@ -48,7 +48,7 @@ def work(ledger: Ledger, ticks: int = 12) -> None:
         tick(ledger)
 
 
-def scene(ledger: Ledger) -> list[str]:
+def jobs_in_each_state(ledger: Ledger) -> list[str]:
     """Three batches with jobs in every state; return the ids of the first."""
     start_worker(ledger)
     ids = submit(ledger, "first", 6)
@@ -77,7 +77,7 @@ KEYS = (
 
 @pytest.mark.parametrize("key", KEYS)
 def test_one_missing_key_stalls_no_other_batch(ledger: Ledger, admin: redis.Redis, key: str) -> None:
-    failed, running, sent, waiting, _, held = scene(ledger)
+    failed, running, sent, waiting, _, held = jobs_in_each_state(ledger)
     name = key.format(failed=failed, running=running, sent=sent, waiting=waiting, held=held)
 
     admin.delete(ledger._keys.prefix + name)
@@ -93,7 +93,7 @@ def test_one_missing_key_stalls_no_other_batch(ledger: Ledger, admin: redis.Redi
 def test_what_people_do_with_the_batch_itself_is_done_or_explained(
     ledger: Ledger, admin: redis.Redis, key: str
 ) -> None:
-    failed, running, sent, waiting, _, held = scene(ledger)
+    failed, running, sent, waiting, _, held = jobs_in_each_state(ledger)
     name = key.format(failed=failed, running=running, sent=sent, waiting=waiting, held=held)
     admin.delete(ledger._keys.prefix + name)
 
@@ -154,7 +154,7 @@ def test_an_attempt_whose_job_is_gone_ends_quietly(ledger: Ledger, admin: redis.
     (item,) = ledger.dispatch.pump(LANE, depth=1)
     admin.delete(ledger._keys.job(claimed.job_id), ledger._keys.job(item.job_id))
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is False
+    assert not ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
     assert ledger.attempts.claim(item.job_id, item.generation, WORKER, lease_s=60) is Refused.UNKNOWN
     work(ledger, 2)
     ledger.workers.retire(WORKER)
@@ -167,7 +167,7 @@ def test_an_attempt_whose_job_is_gone_ends_quietly(ledger: Ledger, admin: redis.
 def test_any_missing_key_leaves_the_other_batches_to_be_done(ledger: Ledger, admin: redis.Redis, seed: int) -> None:
     """Three random keys of the farm, one after the other, but those of the batches that must be done."""
     chance = random.Random(seed)
-    ids = scene(ledger)
+    ids = jobs_in_each_state(ledger)
     theirs = {job.job_id for name in OTHERS for job in make_jobs(name, 4)} - set(ids)
     for _ in range(3):
         keys = sorted(
@@ -182,3 +182,19 @@ def test_any_missing_key_leaves_the_other_batches_to_be_done(ledger: Ledger, adm
     work(ledger, 20)
 
     assert all_done(ledger, OTHERS)
+
+
+def test_counters_that_are_wrong_are_counted_anew_also_where_much_is_in_flight(
+    ledger: Ledger, admin: redis.Redis
+) -> None:
+    submit(ledger, "night", 500)
+    start_worker(ledger)
+    ledger.dispatch.pump(LANE, depth=500)
+    prefix = ledger._keys.prefix
+    admin.hincrby(f"{prefix}lane:{LANE}", "d5", 7)
+    admin.delete(f"{prefix}owner:")
+
+    ledger.dispatch.mend()
+
+    assert admin.hget(f"{prefix}lane:{LANE}", "d5") == "500"
+    assert admin.hget(f"{prefix}owner:", "n") == "500"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, claim, make_result, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, claim, make_result, start_worker, submit
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import Ledger, Refused

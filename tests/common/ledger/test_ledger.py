@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 
 from common.ledger_audit import audit, snapshot
-from common.ledger_scene import LANE, make_jobs, make_result, start_worker
+from common.ledger_steps import LANE, make_jobs, make_result, start_worker
 from reelmill_common.jobs import Batch, BatchState, JobState
 from reelmill_common.ledger import Claimed, Ledger, Refused
 from reelmill_common.settings import Settings

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import redis
 
-from common.ledger_scene import begin, make_result, start_worker, submit
+from common.ledger_steps import begin, make_result, start_worker, submit
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.library import PARTS, library

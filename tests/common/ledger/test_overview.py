@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from common.ledger_scene import start_worker, submit
+from common.ledger_steps import start_worker, submit
 from reelmill_common.ledger import Ledger
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from common.ledger_audit import sound
-from common.ledger_scene import LANE, begin, make_result, order_of, start_worker, submit, submit_as
+from common.ledger_steps import LANE, begin, make_result, order_of, start_worker, submit, submit_as
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import Ledger, OwnerView

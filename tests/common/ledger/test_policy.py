@@ -7,7 +7,7 @@ import time
 import pytest
 
 from common.ledger_audit import sound
-from common.ledger_scene import (
+from common.ledger_steps import (
     LANE,
     WORKER,
     begin,
@@ -197,7 +197,7 @@ def test_what_a_batch_waits_for_can_be_taken_away(ledger: Ledger) -> None:
 
 
 def test_a_batch_after_one_that_is_not_there_is_refused_and_nothing_is_made(ledger: Ledger) -> None:
-    with pytest.raises(NotFound, match="'birch' should wait for 'amber', which is not there; submit that one first"):
+    with pytest.raises(NotFound, match="'birch' should wait for 'amber', which is not there; submit 'amber' first"):
         submit_as(ledger, Batch(name="birch", after=["amber"]), 600)
 
     assert ledger.batches.all() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.ledger_audit import sound
-from common.ledger_scene import LANE, begin, fail_one, start_worker, submit_as
+from common.ledger_steps import LANE, begin, fail_one, start_worker, submit_as
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch, BatchState
 from reelmill_common.ledger import Ledger

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from common.ledger_scene import LANE, begin, make_result, start_worker, submit
+from common.ledger_steps import LANE, begin, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.errors import NotFound
 from reelmill_common.jobs import JobState

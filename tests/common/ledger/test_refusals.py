@@ -6,7 +6,7 @@ import threading
 import pytest
 import redis
 
-from common.ledger_scene import make_jobs, with_url
+from common.ledger_steps import make_jobs, with_url
 from fixtures.s3 import free_port
 from reelmill_common.errors import LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import Batch

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from common.ledger_scene import LANE, claim, make_result, start_worker, submit
+from common.ledger_steps import LANE, claim, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed, Ledger, Refused, WorkerInfo, WorkerState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.schedule_scene import add
+from common.schedule_steps import add
 from reelmill_common.errors import JobConflict, NotFound
 from reelmill_common.ledger import Ledger
 from reelmill_common.services.scheduler import Ticker

@@ -4,7 +4,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from common.ledger_scene import LANE, WORKER, claim, make_jobs, make_result, start_worker, submit, with_url
+from common.ledger_steps import LANE, WORKER, claim, make_jobs, make_result, start_worker, submit, with_url
 from fixtures.valkey import wait_for
 from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import Batch, JobState
@@ -116,7 +116,7 @@ def test_a_ledger_survives_a_killed_server(settings: Settings, own_valkey: Valke
         try:
             assert claimed
             assert ledger.attempts.renew(job_id, "1.word", lease_s=600) is Orders.CONTINUE
-            assert ledger.attempts.finish(job_id, "1.word", make_result()) is True
+            assert ledger.attempts.finish(job_id, "1.word", make_result())
         finally:
             again.stop()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from common.ledger_scene import LANE, claim, make_jobs, make_result, start_worker, submit
+from common.ledger_steps import LANE, claim, make_jobs, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import Batch, BatchState, JobState
 from reelmill_common.ledger import Ledger, QueueStats

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from common.ledger_scene import make_jobs
+from common.ledger_steps import make_jobs
 from reelmill_common.errors import InvalidJob, JobConflict
 from reelmill_common.jobs import Batch, BatchState, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, Submitted, submission
@@ -126,8 +126,8 @@ def test_a_finished_batch_that_gets_more_jobs_is_active_again(ledger: Ledger) ->
     assert (batch.state, batch.finished_at) == (BatchState.ACTIVE, None)
 
 
-def test_farms_on_one_server_do_not_see_each_other(ledger: Ledger, redis_url: str, farm: str) -> None:
-    with Ledger(redis.Redis.from_url(redis_url, decode_responses=True), farm=f"{farm}-other") as other:
+def test_farms_on_one_server_do_not_see_each_other(ledger: Ledger, redis_url: str, farm_name: str) -> None:
+    with Ledger(redis.Redis.from_url(redis_url, decode_responses=True), farm=f"{farm_name}-other") as other:
         other.batches.submit(Batch(name="night"), make_jobs("night", 1))
 
     assert ledger.batches.all() == []

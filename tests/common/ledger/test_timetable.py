@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from common.ledger_scene import LANE, WORKER, begin, make_jobs, make_result, start_worker, submit, window
+from common.ledger_steps import LANE, WORKER, begin, make_jobs, make_result, start_worker, submit, window
 from fixtures.valkey import wait_for
 from reelmill_common.calendar.timestamps import milliseconds
 from reelmill_common.errors import InvalidJob, NotFound
@@ -142,11 +142,15 @@ def test_a_window_of_no_batch_and_no_window_are_refused(ledger: Ledger) -> None:
 # -- windows of workers ------------------------------------------------------------------------------------------
 
 
+def keep_hours(ledger: Ledger, window: str) -> bool:
+    return Ticker(worker=WORKER, window=window).keep_hours(ledger, ledger.timetable.now())
+
+
 def test_a_worker_outside_of_its_window_rests_and_counts_for_nothing(ledger: Ledger) -> None:
     start_worker(ledger)
     submit(ledger, "night", 3)
 
-    resting = Ticker(worker=WORKER, window=window(ledger, 3600, 7200)).round(ledger)
+    resting = keep_hours(ledger, window(ledger, 3600, 7200))
 
     assert resting
     assert ledger.workers.all()[0].state is WorkerState.RESTING
@@ -156,10 +160,10 @@ def test_a_worker_outside_of_its_window_rests_and_counts_for_nothing(ledger: Led
 def test_a_resting_worker_wakes_with_its_window(ledger: Ledger) -> None:
     start_worker(ledger)
     measured(ledger)
-    ticker = Ticker(worker=WORKER, window=window(ledger, 2, 3600))
-    assert ticker.round(ledger)
+    hours = window(ledger, 2, 3600)
+    assert keep_hours(ledger, hours)
 
-    wait_for(lambda: not ticker.round(ledger))
+    wait_for(lambda: not keep_hours(ledger, hours))
 
     assert ledger.workers.all()[0].state is WorkerState.READY
 
@@ -182,10 +186,10 @@ def test_a_worker_starts_no_clip_that_would_end_outside_of_its_window(ledger: Le
 
 def test_a_worker_that_is_started_anew_without_a_window_works_at_any_time(ledger: Ledger) -> None:
     start_worker(ledger)
-    Ticker(worker=WORKER, window=window(ledger, 3600, 7200)).round(ledger)
+    keep_hours(ledger, window(ledger, 3600, 7200))
     start_worker(ledger)  # the same name, after a crash
     submit(ledger, "night", 1)
 
-    Ticker(worker=WORKER).round(ledger)
+    keep_hours(ledger, "")
 
     begin(ledger)

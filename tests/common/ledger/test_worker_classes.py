@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from common.ledger_scene import LANE, LEASE_S, WORKER, claim, make_jobs, make_result, start_worker, submit
+from common.ledger_steps import LANE, LEASE_S, WORKER, claim, make_jobs, make_result, start_worker, submit
 from reelmill_common.errors import InvalidJob
 from reelmill_common.jobs import Batch, JobState, RenderJob
 from reelmill_common.ledger import Dispatch, Ledger, Refused, WorkerInfo

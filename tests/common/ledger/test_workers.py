@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from common.ledger_scene import LANE, WORKER, begin, make_result, start_worker, submit
+from common.ledger_steps import LANE, WORKER, begin, make_result, start_worker, submit
 from fixtures.valkey import wait_for
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.jobs import JobState
@@ -106,7 +106,7 @@ def test_a_quarantined_worker_may_end_what_it_has(ledger: Ledger) -> None:
     claimed = begin(ledger)
     ledger.workers.quarantine(WORKER, "three failures in a row")
 
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is True
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
 
 def test_a_draining_worker_ends_what_it_has_and_takes_no_more(ledger: Ledger) -> None:
@@ -119,7 +119,7 @@ def test_a_draining_worker_ends_what_it_has_and_takes_no_more(ledger: Ledger) ->
 
     assert state_of(ledger) is WorkerState.DRAINING
     assert ledger.dispatch.pump(LANE) == []
-    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result()) is True
+    assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
 
 def test_a_worker_that_retires_gives_back_what_it_holds_uncounted(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common.ledger_scene import begin, start_worker, submit
+from common.ledger_steps import begin, start_worker, submit
 from reelmill_common.ledger import Event, Ledger
 from reelmill_common.notify.notification import Notification, notification_of
 

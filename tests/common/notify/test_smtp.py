@@ -10,7 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope
 
-from common.notify_scene import add, happen, last
+from common.webhook_steps import add, happen, last
 from fixtures.proxy import make_authority
 from fixtures.s3 import free_port
 from reelmill_common.ledger import Ledger

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from common.notify_scene import add, happen
+from common.webhook_steps import add, happen
 from fixtures.valkey import wait_for
 from reelmill_common.ledger import Ledger
 from reelmill_common.notify import delivery

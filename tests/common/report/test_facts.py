@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.report_scene import report_of
+from common.report_steps import report_of
 from fixtures.page import Page
 from reelmill_common.ledger import Ledger
 from reelmill_common.prices import Prices

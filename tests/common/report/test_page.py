@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from common.report_scene import EVIL, finish, report_of, submit
+from common.report_steps import EVIL, finish, report_of, submit
 from fixtures.hand import Hand
 from fixtures.page import Page
 from reelmill_common.ledger import Ledger

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from common.report_scene import report_of
+from common.report_steps import report_of
 from reelmill_common.ledger import Ledger
 from reelmill_common.prices import Prices
 from reelmill_common.report.summary import summary

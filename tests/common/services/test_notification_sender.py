@@ -16,7 +16,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from structlog.testing import capture_logs
 
-from common.notify_scene import add, happen, last
+from common.webhook_steps import add, happen, last
 from fixtures.hand import Hand
 from fixtures.proxy import make_authority
 from fixtures.receiver import Receiver, receiver
@@ -343,3 +343,24 @@ def test_nothing_that_is_secret_is_logged(
     assert [entry["event"] for entry in logs] == ["notice.attempted"]
     assert "secret-path" not in str(logs)
     assert webhook.secret not in str(logs)
+
+
+def test_a_dead_and_a_slow_receiver_lose_no_message_of_their_own_or_of_others(
+    webhook_store: WebhookStore, ledger: Ledger, sender: Sender, taker: Receiver, quick: None
+) -> None:
+    released = threading.Event()
+    with receiver() as slow, receiver() as dead:
+        slow.before_answer = lambda: released.wait(60)
+        add(webhook_store, slow.url, "batch.submitted")
+        add(webhook_store, dead.url.replace(str(dead.port), "1"), "batch.submitted")
+        add(webhook_store, taker.url, "batch.submitted")
+        sender.start()
+        for number in range(60):
+            happen(ledger, f"batch-{number}")
+
+        wait_for(lambda: len(set(taker.ids)) == 60, what="every message for who answers at once")
+        wait_for(lambda: sorted(view.waiting for view in webhook_store.webhooks()) == [0, 60, 60])
+        assert len(slow.received) == 1
+        ledger._server._redis.xtrim(f"{ledger._keys.prefix}events", 0)
+        released.set()
+        wait_for(lambda: len(set(slow.ids)) == 60, what="every message for who is slow")

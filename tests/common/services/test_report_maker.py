@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from common.report_scene import finish
+from common.report_steps import finish
 from fixtures.hand import Hand
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger

@@ -4,8 +4,8 @@ import dataclasses
 import threading
 from datetime import UTC, datetime, timedelta
 
-from common.ledger_scene import make_jobs, window
-from common.schedule_scene import add
+from common.ledger_steps import make_jobs, window
+from common.schedule_steps import add
 from fixtures.valkey import wait_for
 from reelmill_common.calendar.cron import Cron
 from reelmill_common.calendar.timestamps import milliseconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from faults.matrix.stand import Stand
+from faults.matrix.testbed import Testbed
 
 JOBS = 210
 CLIP_S = 0.3
@@ -32,8 +32,8 @@ class Fault:
     name: str
     title: str
     how: str
-    inject: Callable[[Stand], None]
-    prepare: Callable[[Stand], None] = lambda stand: stand.start(HOSTS)
+    inject: Callable[[Testbed], None]
+    prepare: Callable[[Testbed], None] = lambda testbed: testbed.start(HOSTS)
     doom: int = 0
     clip_s: float = CLIP_S
     model: bool = False

@@ -1,4 +1,4 @@
-"""One row of the matrix, from the start of its stand to its verdict, and a program that runs some of them."""
+"""One row of the matrix, from the start of its testbed to its verdict, and a program that runs some of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from faults.matrix import page
 from faults.matrix.fault import Fault, NotHere
-from faults.matrix.stand import Stand, stand
+from faults.matrix.testbed import Testbed, testbed
 from faults.matrix.verdict import Verdict, judge
 from fixtures.s3 import S3Server, nanio
 from reelmill_common.jobs import RenderSpec
@@ -54,13 +54,13 @@ def play(faults: Sequence[Fault], out: Path, order: Sequence[str], *, jobs: int 
 
 
 def run(fault: Fault, folder: Path, s3: S3Server, *, jobs: int = 0) -> dict[str, Any]:
-    """Run one row on a stand of its own and return it."""
+    """Run one row on a testbed of its own and return it."""
     row = {"name": fault.name, "title": fault.title, "how": fault.how, "limit_s": fault.recovery_s}
     own = folder / fault.name
     own.mkdir()
     renderer = "model" if fault.model else f"fixed:{fault.clip_s:g}"
     started = time.monotonic()
-    with stand(own, s3, renderer=renderer) as place:
+    with testbed(own, s3, renderer=renderer) as place:
         try:
             verdict, broken = _play(fault, place, jobs or fault.jobs)
         except NotHere as err:
@@ -81,7 +81,7 @@ def run(fault: Fault, folder: Path, s3: S3Server, *, jobs: int = 0) -> dict[str,
     }
 
 
-def _play(fault: Fault, place: Stand, jobs: int) -> tuple[Verdict, list[str]]:
+def _play(fault: Fault, place: Testbed, jobs: int) -> tuple[Verdict, list[str]]:
     broken: list[str] = []
     if fault.model:
         _share_model(place)
@@ -97,8 +97,8 @@ def _play(fault: Fault, place: Stand, jobs: int) -> tuple[Verdict, list[str]]:
     except (pytest.fail.Exception, OSError) as err:
         broken.append(f"the injection failed: {type(err).__name__}: {str(err)[:300]}")
     if not place.wait_over(LONGEST_S):
-        broken.append(f"not over {LONGEST_S:.0f} s after the last blow")
-    place.witness.stop()
+        broken.append(f"not over {LONGEST_S:.0f} s after the last injection")
+    place.recorder.stop()
     verdict = judge(place, open_store(place.farm.settings))
     return verdict, broken + _breaches(fault, verdict)
 
@@ -119,7 +119,7 @@ def _breaches(fault: Fault, verdict: Verdict) -> list[str]:
     return found
 
 
-def _share_model(place: Stand) -> None:
+def _share_model(place: Testbed) -> None:
     """Make the tiny model once for all hosts of a row, in a process of its own: it needs torch, we do not."""
     folder = place.farm.folder / "model"
     command = [sys.executable, "-m", "reelmill_worker", "model", "tiny", str(folder)]

@@ -1,4 +1,4 @@
-"""Faults of what the workers stand on: Redis, the network, the store, the disk, the clock."""
+"""Faults of what the workers testbed on: Redis, the network, the store, the disk, the clock."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from faults.matrix.fault import HOSTS, Fault, NotHere
-from faults.matrix.stand import Stand
-from faults.matrix.wires import Mood
+from faults.matrix.proxies import Behaviour
+from faults.matrix.testbed import Testbed
 from reelmill_producer.embedded.valkey import ValkeyServer
 
 REDIS_S = 10.0
@@ -26,61 +26,65 @@ SPOOL_MB = 1
 HOUR_S = 3600
 
 
-def restart_redis(*, kill: bool) -> Callable[[Stand], None]:
+def restart_redis(*, kill: bool) -> Callable[[Testbed], None]:
     """Return an injection that restarts the server a few times, on the same data and port."""
 
-    def inject(stand: Stand) -> None:
+    def inject(testbed: Testbed) -> None:
         down: list[float] = []
         for _ in range(RESTARTS):
-            strike = stand.strike("Redis", jobs=stand.in_flight(), back=stand.hosts)
+            injection = testbed.record_injection("Redis", jobs=testbed.in_flight(), back=testbed.hosts)
             if kill:
-                stand.valkey.kill()
+                testbed.valkey.kill()
             else:
-                stand.valkey.stop()
-            stand.valkey = ValkeyServer.start(stand.valkey.folder)
-            down.append(time.time() - strike.at_s)
-            stand.wait_recovered(strike)
-        stand.remarks.append(f"{RESTARTS} restarts, {max(down):.1f} s without a server at most")
+                testbed.valkey.stop()
+            testbed.valkey = ValkeyServer.start(testbed.valkey.folder)
+            down.append(time.time() - injection.at_s)
+            testbed.wait_recovered(injection)
+        testbed.remarks.append(f"{RESTARTS} restarts, {max(down):.1f} s without a server at most")
 
     return inject
 
 
-def reset_connections(stand: Stand) -> None:
+def reset_connections(testbed: Testbed) -> None:
     """Reset every connection to Redis a few times."""
     cuts = 0
     for _ in range(RESETS):
-        strike = stand.strike("all connections", jobs=stand.in_flight(), back=stand.hosts)
-        cuts += sum(host.wire.reset() for host in stand.hosts)
-        stand.wait_recovered(strike)
-    stand.remarks.append(f"{cuts} connections reset in {RESETS} rounds")
+        injection = testbed.record_injection("all connections", jobs=testbed.in_flight(), back=testbed.hosts)
+        cuts += sum(host.redis_proxy.reset() for host in testbed.hosts)
+        testbed.wait_recovered(injection)
+    testbed.remarks.append(f"{cuts} connections reset in {RESETS} rounds")
 
 
-def part(stand: Stand) -> None:
+def part(testbed: Testbed) -> None:
     """Part one host from Redis and store."""
-    host = stand.hosts[0]
-    stand.strike(f"{host.node} alone", jobs=stand.in_flight())
-    host.wire.cut()
-    host.store_wire.cut()
+    host = testbed.hosts[0]
+    testbed.record_injection(f"{host.node} alone", jobs=testbed.in_flight())
+    host.redis_proxy.cut()
+    host.store_proxy.cut()
     time.sleep(PARTITION_S)
-    host.wire.mend()
-    host.store_wire.mend()
-    healed = stand.strike(f"{host.node} among us again", jobs=frozenset(), back=[host])
-    for strike in (stand.strikes[-2], healed):
-        stand.wait_recovered(strike)
+    host.redis_proxy.mend()
+    host.store_proxy.mend()
+    healed = testbed.record_injection(f"{host.node} among us again", jobs=frozenset(), back=[host])
+    for injection in (testbed.injections[-2], healed):
+        testbed.wait_recovered(injection)
 
 
-def spoil_store(mood: Mood, outage_s: float = OUTAGE_S, *, rounds: int = 2) -> Callable[[Stand], None]:
+def spoil_store(behaviour: Behaviour, outage_s: float = OUTAGE_S, *, rounds: int = 2) -> Callable[[Testbed], None]:
     """Return an injection of outages of the store; recovery counts from an outage's end."""
 
-    def inject(stand: Stand) -> None:
+    def inject(testbed: Testbed) -> None:
         for _ in range(rounds):
-            stand.front.turn(mood)
+            testbed.store.behave(behaviour)
             time.sleep(outage_s)
-            stand.front.turn(Mood.FINE)
-            stand.wait_recovered(stand.strike(f"store {mood}", jobs=stand.in_flight(), back=stand.hosts))
+            testbed.store.behave(Behaviour.FINE)
+            testbed.wait_recovered(
+                testbed.record_injection(f"store {behaviour}", jobs=testbed.in_flight(), back=testbed.hosts)
+            )
             time.sleep(3)
-        spoilt = f", {stand.front.spoilt} requests spoilt" if stand.front.spoilt else ""  # refused ones are not counted
-        stand.remarks.append(f"{rounds} x {outage_s:.0f} s without a store{spoilt}")
+        spoilt = (
+            f", {testbed.store.spoilt} requests spoilt" if testbed.store.spoilt else ""
+        )  # refused ones are not counted
+        testbed.remarks.append(f"{rounds} x {outage_s:.0f} s without a store{spoilt}")
 
     return inject
 
@@ -99,26 +103,26 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-def start_with_small_disk(stand: Stand) -> None:
+def start_with_small_disk(testbed: Testbed) -> None:
     """Give the first host a spool of one megabyte."""
-    stand.mounts.enter_context(small_disk(stand.farm.folder / "a" / "spool"))
-    stand.start(HOSTS)
+    testbed.mounts.enter_context(small_disk(testbed.farm.folder / "a" / "spool"))
+    testbed.start(HOSTS)
 
 
-def fill_disk(stand: Stand) -> None:
+def fill_disk(testbed: Testbed) -> None:
     """Fill the spool's disk for ten seconds, as a neighbour's log would."""
-    host = stand.hosts[0]
-    ballast = stand.farm.folder / "a" / "spool" / "ballast"
+    host = testbed.hosts[0]
+    ballast = testbed.farm.folder / "a" / "spool" / "ballast"
     with ballast.open("wb", buffering=0) as handle:
         try:
             while handle.write(b"\0" * 4096):
                 pass
         except OSError:
-            stand.remarks.append(f"full after {handle.tell()} bytes for {OUTAGE_S:.0f} s")
+            testbed.remarks.append(f"full after {handle.tell()} bytes for {OUTAGE_S:.0f} s")
     time.sleep(OUTAGE_S)
-    jobs = stand.held(host)
+    jobs = testbed.held(host)
     ballast.unlink()
-    stand.wait_recovered(stand.strike(f"disk of {host.node}", jobs=jobs, back=[host]), 30)
+    testbed.wait_recovered(testbed.record_injection(f"disk of {host.node}", jobs=jobs, back=[host]), 30)
 
 
 def wrong_clock(folder: Path) -> Path:
@@ -131,31 +135,31 @@ def wrong_clock(folder: Path) -> Path:
     return library
 
 
-def start_with_clock_off(seconds: int, *, in_folder: bool) -> Callable[[Stand], None]:
+def start_with_clock_off(seconds: int, *, in_folder: bool) -> Callable[[Testbed], None]:
     """Return a start-up in which one of three hosts has its clock off by some seconds.
 
     An S3 server refuses signatures of another hour, so that only in a folder the wrong clock gets to work.
     """
 
-    def prepare(stand: Stand) -> None:
-        library = wrong_clock(stand.farm.folder)
+    def prepare(testbed: Testbed) -> None:
+        library = wrong_clock(testbed.farm.folder)
         if in_folder:
-            folder = stand.farm.folder / "clips"
-            stand.farm.settings = replace(stand.farm.settings, store_url=f"file://{folder}")
-        stand.start(HOSTS - 1)
+            folder = testbed.farm.folder / "clips"
+            testbed.farm.settings = replace(testbed.farm.settings, store_url=f"file://{folder}")
+        testbed.start(HOSTS - 1)
         env = {"LD_PRELOAD": str(library), "CLOCK_OFF_S": str(seconds)}
-        stand.add_host(ready=in_folder, env=env)
+        testbed.add_host(ready=in_folder, env=env)
 
     return prepare
 
 
-def watch_clock(stand: Stand) -> None:
+def watch_clock(testbed: Testbed) -> None:
     """Say what became of the worker with the wrong clock; the clock itself is the fault."""
-    stand.wait_over(60)
-    host = stand.hosts[-1]
+    testbed.wait_over(60)
+    host = testbed.hosts[-1]
     drawn = len(host.running.events("card.drawn"))
     refusals = host.running.events("gate.refused")
-    stand.remarks.append(f"its worker drew {drawn} of the clips" + (f"; {refusals[0]['error']}" if refusals else ""))
+    testbed.remarks.append(f"its worker drew {drawn} of the clips" + (f"; {refusals[0]['error']}" if refusals else ""))
 
 
 ROWS = [
@@ -178,7 +182,7 @@ ROWS = [
         title="Redis killed while the tiny model renders",
         how="SIGKILL, started again on its data",
         inject=restart_redis(kill=True),
-        prepare=lambda stand: stand.start(2),
+        prepare=lambda testbed: testbed.start(2),
         model=True,
         recovery_s=REDIS_S,
     ),
@@ -200,35 +204,35 @@ ROWS = [
         name="store-500",
         title="store answers 500",
         how="proxy before the store",
-        inject=spoil_store(Mood.ERROR_500),
+        inject=spoil_store(Behaviour.ERROR_500),
         once=True,
     ),
     Fault(
         name="store-silent",
         title="store does not answer",
         how="proxy before the store takes requests and never answers them",
-        inject=spoil_store(Mood.SILENT),
+        inject=spoil_store(Behaviour.SILENT),
         once=True,
     ),
     Fault(
         name="store-refusing",
         title="store refuses connections",
         how="proxy before the store closes its port",
-        inject=spoil_store(Mood.REFUSING),
+        inject=spoil_store(Behaviour.REFUSING),
         once=True,
     ),
     Fault(
         name="store-down",
         title="store is down for a minute",
         how="proxy before the store closes its port",
-        inject=spoil_store(Mood.REFUSING, LONG_OUTAGE_S, rounds=1),
+        inject=spoil_store(Behaviour.REFUSING, LONG_OUTAGE_S, rounds=1),
         once=True,
     ),
     Fault(
         name="store-losing",
         title="store takes a put and loses its reply",
         how="proxy before the store cuts the connection after the put was stored",
-        inject=spoil_store(Mood.LOSING),
+        inject=spoil_store(Behaviour.LOSING),
         once=True,
     ),
     Fault(

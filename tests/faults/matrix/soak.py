@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from faults.matrix.fault import Fault
 from faults.matrix.processes import kill_host
-from faults.matrix.stand import Host, Stand
-from faults.matrix.wires import Mood
+from faults.matrix.proxies import Behaviour
+from faults.matrix.testbed import Host, Testbed
 from reelmill_producer.embedded.valkey import ValkeyServer
 
 JOBS = 20_000
@@ -35,13 +35,13 @@ class Storm:
     down from an earlier fault is left alone.
     """
 
-    stand: Stand
+    testbed: Testbed
     dice: random.Random
     count: Counter[str] = field(default_factory=Counter[str])
     _timers: list[threading.Timer] = field(default_factory=list[threading.Timer])
     _busy: set[str] = field(default_factory=set[str])
 
-    def blow(self) -> None:
+    def inject_next(self) -> None:
         """Do one of all faults."""
         fault = self.dice.choice(
             [
@@ -62,7 +62,7 @@ class Storm:
             fault()
 
     def kill_child(self) -> None:
-        if pid := self.stand.child(self._host()):
+        if pid := self.testbed.child(self._host()):
             os.kill(pid, signal.SIGKILL)
 
     def kill_parent(self) -> None:
@@ -70,48 +70,50 @@ class Storm:
 
     def kill_whole_host(self) -> None:
         host = self._host()
-        kill_host(self.stand, host)
-        self._later(2.0, host.name, lambda: self.stand.start_again(host))
+        kill_host(self.testbed, host)
+        self._later(2.0, host.name, lambda: self.testbed.start_again(host))
 
     def drain(self) -> None:
         host = self._host()
         host.running.terminate()
         host.running.wait()
-        self.stand.start_again(host)
+        self.testbed.start_again(host)
 
     def freeze_child(self) -> None:
         host = self._host()
-        if pid := self.stand.child(host):
+        if pid := self.testbed.child(host):
             os.kill(pid, signal.SIGSTOP)
             self._later(FREEZE_S, host.name, lambda: os.kill(pid, signal.SIGCONT))
 
     def part(self) -> None:
         host = self._host()
-        host.wire.cut()
-        host.store_wire.cut()
+        host.redis_proxy.cut()
+        host.store_proxy.cut()
 
         def mend() -> None:
-            host.wire.mend()
-            host.store_wire.mend()
+            host.redis_proxy.mend()
+            host.store_proxy.mend()
 
         self._later(FREEZE_S, host.name, mend)
 
     def kill_redis(self) -> None:
-        self.stand.valkey.kill()
-        self.stand.valkey = ValkeyServer.start(self.stand.valkey.folder)
+        self.testbed.valkey.kill()
+        self.testbed.valkey = ValkeyServer.start(self.testbed.valkey.folder)
 
     def restart_redis(self) -> None:
-        self.stand.valkey.stop()
-        self.stand.valkey = ValkeyServer.start(self.stand.valkey.folder)
+        self.testbed.valkey.stop()
+        self.testbed.valkey = ValkeyServer.start(self.testbed.valkey.folder)
 
     def reset(self) -> None:
-        for host in self.stand.hosts:
-            host.wire.reset()
+        for host in self.testbed.hosts:
+            host.redis_proxy.reset()
 
     def spoil_store(self) -> None:
-        self.stand.front.turn(self.dice.choice([mood for mood in Mood if mood is not Mood.FINE]))
+        self.testbed.store.behave(
+            self.dice.choice([behaviour for behaviour in Behaviour if behaviour is not Behaviour.FINE])
+        )
         time.sleep(OUTAGE_S)
-        self.stand.front.turn(Mood.FINE)
+        self.testbed.store.behave(Behaviour.FINE)
 
     def end(self) -> None:
         """Let what is still frozen or parted go on."""
@@ -119,7 +121,7 @@ class Storm:
             timer.join()
 
     def _host(self) -> Host:
-        free = [host for host in self.stand.hosts if host.name not in self._busy]
+        free = [host for host in self.testbed.hosts if host.name not in self._busy]
         return self.dice.choice(free)
 
     def _later(self, seconds: float, name: str, work: Callable[[], None]) -> None:
@@ -134,19 +136,19 @@ class Storm:
         timer.start()
 
 
-def soak(stand: Stand) -> None:
+def soak(testbed: Testbed) -> None:
     """Blow every ten seconds until nothing of the batch remains."""
-    storm = Storm(stand=stand, dice=random.Random(SEED))
+    storm = Storm(testbed=testbed, dice=random.Random(SEED))
     began = time.monotonic()
     while time.monotonic() - began < LONGEST_S:
-        storm.blow()
-        if stand.wait_over(EVERY_S):
+        storm.inject_next()
+        if testbed.wait_over(EVERY_S):
             break
     storm.end()
     seconds = time.monotonic() - began
     faults = ", ".join(f"{name} {count}" for name, count in sorted(storm.count.items()))
-    stand.strikes.clear()  # blows overlap: whose recovery it would be is not to be told
-    stand.remarks.append(f"{sum(storm.count.values())} faults in {seconds / 60:.0f} minutes, seed {SEED}: {faults}")
+    testbed.injections.clear()  # injections overlap: whose recovery it would be is not to be told
+    testbed.remarks.append(f"{sum(storm.count.values())} faults in {seconds / 60:.0f} minutes, seed {SEED}: {faults}")
 
 
 ROWS = [
@@ -155,7 +157,7 @@ ROWS = [
         title="soak: a random fault every 10 s",
         how="four workers; faults of processes, Redis, network and store by seeded dice",
         inject=soak,
-        prepare=lambda stand: stand.start(HOSTS),
+        prepare=lambda testbed: testbed.start(HOSTS),
         clip_s=CLIP_S,
         jobs=JOBS,
     )

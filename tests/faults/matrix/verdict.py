@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from faults.matrix.stand import BATCH, Stand, Strike
-from faults.matrix.witness import Mark
+from faults.matrix.recorder import EventRecord
+from faults.matrix.testbed import BATCH, Injection, Testbed
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import JobView, Ledger
 from reelmill_common.storage import ClipStore
@@ -32,8 +32,8 @@ class Verdict:
         rendered_twice: Jobs that more than one attempt rendered to the end.
         strays: Objects in the bucket that belong to no published clip.
         claims: Attempts begun, all jobs together.
-        recovery_s: From a blow (or an outage's end) until a job that was in flight where it hit was published.
-        back_s: From a blow (or an outage's end) until a worker that it hit claimed a job again.
+        recovery_s: From an injection (or an outage's end) until a job that was in flight where it hit was published.
+        back_s: From an injection (or an outage's end) until a worker that it hit claimed a job again.
         doomed_alive: Jobs that cannot succeed and yet have not failed.
     """
 
@@ -65,32 +65,32 @@ class Verdict:
         }
 
 
-def judge(stand: Stand, store: ClipStore, *, check_bytes: bool = True) -> Verdict:
-    """Look at a stand whose batch is over, or will never be."""
-    marks = stand.witness.marks
-    views = {view.job_id: view for view in _views(stand.farm.ledger)}
-    wanted = [views[job] for job in stand.jobs if job not in stand.doomed]
+def judge(testbed: Testbed, store: ClipStore, *, check_bytes: bool = True) -> Verdict:
+    """Look at a testbed whose batch is over, or will never be."""
+    records = testbed.recorder.records
+    views = {view.job_id: view for view in _views(testbed.farm.ledger)}
+    wanted = [views[job] for job in testbed.jobs if job not in testbed.doomed]
     sizes = {item.key: item.size_bytes for item in store.list(f"{BATCH}/")}
     manifests = _manifests(store, sizes)
     whole = {
         job for job, clips in manifests.items() if any(_is_whole(store, clip, sizes, check_bytes) for clip in clips)
     }
     lost = [view for view in wanted if view.job_id not in whole or not _is_listed(view, manifests[view.job_id])]
-    said = _logged(worker.log for worker in stand.farm.workers)
-    drawn = _drawn(marks)
-    accepted = Counter(mark.job_id for mark in marks if mark.name == "job.finished")
+    said = _logged(worker.log for worker in testbed.farm.workers)
+    drawn = _drawn(records)
+    accepted = Counter(record.job_id for record in records if record.name == "job.finished")
     return Verdict(
-        jobs=len(stand.jobs),
+        jobs=len(testbed.jobs),
         lost=len(lost),
         published_twice=sum(
-            max(len(manifests.get(job, ())), accepted[job], said["clip.rendered"][job]) > 1 for job in stand.jobs
+            max(len(manifests.get(job, ())), accepted[job], said["clip.rendered"][job]) > 1 for job in testbed.jobs
         ),
-        rendered_twice=sum(max(said["card.drawn"][job], drawn[job]) > 1 for job in stand.jobs),
+        rendered_twice=sum(max(said["card.drawn"][job], drawn[job]) > 1 for job in testbed.jobs),
         strays=len(sizes) - 3 * len(whole),
-        claims=sum(mark.name == "job.claimed" for mark in marks),
-        recovery_s=tuple(sorted(_recoveries(stand.strikes, marks))),
-        back_s=tuple(sorted(_returns(stand.strikes, marks))),
-        doomed_alive=sum(views[job].state is not JobState.FAILED for job in stand.doomed),
+        claims=sum(record.name == "job.claimed" for record in records),
+        recovery_s=tuple(sorted(_recoveries(testbed.injections, records))),
+        back_s=tuple(sorted(_returns(testbed.injections, records))),
+        doomed_alive=sum(views[job].state is not JobState.FAILED for job in testbed.doomed),
         lost_why=tuple(_why(view) for view in lost[:5]),
     )
 
@@ -143,30 +143,30 @@ def _logged(logs: Iterable[Path]) -> dict[str, Counter[str]]:
     return said
 
 
-def _drawn(marks: Sequence[Mark]) -> Counter[str]:
+def _drawn(records: Sequence[EventRecord]) -> Counter[str]:
     """Count by job the attempts that reached the mux, as the event stream has it."""
     attempts: dict[str, int] = {}
     reached: set[tuple[str, int]] = set()
-    for mark in marks:
-        if mark.name == "job.claimed":
-            attempts[mark.job_id] = mark.attempt
-        elif mark.stage == "mux":
-            reached.add((mark.job_id, attempts.get(mark.job_id, 0)))
+    for record in records:
+        if record.name == "job.claimed":
+            attempts[record.job_id] = record.attempt
+        elif record.stage == "mux":
+            reached.add((record.job_id, attempts.get(record.job_id, 0)))
     return Counter(job for job, _ in reached)
 
 
-def _recoveries(strikes: Sequence[Strike], marks: Sequence[Mark]) -> Iterator[float]:
-    finished = {mark.job_id: mark.at_s for mark in marks if mark.name == "job.finished"}
-    for strike in strikes:
-        for job in strike.jobs:
+def _recoveries(injections: Sequence[Injection], records: Sequence[EventRecord]) -> Iterator[float]:
+    finished = {record.job_id: record.at_s for record in records if record.name == "job.finished"}
+    for injection in injections:
+        for job in injection.jobs:
             if job in finished:  # one that is not is lost, and counted there
-                yield round(max(0.0, finished[job] - strike.at_s), 2)
+                yield round(max(0.0, finished[job] - injection.at_s), 2)
 
 
-def _returns(strikes: Sequence[Strike], marks: Sequence[Mark]) -> Iterator[float]:
-    claims = [mark for mark in marks if mark.name == "job.claimed"]
-    for strike in strikes:
-        for worker in strike.workers:
-            later = [mark.at_s for mark in claims if mark.worker == worker and mark.at_s >= strike.at_s]
+def _returns(injections: Sequence[Injection], records: Sequence[EventRecord]) -> Iterator[float]:
+    claims = [record for record in records if record.name == "job.claimed"]
+    for injection in injections:
+        for worker in injection.workers:
+            later = [record.at_s for record in claims if record.worker == worker and record.at_s >= injection.at_s]
             if later:
-                yield round(min(later) - strike.at_s, 2)
+                yield round(min(later) - injection.at_s, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from faults.matrix.fault import CLIP_S, HOSTS, Fault
-from faults.matrix.stand import Stand
+from faults.matrix.testbed import Testbed
 from reelmill_common.broker import make_app, send
 from reelmill_common.ledger import Dispatch
 
@@ -13,40 +13,40 @@ POISONED = 3
 FLOOD_S = 0.5
 
 
-def nothing(stand: Stand) -> None:
+def nothing(testbed: Testbed) -> None:
     """Let the batch run: the row to compare with."""
-    stand.wait_over(120)
+    testbed.wait_over(120)
 
 
-def poison(stand: Stand) -> None:
+def poison(testbed: Testbed) -> None:
     """Let the batch run; its poisoned prompts do the rest."""
-    stand.wait_over(180)
-    deaths = sum(len(host.running.events("child.lost")) for host in stand.hosts)
-    stand.remarks.append(f"{POISONED} such prompts killed {deaths} processes and failed")
+    testbed.wait_over(180)
+    deaths = sum(len(host.running.events("child.lost")) for host in testbed.hosts)
+    testbed.remarks.append(f"{POISONED} such prompts killed {deaths} processes and failed")
 
 
-def start_with_broken_gpu(stand: Stand) -> None:
+def start_with_broken_gpu(testbed: Testbed) -> None:
     """One of three workers passes its gate and then fails whatever it renders, at once."""
-    stand.start(HOSTS - 1)
-    stand.add_host(renderer=f"fixed:{CLIP_S / 4}:broken")
+    testbed.start(HOSTS - 1)
+    testbed.add_host(renderer=f"fixed:{CLIP_S / 4}:broken")
 
 
-def bad_gpu(stand: Stand) -> None:
+def bad_gpu(testbed: Testbed) -> None:
     """Let the batch run; one of the workers is the fault."""
-    stand.wait_over(180)
-    host = stand.hosts[-1]
-    view = stand.farm.worker(host.node)
+    testbed.wait_over(180)
+    host = testbed.hosts[-1]
+    view = testbed.farm.worker(host.node)
     failed = len(host.running.events("clip.failed"))
-    stand.remarks.append(f"it failed {failed} attempts; it is {view.state if view else 'gone'} at the end")
+    testbed.remarks.append(f"it failed {failed} attempts; it is {view.state if view else 'gone'} at the end")
 
 
-def lie(stand: Stand) -> None:
+def lie(testbed: Testbed) -> None:
     """Send every dispatched job's message twice more, and messages of its last and next generation with it."""
-    app, settings = make_app(stand.farm.settings), stand.farm.settings
+    app, settings = make_app(testbed.farm.settings), testbed.farm.settings
     lied_about: set[tuple[str, int]] = set()
     count = 0
-    while not stand.over:
-        jobs = [job for job in stand.farm.ledger.jobs.page("night") if job.job_id in stand.in_flight()]
+    while not testbed.over:
+        jobs = [job for job in testbed.farm.ledger.jobs.page("night") if job.job_id in testbed.in_flight()]
         for job in jobs:
             if (job.job_id, job.generation) in lied_about:
                 continue
@@ -57,7 +57,7 @@ def lie(stand: Stand) -> None:
                 )
                 count += send(app, settings.farm, [lie_])
         time.sleep(FLOOD_S / 10)
-    stand.remarks.append(f"{count} messages too many")
+    testbed.remarks.append(f"{count} messages too many")
 
 
 ROWS = [
@@ -81,7 +81,7 @@ ROWS = [
         title="duplicated and stale messages",
         how="each message sent twice more, and with the generation before and after",
         inject=lie,
-        prepare=lambda stand: stand.start(2),
+        prepare=lambda testbed: testbed.start(2),
         once=True,
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from common.ledger_scene import make_jobs
+from common.ledger_steps import make_jobs
 from reelmill_common.forecast import shape_of
 from reelmill_common.job_fields.limits import MAX_SEED
 from reelmill_common.jobs import Batch

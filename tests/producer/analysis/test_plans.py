@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.forecast_scene import NOW, backlog, load, paces
+from common.forecast_farms import NOW, backlog, load, paces
 from reelmill_common.forecast import Paces
 from reelmill_producer.analysis.plans import make_plan
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.calendar.windows import DAYS
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
@@ -244,26 +243,6 @@ def test_what_did_not_start_in_time_has_expired(ledger: Ledger, ask: Callable[[s
     ledger.dispatch.sweep()
 
     assert ask(ids[0]).cause is WaitCause.EXPIRED
-
-
-def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) -> None:
-    ids = submit(ledger, "night", 1)
-    ledger.batches.pause("night")
-
-    plain, ran = cli("why", ids[0]), cli("why", ids[0], "--json")
-
-    assert plain.out == "job night/r0 waits: batch night is paused; `reelmill resume night` lets it go on\n"
-    assert set(ran.json) == {
-        *("target", "state", "sentence", "cause", "since", "until", "worker", "stage", "code"),
-        *("waits_for", "behind", "above", "sharing", "position", "starts_at", "finish_at"),
-    }
-    assert ran.json["cause"] == "paused"
-
-
-def test_an_unknown_target_is_not_found(cli: Cli, ledger: Ledger) -> None:
-    submit(ledger, "night", 1)
-
-    assert cli("why", "nobody").status == 66
 
 
 def test_what_runs_has_no_obstacle(client: Reelmill, hand: Hand) -> None:

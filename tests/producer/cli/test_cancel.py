@@ -9,7 +9,7 @@ from fixtures.hand import Hand
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger, Orders
-from reelmill_producer.cli.output import outcome
+from reelmill_producer.outputs.records import outcome
 
 
 def test_what_waits_is_cancelled_at_once(cli: Cli, night: str, ledger: Ledger) -> None:

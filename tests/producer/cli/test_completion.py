@@ -17,6 +17,7 @@ import typer.main
 
 from fixtures.cli import Cli, environment, program
 from fixtures.hand import Hand
+from reelmill_common.access import Role
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
@@ -25,7 +26,7 @@ from reelmill_producer.cli.completion import ANSWER_S
 
 pytestmark = pytest.mark.services
 
-START_S = 4.0
+START_S = 8.0
 """Generous to a loaded machine: the start of a Python and its imports."""
 
 
@@ -38,6 +39,7 @@ def there(settings: Settings, ledger: Ledger, hand: Hand, cli: Cli, tmp_path: An
         ledger.batches.submit(Batch(name=batch, owner=owner), rows)
     (tmp_path / "nightly.txt").write_text("an owl\n")
     cli("schedule", "add", "0 22 * * *", tmp_path / "nightly.txt", "--tz", "UTC")
+    ledger.tokens.make("robot", Role.OPERATOR)
     return settings.to_env()
 
 
@@ -64,6 +66,7 @@ def offered(texts: str, env: Mapping[str, str]) -> list[str]:
         ("reelmill forgive h", ["hand@test"]),
         ("reelmill schedule pause n", ["nightly"]),
         ("reelmill owner a", ["ann"]),
+        ("reelmill token revoke r", ["robot"]),
         ("reelmill accounts --owner b", ["bob"]),
         ("reelmill submit --after ni", ["night"]),
         ("reelmill render --sampler u", ["unipc3"]),

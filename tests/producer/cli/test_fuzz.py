@@ -33,8 +33,8 @@ from reelmill_producer.cli.errors import INTERRUPTED
 from reelmill_producer.prompts.formats import FORMATS
 
 LINES = 60
-"""Commands of one scene: then what commands have done to the farm is too much, and the next begins anew."""
-SCENES = int(os.environ.get("FUZZ_LINES", "180")) // LINES
+"""Commands on one farm: then what commands have done to the farm is too much, and the next begins anew."""
+FARMS = int(os.environ.get("FUZZ_LINES", "180")) // LINES
 COMMANDS = list(commands(typer.main.get_command(app)))
 STATUSES = {0, 2, INTERRUPTED} | {
     kind.exit_status for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
@@ -99,18 +99,18 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)  # a shared machine may be slow, and a command that never ends is still found
-@pytest.mark.parametrize("scene", range(SCENES))
+@pytest.mark.parametrize("farm", range(FARMS))
 def test_any_command_line_ends_in_success_or_in_a_refusal_that_changes_nothing(
-    scene: int, cli: Cli, settings: Settings, there: dict[str, list[str]], tmp_path: Path
+    farm: int, cli: Cli, settings: Settings, there: dict[str, list[str]], tmp_path: Path
 ) -> None:
     ended: Counter[int] = Counter()
     with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
         before = snapshot(client, settings.farm)
         for number in range(LINES):
-            random = Random(scene * LINES + number)
+            random = Random(farm * LINES + number)
             files = write_files(random, tmp_path)
             line = make_line(random, COMMANDS, there | files | {"clip": files["clip"] + there["clip"]})
-            with while_shown(scene, line), capture_logs():  # the program's go to stderr; here they would be in stdout
+            with while_shown(farm, line), capture_logs():  # the program's go to stderr; here they would be in stdout
                 ran = cli(
                     *line.names,
                     *line.args,
@@ -132,11 +132,11 @@ def test_any_command_line_ends_in_success_or_in_a_refusal_that_changes_nothing(
 
 
 @contextmanager
-def while_shown(scene: int, line: Line) -> Iterator[None]:
+def while_shown(farm: int, line: Line) -> Iterator[None]:
     try:
         yield
     except BaseException as err:
-        err.add_note(f"scene {scene}: reelmill {' '.join(line.names)} {line.args!r} with {line.env!r}")
+        err.add_note(f"farm {farm}: reelmill {' '.join(line.names)} {line.args!r} with {line.env!r}")
         raise
 
 
@@ -215,7 +215,7 @@ def write_files(random: Random, folder: Path) -> dict[str, list[str]]:
         "file": [str(prompts), str(prompts), str(prompts), random.choice(odd)],
         "clip": [str(recipe), str(prompts), random.choice(odd)],
         "secret_file": [str(secret), random.choice(odd)],
-        **{name: [str(folder), "/nowhere/x"] for name in PATHS},
+        **{name: [str(folder), str(folder / "absent" / "x")] for name in PATHS},
     }
 
 

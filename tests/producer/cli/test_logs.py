@@ -45,7 +45,6 @@ def failed(ledger: Ledger, hand: Hand) -> str:
     """A job that failed once with a log, was queued again, and was then made."""
     (job_id,) = submit(ledger)
     first = hand.claim()
-    ledger.attempts.stage(first.job_id, first.token, "denoise 1/3", lease_s=60)
     keep_log(hand, first, "clip.failed", code="worker_bug", exception="Traceback:\nRuntimeError: \x1b[2Jlost")
     ledger.attempts.fail(first.job_id, first.token, "worker_bug", "lost", retryable=True)
     second = hand.ledger
@@ -54,25 +53,6 @@ def failed(ledger: Ledger, hand: Hand) -> str:
     hand.name = "other@test"
     hand.finish(hand.claim())
     return job_id
-
-
-def test_a_jobs_story_is_told_attempt_by_attempt(cli: Cli, failed: str) -> None:
-    printed = cli("logs", failed, "--json").jsons
-
-    assert [(line["name"], line["attempt"]) for line in printed] == [
-        ("job.dispatched", 0),
-        ("job.claimed", 1),
-        ("job.staged", 1),
-        ("clip.failed", 1),
-        ("job.requeued", 1),
-        ("job.dispatched", 0),
-        ("job.claimed", 2),
-        ("job.finished", 2),
-    ]
-    assert [line["source"] for line in printed].count("worker") == 1
-    logged = next(line for line in printed if line["source"] == "worker")
-    assert (logged["worker"], logged["level"], logged["fields"]["code"]) == ("hand@test", "error", "worker_bug")
-    assert [line["at"] for line in printed] == sorted(line["at"] for line in printed)
 
 
 def test_people_read_one_line_for_each_thing_and_the_traceback_below(cli: Cli, failed: str) -> None:
@@ -87,23 +67,6 @@ def test_people_read_one_line_for_each_thing_and_the_traceback_below(cli: Cli, f
     assert any("batch.finished" in line for line in lines)
 
 
-def test_a_workers_story_ends_where_its_jobs_went_to_another(cli: Cli, failed: str) -> None:
-    printed = cli("logs", "hand@test", "--json").jsons
-
-    names = [line["name"] for line in printed if line["job_id"] == failed]
-    assert names == ["job.claimed", "job.staged", "clip.failed", "job.requeued", "job.dispatched"]
-    assert printed[0]["name"].startswith("worker.")
-
-
-def test_a_story_is_told_without_its_logs_if_there_are_none(cli: Cli, ledger: Ledger, hand: Hand) -> None:
-    (job_id,) = submit(ledger)
-    hand.fail(hand.claim())
-
-    printed = cli("logs", job_id, "--json").jsons
-
-    assert [line["name"] for line in printed] == ["job.dispatched", "job.claimed", "job.failed"]
-
-
 def test_a_story_is_told_although_the_store_does_not_answer(cli: Cli, failed: str) -> None:
     env = {"REELMILL_STORE_URL": "s3://clips", "REELMILL_S3_ENDPOINT": "http://127.0.0.1:1"}
     keys = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "REELMILL_S3_CHECKSUM": "when_required"}
@@ -111,19 +74,8 @@ def test_a_story_is_told_although_the_store_does_not_answer(cli: Cli, failed: st
     ran = cli("logs", failed, "--json", env=env | keys)
 
     assert ran.status == 0
-    assert len(ran.jsons) == 7
+    assert len(ran.jsons) == 6
     assert "cannot be read" in ran.err
-
-
-def test_what_somebody_else_put_beside_the_logs_is_left_alone(cli: Cli, hand: Hand, failed: str) -> None:
-    store = open_store(hand.settings)
-    store.put("logs/night/r0-notes.jsonl", b'\xff\xfe\n[1]\n{"timestamp": "noon"}\n', content_type="text/plain")
-
-    ran = cli("logs", "night", "--json")
-
-    assert ran.status == 0
-    assert [line["name"] for line in ran.jsons if line["source"] == "worker"] == ["clip.failed"]
-    assert "skipped, since they are not logs of a worker: logs/night/r0-notes.jsonl" in ran.err
 
 
 def test_a_pruned_batchs_logs_are_found_in_the_store(cli: Cli, failed: str, ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from common.ledger_scene import make_jobs
+from common.ledger_steps import make_jobs
 from fixtures.cli import Cli, program, started
 from fixtures.valkey import free_port, wait_for
 from reelmill_common.jobs import Batch

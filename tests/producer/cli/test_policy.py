@@ -54,10 +54,13 @@ def test_a_submit_that_should_wait_for_nothing_known_adds_nothing(cli: Cli, tmp_
     cli("submit", prompts(tmp_path, "there"))
 
     new = cli("submit", prompts(tmp_path, "night"), "--after", "nihgt")
-    more = cli("submit", prompts(tmp_path, "there", 9), "--after", "nihgt")
+    meant = cli("submit", prompts(tmp_path, "night"), "--after", "theer")
+    more = cli("submit", prompts(tmp_path, "there", 9), "--after-any", "theer")
 
     assert (new.status, more.status) == (66, 66)
-    assert "should wait for 'nihgt', which is not there; submit that one first" in new.err
+    assert "should wait for 'nihgt', which is not there; submit 'nihgt' first" in new.err
+    assert "did you mean 'there'? submit 'theer' first" in meant.err
+    assert "should wait for 'theer', which is not there; submit 'theer' first" in more.err  # no batch waits for itself
     assert [(view.name, view.total) for view in ledger.batches.all()] == [("there", 3)]
 
 

@@ -41,12 +41,6 @@ def without_link(line: str) -> dict[str, object]:
     return {**record, "url": record["url"] and record["url"].partition("?")[0]}
 
 
-def test_archive_prints_the_key_of_what_is_in_the_store(cli: Cli, ended: str) -> None:
-    first, again = cli("archive", ended), cli("archive", ended, "--json")
-
-    assert again.json["key"] == first.out.strip()
-
-
 def test_a_dry_run_forgets_nothing(cli: Cli, ended: str, ledger: Ledger) -> None:
     ran = cli("prune", "--older", "0s", "--dry-run")
 

@@ -85,7 +85,7 @@ def test_a_batch_that_is_not_there_is_told(cli: Cli, verb: str) -> None:
     ran = cli(verb, "absent")
 
     assert (ran.status, ran.out) == (66, "")
-    assert "error: no batch 'absent'; `reelmill status` lists those that there are" in ran.err
+    assert "error: no batch 'absent'; `reelmill status` lists the batches" in ran.err
 
 
 def test_a_job_that_is_not_there_is_told(cli: Cli) -> None:

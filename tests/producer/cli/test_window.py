@@ -50,7 +50,7 @@ def test_whoever_waits_for_workers_that_rest_hears_so(
     cli: Cli, prompts: Path, ledger: Ledger, settings: Settings, hand: Hand
 ) -> None:
     cli("submit", prompts)
-    Ticker(worker=hand.name, window=closed_now(ledger)).round(ledger)
+    Ticker(worker=hand.name, window=closed_now(ledger)).keep_hours(ledger, ledger.timetable.now())
 
     with Reelmill(settings) as farm:
         why = obstacle(farm, "night")

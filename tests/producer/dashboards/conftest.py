@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.cli import started
 from fixtures.s3 import free_port
-from producer.flower_scene import LOGIN
+from producer.flower_pages import LOGIN
 from reelmill_common.settings import Settings
 
 

@@ -13,7 +13,7 @@ from fixtures.cli import Ran, program, started
 from fixtures.farm import Farm
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
-from producer.flower_scene import LOGIN, ask, rows
+from producer.flower_pages import LOGIN, ask, rows
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.settings import Settings
 

@@ -15,7 +15,7 @@ from flower.urls import handlers
 
 from fixtures.cli import environment, started
 from fixtures.deployment import ROOT
-from producer.flower_scene import LOGIN, ask
+from producer.flower_pages import LOGIN, ask
 from reelmill_common.settings import Settings
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]

@@ -54,29 +54,6 @@ def test_what_is_right_is_left_alone_and_what_is_not_is_replaced(cli: Cli, night
     assert (tmp_path / "clips/_con.s1.mp4").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize(
-    ("only", "files"),
-    [
-        (["shot*"], ["shot.s3.mp4"]),
-        (["kind=A"], ["_con.s1.mp4", "shot.s3.mp4"]),
-        (["kind=a", "seed=1"], ["_con.s1.mp4"]),
-    ],
-)
-def test_only_what_fits_is_downloaded(cli: Cli, night: str, tmp_path: Path, only: list[str], files: list[str]) -> None:
-    cli("download", night, tmp_path / "clips", *(word for pattern in only for word in ("--only", pattern)))
-
-    assert sorted(path.name for path in (tmp_path / "clips").glob("*.mp4")) == files
-
-
-def test_a_forgotten_batch_is_downloaded_by_its_archive(cli: Cli, night: str, tmp_path: Path) -> None:
-    cli("prune", "--older", "0s")
-
-    ran = cli("download", night, tmp_path / "clips", "--only", "kind=*")
-
-    assert ran.status == 0
-    assert sorted(path.name for path in (tmp_path / "clips").glob("*.mp4")) == FILES
-
-
 def test_missing_and_altered_clips_are_told_and_the_others_come(
     cli: Cli, night: str, tmp_path: Path, settings: Settings, ledger: Ledger
 ) -> None:
@@ -92,10 +69,3 @@ def test_missing_and_altered_clips_are_told_and_the_others_come(
     assert "1 downloaded, 0 there already, 2 failed" in ran.err
     assert [path.name for path in (tmp_path / "clips").glob("*.mp4")] == ["shot.s3.mp4"]
     assert not list((tmp_path / "clips").glob("*.part"))
-
-
-def test_what_has_no_clips_is_refused(cli: Cli, night: str, tmp_path: Path) -> None:
-    assert cli("download", "nowhere", tmp_path).status == 66
-    assert cli("download", night, tmp_path, "--only", "zebra").status == 66
-    (tmp_path / "file").touch()
-    assert cli("download", night, tmp_path / "file").status == 78

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.cli import Cli, program
-from fixtures.hand import Hand
+from fixtures.cli import program
 from fixtures.s3 import free_port
 from reelmill_common.errors import NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
@@ -142,23 +141,3 @@ def test_the_command_needs_no_farm_for_a_file(clip: Path, tmp_path: Path) -> Non
     assert 'prompt:       A fox, "狐" & snow' in ran.out
     assert "gpu:          NVIDIA H100" in ran.out
     assert f"note:         {TINY_NOTE}" in ran.out
-
-
-def test_what_is_neither_file_nor_job_is_told(cli: Cli) -> None:
-    ran = cli("show", "No such thing!")
-
-    assert ran.status == 66
-    assert "neither a file, a link, a key of the store, BATCH/ROW nor the id of a job" in ran.err
-
-
-def test_what_could_be_a_clip_and_is_none_is_told_for_what_it_is(cli: Cli, hand: Hand, tmp_path: Path) -> None:
-    (tmp_path / "night.txt").write_text("a fox\n")
-    night = cli("submit", tmp_path / "night.txt").out.strip()
-    hand.finish(hand.claim())
-
-    batch, row, absent = (cli("show", target) for target in (night, f"{night}/nothing", "nothere.mp4"))
-
-    assert (batch.status, row.status, absent.status) == (65, 66, 66)
-    assert "night is a batch; name one of its clips: `reelmill results night --json` lists them" in batch.err
-    assert "batch 'night' has no row 'nothing'" in row.err
-    assert "nothere.mp4 is neither a file here nor the key of a clip in the store" in absent.err

@@ -52,24 +52,6 @@ def test_results_are_written_beside_the_input_when_all_has_ended(
     assert sorted(path.name for path in night.parent.glob("*night*")) == ["night.csv", "night.results.jsonl"]
 
 
-def test_export_prints_the_jobs_that_have_ended_of_any_batch(cli: Cli, night: Path, hand: Hand) -> None:
-    cli("submit", night)
-    hand.finish(hand.claim())
-    hand.fail(hand.claim())
-
-    ran = cli("export", "night")
-
-    assert ran.status == 0
-    assert [(record["row"], record["state"]) for record in ran.jsons] == [("fox", "succeeded"), ("owl", "failed")]
-
-
-def test_export_of_no_batch_is_refused(cli: Cli) -> None:
-    ran = cli("export", "nowhere")
-
-    assert (ran.status, ran.out) == (66, "")
-    assert "no batch 'nowhere'" in ran.err
-
-
 @pytest.mark.parametrize(
     ("name", "texts"),
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.prompt_scene import read, refused
+from producer.prompt_steps import read, refused
 from reelmill_common.errors import InvalidJob
 from reelmill_producer.prompts.columns import asked_columns
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.prompt_scene import TINY, refused, specs
+from producer.prompt_steps import TINY, refused, specs
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import RenderSpec
 from reelmill_producer.prompts.files import MAX_REPORTED, open_prompt_file

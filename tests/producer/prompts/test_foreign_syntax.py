@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from producer.prompt_scene import read
+from producer.prompt_steps import read
 
 
 def test_syntax_of_other_programs_is_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.prompt_scene import read, refused_yaml, yaml_rows
+from producer.prompt_steps import read, refused_yaml, yaml_rows
 from reelmill_producer.prompts.files import open_prompt_file
 from reelmill_producer.prompts.grids import MAX_ROWS
 

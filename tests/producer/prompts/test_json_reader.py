@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.prompt_scene import read, refused, specs
+from producer.prompt_steps import read, refused, specs
 
 
 def test_a_jsonl_file_has_an_object_a_line(tmp_path: Path) -> None:

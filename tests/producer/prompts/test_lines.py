@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
-from producer.prompt_scene import check, read, refused
+from producer.prompt_steps import check, read, refused
 from reelmill_producer.prompts.lines import MAX_LINE_BYTES
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.cli import Cli
 from fixtures.hand import Hand
-from producer.prompt_scene import read, refused
+from producer.prompt_steps import read, refused
 from reelmill_common.errors import InvalidJob, InvalidPromptFile
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger

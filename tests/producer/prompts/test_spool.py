@@ -6,7 +6,7 @@ import io
 import tracemalloc
 from pathlib import Path
 
-from producer.prompt_scene import TINY, check, refused
+from producer.prompt_steps import TINY, check, refused
 from reelmill_producer.prompts.files import open_prompt_file
 
 

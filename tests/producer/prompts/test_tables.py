@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.prompt_scene import read, refused, specs
+from producer.prompt_steps import read, refused, specs
 from reelmill_common.jobs import RenderSpec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from producer.prompt_scene import check
+from producer.prompt_steps import check
 from reelmill_producer.prompts.files import FileReport
 
 

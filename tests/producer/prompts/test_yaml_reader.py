@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from producer.prompt_scene import refused_yaml, yaml_rows
+from producer.prompt_steps import refused_yaml, yaml_rows
 from reelmill_common.jobs import RenderSpec
 from reelmill_producer.prompts import yaml_reader
 from reelmill_producer.prompts.files import open_prompt_file
@@ -59,7 +59,7 @@ BOMB = "- a: &a [x, x]\n" + "".join(
     [
         pytest.param("a fox", "line 1: a prompt file is a list of jobs", id="text"),
         pytest.param("prompt: a fox", "unknown key 'prompt'; a prompt file is a list of jobs", id="one mapping"),
-        pytest.param("defaults: {seed: 1}", "there is no jobs: in it", id="no jobs"),
+        pytest.param("defaults: {seed: 1}", "it has no `jobs:`", id="no jobs"),
         pytest.param("jobs: a fox", "jobs is a list of jobs, got the text 'a fox'", id="jobs is text"),
         pytest.param("jobs: []\njobs: []", "line 2: jobs given twice", id="jobs twice"),
         pytest.param("jobs: []\ndefaults: {}", "line 2: defaults stands after the jobs", id="defaults last"),

@@ -63,6 +63,17 @@ def test_a_cancel_order_is_raised_at_the_next_report(bench: Bench) -> None:
         bench.leases.report(lease, "denoise 2/3")
 
 
+def test_stages_that_follow_quickly_are_not_reported_but_the_end_of_the_render_is(bench: Bench) -> None:
+    leases = Leases(ledger=bench.ledger, lease_s=60.0, report_apart_s=600.0)
+    lease = leases.hold(bench.claim())
+
+    leases.report(lease, "denoise 1/3")
+    before = bench.ledger.jobs.get(lease.claimed.job_id).stage
+    leases.report(lease, "mux")
+
+    assert (before, bench.ledger.jobs.get(lease.claimed.job_id).stage) == ("", "mux")
+
+
 def test_a_lost_lease_is_raised_at_the_next_report(bench: Bench) -> None:
     lease = bench.leases.hold(bench.claim())
 
@@ -88,7 +99,7 @@ def test_work_goes_on_while_the_ledger_is_away_and_the_lease_is_good_when_it_ret
     settings = dataclasses.replace(settings, redis_url=own_valkey.url)
     ledger = Ledger.connect(settings)
     claimed = _claim(ledger)
-    leases = Leases(ledger=ledger, lease_s=5.0)
+    leases = Leases(ledger=ledger, lease_s=5.0, report_apart_s=0.0)
     lease = leases.hold(claimed)
 
     own_valkey.kill()

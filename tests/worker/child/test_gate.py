@@ -60,8 +60,8 @@ def test_a_child_that_passes_gets_its_job_runner_and_reports_what_it_is(
     assert runner is not None
     assert reported is not None
     assert reported.verdict == "ready"
-    assert reported.info["renderer"] == "fixed:0.01"
-    assert reported.info["store"] == settings.store_url
+    assert reported.info.renderer == "fixed:0.01"
+    assert reported.info.store == settings.store_url
 
 
 @pytest.mark.parametrize(
@@ -126,17 +126,6 @@ def test_what_a_dead_child_left_in_the_spool_is_cleared(
     assert not left.exists()
 
 
-def test_a_status_is_read_from_its_own_process_only(tmp_path: Path, settings: Settings) -> None:
-    path = status_file(settings)
-
-    assert read(path, pid=os.getpid()) is None
-
-    Gate(settings=settings, worker=NODE, profile="tiny", app=make_app(settings), parent_pid=PARENT).report("loading")
-
-    assert read(path, pid=os.getpid()) is not None
-    assert read(path, pid=os.getpid() + 1) is None
-
-
 def test_a_child_that_cannot_write_its_status_waits_until_it_can(
     enter: Callable[..., JobRunner | None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,4 +168,4 @@ def test_a_store_that_does_not_answer_at_start_is_waited_for(
     assert entered == []
     assert reported is not None
     assert reported.verdict == "loading"
-    assert str(reported.info["trouble"]).startswith("store: ")
+    assert reported.info.trouble.startswith("store: ")

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from structlog.testing import capture_logs
 
 from fixtures.bench import NODE, Bench
 from fixtures.valkey import wait_for
-from reelmill_common.errors import BadOutput, PromptTooLong, ReelmillError
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_worker.child.renderer import FixedDurationRenderer, OnStage, TestPicture
 
@@ -112,32 +109,6 @@ def test_a_cancelled_clip_stops_at_the_next_step_and_only_then_is_cancelled(benc
     assert bench.state(job_id) is JobState.CANCELLED
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "state"),
-    [
-        pytest.param(PromptTooLong("513 tokens"), "prompt_too_long", JobState.FAILED, id="the job's own fault"),
-        pytest.param(BadOutput("frames are black"), "bad_output", JobState.QUEUED, id="a failed output check"),
-        pytest.param(MemoryError("3 GiB"), "out_of_memory", JobState.QUEUED, id="too little memory"),
-        pytest.param(RuntimeError("CUDA error"), "worker_bug", JobState.QUEUED, id="nobody knows whose"),
-        pytest.param(SoftTimeLimitExceeded(), "timed_out", JobState.QUEUED, id="the time limit"),
-    ],
-)
-def test_a_failed_render_is_tried_again_only_where_that_can_help(
-    bench: Bench, error: Exception, code: str, state: JobState
-) -> None:
-    ((job_id, generation),) = bench.submit()
-
-    with capture_logs() as logs:
-        answer = bench.job_runner(Scripted(raiser(error))).run(job_id, generation)
-
-    view = bench.ledger.jobs.get(job_id)
-    assert answer["outcome"] == code
-    assert view.state is state
-    assert view.error is not None
-    assert view.error["code"] == code
-    assert [entry["code"] for entry in logs if entry["event"] == "clip.failed"] == [code]
-
-
 def test_a_time_limit_that_ends_just_after_a_render_ends_its_attempt_too(bench: Bench) -> None:
     class Late(TestPicture):
         reads = 0
@@ -195,12 +166,3 @@ def test_a_renderer_whose_canary_lives_goes_on(bench: Bench) -> None:
 
     assert bench.end_reasons == []
     assert wait_for(lambda: bench.ends(second[0])).state is JobState.SUCCEEDED
-
-
-def test_errors_of_ours_keep_their_words(bench: Bench) -> None:
-    ((job_id, generation),) = bench.submit()
-    error: ReelmillError = BadOutput("frames 3 to 80 are equal; the clip is frozen")
-
-    bench.job_runner(Scripted(raiser(error))).run(job_id, generation)
-
-    assert bench.ledger.jobs.get(job_id).error == {"code": "bad_output", "message": str(error)}

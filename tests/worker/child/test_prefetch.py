@@ -40,7 +40,7 @@ def shares(worker: str, *, workers: int, shared: bool) -> list[int]:
     prefetcher = Prefetcher(
         worker=worker,
         shared=shared,
-        upcoming=lambda: Upcoming(workers=workers, specs=specs),
+        upcoming=lambda _share: Upcoming(workers=workers, specs=specs),
         prepare=done.append,
     )
     prefetcher.once()

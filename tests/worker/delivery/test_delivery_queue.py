@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 
 from common.text.test_untrusted_json import HOSTILE
 from fixtures.bench import NODE, Bench
-from fixtures.link import link_to
 from fixtures.s3 import S3Server
+from fixtures.tcp_proxy import tcp_proxy
 from fixtures.valkey import wait_for
 from reelmill_common.archive import due, prune
 from reelmill_common.jobs import JobState
@@ -275,6 +274,11 @@ def test_what_a_lost_attempt_stored_is_removed(bench: Bench) -> None:
     assert bench.store.head(left.key.replace(".mp4", ".json")) is None
 
 
+def lease_end(bench: Bench, claimed: Claimed) -> float:
+    (ends_ms,) = bench.ledger._server.read([("ZSCORE", f"{bench.ledger._keys.prefix}leases", claimed.job_id)])
+    return float(ends_ms) / 1000
+
+
 def test_threads_outlive_what_nobody_foresaw(bench: Bench) -> None:
     broken = claims(bench, bench.settings.max_deliveries + 1)
     for claimed in broken:  # every call about these fails in a way that has no name
@@ -288,9 +292,9 @@ def test_threads_outlive_what_nobody_foresaw(bench: Bench) -> None:
     assert isinstance(sound, Claimed)
     lease = bench.leases.hold(sound)
 
-    time.sleep(1.5 * bench.settings.lease_s)
-    (ends_ms,) = bench.ledger._server.read([("ZSCORE", f"{bench.ledger._keys.prefix}leases", sound.job_id)])
-    assert float(ends_ms) / 1000 > bench.ledger.timetable.now().timestamp()
+    first_end = lease_end(bench, sound)
+    wait_for(lambda: bench.ledger.timetable.now().timestamp() > first_end, what="its first end")
+    assert lease_end(bench, sound) > bench.ledger.timetable.now().timestamp()
     rendering = FixedDurationRenderer(seconds=0).render(sound.spec, lambda _stage: None)
     bench.deliveries.hand_over(PendingClip(lease=lease, rendering=rendering))
 
@@ -322,16 +326,16 @@ def test_claiming_stops_when_the_spool_is_full_and_resumes_by_itself(
     make_bench: Callable[..., Bench], nanio_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nanio_server.let_in(monkeypatch)
-    with link_to(int(nanio_server.endpoint.rpartition(":")[2])) as link:
-        place = {"store_url": f"s3://{nanio_server.bucket}/spool", "s3_endpoint": f"http://127.0.0.1:{link.port}"}
+    with tcp_proxy(int(nanio_server.endpoint.rpartition(":")[2])) as proxy:
+        place = {"store_url": f"s3://{nanio_server.bucket}/spool", "s3_endpoint": f"http://127.0.0.1:{proxy.port}"}
         bench = make_bench(**place)
         bench.deliveries.spool_bytes = 1  # the first clip that waits for the store fills it
         claimed = bench.claim()
 
-        link.down()
+        proxy.down()
         bench.deliveries.hand_over(pending_clip(bench, claimed))
         wait_for(lambda: not bench.deliveries.wait_for_room(0), what="a full spool")
-        link.up()
+        proxy.up()
         resumed = bench.deliveries.wait_for_room(60)
 
         assert resumed

@@ -335,7 +335,9 @@ def test_an_attempt_parted_from_the_ledger_puts_no_manifest_until_it_has_asked(
         if key.endswith(".jpg") and bench.state(job.job_id) is JobState.RUNNING:
             monkeypatch.setattr(bench.store, "put", put)
             bench.ledger.dispatch.reap()
-            until_done(bench, job)  # by another worker, meanwhile
+            with pytest.MonkeyPatch.context() as other:
+                other.setattr(bench.leases, "lease_s", bench.settings.lease_s)
+                until_done(bench, job)  # by another worker, meanwhile
         return put(key, *args, **kwargs)  # type: ignore[arg-type]
 
     bench.ledger.attempts.renew(job.job_id, ghost.lease.claimed.token, lease_s=0)

@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from fixtures.bench import NODE, Bench
-from fixtures.link import Link, link_to
 from fixtures.s3 import S3Server
 from fixtures.s3_front import S3Front, front_of
+from fixtures.tcp_proxy import TcpProxy, tcp_proxy
 from fixtures.valkey import free_port, wait_for
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import Claimed, WorkerInfo
@@ -195,7 +195,7 @@ def test_what_a_dead_attempt_stored_is_not_doubled_though_the_store_shows_it_lat
 
 
 @contextmanager
-def read_only(server: ValkeyServer, _link: Link) -> Iterator[None]:
+def read_only(server: ValkeyServer, _proxy: TcpProxy) -> Iterator[None]:
     with redis.Redis.from_url(server.url) as admin:
         admin.replicaof("127.0.0.1", free_port())
         yield
@@ -203,27 +203,27 @@ def read_only(server: ValkeyServer, _link: Link) -> Iterator[None]:
 
 
 @contextmanager
-def away(_server: ValkeyServer, link: Link) -> Iterator[None]:
-    link.down()
+def away(_server: ValkeyServer, proxy: TcpProxy) -> Iterator[None]:
+    proxy.down()
     yield
-    link.up()
+    proxy.up()
 
 
 @pytest.fixture
-def ledger_link(own_valkey: ValkeyServer) -> Iterator[Link]:
-    with link_to(own_valkey.port) as link:
-        yield link
+def ledger_proxy(own_valkey: ValkeyServer) -> Iterator[TcpProxy]:
+    with tcp_proxy(own_valkey.port) as proxy:
+        yield proxy
 
 
 @pytest.mark.parametrize("outage", [read_only, away])
 def test_no_manifest_is_stored_until_the_ledger_has_confirmed_the_lease(
     own_valkey: ValkeyServer,
-    ledger_link: Link,
+    ledger_proxy: TcpProxy,
     make_bench: Callable[..., Bench],
     monkeypatch: pytest.MonkeyPatch,
-    outage: Callable[[ValkeyServer, Link], AbstractContextManager[None]],
+    outage: Callable[[ValkeyServer, TcpProxy], AbstractContextManager[None]],
 ) -> None:
-    bench = make_bench(redis_url=own_valkey.url.replace(f":{own_valkey.port}/", f":{ledger_link.port}/"))
+    bench = make_bench(redis_url=own_valkey.url.replace(f":{own_valkey.port}/", f":{ledger_proxy.port}/"))
     claimed = bench.claim()
     put, ledger_is_lost, answers = bench.store.put, threading.Event(), threading.Event()
 
@@ -237,7 +237,7 @@ def test_no_manifest_is_stored_until_the_ledger_has_confirmed_the_lease(
     monkeypatch.setattr(bench.store, "put", put_then_wait)
     hand_over(bench, claimed)
     assert answers.wait(60)
-    with outage(own_valkey, ledger_link):
+    with outage(own_valkey, ledger_proxy):
         ledger_is_lost.set()
         wait_for(lambda: not bench.leases._reachable, what="a renewal that fails")
         stored = [item.key.rpartition(".")[2] for item in bench.store.list()]

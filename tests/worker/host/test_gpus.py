@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from fixtures.nvml import NvmlError
+from fixtures.nvml import NvmlError, driver
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.gpus import gpu_numbers
-from reelmill_producer.cli import app
 from reelmill_worker.host.gpus import Gpu, choose, cpu_list, find_gpus
-
-
-def driver(*minors: int, broken: bool = False) -> Any:
-    """Answer like `pynvml` where the driver shows the gpus of some device files."""
-
-    def start() -> None:
-        if broken:
-            raise NvmlError("Driver Not Loaded")
-
-    return SimpleNamespace(
-        NVMLError=NvmlError,
-        nvmlInit=start,
-        nvmlDeviceGetCount=lambda: len(minors),
-        nvmlDeviceGetHandleByIndex=lambda place: minors[place],
-        nvmlDeviceGetUUID=lambda minor: f"GPU-{minor}",
-        nvmlDeviceGetMinorNumber=lambda minor: minor,
-        nvmlDeviceGetPciInfo=lambda minor: SimpleNamespace(busId=f"00000000:{minor:02X}:00.0"),
-    )
 
 
 def files(folder: Path, *names: str) -> Path:
@@ -103,16 +81,3 @@ def test_wsl2_has_no_device_files_and_its_gpus_are_asked_of_the_driver(tmp_path:
     assert [(gpu.device, gpu.label) for gpu in find_gpus(tmp_path, wsl)] == [("GPU-0", "0"), ("GPU-1", "1")]
     assert gpu_numbers(tmp_path, wsl) == ["0", "1"]
     assert gpu_numbers(tmp_path, driver(broken=True)) == []
-
-
-def test_without_dxg_or_device_files_there_is_no_gpu(tmp_path: Path) -> None:
-    assert gpu_numbers(tmp_path, driver(0)) == []
-
-
-def test_the_real_profile_without_a_gpu_is_refused_at_start() -> None:
-    environment = {"REELMILL_REDIS_URL": "redis://127.0.0.1:1/0", "REELMILL_PROFILE": "fastwan-qad-fp8"}
-
-    ran = CliRunner().invoke(app, ["worker", "--devices", "cpu"], env=environment)
-
-    assert ran.exit_code == InvalidSettings.exit_status
-    assert "fastwan-qad-fp8 needs an NVIDIA GPU" in " ".join(ran.stderr.split())

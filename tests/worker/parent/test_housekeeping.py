@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
 from structlog.testing import capture_logs
 
+from fixtures.child import NODE, Child
 from fixtures.farm import specs
 from fixtures.valkey import wait_for
 from reelmill_common.broker import make_app
@@ -23,53 +22,15 @@ from reelmill_common.ledger import Claimed, Ledger, WorkerInfo, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
 from reelmill_worker.host.slots import machine_of
-from reelmill_worker.ipc.child_files import ChildFiles
-from reelmill_worker.ipc.child_status import ChildStatus, Verdict, write
 from reelmill_worker.ipc.progress import Progress, encode
 from reelmill_worker.parent import housekeeping as module
-from reelmill_worker.parent.fetch_watchdog import FetchWatch
 from reelmill_worker.parent.housekeeping import EARLY_DEATHS, Housekeeping
-
-NODE = "cpu0@test"
-
-
-class Child:
-    """A child process as the housekeeping sees it: a process id, and the status that it reports."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.pid: int | None = 1000
-
-    def reports(self, verdict: Verdict, **facts: object) -> None:
-        write(self.path, ChildStatus(pid=self.pid or 0, verdict=verdict, **facts))  # type: ignore[arg-type]
-
-
-def child_files(settings: Settings) -> ChildFiles:
-    return ChildFiles(state_dir=settings.state_dir, worker=NODE, parent_pid=os.getpid())
 
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
     with Ledger.connect(settings) as ledger:
         yield ledger
-
-
-@pytest.fixture
-def child(settings: Settings) -> Child:
-    return Child(child_files(settings).status)
-
-
-@pytest.fixture
-def housekeeping(settings: Settings, child: Child) -> Housekeeping:
-    return Housekeeping(
-        settings=settings,
-        app=make_app(settings),
-        worker=NODE,
-        profile="tiny",
-        status_file=child.path,
-        child_pid=lambda: child.pid,
-        progress=child_files(settings).progress,
-    )
 
 
 @pytest.fixture
@@ -115,7 +76,7 @@ def test_a_loading_child_is_on_record_and_its_lane_is_not_consumed(housekeeping:
 def test_a_child_that_passed_the_gate_makes_the_worker_ready(
     housekeeping: Housekeeping, ledger: Ledger, child: Child
 ) -> None:
-    child.reports("ready", info={"model_hash": "abc"})
+    child.reports("ready", info=WorkerInfo(model_hash="abc"))
 
     housekeeping.look()
 
@@ -198,7 +159,7 @@ def test_children_that_end_while_they_wait_for_a_server_do_not_count_as_early_de
     housekeeping: Housekeeping, ledger: Ledger, child: Child
 ) -> None:
     for _ in range(EARLY_DEATHS + 1):
-        child.reports("loading", info={"trouble": "store: no answer"})
+        child.reports("loading", info=WorkerInfo(trouble="store: no answer"))
         housekeeping.look()
         child.pid += 1
 
@@ -235,7 +196,7 @@ def test_new_facts_of_a_ready_child_reach_the_record(housekeeping: Housekeeping,
     child.reports("ready")
     housekeeping.look()
 
-    child.reports("ready", info={"trouble": "store: bucket is missing"})
+    child.reports("ready", info=WorkerInfo(trouble="store: bucket is missing"))
     housekeeping.look()
 
     assert ledger.workers.all()[0].trouble == "store: bucket is missing"
@@ -378,27 +339,6 @@ def test_a_child_without_progress_is_killed_and_its_job_says_why(
     assert event.fields["what"].startswith("no progress at denoise 2/3 for 3")
 
 
-def test_a_worker_that_fetches_nothing_while_messages_wait_subscribes_again_and_then_restarts(
-    housekeeping: Housekeeping, ledger: Ledger, child: Child
-) -> None:
-    housekeeping._fetching = FetchWatch(patience_s=0.2)
-    housekeeping.idle = lambda: True
-    child.reports("ready")
-    housekeeping.look()
-    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
-
-    def asked(what: str) -> bool:
-        housekeeping.round()
-        return bool(getattr(housekeeping, what))
-
-    wait_for(lambda: asked("resubscribe"), what="a new subscription")
-    assert not housekeeping.restart
-    wait_for(lambda: asked("restart"), what="a new start")
-
-    actions = [event.fields["action"] for event in ledger.events.read(after="0") if event.name == "worker.stalled"]
-    assert actions == ["resubscribe", "restart"]
-
-
 def test_a_parent_whose_pool_stays_empty_ends_and_is_started_again(
     housekeeping: Housekeeping, ledger: Ledger, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,18 +354,3 @@ def test_a_parent_whose_pool_stays_empty_ends_and_is_started_again(
 
     assert (was_ready, at_first, housekeeping.consuming) == (True, False, False)
     assert housekeeping.state is WorkerState.STARTING
-
-
-def test_a_worker_with_a_message_in_hand_does_not_count_as_stalled(
-    housekeeping: Housekeeping, ledger: Ledger, child: Child
-) -> None:
-    housekeeping._fetching = FetchWatch(patience_s=0.0001)
-    housekeeping.idle = lambda: False
-    child.reports("ready")
-    housekeeping.look()
-    ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="0", spec=specs(1)[0])])
-
-    housekeeping.round()
-    housekeeping.round()
-
-    assert (housekeeping.resubscribe, housekeeping.restart) == (False, False)

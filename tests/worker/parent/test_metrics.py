@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,27 @@ from structlog.testing import capture_logs
 from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
-from reelmill_common.ledger import WorkerState
+from reelmill_common.ledger import WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import Endpoint, registry
 from reelmill_common.settings import Settings
 from reelmill_worker.host.gpu_sensors import GpuSensors
 from reelmill_worker.ipc.counters import Counters, LoadTime
 from reelmill_worker.parent.metrics import Exporter, WorkerCollector, _gpu
 
-INFO = {
-    "renderer": "model",
-    "model_hash": "0123456789abcdef0123",
-    "plan": {"gpu": "NVIDIA H100", "linears": "fp8", "attention": "sage", "text_encoder": "gpu", "reasons": ["a\nb"]},
-}
+INFO = WorkerInfo(
+    renderer="model",
+    model_hash="0123456789abcdef0123",
+    plan={"gpu": "NVIDIA H100", "linears": "fp8", "attention": "sage", "text_encoder": "gpu", "reasons": ["a\nb"]},
+)
 
 
 @dataclass(slots=True, kw_only=True)
-class Scene:
+class ServedMetrics:
     """A collector over a file of figures."""
 
     path: Path
     state: WorkerState = WorkerState.READY
-    info: Mapping[str, Any] = field(default_factory=lambda: INFO)
+    info: WorkerInfo = INFO
 
     @property
     def collector(self) -> WorkerCollector:
@@ -65,12 +65,12 @@ def samples(text: str) -> dict[str, float]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(path=tmp_path / "gpu0@render-7.1.figures")
+def served(tmp_path: Path) -> ServedMetrics:
+    return ServedMetrics(path=tmp_path / "gpu0@render-7.1.figures")
 
 
-def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
-    counters = Counters(scene.path)
+def test_what_the_child_counted_is_what_is_served(served: ServedMetrics) -> None:
+    counters = Counters(served.path)
     counters.start(lambda: LoadTime(deliveries=2, spool_bytes=4096, store_up=False))
     counters.passed_gate(12.5)
     counters.took({"denoise": 0.75, "decode": 0.3})
@@ -80,7 +80,7 @@ def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
     counters.store_failed("store_unavailable")
     counters.stop()
 
-    found = scene.scrape()
+    found = served.scrape()
 
     assert found["reelmill_stage_seconds_count{stage=denoise}"] == 2
     assert found["reelmill_stage_seconds_sum{stage=denoise}"] == 2.0
@@ -97,13 +97,13 @@ def test_what_the_child_counted_is_what_is_served(scene: Scene) -> None:
     assert 0 <= found["reelmill_idle_seconds"] < 60
 
 
-def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(scene: Scene) -> None:
-    scene.state, scene.info = WorkerState.STARTING, {}
-    starting = scene.scrape()
-    scene.state = WorkerState.RESTING
-    resting = scene.scrape()
-    scene.state, scene.info = WorkerState.QUARANTINED, INFO
-    unfit = scene.scrape()
+def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counted(served: ServedMetrics) -> None:
+    served.state, served.info = WorkerState.STARTING, WorkerInfo()
+    starting = served.scrape()
+    served.state = WorkerState.RESTING
+    resting = served.scrape()
+    served.state, served.info = WorkerState.QUARANTINED, INFO
+    unfit = served.scrape()
 
     assert starting["reelmill_worker_state{state=starting}"] == 1
     assert resting["reelmill_worker_state{state=resting}"] == 1
@@ -121,8 +121,8 @@ def test_a_worker_says_what_it_is_and_where_it_stands_before_anything_was_counte
     assert "reelmill_idle_seconds" not in starting
 
 
-def test_names_follow_the_conventions_of_prometheus(scene: Scene) -> None:
-    text = generate_latest(registry(scene.collector)).decode()
+def test_names_follow_the_conventions_of_prometheus(served: ServedMetrics) -> None:
+    text = generate_latest(registry(served.collector)).decode()
 
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     assert len(kinds) > 8
@@ -130,20 +130,6 @@ def test_names_follow_the_conventions_of_prometheus(scene: Scene) -> None:
     assert {name for name, kind in kinds.items() if kind == "counter"} == {
         name for name in kinds if name.endswith("_total")
     }
-
-
-@pytest.fixture
-def make_endpoint(scene: Scene) -> Iterator[Callable[..., str]]:
-    """Serve a scene's figures; return where."""
-    opened: list[Endpoint] = []
-
-    def make(**options: Any) -> str:
-        opened.append(Endpoint(registry(scene.collector), host="127.0.0.1", port=0, **options))
-        return f"http://127.0.0.1:{opened[-1].port}"
-
-    yield make
-    for endpoint in opened:
-        endpoint.close()
 
 
 def status(url: str, *, method: str = "GET", **headers: str) -> int:
@@ -156,41 +142,12 @@ def status(url: str, *, method: str = "GET", **headers: str) -> int:
             return err.code
 
 
-@pytest.mark.parametrize(
-    ("given", "answer"),
-    [
-        pytest.param({}, 401, id="nothing"),
-        pytest.param({"Authorization": "Bearer wrong"}, 401, id="a wrong token"),
-        pytest.param({"Authorization": "Bearer "}, 401, id="an empty token"),
-        pytest.param({"Authorization": "secret"}, 401, id="the token by itself"),
-        pytest.param({"Authorization": "Bearer secrét"}, 401, id="not ASCII"),
-        pytest.param({"Authorization": "Bearer secret"}, 200, id="the token"),
-    ],
-)
-def test_with_a_token_set_only_who_brings_it_reads(
-    make_endpoint: Callable[..., str], given: dict[str, str], answer: int
-) -> None:
-    url = make_endpoint(token="secret")
-
-    assert status(f"{url}/metrics", **given) == answer
-    assert status(f"{url}/anything", **given) == (404 if answer == 200 else 401)
-
-
-def test_only_figures_are_served_and_only_to_read(make_endpoint: Callable[..., str]) -> None:
-    url = make_endpoint()
-
-    answers = [status(f"{url}{path}") for path in ("/metrics", "/", "/../etc/passwd", "/targets")]
-
-    assert answers == [200, 404, 404, 404]
-    assert status(f"{url}/metrics", method="POST") == 405
-
-
 def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
-    scene: Scene, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    served: ServedMetrics, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_worker.parent.metrics.RETRY_S", 0.05)
     other = Endpoint(registry(), host="127.0.0.1", port=0)
-    exporter = Exporter(replace(settings, metrics_port=other.port), scene.collector, scene.path)
+    exporter = Exporter(replace(settings, metrics_port=other.port), served.collector, served.path)
 
     with capture_logs() as logs:
         exporter.start()
@@ -207,21 +164,21 @@ def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
 
 
 def test_what_a_killed_parent_of_the_same_name_left_is_removed_and_no_other_workers(
-    scene: Scene, settings: Settings
+    served: ServedMetrics, settings: Settings
 ) -> None:
     ours, left, others = (
-        scene.path.with_name(name) for name in ("gpu0@h.2.figures", "gpu0@h.1.figures", "gpu1@h.1.figures")
+        served.path.with_name(name) for name in ("gpu0@h.2.figures", "gpu0@h.1.figures", "gpu1@h.1.figures")
     )
     for path in (ours, left, others):
         path.write_text("{}")
 
-    Exporter(settings, scene.collector, ours).start()
+    Exporter(settings, served.collector, ours).start()
 
     assert [path.exists() for path in (ours, left, others)] == [True, False, True]
 
 
-def test_without_a_port_nothing_is_served(scene: Scene, settings: Settings) -> None:
-    exporter = Exporter(settings, scene.collector, scene.path)
+def test_without_a_port_nothing_is_served(served: ServedMetrics, settings: Settings) -> None:
+    exporter = Exporter(settings, served.collector, served.path)
 
     exporter.start()
 
@@ -229,9 +186,9 @@ def test_without_a_port_nothing_is_served(scene: Scene, settings: Settings) -> N
     exporter.stop()
 
 
-def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(scene: Scene, settings: Settings) -> None:
+def test_a_worker_serves_the_farms_figures_too_when_it_is_told_to(served: ServedMetrics, settings: Settings) -> None:
     changed = replace(settings, metrics_port=free_port(), metrics_scope="farm")
-    exporter = Exporter(changed, scene.collector, scene.path)
+    exporter = Exporter(changed, served.collector, served.path)
 
     exporter.start()
     wait_for(lambda: exporter._endpoint, what="the endpoint")

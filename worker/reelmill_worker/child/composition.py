@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.services.background import BackgroundThread
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore
@@ -51,14 +50,14 @@ class Checked:
     store: ClipStore
     ledger: Ledger
     spool: Path
-    info: Mapping[str, Any]
+    info: WorkerInfo
 
 
 def compose(
     checked: Checked,
     *,
     pump: Callable[[], object],
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[WorkerInfo], None],
     end_process: Callable[[str], None],
 ) -> JobRunner:
     """Start the threads of a process that may render, and return its job runner.
@@ -91,13 +90,13 @@ def compose(
         dispatch=dispatch.wake,
         prefetch=prefetch.wake,
         end_process=end_process,
-        joules=GpuSensors(checked.info.get("gpu_uuid", "")).joules,
+        joules=GpuSensors(checked.info.gpu_uuid).joules,
         pace=StagePace(path=checked.files.progress),
     )
 
 
 def _deliveries(
-    checked: Checked, leases: Leases, *, on_end: Callable[[], None], report: Callable[[dict[str, Any]], None]
+    checked: Checked, leases: Leases, *, on_end: Callable[[], None], report: Callable[[WorkerInfo], None]
 ) -> DeliveryQueue:
     settings = checked.settings
     writer = ClipWriter(
@@ -107,26 +106,26 @@ def _deliveries(
         publisher=ClipPublisher(store=checked.store, leases=leases, writer=writer, on_end=on_end),
         limit=settings.max_deliveries,
         spool_bytes=settings.spool_mb * 1_000_000,
-        on_store_error=lambda text: report({**checked.info, **({"trouble": text} if text else {})}),
+        on_store_error=lambda text: report(replace(checked.info, trouble=text or checked.info.trouble)),
     )
 
 
 def _prefetch(checked: Checked) -> BackgroundThread:
-    lanes = lanes_of(checked.profile, checked.info["classes"])
+    lanes = lanes_of(checked.profile, checked.info.classes)
     prefetcher = Prefetcher(
         worker=checked.worker,
         shared=checked.settings.embedding_cache != "off",
-        upcoming=lambda: checked.ledger.dispatch.upcoming(*lanes),
+        upcoming=lambda share: checked.ledger.dispatch.upcoming(*lanes, share=share),
         prepare=checked.renderer.prepare,
     )
     # Whatever fails here is done again when the job begins.
     return BackgroundThread(name="prefetch", work=prefetcher.once, on_error=_debug("prefetch.failed"))
 
 
-def _prefetches(settings: Settings, info: Mapping[str, Any]) -> bool:
+def _prefetches(settings: Settings, info: WorkerInfo) -> bool:
     """Whether jobs are prepared early. On a CPU that would take from the present clip what it gives to the next."""
     if settings.ahead == "auto":
-        return bool(info.get("plan")) and info["plan"]["device"] == "cuda"
+        return info.plan.get("device") == "cuda"
     return settings.ahead == "on"
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,12 +27,12 @@ from reelmill_common.errors import (
 )
 from reelmill_common.farm_mark import leave_mark
 from reelmill_common.jobs import RenderSpec
-from reelmill_common.ledger import Ledger
+from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.metrics.exporter import advertised_host
 from reelmill_common.profiles import PROFILES
 from reelmill_common.services.background import ErrorLog
 from reelmill_common.settings import Settings
-from reelmill_common.storage import ClipStore, StoreReport, open_store
+from reelmill_common.storage import ClipStore, open_store
 from reelmill_common.worker_classes import classes_of
 from reelmill_worker.child.composition import Checked, compose
 from reelmill_worker.child.job_runner import JobRunner
@@ -86,7 +86,7 @@ class Gate:
             return None
         seconds = round(time.monotonic() - started, 3)
         runner.leases.counters.passed_gate(seconds)
-        log.info("gate.passed", seconds=seconds, **info)
+        log.info("gate.passed", seconds=seconds, **info.record())
         return runner
 
     @property
@@ -94,17 +94,17 @@ class Gate:
         """Where this process reports to its parent."""
         return ChildFiles(state_dir=self.settings.state_dir, worker=self.worker, parent_pid=self.parent_pid)
 
-    def report(self, verdict: Verdict, *, reason: str = "", info: dict[str, Any] | None = None) -> None:
+    def report(self, verdict: Verdict, *, reason: str = "", info: WorkerInfo | None = None) -> None:
         """Report to the parent, and wait for room on the disk: a child that is not heard would never get a job."""
         errors = ErrorLog()
-        while not self._write(verdict, reason, info or {}, errors):
+        while not self._write(verdict, reason, info or WorkerInfo(), errors):
             time.sleep(PATIENCE_S)
 
-    def report_facts(self, info: dict[str, Any]) -> None:
+    def report_facts(self, info: WorkerInfo) -> None:
         """Report new facts about a ready child, if that is possible now."""
         self._write("ready", "", info, ErrorLog())
 
-    def _write(self, verdict: Verdict, reason: str, info: dict[str, Any], errors: ErrorLog) -> bool:
+    def _write(self, verdict: Verdict, reason: str, info: WorkerInfo, errors: ErrorLog) -> bool:
         status = ChildStatus(pid=os.getpid(), verdict=verdict, reason=reason, info=info)
         try:
             write(self.files.status, status)
@@ -114,7 +114,7 @@ class Gate:
             return False
         return True
 
-    def _pass(self) -> tuple[JobRunner, dict[str, Any]]:
+    def _pass(self) -> tuple[JobRunner, WorkerInfo]:
         settings = self.settings
         with self._load_permit():
             renderer = open_renderer(settings, self.profile)
@@ -124,12 +124,17 @@ class Gate:
         store = open_store(settings)
         report = self._patiently(store.check, "store")
         ledger = self._patiently(lambda: Ledger.connect(settings), "ledger")
-        info = {"host": os.uname().nodename, **renderer.describe(), **_facts(report), **_gpu()}
-        info["classes"] = classes_of(info, labels_of(settings.worker_labels))
-        if warning := self._mark(ledger, store):
-            info["trouble"] = f"farm: {warning}"
-        if settings.metrics_port:
-            info["metrics"] = f"{advertised_host(settings.metrics_host)}:{settings.metrics_port}"
+        warning = self._mark(ledger, store)
+        metrics = f"{advertised_host(settings.metrics_host)}:{settings.metrics_port}"
+        info = replace(
+            _with_gpu(WorkerInfo.of(renderer.describe())),
+            host=os.uname().nodename,
+            store=report.url,
+            store_once=report.conditional_put,
+            trouble=f"farm: {warning}" if warning else "",
+            metrics=metrics if settings.metrics_port else "",
+        )
+        info = replace(info, classes=classes_of(info.record(), labels_of(settings.worker_labels)))
         checked = Checked(
             settings=settings,
             worker=self.worker,
@@ -168,7 +173,7 @@ class Gate:
         need = model_bytes(settings.model_folder(self.profile)) if settings.renderer == "model" else 0
         text = "waits to load its model: other workers of this host load theirs"
         return load_permit(
-            settings.state_dir / "run", need, on_wait=lambda: self.report("loading", info={"trouble": text})
+            settings.state_dir / "run", need, on_wait=lambda: self.report("loading", info=WorkerInfo(trouble=text))
         )
 
     def _patiently(self, call: Callable[[], T], what: str) -> T:
@@ -179,7 +184,7 @@ class Gate:
                 return call()
             except (LedgerUnavailable, LedgerReadOnly, StoreUnavailable) as err:
                 if errors.is_new(str(err)):
-                    self.report("loading", info={"trouble": f"{what}: {err}"})
+                    self.report("loading", info=WorkerInfo(trouble=f"{what}: {err}"))
                     log.warning("gate.waited", server=what, error=str(err))
                 time.sleep(PATIENCE_S)
 
@@ -199,17 +204,13 @@ def _try_encoder(settings: Settings, profile: str, spool: Path) -> None:
     trial.unlink()
 
 
-def _facts(report: StoreReport) -> dict[str, Any]:
-    return {"store": report.url, "store_once": report.conditional_put}
-
-
-def _gpu() -> dict[str, str]:
-    """Return which GPU it is, by the UUID that the driver's sensors know; torch is loaded if there is a model."""
+def _with_gpu(info: WorkerInfo) -> WorkerInfo:
+    """Add which GPU it is, by the UUID that the driver's sensors know; torch is loaded if there is a model."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
-        return {}
+        return info
     major, minor = torch.cuda.get_device_capability(0)
-    return {"gpu_uuid": f"GPU-{torch.cuda.get_device_properties(0).uuid}", "gpu_arch": f"sm{major}{minor}"}
+    return replace(info, gpu_uuid=f"GPU-{torch.cuda.get_device_properties(0).uuid}", gpu_arch=f"sm{major}{minor}")
 
 
 def _fresh_spool(state_dir: Path, worker: str) -> Path:

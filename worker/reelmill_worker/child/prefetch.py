@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from reelmill_common.ledger.records import Upcoming
 
 MOST = 2
 """Jobs that are prepared during one render."""
+REST_S = 10.0
+"""Seconds for which a worker that has no share of the next jobs does not ask for any."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,26 +27,36 @@ class Prefetcher:
     Attributes:
         worker: Node name, which decides the worker's share.
         shared: Whether embeddings are shared.
-        upcoming: Returns the jobs that the ledger has dispatched.
+        upcoming: Returns the jobs that the ledger has dispatched, by the number that decides the worker's share.
         prepare: Has the renderer prepare one.
     """
 
     worker: str
     shared: bool
-    upcoming: Callable[[], Upcoming]
+    upcoming: Callable[[int | None], Upcoming]
     prepare: Callable[[RenderSpec], None]
+    _rests_until: float = 0.0
 
     def once(self) -> int:
         """Prepare this worker's share of the next jobs; return how many there were."""
-        specs = self._mine(self.upcoming())
+        if time.monotonic() < self._rests_until:
+            return 0
+        found = self.upcoming(self._number if self.shared else None)
+        if not found.specs and found.workers > 1:
+            self._rests_until = time.monotonic() + REST_S
+        specs = self._mine(found)
         for spec in specs:
             self.prepare(spec)
         return len(specs)
+
+    @property
+    def _number(self) -> int:
+        return zlib.crc32(self.worker.encode())
 
     def _mine(self, found: Upcoming) -> Sequence[RenderSpec]:
         if found.workers <= 1:
             return found.specs[:MOST]
         if not self.shared:
             return ()
-        share = zlib.crc32(self.worker.encode()) % found.workers
+        share = self._number % found.workers
         return found.specs[share :: found.workers][:MOST]

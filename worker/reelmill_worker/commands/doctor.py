@@ -8,8 +8,8 @@ from __future__ import annotations
 import subprocess
 from importlib.util import find_spec
 
+from reelmill_common.config.extras import MODULES, install_command, missing_modules
 from reelmill_common.errors import ReelmillError
-from reelmill_common.extras import WORKER_MODULES, install_command, missing_of_worker
 from reelmill_common.findings import Finding, Severity
 from reelmill_common.gpus import gpu_numbers, profile_here
 from reelmill_common.profiles import PROFILES, TINY
@@ -30,8 +30,8 @@ _QUERY_S = 20
 
 def examine(settings: Settings, *, deep: bool) -> list[Finding]:
     """See whether this machine can render."""
-    missing = missing_of_worker()
-    if missing == list(WORKER_MODULES):
+    missing = missing_modules("worker")
+    if missing == list(MODULES["worker"]):
         return [
             Finding(name="worker", level=Severity.OK, found="not installed: this machine submits and does not render")
         ]
@@ -42,7 +42,7 @@ def examine(settings: Settings, *, deep: bool) -> list[Finding]:
                 name="worker", level=Severity.FAIL, found=f"cannot render without {', '.join(missing)}", advice=advice
             )
         ]
-    installed = Finding(name="worker", level=Severity.OK, found=f"{', '.join(WORKER_MODULES)} are installed")
+    installed = Finding(name="worker", level=Severity.OK, found=f"{', '.join(MODULES['worker'])} are installed")
     quick = [installed, _gpu(settings), *_driver(), _model(settings)]
     return [*quick, *_kernels(), *_model_hash(settings)] if deep else quick
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -79,17 +79,7 @@ def pull(
         revision=revision,
         warn=lambda text: typer.echo(f"warning: {text}", err=True),
     )
-    _print(
-        {
-            "folder": str(pulled.folder),
-            "repo": pulled.repo,
-            "revision": pulled.revision,
-            "size_bytes": pulled.size_bytes,
-            "model_hash": pulled.model_hash,
-        },
-        plain="revision",
-        as_json=as_json,
-    )
+    _print(pulled, "folder repo revision size_bytes model_hash", plain="revision", as_json=as_json)
 
 
 @app.command("quantize", epilog="Try: reelmill model quantize")
@@ -125,16 +115,7 @@ def quantize(
         loras=[Lora.open(path, strength=strength) for path, strength in changes],
         into=into,
     )
-    _print(
-        {
-            "folder": str(artifact.folder),
-            "sha256": artifact.sha256,
-            "size_bytes": artifact.size_bytes,
-            "quantised": artifact.quantised,
-        },
-        plain="sha256",
-        as_json=as_json,
-    )
+    _print(artifact, "folder sha256 size_bytes quantised", plain="sha256", as_json=as_json)
 
 
 @app.command("check", epilog="Try: reelmill model check --profile tiny")
@@ -143,7 +124,7 @@ def check(model: Model = None, profile: Profile = DEFAULT_PROFILE, *, as_json: J
     from reelmill_worker.pipeline.checkpoint.weights import ModelFolder  # noqa: PLC0415 - torch
 
     opened = ModelFolder.open(model or _worker_folder(profile))
-    _print({"folder": str(opened.root), "model_hash": opened.model_hash}, plain="model_hash", as_json=as_json)
+    _print(opened, "folder=root model_hash", plain="model_hash", as_json=as_json)
 
 
 def _lora(text: str) -> tuple[Path, float]:
@@ -169,5 +150,8 @@ def _repository(profile: str) -> str:
     return repository
 
 
-def _print(values: dict[str, Any], *, plain: str, as_json: bool) -> None:
-    typer.echo(json.dumps(values) if as_json else str(values[plain]))
+def _print(item: object, names: str, *, plain: str, as_json: bool) -> None:
+    """Print attributes of an object as JSON, or one of them; `key=name` gives an attribute another key."""
+    pairs = [name.rpartition("=") for name in names.split()]
+    values = {key or name: getattr(item, name) for key, _, name in pairs}
+    typer.echo(json.dumps(values, default=str) if as_json else str(values[plain]))

@@ -97,7 +97,7 @@ def _settings(profile: str) -> Settings:
     settings = Settings.from_env(os.environ)
     if settings.embedded:
         raise InvalidSettings(
-            "REELMILL_REDIS_URL is not set, so there is no farm to work for; set it to redis://:password@host:6379/0, "
+            "REELMILL_REDIS_URL is not set, so no farm is named; set it to redis://:password@host:6379/0, "
             "or run `reelmill up` for a farm on this machine alone"
         )
     require_profile(profile)

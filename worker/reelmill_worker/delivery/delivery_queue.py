@@ -106,28 +106,34 @@ class DeliveryQueue:
     def _work(self) -> None:
         # Linux has a nice value per thread, and the encoder's own threads inherit it: what feeds the GPU goes first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        while True:
-            clip = self._next()
-            if clip is None:
-                return
+        while (clip := self._take_next()) is not None:
             try:
-                if not self.publisher.write_files(clip):
-                    self._end(stored=False)
-                elif not self._is_worth_trying():
-                    self._park(clip, None)
-                elif not (stored := self.publisher.publish(clip)) and clip.uploaded and clip.uploaded.look_at:
-                    self._set_aside(clip)
-                else:
-                    self._end(stored=stored)
+                self._deliver(clip)
             except (StoreUnavailable, StoreRefused) as err:
                 self.publisher.leases.counters.store_failed(err.code)
-                self._park(clip, err)
+                self._park_after(err, clip)
             except Exception:  # a thread's boundary: the next clip must find a thread that delivers it
                 log.exception("delivery.failed", job_id=clip.lease.claimed.job_id)
                 self.publisher.abandon(clip)
-                self._end(stored=False)
+                self._end_delivery(stored=False)
 
-    def _next(self) -> PendingClip | None:
+    def _deliver(self, clip: PendingClip) -> None:
+        """Take a clip as far as it goes now: it is delivered, its attempt has ended, or it waits in a line again.
+
+        Raises:
+            StoreUnavailable, StoreRefused: The store did not take it.
+        """
+        if not self.publisher.write_files(clip):
+            self._end_delivery(stored=False)
+        elif not self._is_worth_trying():
+            self._let_wait(clip, self._parked)
+        elif not (stored := self.publisher.publish(clip)) and clip.uploaded and clip.uploaded.look_at:
+            self._let_wait(clip, self._unseen)
+        else:
+            self._end_delivery(stored=stored)
+
+    def _take_next(self) -> PendingClip | None:
+        """Wait for a clip that can go on, and count it as under way; None when all are delivered and we close."""
         with self._changed:
             while True:
                 if self._closing and not self._in_flight():
@@ -156,16 +162,18 @@ class DeliveryQueue:
         due += [self._retry_at] if self._parked else []
         return max(0.01, min(due) - time.monotonic()) if due else None
 
-    def _set_aside(self, clip: PendingClip) -> None:
+    def _let_wait(self, clip: PendingClip, line: deque[PendingClip] | list[PendingClip]) -> None:
+        """Put a clip that was under way into a line: `_parked`, or `_unseen` when it is stored and not shown."""
         with self._changed:
-            self._unseen.append(clip)
+            line.append(clip)
             self._under_way -= 1
             self._changed.notify_all()
 
     def _is_worth_trying(self) -> bool:
         return self._store_error is None or time.monotonic() >= self._retry_at
 
-    def _end(self, *, stored: bool) -> None:
+    def _end_delivery(self, *, stored: bool) -> None:
+        """Count a clip as no longer under way; one that was stored shows that the store works."""
         with self._changed:
             before = self._store_error
             if stored:
@@ -175,17 +183,15 @@ class DeliveryQueue:
         if stored and before is not None:
             self._report(None)
 
-    def _park(self, clip: PendingClip, error: StoreUnavailable | StoreRefused | None) -> None:
+    def _park_after(self, error: StoreUnavailable | StoreRefused, clip: PendingClip) -> None:
+        """Park a clip that the store did not take, and try the store again after twice the pause."""
         with self._changed:
             before = self._store_error
-            self._parked.append(clip)
-            self._under_way -= 1
-            if error is not None:
-                self._store_error = error
-                self._retry_at = time.monotonic() + self._retry_s
-                self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
-            self._changed.notify_all()
-        if error is not None and str(before or "") != str(error):
+            self._store_error = error
+            self._retry_at = time.monotonic() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+            self._let_wait(clip, self._parked)
+        if str(before or "") != str(error):
             self._report(error)
 
     def _report(self, error: StoreUnavailable | StoreRefused | None) -> None:

@@ -97,7 +97,7 @@ class Leftovers:
             self._remove(claimed.job_id, keys, _word(manifest), stored)
 
     def _remove(self, job_id: str, keys: ClipKeys, word: str, stored: Collection[str]) -> None:
-        """Remove objects, the manifest first, without which nobody takes the others for a clip.
+        """Remove objects, the manifest first: without it the others do not count as a clip.
 
         The video goes last: the attempt that may put it owns the keys.
         """

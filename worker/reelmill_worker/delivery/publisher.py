@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,14 @@ from reelmill_common.errors import (
 )
 from reelmill_common.jobs import DELIVERY_STAGES, Stage
 from reelmill_common.ledger import Claimed, Result
+from reelmill_common.ledger.attempts import Publication
 from reelmill_common.recipe import ClipFacts, make_manifest
 from reelmill_common.storage import ClipStore, StoredObject
 from reelmill_common.storage.keys import ClipKeys, clip_keys
 from reelmill_common.storage.visibility import VISIBLE_S
 from reelmill_worker.attempt.failure import end_attempt
 from reelmill_worker.attempt.lease import Lease, Leases
-from reelmill_worker.delivery.clip_files import ClipFiles, ClipWriter, PendingClip, Uploaded
+from reelmill_worker.delivery.clip_files import ClipFiles, ClipWriter, PendingClip, Rendering, Uploaded
 from reelmill_worker.delivery.leftovers import Found, Leftovers
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,7 @@ class ClipPublisher:
     """Takes clips to the store in two steps, so that the second can wait for a store that is down.
 
     Attributes:
-        on_end: Called when a job has ended here: the broker may have room for another.
+        on_end: Called when a job has ended here in a way that may let others be dispatched.
     """
 
     store: ClipStore
@@ -54,12 +55,7 @@ class ClipPublisher:
         rendering = clip.rendering
         if rendering is None:
             return clip.files is not None
-        with self._ending(clip) as leg:
-            self.leases.report(clip.lease, Stage.MUX)
-            clip.files = self.writer.write(clip.lease.claimed, rendering)
-            clip.rendering = None  # 48.5 MB of planes for 81 frames of 832x480
-            leg.went_well = True
-        return leg.went_well
+        return self._attempted(clip, lambda: self._write(clip, rendering))
 
     def publish(self, clip: PendingClip) -> bool:
         """Upload the clip and have the ledger accept it; False when the attempt ended instead.
@@ -72,19 +68,7 @@ class ClipPublisher:
         files = clip.files
         if files is None:
             return self.write_files(clip) and self.publish(clip)
-        with self._ending(clip) as leg:
-            self.leases.report(clip.lease, Stage.UPLOAD)
-            try:
-                result = clip.uploaded.result if clip.uploaded else self._upload(clip, files)
-            except ClipExists:
-                if not self._adopt_equal(clip, files):
-                    raise
-                leg.went_well = True
-            else:
-                if self._is_shown(clip):
-                    self._finish(clip, result)
-                    leg.went_well = True
-        return leg.went_well
+        return self._attempted(clip, lambda: self._store(clip, files))
 
     def adopt(self, lease: Lease) -> bool:
         """Publish the clip that another attempt has stored, if it is complete; False if there is none."""
@@ -119,13 +103,16 @@ class ClipPublisher:
         clip.forget_files()
         self.leases.counters.ended("lost")
 
-    @contextmanager
-    def _ending(self, clip: PendingClip) -> Generator[_Leg]:
-        """End the attempt on any error but a store's that may yet take the clip."""
-        claimed, leg = clip.lease.claimed, _Leg()
+    def _attempted(self, clip: PendingClip, step: Callable[[], bool]) -> bool:
+        """Run a step of the delivery and return what it does; False if it failed, which ends the attempt.
+
+        Raises:
+            StoreUnavailable, StoreRefused: The store may yet take the clip: the attempt goes on.
+        """
+        claimed = clip.lease.claimed
         with bound_contextvars(job_id=claimed.job_id, batch=claimed.batch, row=claimed.row, attempt=claimed.attempt):
             try:
-                yield leg
+                return step()
             except (StoreUnavailable, StoreRefused):
                 raise
             except Exception as err:  # noqa: BLE001 - the other half of the task boundary, on the delivery thread
@@ -136,6 +123,27 @@ class ClipPublisher:
                     # A full disk or a missing encoder is this worker's fault: another one may deliver the job.
                     end_attempt(self.leases, clip.lease, err, retryable=True, spent=clip.spent())
                 self.on_end()
+                return False
+
+    def _write(self, clip: PendingClip, rendering: Rendering) -> bool:
+        self.leases.report(clip.lease, Stage.MUX)
+        clip.files = self.writer.write(clip.lease.claimed, rendering)
+        clip.rendering = None  # 48.5 MB of planes for 81 frames of 832x480
+        return True
+
+    def _store(self, clip: PendingClip, files: ClipFiles) -> bool:
+        """Upload the clip if it is not stored yet, and finish it; False while the store does not show all of it."""
+        self.leases.report(clip.lease, Stage.UPLOAD)
+        try:
+            result = clip.uploaded.result if clip.uploaded else self._upload(clip, files)
+        except ClipExists:
+            if not self._adopt_equal(clip, files):
+                raise
+            return True
+        if not self._is_shown(clip):
+            return False
+        self._finish(clip, result)
+        return True
 
     def _upload(self, clip: PendingClip, files: ClipFiles) -> Result:
         started = time.monotonic()
@@ -213,7 +221,8 @@ class ClipPublisher:
         claimed, ledger = clip.lease.claimed, self.leases.ledger
         self.leftovers.clear(claimed)
         index = self.writer.settings.reuse_index == "on"
-        if not self.leases.insist(lambda: ledger.attempts.finish(claimed.job_id, claimed.token, result, index=index)):
+        done = self.leases.insist(lambda: ledger.attempts.finish(claimed.job_id, claimed.token, result, index=index))
+        if not done:
             raise AttemptLost(f"attempt {claimed.attempt} at job {claimed.job_id} came too late to be published")
         self.leases.drop(clip.lease)
         clip.forget_files()
@@ -221,7 +230,8 @@ class ClipPublisher:
         self.leases.counters.ended("stored")
         log.info("clip.rendered", key=result.key, size_bytes=result.size_bytes, seconds=dict(result.seconds))
         self.leases.logs.end(claimed, failed=False)
-        self.on_end()
+        if done is Publication.DONE_AND_MAKES_ROOM:
+            self.on_end()
 
     def _adopt_equal(self, clip: PendingClip, files: ClipFiles) -> bool:
         """Publish the clip under this attempt's keys, if it equals the one that the attempt rendered."""
@@ -247,11 +257,6 @@ class ClipPublisher:
         self.leases.logs.end(claimed, failed=False)
         self.on_end()
         return True
-
-
-@dataclass(slots=True)
-class _Leg:
-    went_well: bool = False
 
 
 def _keys(claimed: Claimed) -> ClipKeys:

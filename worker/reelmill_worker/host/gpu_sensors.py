@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from reelmill_common.extras import install_command
+from reelmill_common.config.extras import install_command
 
 log = structlog.get_logger(__name__)
 

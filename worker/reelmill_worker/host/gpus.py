@@ -57,7 +57,7 @@ def choose(gpus: Sequence[Gpu], wanted: str, visible: str | None) -> list[Gpu]:
     """Return the GPUs to serve.
 
     Args:
-        gpus: Those that there are.
+        gpus: All GPUs of the host.
         wanted: `--devices`: numbers as nvidia-smi shows them, or UUIDs, separated by commas; empty: all visible ones.
         visible: `CUDA_VISIBLE_DEVICES`, if it is set.
 

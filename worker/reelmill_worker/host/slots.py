@@ -86,6 +86,8 @@ def taker(settings: Settings, machine: str) -> Taker:
         except (LedgerUnavailable, LedgerReadOnly) as err:
             log.warning("ledger.awaited", error=str(err))
             return True
+        finally:
+            ledger.close()  # the command only waits from now on
 
     return take
 

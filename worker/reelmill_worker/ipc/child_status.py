@@ -7,12 +7,12 @@ parent has seen since. Billiard's own pipe between the two is not ours to use.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from reelmill_common.atomic_file import write_atomically
+from reelmill_common.ledger import WorkerInfo
 
 Verdict = Literal["loading", "ready", "unfit"]
 
@@ -25,13 +25,13 @@ class ChildStatus:
         pid: Process id of the child that wrote it: another one is that of a dead child.
         verdict: `loading` until the start-up gate is passed, then `ready`, or `unfit` for good.
         reason: Why it is unfit; empty otherwise.
-        info: What the ledger should know about the worker: device, plan, model, problems.
+        info: What the ledger should know about the worker, without `pid` and `machine`, which the parent adds.
     """
 
     pid: int
     verdict: Verdict
     reason: str = ""
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: WorkerInfo = field(default_factory=WorkerInfo)
 
 
 def write(path: Path, status: ChildStatus) -> None:
@@ -41,13 +41,22 @@ def write(path: Path, status: ChildStatus) -> None:
         OSError: The disk is full, or not to be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(asdict(status)).encode())
+    record = {
+        "pid": status.pid,
+        "verdict": status.verdict,
+        "reason": status.reason,
+        "info": status.info.record(),
+    }
+    write_atomically(path, json.dumps(record).encode())
 
 
 def read(path: Path, *, pid: int | None) -> ChildStatus | None:
     """Return the last status of the child with that process id, or None if it has reported none."""
     try:
-        status = ChildStatus(**json.loads(path.read_text()))
+        record = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    status = ChildStatus(
+        pid=record["pid"], verdict=record["verdict"], reason=record["reason"], info=WorkerInfo.of(record["info"])
+    )
     return status if status.pid == pid else None

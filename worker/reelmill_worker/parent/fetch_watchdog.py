@@ -8,6 +8,9 @@ from typing import Literal
 FETCH_S = 15.0
 """Seconds that messages may wait beside an idle worker. Redis hands one over in milliseconds."""
 
+LOOKS = 5
+"""Looks in that time."""
+
 Remedy = Literal["", "resubscribe", "restart", "abort"]
 """What to do about it, mildest first: fetch under a new subscription; end the parent in order, so that the supervisor
 starts it again; end it at once, since its event loop does not answer."""
@@ -26,6 +29,11 @@ class FetchWatch:
     patience_s: float = FETCH_S
     _since: float | None = None
     _steps: int = 0
+    _looked: float = float("-inf")
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it is time to look whether messages wait: several times in each step, not at every tick."""
+        return now - self._looked >= self.patience_s / LOOKS
 
     def look(self, *, starving: bool, now: float) -> Remedy:
         """Record what is seen now; return the remedy that is due, each once.
@@ -34,6 +42,7 @@ class FetchWatch:
             starving: Messages wait in the lane, and the worker is ready and has none in hand.
             now: Seconds on the monotonic clock.
         """
+        self._looked = now
         if not starving:
             self._since, self._steps = None, 0
             return ""

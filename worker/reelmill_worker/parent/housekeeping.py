@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 from celery import Celery
@@ -18,8 +17,8 @@ from kombu.exceptions import OperationalError
 from reelmill_common import broker
 from reelmill_common.config.setting_values import labels_of
 from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
-from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
-from reelmill_common.ledger.workers import Ended
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState, base
+from reelmill_common.ledger.workers import Ended, Standing
 from reelmill_common.services.background import BackgroundThread, ErrorLog
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.pruner import Pruner
@@ -41,6 +40,13 @@ STALLED_STATUS = LedgerUnavailable.exit_status
 """Exit status of a parent that fetched no messages although some waited: 75, try again, which the supervisor does."""
 CHILDLESS_S = 5.0
 """Longest that a parent may be without a child. Its pool has the next one within milliseconds."""
+TURN_SHARE = 0.8
+"""Share of a tick after which what one parent of the farm does at each tick may be done again: a lone parent, whose
+ticks are never exactly as long as they should be, does it at each."""
+WORKERS_A_TICK = 8
+LIVE_SHARE = 0.25
+"""A parent makes a round at each tick while the farm has at most so many workers, then less often, down to this share
+of the time after which a worker counts as dead."""
 EARLY_DEATHS = 3
 """Children that may die while they load before the worker counts as unfit: such a crash repeats for ever."""
 
@@ -61,6 +67,7 @@ class Housekeeping:
         resubscribe: Set for the event loop to subscribe to the queues again, which clears it.
         unfit: Why the worker has to stop for good; empty while it need not.
         lanes: Lanes of its profile and its classes; only those of its labels until the child has reported its classes.
+        round_s: Seconds from one round to the next: on a large farm others do what one parent has to do.
     """
 
     settings: Settings
@@ -74,6 +81,7 @@ class Housekeeping:
     resubscribe: bool = False
     unfit: str = ""
     lanes: Sequence[str] = ()
+    round_s: float = 0.0
     _host: str = ""
     _ledger: Ledger | None = None
     _pid: int | None = None
@@ -89,6 +97,8 @@ class Housekeeping:
     _errors: ErrorLog = field(default_factory=ErrorLog)
     _machine: PhaseMachine = field(init=False)
     _ticker: Ticker = field(init=False)
+    _sender: Sender = field(init=False)
+    _reports: ReportMaker = field(init=False)
     _services: Sequence[Sender | ReportMaker | Pruner] = ()
     _thread: BackgroundThread = field(init=False)
 
@@ -99,7 +109,13 @@ class Housekeeping:
         # With a window it rests until the ledger has said otherwise.
         self._machine = PhaseMachine(WorkerPhase.RESTING if settings.worker_window else WorkerPhase.STARTING)
         self._ticker = Ticker(worker=self.worker, window=settings.worker_window)
-        self._services = (Sender(settings=settings), ReportMaker(settings=settings), Pruner(settings=settings))
+        self._sender = Sender(settings=settings, stand_by_s=60.0)
+        self._reports = ReportMaker(settings=settings, connect=lambda _: self._connected())
+        self._services = (
+            self._sender,
+            self._reports,
+            Pruner(settings=settings, connect=lambda _: self._connected()),
+        )
         self._thread = BackgroundThread(
             name="tick", work=self._tick, every_s=min(LOOK_S, settings.tick_s), on_error=self._log_once
         )
@@ -120,9 +136,9 @@ class Housekeeping:
         return self._machine.phase.state
 
     @property
-    def child_info(self) -> Mapping[str, Any]:
+    def child_info(self) -> WorkerInfo:
         """What the present child reports about itself; empty while it has reported nothing."""
-        return self._status.info if self._status is not None else {}
+        return self._status.info if self._status is not None else WorkerInfo()
 
     def start(self) -> None:
         """Begin, once; a later call does nothing (Celery starts its steps again after a lost connection)."""
@@ -158,7 +174,9 @@ class Housekeeping:
         self._status = read(self.status_file, pid=self._pid) or self._status
         ledger = self._connected()
         if self._pid is not None and not self._registered:
-            ledger.workers.register(self.worker, self.profile, self._info({}), ended=self._ended, lanes=self.lanes)
+            ledger.workers.register(
+                self.worker, self.profile, self._info(WorkerInfo()), ended=self._ended, lanes=self.lanes
+            )
             self._registered, self._recorded, self._ended = True, None, ""
         if self._registered and self._status is not None and self._is_news(self._status):
             self._record(ledger, self._status)
@@ -171,34 +189,57 @@ class Housekeeping:
         if self._machine.phase is WorkerPhase.DRAINING and not self._drain_recorded:
             ledger.workers.drain(self.worker)
             self._drain_recorded = True
-        seen = ledger.workers.beat(self.worker, forgive_after_s=self.settings.forgive_after_s)
-        if seen is None or seen.state is WorkerState.DEAD:
-            self._registered = False  # forgotten or given up meanwhile: register again
-            self._machine.on(PhaseEvent.CHILD_GONE)
-        elif seen.state is WorkerState.QUARANTINED and seen.may_return:
-            self._suspend(seen.reason)
-        elif seen.state is WorkerState.QUARANTINED:
-            self._give_up(seen.reason)
-        elif not seen.jobs:
-            self._return()
-        is_resting = self._ticker.round(ledger)
-        if seen is not None and seen.state is WorkerState.PAUSED:
+        turn_s, forgive_after_s = TURN_SHARE * self.settings.tick_s, self.settings.forgive_after_s
+        standing = ledger.workers.round(self.worker, turn_s=turn_s, forgive_after_s=forgive_after_s)
+        self._follow(standing)
+        others = standing.live if standing is not None else 0
+        self.round_s = max(
+            self.settings.tick_s, min(LIVE_SHARE * base.LIVE_S, self.settings.tick_s * others / WORKERS_A_TICK)
+        )
+        now = standing.now if standing is not None else ledger.timetable.now()
+        is_resting = self._ticker.keep_hours(ledger, now)
+        if standing is not None and standing.state is WorkerState.PAUSED:
             self._machine.on(PhaseEvent.PAUSE)
         else:
             self._machine.on(PhaseEvent.REST if is_resting else PhaseEvent.RELEASE)
+        if standing is None or standing.for_farm:
+            self._serve_farm(ledger, standing)
+        elif self._ticker.is_submitting:
+            self._ticker.round(ledger)
+        self._watch_fetching(ledger, dispatched=standing is None or standing.dispatched > 0)
+        if standing is None or standing.for_profile:
+            broker.pump(ledger, self.app, self.settings, self.profile)
+
+    def _follow(self, standing: Standing | None) -> None:
+        """Do as the ledger says about the worker."""
+        if standing is None:
+            self._registered = False  # forgotten or given up meanwhile: register again
+            self._machine.on(PhaseEvent.CHILD_GONE)
+        elif standing.state is WorkerState.QUARANTINED and standing.may_return:
+            self._suspend(standing.reason)
+        elif standing.state is WorkerState.QUARANTINED:
+            self._give_up(standing.reason)
+        elif not standing.leases:
+            self._return()
+
+    def _serve_farm(self, ledger: Ledger, standing: Standing | None) -> None:
+        """Do what one parent of the farm has to do now and then, whichever it is."""
+        self._ticker.round(ledger)
+        ledger.dispatch.recall()
         ledger.dispatch.reap()
         ledger.dispatch.mend()
-        for lane in self.lanes:
-            broker.reconcile(ledger, self.settings, lane)
-        self._watch_fetching(ledger)
-        broker.pump(ledger, self.app, self.settings, self.profile)
+        broker.reconcile(ledger, self.settings)
+        if standing is not None and standing.sender_missing:
+            self._sender.wake()
+        if standing is not None and standing.report_due:
+            self._reports.wake()
 
     def _meet(self, pid: int) -> None:
         if self._pid is not None:
             last = self._status
             self._machine.on(PhaseEvent.CHILD_GONE)
             # One that waited for a server was ended by the pool for being slow: that says nothing about this worker.
-            early = last is None or (last.verdict == "loading" and not last.info)
+            early = last is None or (last.verdict == "loading" and not last.info.trouble)
             self._early_deaths = self._early_deaths + 1 if early else 0
             log.error("child.lost", pid=self._pid, ready=bool(last and last.verdict == "ready"), successor=pid)
             self._ended = self._ended or "died"
@@ -215,19 +256,19 @@ class Housekeeping:
 
     def _record(self, ledger: Ledger, status: ChildStatus) -> None:
         if status.verdict == "ready" and self._machine.phase is not WorkerPhase.DRAINING:
-            self.lanes = lanes_of(self.profile, status.info.get("classes", ()))
+            self.lanes = lanes_of(self.profile, status.info.classes)
             ledger.workers.ready(self.worker, self._info(status.info), lanes=self.lanes)
             if not self.consuming:
                 log.info("worker.ready", worker=self.worker, lane=self.profile, pid=status.pid)
             self._machine.on(PhaseEvent.CHILD_READY)
-        elif status.verdict == "loading" and status.info:
+        elif status.verdict == "loading" and status.info.trouble:
             ledger.workers.register(self.worker, self.profile, self._info(status.info), lanes=self.lanes)
         elif status.verdict == "unfit":
             ledger.workers.quarantine(self.worker, status.reason)
             self._give_up(status.reason)
 
-    def _info(self, reported: Mapping[str, Any]) -> WorkerInfo:
-        return WorkerInfo.of({"pid": self._pid, "machine": self._host, **reported})
+    def _info(self, reported: WorkerInfo) -> WorkerInfo:
+        return replace(reported, pid=self._pid or 0, machine=self._host)
 
     def _suspend(self, reason: str) -> None:
         """Take no jobs until the ledger forgives, by time or by hand; the parent stays to hear of it."""
@@ -269,12 +310,15 @@ class Housekeeping:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
 
-    def _watch_fetching(self, ledger: Ledger) -> None:
+    def _watch_fetching(self, ledger: Ledger, *, dispatched: bool) -> None:
         # One that is to restart is watched on: an event loop that hangs does not even hear of it.
         able = (self.consuming or (self.restart and self._childless_since is None)) and self.idle()
+        now = time.monotonic()
+        if able and dispatched and not self._fetching.is_due(now):
+            return
         lists = [key for lane in self.lanes for key in broker.lists(self.settings, lane)]
-        starving = able and ledger.dispatch.messages(lists) > 0
-        remedy = self._fetching.look(starving=starving, now=time.monotonic())
+        starving = able and dispatched and ledger.dispatch.messages(lists) > 0
+        remedy = self._fetching.look(starving=starving, now=now)
         if not remedy:
             return
         log.error("worker.stalled", worker=self.worker, action=remedy)
@@ -303,6 +347,7 @@ class Housekeeping:
         if time.monotonic() >= self._next_round:
             self._next_round = time.monotonic() + self.settings.tick_s
             self.round()
+            self._next_round += self.round_s - self.settings.tick_s
             if self._errors.clear():
                 log.info("tick.recovered")
 

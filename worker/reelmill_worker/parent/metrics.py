@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from reelmill_common.errors import ReelmillError
-from reelmill_common.ledger import Ledger, WorkerState
+from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import Endpoint, counter, gauge, registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.services.background import BackgroundThread, ErrorLog
@@ -52,7 +52,7 @@ class WorkerCollector:
         profile: str,
         counted: Path,
         state: Callable[[], WorkerState],
-        info: Callable[[], Mapping[str, Any]],
+        info: Callable[[], WorkerInfo],
     ) -> None:
         self._worker = worker
         self._profile = profile
@@ -73,25 +73,23 @@ class WorkerCollector:
         yield from _load(values)
         yield from _gpu(list(self._gpu_sensors(info).read()))
 
-    def _identity(self, info: Mapping[str, Any]) -> Iterator[Metric]:
-        plan = info.get("plan", {})
+    def _identity(self, info: WorkerInfo) -> Iterator[Metric]:
         labels = {
             "worker": self._worker,
             "lane": self._profile,
             "version": version("reelmill"),
-            "renderer": str(info.get("renderer", "")),
-            "model": str(info.get("model_hash", ""))[:16],
-            **{name: str(plan.get(name, "")) for name in PLAN_LABELS},
+            "renderer": info.renderer,
+            "model": info.model_hash[:16],
+            **{name: str(info.plan.get(name, "")) for name in PLAN_LABELS},
         }
         yield gauge("reelmill_worker_info", "What this worker is.", [*labels], [(tuple(labels.values()), 1)])
         now = self._state()
         states: list[tuple[tuple[str, ...], float]] = [((state,), state is now) for state in STATES]
         yield gauge("reelmill_worker_state", "1 for the state that it is in.", ["state"], states)
 
-    def _gpu_sensors(self, info: Mapping[str, Any]) -> GpuSensors:
-        uuid = str(info.get("gpu_uuid", ""))
-        if uuid and uuid != self._sensors[0]:
-            self._sensors = (uuid, GpuSensors(uuid))
+    def _gpu_sensors(self, info: WorkerInfo) -> GpuSensors:
+        if info.gpu_uuid and info.gpu_uuid != self._sensors[0]:
+            self._sensors = (info.gpu_uuid, GpuSensors(info.gpu_uuid))
         return self._sensors[1]
 
 

@@ -40,6 +40,14 @@ class Channel(redis.Channel):
 
     QoS = QoS
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Open it, and give back the connection on which kombu has just asked whether the server answers.
+
+        A channel that only publishes never uses it again, and a server has room for so many connections only.
+        """
+        super().__init__(*args, **kwargs)
+        self.async_pool.disconnect()
+
     def _brpop_read(self, **options: Any) -> Any:
         kombu: Any = super()
         return _survived(lambda: kombu._brpop_read(**options))  # noqa: SLF001 - the method that it replaces

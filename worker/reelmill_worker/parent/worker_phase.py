@@ -46,7 +46,7 @@ class PhaseEvent(Enum):
     PAUSE = auto()
     """The worker is paused by hand."""
     RELEASE = auto()
-    """The window is open, and nobody has paused the worker."""
+    """The window is open, and the worker is not paused by a person."""
     SUSPEND = auto()
     """The ledger has the worker in a quarantine from which it may return."""
     FORGIVE = auto()

@@ -1,14 +1,38 @@
--- List the jobs of a lane that were sent a while ago and not claimed, unless their messages were looked for shortly before.
--- ARGV: lane, seconds that a message may take, seconds between two looks of the whole farm, most jobs.
--- Returns {milliseconds at which a worker of the lane was last lost or the server was started, for it may remember
--- messages as fetched whose end it has forgotten; {id, generation, milliseconds it was sent at} ...}.
-local lane = ARGV[1]
-local ids = redis.call('ZRANGEBYSCORE', SENT, '-inf', now - ARGV[2] * 1000, 'WITHSCORES', 'LIMIT', 0, ARGV[4])
-if #ids == 0 then return {} end
-if not redis.call('SET', P .. 'looked:' .. lane, 1, 'NX', 'PX', math.floor(ARGV[3] * 1000)) then return {} end
-local found = {math.max(steady_since, tonumber(redis.call('HGET', lane_key(lane), 'lost') or 0))}
-for i = 1, #ids, 2 do
-    local job = load_job(ids[i])
-    if job and job.lane == lane then found[#found + 1] = {job.id, job.generation, ids[i + 1]} end
+-- List jobs of all lanes that were sent a while ago and not claimed, unless their messages were looked for shortly before.
+-- While all workers are busy a message waits for those before it, so a job counts only after the time that these take.
+-- ARGV: seconds that a message may take to an idle worker, seconds between two looks of the whole farm, most jobs, jobs that
+-- are sent to each worker at once.
+-- Returns {{lane, milliseconds at which a worker of the lane was last lost or the server was started, for it may remember
+-- messages as fetched whose end it has forgotten}, …} for the lanes of these jobs, and {id, generation, milliseconds at
+-- which it was sent, lane} for each.
+if not redis.call('SET', P .. 'looked', 1, 'NX', 'PX', math.floor(ARGV[2] * 1000)) then return {{}, {}} end
+
+-- How long a message of a profile may take while all workers are busy.
+local function patience_of(profile)
+    local mean, spread = pace_of(lane_key(profile))
+    local least = ARGV[1] * 1000
+    if not mean or redis.call('ZCARD', LEASES) < redis.call('ZCARD', live_key(profile)) then return least end
+    return least + ARGV[4] * mean + 3 * spread
 end
-return found
+
+local patience, least = {}, math.huge
+for _, lane in ipairs(redis.call('SMEMBERS', P .. 'served')) do
+    local profile = profile_of(lane)
+    patience[profile] = patience[profile] or patience_of(profile)
+    least = math.min(least, patience[profile])
+end
+if least == math.huge then least = ARGV[1] * 1000 end
+
+local lanes, met, found = {}, {}, {}
+local ids = redis.call('ZRANGEBYSCORE', SENT, '-inf', now - least, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+for i = 1, #ids, 2 do
+    local v = redis.call('HMGET', job_key(ids[i]), 'l', 'g', 's')
+    if v[3] == 'd' and now - ids[i + 1] >= (patience[profile_of(v[1])] or 0) then
+        found[#found + 1] = {ids[i], tonumber(v[2]), ids[i + 1], v[1]}
+        if not met[v[1]] then
+            met[v[1]] = true
+            lanes[#lanes + 1] = {v[1], math.max(steady_since, tonumber(redis.call('HGET', lane_key(v[1]), 'lost') or 0))}
+        end
+    end
+end
+return {lanes, found}

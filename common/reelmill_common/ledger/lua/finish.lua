@@ -3,7 +3,8 @@
 -- cancel. The same attempt may repeat it (its first answer can be lost on the way) and gets the same answer.
 -- ARGV: id, token, key of the clip, result, what it cost (bytes, GPU ms, mJ or ''), '1' if others may have the clip too,
 -- '' or, if another attempt stored the clip, the word of its claim after a `:`.
--- Returns 1, or 0 if the attempt lost, or if the clip is being removed.
+-- Returns 1, 2 if an owner may have jobs dispatched now who might not before, or 0 if the attempt lost, or if the clip is
+-- being removed.
 local job = load_leased(ARGV[1], ARGV[2])
 if not job then
     job = load_job(ARGV[1])
@@ -11,6 +12,7 @@ if not job then
         and redis.call('GET', result_key(job.id)) == ARGV[4]
     return again and 1 or 0
 end
+has_placed = false
 local adopts = ARGV[9] ~= ''
 if redis.call('EXISTS', withdrawn_key(ARGV[3], adopts and string.sub(ARGV[9], 2) or job.fence)) == 1 then return 0 end
 if adopts and redis.call('EXISTS', withdrawn_key(ARGV[3], '')) == 1 then return 0 end
@@ -25,4 +27,4 @@ if ARGV[8] == '1' then
     redis.call('HSET', made, mark, job.id)
 end
 move(job, 's', {}, 'job.finished', 'key', ARGV[3])
-return 1
+return has_placed and 2 or 1

@@ -1,7 +1,7 @@
 -- Choose what the lanes of a profile run next and mark it dispatched: the most urgent priority, there the owner with the
 -- least virtual time, of the owner's batches the one with the least, and of that the first job. Costs O(log n) for each
 -- job, whatever waits, times the lanes of a class that have work.
--- ARGV: a lane of the profile, depth, seconds within which a worker must have beaten, most jobs to choose.
+-- ARGV: profile, depth, seconds within which a worker must have beaten, most jobs to choose.
 -- Returns {id, generation, priority, spec, batch, lane} for each.
 --
 -- Which lane has room: a worker is sent `depth` jobs at most, and a job of a class goes only to workers of that class. So
@@ -14,9 +14,9 @@
 -- and both together 4, not 6, since they share A. All lanes may have 6: with 4 on `fast` and 2 on the general lane all is
 -- full. If a worker D with `fast` is lost after it was sent 2 more, `fast` has 6: only 4 (A, B) count against the
 -- general lane: the other 2 wait for A and B, and C must not idle because of them.
-local profile, depth, most = profile_of(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
-local since, chosen = '(' .. (now - ARGV[3] * 1000), {}
-local workers = redis.call('ZCOUNT', live_key(profile), since, '+inf')
+local profile, depth, most, live_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4]), ARGV[3] * 1000
+local chosen = {}
+local workers = redis.call('ZCOUNT', live_key(profile), '(' .. (now - live_ms), '+inf')
 if depth * workers == 0 then return chosen end
 
 -- `sent` counts what is dispatched at the priority looked at and above: less urgent ones must not block an urgent one.
@@ -31,42 +31,32 @@ local function look_at(name)
 end
 
 local general = look_at(profile) -- every worker of the profile serves it
-local lanes, classes = {general}, {}
+local lanes, classes, names = {general}, {}, {}
 for _, name in ipairs(redis.call('SMEMBERS', classes_key(profile))) do
     local lane = look_at(name)
     if lane.busy then
-        lane.workers = redis.call('ZRANGEBYSCORE', live_key(name), since, '+inf')
-        lanes[#lanes + 1], classes[#classes + 1] = lane, lane
+        lanes[#lanes + 1], classes[#classes + 1], names[#names + 1] = lane, lane, name
     else
         redis.call('SREM', classes_key(profile), name)
     end
 end
 
--- Return how many jobs may be sent to the workers of some lanes of classes, each worker counted once; and those workers.
-local function capacity_of(some)
-    local seen, count = {}, 0
-    for _, lane in ipairs(some) do
-        for _, worker in ipairs(lane.workers) do
-            if not seen[worker] then seen[worker], count = true, count + 1 end
-        end
-    end
-    return depth * count, seen
-end
-
-for _, lane in ipairs(classes) do
-    local _, own = capacity_of({lane})
-    lane.sharing = {}
-    for _, other in ipairs(classes) do
-        for _, worker in ipairs(other.workers) do
-            if own[worker] then
-                lane.sharing[#lane.sharing + 1] = other
-                break
+-- What may be sent to the workers of some lanes of classes, each worker counted once.
+local class_capacity = 0
+if #classes > 0 then
+    local crew = crews_of(profile, live_ms)
+    for _, lane in ipairs(classes) do
+        local sharing = {}
+        lane.sharing, lane.capacity = {}, depth * count_of(crew, {lane.name})
+        for _, other in ipairs(classes) do
+            if meet(crew, lane.name, other.name) then
+                lane.sharing[#lane.sharing + 1], sharing[#sharing + 1] = other, other.name
             end
         end
+        lane.shared_capacity = depth * count_of(crew, sharing)
     end
-    lane.shared_capacity = capacity_of(lane.sharing)
+    class_capacity = depth * count_of(crew, names)
 end
-local class_capacity = capacity_of(classes)
 
 local function sent_of(some)
     local sum = 0
@@ -79,7 +69,7 @@ local function has_room(lane)
     local all = sent_of(classes)
     -- What is sent beyond the capacity of a class takes none from the general lane: other workers must not idle.
     if lane == general then return lane.sent + math.min(all, class_capacity) < depth * workers end
-    return lane.sent < depth * #lane.workers and sent_of(lane.sharing) < lane.shared_capacity
+    return lane.sent < lane.capacity and sent_of(lane.sharing) < lane.shared_capacity
         and general.sent + all < depth * workers
 end
 

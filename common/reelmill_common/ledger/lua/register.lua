@@ -1,7 +1,7 @@
 -- Enter a worker as starting. Jobs leased to an earlier life of the name are taken back at once: that life is over.
--- A quarantined worker stays quarantined. ARGV: worker, lane, info, most attempts, rules, how the process before it
+-- A quarantined worker stays quarantined. ARGV: worker, profile, info, most attempts, rules, how the process before it
 -- ended (`died`, `stalled`, or '' if that is not known), all lanes that it serves as far as that is known, by commas.
-local worker, lane, ended = ARGV[1], ARGV[2], ARGV[6]
+local worker, profile, ended = ARGV[1], ARGV[2], ARGV[6]
 local limits = {most = tonumber(ARGV[4]), rules = ARGV[5], died = ended ~= ''}
 local code, why = 'worker_lost', 'was started anew'
 if ended == 'died' then why = 'lost its process' end
@@ -19,6 +19,6 @@ redis.call('SADD', WORKERS, worker)
 redis.call('ZADD', BEATS, now, worker)
 redis.call('HSET', worker_key(worker), 'info', ARGV[3], 'seen', now)
 set_lanes(worker, ARGV[7])
-set_worker(worker, lane, before[2] == 'quarantined' and 'quarantined' or 'starting')
-emit('worker.registered', '', '', worker, 'lane', lane)
+set_worker(worker, profile, before[2] == 'quarantined' and 'quarantined' or 'starting')
+emit('worker.registered', '', '', worker, 'lane', profile)
 return 1

@@ -7,6 +7,6 @@ redis.call('ZADD', LEASES, now + ARGV[3] * 1000, job.id)
 local stage = ARGV[4]
 if stage ~= '' and stage ~= job.stage then
     redis.call('HSET', job_key(job.id), 'x', stage)
-    emit('job.staged', job.batch, job.id, job.worker, 'stage', stage)
+    emit_stage(job, stage)
 end
 return job.state == 'x' and 'cancel' or 'continue'

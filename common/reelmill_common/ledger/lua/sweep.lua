@@ -31,7 +31,7 @@ for i = 1, #due, 2 do
     if touched < most then
         local lanes = redis.call('HGET', batch_key(batch), 'lanes')
         if lanes then
-            take_back_sent(batch, 'expired')
+            if redis.call('HEXISTS', batch_key(batch), 'recall') == 0 then take_back_sent(batch, 'expired') end
             for lane in string.gmatch(lanes, '[^,]+') do
                 local keys = waiting_keys(batch, lane)
                 keys[#keys + 1] = hold_key(batch, lane)

@@ -1,7 +1,11 @@
 -- flags: no-writes
--- Read what some lanes of a profile have dispatched, in the order in which it will probably be claimed; changes nothing.
--- ARGV: lanes by commas, most jobs, seconds within which a worker must have beaten. Returns {ready workers of the
--- profile, {specs}}.
+-- Read what some lanes of a profile have dispatched, in the order in which it will probably be claimed; changes nothing. The
+-- jobs are shared among the workers of the profile: to one whose share is empty none are listed, and that costs no look.
+-- ARGV: lanes by commas, most jobs, seconds within which a worker must have beaten, a number that decides the caller's
+-- share, or '' if only a worker that is alone has one. Returns {ready workers of the profile, {specs of all shares}}.
+local workers = redis.call('ZCOUNT', live_key(profile_of(ARGV[1])), '(' .. (now - ARGV[3] * 1000), '+inf')
+local is_alone = workers <= 1
+if not is_alone and (ARGV[4] == '' or ARGV[4] % workers >= tonumber(ARGV[2])) then return {workers, {}} end
 local lanes, found = ',' .. ARGV[1] .. ',', {}
 local sent = redis.call('ZRANGE', SENT, 0, 199, 'WITHSCORES')
 for i = 1, #sent, 2 do
@@ -19,4 +23,4 @@ local specs = {}
 for i = 1, math.min(#found, tonumber(ARGV[2])) do
     specs[#specs + 1] = redis.call('GET', spec_key(found[i][1])) or nil
 end
-return {redis.call('ZCOUNT', live_key(profile_of(ARGV[1])), '(' .. (now - ARGV[3] * 1000), '+inf'), specs}
+return {workers, specs}

@@ -1,9 +1,9 @@
 -- flags: no-writes
--- Read workers; changes nothing. ARGV: one name, or none for all.
+-- Read workers; changes nothing. ARGV: their names.
 -- Returns {name, lane, state, info, reason, milliseconds since it was seen, {ids under its leases},
 -- '1' if its quarantine may be lifted by time, lanes that it serves by commas} for each.
 local found = {}
-for _, worker in ipairs(ARGV[1] and {ARGV[1]} or redis.call('SMEMBERS', WORKERS)) do
+for _, worker in ipairs(ARGV) do
     local v = redis.call('HMGET', worker_key(worker), 'lane', 'state', 'info', 'reason', 'seen', 'may_return',
         'lanes')
     if v[1] then

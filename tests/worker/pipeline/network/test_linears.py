@@ -114,8 +114,8 @@ def heavy(shape: tuple[int, int]) -> Tensor:
     "weight",
     [
         pytest.param(heavy((1536, 1536)), id="attention"),
-        pytest.param(heavy((8960, 1536)), id="feed-forward, up"),
-        pytest.param(heavy((1536, 8960)), id="feed-forward, down"),
+        pytest.param(heavy((8960, 1536)), id="feed-forward, up", marks=pytest.mark.slow),
+        pytest.param(heavy((1536, 8960)), id="feed-forward, down", marks=pytest.mark.slow),
         pytest.param(heavy((256, 128)).bfloat16(), id="stored in bfloat16"),
         pytest.param(heavy((256, 128)).half(), id="stored in float16"),
         pytest.param(1e-7 * heavy((256, 128)), id="smaller than the least scale"),

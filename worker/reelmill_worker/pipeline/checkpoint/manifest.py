@@ -55,12 +55,7 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def write_manifest(folder: Path, *, source: Mapping[str, Any]) -> None:
-    """Hash every file of a model and write its manifest.
-
-    Args:
-        folder: The model.
-        source: Where it comes from: repository and revision, or how it was made.
-    """
+    """Hash every file of a model and write its manifest."""
     files = listing(folder, model_files(folder))
     layout.write_json(folder / layout.MANIFEST_FILE, {"format": FORMAT, "source": dict(source), "files": files})
 

@@ -26,10 +26,6 @@ MOST_ITEMS = 1024
 def skeleton(part: str, config: Mapping[str, Any]) -> nn.Module:
     """Build a part of a model on the meta device: names, shapes and dtypes, no memory.
 
-    Args:
-        part: `transformer`, `text_encoder` or `vae`.
-        config: The part's `config.json`.
-
     Raises:
         InvalidModel: The class does not take that config.
     """

@@ -87,11 +87,7 @@ class TinyDecoder:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        """Return all frames at once: (f, h, w, 3) uint8 on the plan's device.
-
-        Args:
-            latents: (1, 16, t, h / 8, w / 8), as the transformer leaves them (normalised).
-        """
+        """Return all frames of normalised latents, (1, 16, t, h / 8, w / 8), at once: (f, h, w, 3) uint8."""
         return torch.cat(list(self.decode_chunks(latents)))
 
     @torch.inference_mode()

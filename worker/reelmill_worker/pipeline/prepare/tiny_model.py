@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,42 +109,41 @@ def _make(folder: Path, write: Callable[[Path], None], source: Mapping[str, Any]
 
 
 def _write(folder: Path, generator: torch.Generator) -> None:
-    layout.write_json(folder / layout.MODEL_INDEX_FILE, layout.MODEL_INDEX)
-    layout.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     vocabulary = write_tokenizer(folder / "tokenizer")
-    configs = {
-        layout.TEXT_ENCODER: {**TEXT_ENCODER, "vocab_size": vocabulary},
-        layout.TRANSFORMER: TRANSFORMER,
-        layout.VAE: VAE,
-    }
-    for part, config in configs.items():
-        layout.write_json(folder / part / layout.CONFIG_FILE, full_config(part, config))
-        tensors = _drawn(skeleton(part, config), generator)
-        tensors.pop("encoder.embed_tokens.weight", None)  # the text encoder's is tied to shared.weight, stored once
-        _save(folder / part / layout.weights_file(part), tensors)
-    decoder = folder / layout.TINY_DECODER
-    layout.write_json(decoder / layout.CONFIG_FILE, {**layout.TINY_DECODER_CONFIG, "widths": list(DECODER_WIDTHS)})
-    _save(decoder / layout.WEIGHTS_FILE, cloud_decoder(DECODER_WIDTHS, generator))
+    configs = _configs(vocabulary, TRANSFORMER)
+    tensors = {part: _drawn(skeleton(part, config), generator) for part, config in configs.items()}
+    tensors[layout.TEXT_ENCODER].pop("encoder.embed_tokens.weight", None)  # tied to shared.weight, stored once
+    tensors[layout.TINY_DECODER] = cloud_decoder(DECODER_WIDTHS, generator)
+    _write_parts(folder, configs, tensors, DECODER_WIDTHS)
 
 
 def _write_trained(folder: Path) -> None:
     known, trained = trained_parts()
-    layout.write_json(folder / layout.MODEL_INDEX_FILE, layout.MODEL_INDEX)
-    layout.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
-    vocabulary = write_word_tokenizer(folder / "tokenizer", known)
+    configs = _configs(write_word_tokenizer(folder / "tokenizer", known), TRAINED_TRANSFORMER)
     # The high-quality decoder was not trained.
     generator = torch.Generator("cpu").manual_seed(DEFAULT_SEED)
     tensors = {**trained, layout.VAE: _drawn(skeleton(layout.VAE, VAE), generator)}
-    configs = {
-        layout.TEXT_ENCODER: {**TEXT_ENCODER, "vocab_size": vocabulary},
-        layout.TRANSFORMER: TRAINED_TRANSFORMER,
-        layout.VAE: VAE,
-    }
+    _write_parts(folder, configs, tensors, TRAINED_DECODER_WIDTHS)
+
+
+def _configs(vocabulary: int, transformer: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    encoder = {**TEXT_ENCODER, "vocab_size": vocabulary}
+    return {layout.TEXT_ENCODER: encoder, layout.TRANSFORMER: transformer, layout.VAE: VAE}
+
+
+def _write_parts(
+    folder: Path,
+    configs: Mapping[str, Mapping[str, Any]],
+    tensors: Mapping[str, dict[str, Tensor]],
+    widths: Sequence[int],
+) -> None:
+    layout.write_json(folder / layout.MODEL_INDEX_FILE, layout.MODEL_INDEX)
+    layout.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     for part, config in configs.items():
         layout.write_json(folder / part / layout.CONFIG_FILE, full_config(part, config))
         _save(folder / part / layout.weights_file(part), tensors[part])
-    decoder, widths = folder / layout.TINY_DECODER, list(TRAINED_DECODER_WIDTHS)
-    layout.write_json(decoder / layout.CONFIG_FILE, {**layout.TINY_DECODER_CONFIG, "widths": widths})
+    decoder = folder / layout.TINY_DECODER
+    layout.write_json(decoder / layout.CONFIG_FILE, {**layout.TINY_DECODER_CONFIG, "widths": list(widths)})
     _save(decoder / layout.WEIGHTS_FILE, tensors[layout.TINY_DECODER])
 
 

@@ -44,12 +44,17 @@ def write_tokenizer(folder: Path) -> int:
     tokenizer.decoder = decoders.Sequence(
         [decoders.ByteFallback(), decoders.Metaspace(replacement=WORD_MARK, prepend_scheme="always")]
     )
+    save_tokenizer(tokenizer, folder)
+    return len(pieces)
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Let a tokenizer end each text with the end mark, and write its files."""
     end = SPECIAL[1]
     tokenizer.post_processor = processors.TemplateProcessing(single=f"$A {end}", special_tokens=[(end, 1)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     write_json(folder / "tokenizer_config.json", CONFIG)
-    return len(pieces)
 
 
 def _pieces() -> list[tuple[str, float]]:

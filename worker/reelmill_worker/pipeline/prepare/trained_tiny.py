@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor
 
 from reelmill_worker.pipeline.checkpoint import layout
 from reelmill_worker.pipeline.checkpoint.manifest import file_sha256
-from reelmill_worker.pipeline.prepare.tiny_tokenizer import CONFIG, SPECIAL
+from reelmill_worker.pipeline.prepare.tiny_tokenizer import SPECIAL, save_tokenizer
 
 WEIGHTS = "tiny_weights.safetensors"
 WEIGHTS_SHA256 = "73cea13507795f673d45c174dfa90d37bda5b462f7bfb0b0df5be9c06af9370d"
@@ -60,10 +60,5 @@ def write_word_tokenizer(folder: Path, known: tuple[str, ...]) -> int:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="isolated")]
     )
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {SPECIAL[1]}", special_tokens=[(SPECIAL[1], 1)]
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    layout.write_json(folder / "tokenizer_config.json", CONFIG)
+    save_tokenizer(tokenizer, folder)
     return len(vocabulary)

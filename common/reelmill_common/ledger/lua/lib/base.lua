@@ -4,6 +4,7 @@
 --   q queued   h held   d dispatched   r running   x cancel requested   s succeeded   f failed   c cancelled
 
 local EVENTS_KEPT = 50000 -- about 4 MB
+local WATCHED_KEPT, WATCHED_S = 10000, 120 -- events of a stream for watchers, and seconds that it outlives the last of them
 local MISSING_KEPT, MISSING_S = 1000, 7 * 86400
 local LEASED = {r = true, x = true}
 local BREAK_MS = 15000 -- without a call: a farm's ticks call every few seconds at least
@@ -61,15 +62,57 @@ local function worker_key(worker) return P .. 'worker:' .. worker end
 local function owner_key(owner) return P .. 'owner:' .. owner end
 -- Lanes and priorities at which an owner has batches that may run (the key has an older name).
 local function owner_levels_key(owner) return P .. 'spots:' .. owner end
+local function choices_key(batch) return P .. 'choices:' .. batch end
 local function dependants_key(batch) return P .. 'dependants:' .. batch end
 local function held_key(worker) return P .. 'held:' .. worker end
+local function token_key(digest) return P .. 'token:' .. digest end
 local function faults_key(id) return P .. 'faults:' .. id end
 local function streak_key(worker) return P .. 'streak:' .. worker end
 
+-- Who follows a batch reads a stream of its own, `events:BATCH`, which is written while `watched:BATCH` is there. It has the
+-- batch's events under the ids that they have in the farm's stream, and the stages of its jobs, which that has not. `stages`
+-- has those of all batches, while `watched` is there.
+local function watched_key(batch) return batch == '' and P .. 'watched' or P .. 'watched:' .. batch end
+local function watched_events_key(batch) return batch == '' and P .. 'stages' or P .. 'events:' .. batch end
+
+local function append(stream, id, ...)
+    redis.call('XADD', stream, 'MAXLEN', '~', WATCHED_KEPT, id, ...)
+    if redis.call('XLEN', stream) == 1 then redis.call('EXPIRE', stream, WATCHED_S) end
+end
+
 -- Append to the event stream; more fields follow as name, value, name, value.
 local function emit(name, batch, job, worker, ...)
-    redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
+    local id = redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*',
         'e', name, 'b', batch, 'j', job, 'w', worker, ...)
+    if batch ~= '' and redis.call('EXISTS', watched_key(batch)) == 1 then
+        append(watched_events_key(batch), id, 'e', name, 'b', batch, 'j', job, 'w', worker, ...)
+    end
+end
+
+-- Return the id that the farm's stream gave last.
+local function last_event()
+    local info = redis.pcall('XINFO', 'STREAM', P .. 'events')
+    for i = 1, info.err and 0 or #info, 2 do
+        if info[i] == 'last-generated-id' then return info[i + 1] end
+    end
+    return '0-0'
+end
+
+-- Tell of a job's stage, to those who watch only. It takes the next id of the farm's stream, so that ids of all streams can
+-- be compared.
+local function emit_stage(job, stage)
+    local streams = {}
+    for _, batch in ipairs({'', job.batch}) do
+        if redis.call('EXISTS', watched_key(batch)) == 1 then streams[#streams + 1] = watched_events_key(batch) end
+    end
+    if #streams == 0 then return end
+    local ms, number = string.match(last_event(), '^(%d+)-(%d+)$')
+    ms, number = tonumber(ms), tonumber(number)
+    local id = now > ms and string.format('%.0f-0', now) or string.format('%.0f-%.0f', ms, number + 1)
+    for _, stream in ipairs(streams) do
+        append(stream, id, 'b', job.batch, 'j', job.id, 'w', job.worker, 'e', 'job.staged', 'stage', stage)
+    end
+    redis.call('XSETID', P .. 'events', id)
 end
 
 -- Note that a key is missing which others point to (evicted, deleted by hand, or lost with a broken file): `doctor` shows

@@ -25,10 +25,10 @@ local function move_clock(step, away)
         if v[2] then redis.call('HSET', worker_key(worker), 'since', v[2] + step) end
         for _, lane in ipairs(lanes_of(worker)) do
             if seen then redis.call('ZADD', live_key(lane), 'XX', seen, worker) end
-            redis.call('DEL', P .. 'looked:' .. lane)
         end
     end
-    redis.call('DEL', P .. 'mended', P .. 'prune_turn')
+    drop_crews()
+    redis.call('DEL', P .. 'looked', P .. 'mended', P .. 'prune_turn')
     if step < 0 then
         for _, key in ipairs({RUNS, P .. 'unreported'}) do move_scores(key, step, now) end
         for _, id in ipairs(redis.call('SMEMBERS', HOOKS)) do move_scores(due_key(id), step, now) end

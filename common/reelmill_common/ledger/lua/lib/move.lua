@@ -22,10 +22,12 @@
 local IN_FLIGHT = {d = true, r = true, x = true}
 local FINAL = {s = true, f = true, c = true}
 local RETRY = {f = true, c = true}
+local RECALL_MOST = 50 -- jobs looked at in one step: about 2 ms of the server's time
 
 -- Put an owner into the ready index of a lane and priority, or take it out; with the last one the level goes.
 -- Who comes in starts at the level's current virtual time: an idle past is neither credit nor debt. That time is one
 -- for all lanes of a profile, whose workers they share.
+local has_placed = false -- whether this call has let an owner come in; who asks sets it to false first
 local function place_owner(owner, lane, priority)
     local profile = profile_of(lane)
     local ready, level = ready_key(lane, priority), profile .. ':' .. priority
@@ -34,6 +36,7 @@ local function place_owner(owner, lane, priority)
     local fit = (cap == 0 or tonumber(v[2] or 0) < cap) and redis.call('EXISTS', share_key(lane, priority, owner)) == 1
     local inside = redis.call('ZSCORE', ready, owner)
     if fit and not inside then
+        has_placed = true
         local current = redis.call('HGET', lane_key(profile), 'v' .. priority)
         redis.call('ZADD', ready, math.max(tonumber(v[3] or 0), tonumber(current or 0)), owner)
         redis.call('SADD', levels_key(lane), priority)
@@ -237,6 +240,8 @@ local function move(job, state, fields, event, ...)
     end
     if not (IN_FLIGHT[from] and IN_FLIGHT[state]) then reindex(job.batch) end
     emit(event, job.batch, job.id, (LEASED[from] or LEASED[state]) and job.worker or '', ...)
+    if state == 'r' or state == 'f' then note_rate(job.batch, state == 'f' and 'f' or '') end
+    if state == 's' and LEASED[from] then note_rate(job.batch, 'n') end -- not one that is answered with another's clip
     if FINAL[state] then
         if not end_if_done(job.batch) and state == 'f' and LEASED[from] then spend(job.batch) end
     elseif FINAL[from] then
@@ -248,16 +253,39 @@ end
 -- Put a job back in line; `reason` goes to the event.
 local function requeue(job, reason) move(job, 'q', {}, 'job.requeued', 'reason', reason) end
 
--- Put back in line what a batch has dispatched: its messages are stale from now on.
-function take_back_sent(batch, reason)
-    for _, id in ipairs(redis.call('SMEMBERS', flight_key(batch))) do
-        local job = load_job(id)
-        if not job then
-            drop_job(id, batch)
-        elseif job.state == 'd' then
-            requeue(job, reason)
+-- Put back in line some of what a batch had dispatched when that was ordered; return whether all of it was looked at.
+-- What the order holds for is found in steps, since a batch may have thousands of jobs dispatched: `recall` (milliseconds
+-- of the order), `recall_why`, and `recall_at`, which is how far the steps are. Claim refuses what they have not met yet.
+local function recall_some(batch)
+    local key, at, why, cursor = batch_key(batch), unpack(redis.call('HMGET', batch_key(batch), 'recall', 'recall_why',
+        'recall_at'))
+    if at then
+        local found = redis.call('SSCAN', flight_key(batch), cursor or '0', 'COUNT', RECALL_MOST)
+        for _, id in ipairs(found[2]) do
+            local job = load_job(id)
+            if not job then
+                drop_job(id, batch)
+            elseif job.state == 'd' and tonumber(redis.call('ZSCORE', SENT, id) or 0) <= tonumber(at) then
+                requeue(job, why)
+            end
         end
+        if found[1] ~= '0' then
+            redis.call('HSET', key, 'recall_at', found[1])
+            return false
+        end
+        redis.call('HDEL', key, 'recall', 'recall_why', 'recall_at')
     end
+    redis.call('ZREM', P .. 'recalls', batch)
+    return true
+end
+
+-- Put back in line what a batch has dispatched: its messages are stale from now on. Does the first step; who called, or
+-- the next tick, goes on with `recall`.
+function take_back_sent(batch, reason)
+    redis.call('HDEL', batch_key(batch), 'recall_at')
+    redis.call('HSET', batch_key(batch), 'recall', now, 'recall_why', reason)
+    redis.call('ZADD', P .. 'recalls', now, batch)
+    recall_some(batch)
 end
 
 local function cancel(job) move(job, 'c', {}, 'job.cancelled') end

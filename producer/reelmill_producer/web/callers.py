@@ -1,0 +1,104 @@
+"""Callers: who makes a request, and which batches and jobs that person may see and steer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from reelmill_common.access import Principal
+from reelmill_common.errors import NotAllowed, NotFound
+from reelmill_common.jobs import job_id
+from reelmill_common.ledger import BatchView, JobView
+from reelmill_producer.client import Reelmill
+from reelmill_producer.control import is_job_id
+from reelmill_producer.web.authentication import authenticated
+from reelmill_producer.web.console import Console
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who makes a request. What they may not see is answered as if it were not there."""
+
+    principal: Principal
+    console: Console
+
+    @property
+    def farm(self) -> Reelmill:
+        """The farm. Raises `LedgerUnavailable`; blocks, so only in a thread."""
+        return self.console.connection.farm()
+
+    def batch(self, name: str) -> BatchView:
+        """Return a batch that they may see. Raises `NotFound`."""
+        return self._seen(self.farm.batch(name))
+
+    def seen_batches(self) -> list[BatchView]:
+        """Return the batches that they may see, newest first."""
+        return [view for view in self.farm.batches() if self.principal.may_see(view.owner)]
+
+    def steered_batch(self, name: str) -> BatchView:
+        """Return a batch that they may steer.
+
+        Raises:
+            NotFound: They may not see it either, or there is none.
+            NotAllowed: They may only read it.
+        """
+        view = self.batch(name)
+        self.require_steering(view.owner)
+        return view
+
+    def job(self, batch: str, row: str) -> JobView:
+        """Return a job that they may see, by its place. Raises `NotFound`."""
+        self.batch(batch)
+        found = self.farm.ledger.jobs.find([row if is_job_id(row) else job_id(batch, row)])
+        if not found or found[0].batch != batch:
+            raise NotFound(f"batch {batch!r} has no row {row[:80]!r}; GET its jobs to see its rows")
+        return found[0]
+
+    def job_of_id(self, job_id: str) -> JobView:
+        """Return a job that they may see, by its id. Raises `NotFound`."""
+        missing = NotFound(f"no job {job_id[:80]}")
+        found = self.farm.ledger.jobs.find([job_id]) if is_job_id(job_id) else []
+        if not found:
+            raise missing
+        try:
+            self.batch(found[0].batch)
+        except NotFound:
+            raise missing from None
+        return found[0]
+
+    def steered_job(self, batch: str, row: str) -> JobView:
+        """Return a job that they may steer, by its place.
+
+        Raises:
+            NotFound: They may not see it either, or there is none.
+            NotAllowed: They may only read it.
+        """
+        self.steered_batch(batch)
+        return self.job(batch, row)
+
+    def require_operator(self, what: str) -> None:
+        """Raise `NotAllowed` unless they are an operator; `what` says what for, as in `steering workers`."""
+        if not self.principal.is_operator:
+            raise NotAllowed(f"{what} needs an operator; the token {self.principal.name!r} is a {self.principal.role}")
+
+    def _seen(self, view: BatchView) -> BatchView:
+        if not self.principal.may_see(view.owner):
+            raise NotFound(f"no batch {view.name!r}; GET /api/v1/batches lists those that there are")
+        return view
+
+    def require_steering(self, owner: str) -> None:
+        """Raise `NotAllowed` unless they may steer what belongs to an owner."""
+        if not self.principal.may_steer(owner):
+            raise NotAllowed(
+                f"the token {self.principal.name!r} may only read; steering needs one with the role submitter"
+            )
+
+
+async def caller(request: Request, principal: Annotated[Principal, Depends(authenticated)]) -> Caller:
+    """Return who makes a request; a dependency of every route but sign-in and health."""
+    return Caller(principal=principal, console=request.app.state.console)
+
+
+SomeCaller = Annotated[Caller, Depends(caller)]

@@ -1,0 +1,596 @@
+"""Schemas: what the API takes and answers, as OpenAPI has it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reelmill_common.jobs import BatchState, JobState
+
+COUNTS = ("queued", "held", "dispatched", "running", "cancel_requested", "succeeded", "failed", "cancelled")
+
+
+class ProblemDetails(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:reelmill:problem:not_found"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Code of the error, as in docs/reference/errors.md.", examples=["not_found"])
+    advice: str = Field(description="What to do; empty if that is not known.")
+    lines: list[WrongLine] | None = None
+
+
+class WrongLine(BaseModel):
+    """A line or a row that cannot become a job."""
+
+    line: int = Field(description="Counted from 1; of JSON rows, the number of the row.")
+    reason: str
+    text: str = ""
+
+
+class WaitItem(BaseModel):
+    """One thing that keeps a batch from running."""
+
+    kind: Literal["window", "start", "after"]
+    batch: str = ""
+    until: float = 0.0
+    stuck: bool = False
+
+
+class BatchItem(BaseModel):
+    """A batch."""
+
+    name: str = Field(examples=["night-7"])
+    owner: str
+    state: BatchState
+    outcome: str = Field(description="`succeeded`, `failed`, `cancelled` or `cancelling`; empty while it is open.")
+    counts: dict[str, int] = Field(description="Jobs by state.")
+    total: int
+    remaining: int
+    paused: bool
+    why_paused: str
+    priority: int
+    weight: int
+    max_in_flight: int
+    max_failures: str
+    window: str
+    start_after: float | None
+    expires_at: float | None
+    after: list[str]
+    after_any: list[str]
+    worker_class: str
+    waits_for: list[WaitItem]
+    created_at: float
+    finished_at: float | None
+    finish_expected_at: float | None = Field(description="When the last clip will be done; null if not known.")
+
+
+class BatchPage(BaseModel):
+    """Some batches, newest first."""
+
+    items: list[BatchItem]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
+class ClipItem(BaseModel):
+    """The clip of a job."""
+
+    key: str
+    bytes: int
+    duration_s: float
+    sha256: str
+    gpu_s: float
+    reused_from: str | None
+
+
+class ChoiceItem(BaseModel):
+    """What a person said of a clip."""
+
+    mark: Literal["favourite", "reject"]
+    note: str
+
+
+class JobError(BaseModel):
+    """Why the last attempt failed."""
+
+    code: str
+    message: str
+
+
+class JobItem(BaseModel):
+    """A job."""
+
+    id: str
+    batch: str
+    row: str
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    frames: int
+    fps: int
+    profile: str
+    state: JobState
+    stage: str
+    attempts: int
+    priority: int
+    worker: str
+    error: JobError | None
+    clip: ClipItem | None
+    choice: ChoiceItem | None
+    metadata: dict[str, str]
+    submitted_at: float | None
+    started_at: float | None
+    finished_at: float | None
+    updated_at: float | None
+
+
+class JobPage(BaseModel):
+    """Some jobs of a batch, in the order of submission."""
+
+    items: list[JobItem]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
+class BatchPolicy(BaseModel):
+    """The policy of a batch, as the options of `reelmill submit` have it. Absent fields are left as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int | None = Field(default=None, description="0 to 9, 9 most urgent.", examples=[5])
+    window: str | None = Field(
+        default=None, description="Hours in which it may run.", examples=["22:00-07:00 Europe/Vienna"]
+    )
+    owner: str | None = Field(default=None, description="Who it is for; a token may allow one owner only.")
+    weight: int | None = Field(default=None, description="Share among the owner's batches, 1 to 100.")
+    max_in_flight: int | None = Field(default=None, description="Most jobs at once; 0: no cap.")
+    max_failures: str | None = Field(default=None, description="`10` or `5%`, at which it pauses; `none`: never.")
+    start_after: str | None = Field(
+        default=None, description="A time such as `22:00`, `2026-12-24T22:00` or `8h`; or `none`."
+    )
+    expires: str | None = Field(default=None, description="Likewise: after it no job starts.")
+    after: list[str] | None = Field(default=None, description="Batches whose clips must all have succeeded before.")
+    after_any: list[str] | None = Field(default=None, description="Batches that must have ended before.")
+    worker_class: str | None = Field(default=None, description="Class of worker that alone renders it.")
+
+
+class SubmitQuery(BatchPolicy):
+    """What the query of a submission may say: the policy, and how the rows are read."""
+
+    seeds: str = Field(default="", description="Render each row with each of these, such as `0..4`.")
+    column: list[str] = Field(default=[], description="Meaning of a column, as `prompt=caption`; repeatable.")
+    profile: str = Field(default="", description="Model profile of rows that name none.")
+    reuse: str = Field(default="", description="`same` or `any`: equal clips that are there answer jobs.")
+    finish_by: str = Field(default="", description="`07:00` or `8h`: the answer says if it is done by then.")
+    skip_invalid: bool = Field(default=False, description="Submit the good rows of a bad file.")
+
+    def policy(self) -> BatchPolicy:
+        """Return the policy alone."""
+        return BatchPolicy(**{name: getattr(self, name) for name in BatchPolicy.model_fields})
+
+
+class CheckQuery(SubmitQuery):
+    """What the query of a dry run may say."""
+
+    batch: str = Field(default="", description="Name of the batch; by default one that is not there.")
+    finish_by: str = Field(
+        default="", description="A time such as `07:00` or `8h`: whether the batch would be done by then."
+    )
+
+
+class CreateQuery(SubmitQuery):
+    """What the query of a submission without a name in its path may say."""
+
+    batch: str = Field(
+        default="", description="Name of the batch; by default one made of the `Idempotency-Key`, or at random."
+    )
+
+
+class RowReport(BaseModel):
+    """What a check of rows found."""
+
+    rows: int = Field(description="Different jobs.")
+    duplicates: int
+    skipped: int = Field(description="Bad lines that were left out.")
+    notes: list[str] = Field(description="What was assumed of the file.")
+
+
+class SubmitAnswer(BaseModel):
+    """What a submit did."""
+
+    batch: str
+    added: int
+    unchanged: int
+    reused: int
+    finish_expected_at: float | None = Field(description="When the last clip will be done; null if not known.")
+    in_time: bool | None = Field(description="Whether that is by `finish_by`; null if not asked or not known.")
+    report: RowReport
+
+
+class EstimateItem(BaseModel):
+    """What a submit would take; null where that is not known."""
+
+    seconds: float | None = Field(description="Until the last clip is done.")
+    finish_at: float | None
+    gpu_hours: float | None
+    cost: float | None
+    currency: str
+    in_time: bool | None = Field(description="Whether it would be done by `finish_by`.")
+    unknown: str = Field(description="Why something is not known.")
+
+
+class CheckAnswer(BaseModel):
+    """The result of a dry run; nothing was submitted."""
+
+    batch: str
+    rows: int
+    duplicates: int
+    bad: list[WrongLine]
+    bad_count: int
+    new: int
+    unchanged: int
+    conflicts: int = Field(description="Rows that are there with other content: a submit would be refused.")
+    notes: list[str]
+    estimate: EstimateItem
+
+
+class Changed(BaseModel):
+    """How many jobs an action touched."""
+
+    count: int
+    unconfirmed: int = Field(default=0, description="Running jobs that still have to stop.")
+
+
+class RetryAsked(BaseModel):
+    """Which jobs of a batch to queue again; none: all that failed or were cancelled."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(default="", description="Only those whose last error has this code.")
+    states: list[Literal["failed", "cancelled"]] = []
+    rows: list[str] = Field(default=[], max_length=10_000, description="Only these rows or ids.")
+
+
+class ResumeAsked(BaseModel):
+    """What else to resume."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    held: bool = Field(default=False, description="Release jobs that were held one by one, too.")
+
+
+class PolicyAsked(BaseModel):
+    """What to change of a batch; absent fields stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int | None = Field(default=None, description="0 to 9, 9 most urgent.")
+    window: str | None = Field(default=None, description="Hours in which it may run; empty: always.")
+    weight: int | None = None
+    max_in_flight: int | None = None
+    max_failures: str | None = None
+    start_after: str | None = None
+    expires: str | None = None
+    after: list[str] | None = None
+    after_any: list[str] | None = None
+
+
+class ChoiceAsked(BaseModel):
+    """A mark for a clip."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mark: Literal["favourite", "reject", "none"]
+    note: str = Field(default="", max_length=500)
+
+
+class CauseItem(BaseModel):
+    """Jobs that failed for one reason."""
+
+    code: str
+    count: int
+    message: str
+    retry: bool = Field(description="Whether another try may help.")
+    advice: str
+
+
+class CauseList(BaseModel):
+    """Why jobs of a batch failed, the most frequent cause first."""
+
+    items: list[CauseItem]
+    counted: int = Field(description="Failed jobs that were looked at.")
+
+
+class ReasonItem(BaseModel):
+    """Why a batch or a job is where it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: str
+    state: str
+    sentence: str
+    cause: str
+
+
+class WorkerJob(BaseModel):
+    """What a worker renders; the names are null if it belongs to another owner."""
+
+    id: str | None
+    batch: str | None
+    row: str | None
+    stage: str
+    since: float
+
+
+class WorkerItem(BaseModel):
+    """A worker."""
+
+    name: str = Field(examples=["gpu0@render-3"])
+    lane: str
+    lanes: list[str]
+    state: str
+    reason: str
+    may_return: bool
+    seen_s: float
+    jobs: int
+    job: WorkerJob | None
+    idle: str = Field(description="Why it renders nothing; empty while it does.")
+    info: dict[str, Any]
+
+
+class WorkerList(BaseModel):
+    """All workers, by name."""
+
+    items: list[WorkerItem]
+
+
+class QuarantineAsked(BaseModel):
+    """Why a worker is to take no more jobs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class ForecastItem(BaseModel):
+    """The forecast of a batch."""
+
+    batch: str
+    priority: int
+    remaining: int
+    finish_at: float | None
+    left: int
+    why: str
+    window: str
+    spans: list[tuple[float, float]] = Field(description="Hours until its end in which its window is open.")
+
+
+class LaneItem(BaseModel):
+    """The workers of a lane and their pace."""
+
+    lane: str
+    workers: int
+    seconds_per_clip: float | None
+    measured_clips: int
+    clips_per_hour: float | None
+
+
+class PlanItem(BaseModel):
+    """The forecast of all batches that are not done."""
+
+    now: float
+    by: float | None
+    left: int
+    batches: list[ForecastItem]
+    lanes: list[LaneItem]
+
+
+class ScheduleAsked(BaseModel):
+    """A schedule: rows that become a batch again and again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cron: str = Field(examples=["0 22 * * *"])
+    tz: str = Field(examples=["Europe/Vienna"])
+    rows: list[str | dict[str, Any]] = Field(max_length=100_000)
+    catch_up: Literal["skip", "once"] = "skip"
+    policy: BatchPolicy = BatchPolicy()
+    seeds: str = ""
+
+
+class ScheduleItem(BaseModel):
+    """A schedule."""
+
+    name: str
+    cron: str
+    tz: str
+    catch_up: str
+    policy: dict[str, Any]
+    owner: str
+    jobs: int
+    paused: bool
+    created_at: float
+    next_at: float | None
+    last_at: float | None
+    last_batch: str
+    error: str
+
+
+class ScheduleList(BaseModel):
+    """All schedules, by name."""
+
+    items: list[ScheduleItem]
+
+
+class RunAnswer(BaseModel):
+    """The batch of a run."""
+
+    batch: str
+
+
+class OwnerItem(BaseModel):
+    """An owner's share of the farm."""
+
+    owner: str
+    weight: int
+    max_in_flight: int
+    in_flight: int
+
+
+class OwnerList(BaseModel):
+    """All owners, by name."""
+
+    items: list[OwnerItem]
+
+
+class OwnerAsked(BaseModel):
+    """What to change of an owner."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    weight: int | None = None
+    max_in_flight: int | None = None
+
+
+class AccountItem(BaseModel):
+    """What clips have cost."""
+
+    owner: str
+    clips: int
+    reused: int
+    size_bytes: int
+    gpu_s: float
+    energy_j: float | None
+    metered: int
+    wasted_gpu_s: float
+    wasted_energy_j: float | None
+    cost: float | None
+    wasted_cost: float | None
+    currency: str
+
+
+class AccountList(BaseModel):
+    """The accounts of owners."""
+
+    since: str | None
+    items: list[AccountItem]
+
+
+class WebhookAsked(BaseModel):
+    """A receiver of notifications."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str = Field(max_length=2000, examples=["https://hooks.example.com/reelmill"])
+    kind: Literal["standard", "slack", "discord", "teams", "email"] | None = None
+    events: list[str] = Field(default=[], max_length=100)
+    secret: str = Field(default="", max_length=200)
+    headers: list[str] = Field(default=[], max_length=20, description="Each as `Name: value`.")
+
+
+class WebhookItem(BaseModel):
+    """A webhook and its receiver's health; secrets and paths are not shown."""
+
+    webhook: str
+    kind: str
+    target: str
+    events: list[str]
+    headers: list[str]
+    created_at: float
+    failing_since: float | None
+    disabled: str
+    waiting: int
+    dropped: int
+
+
+class WebhookList(BaseModel):
+    """All webhooks, oldest first."""
+
+    items: list[WebhookItem]
+
+
+class WebhookMade(BaseModel):
+    """A webhook that was added; its secret is shown only now, unless it was given."""
+
+    webhook: str
+    secret: str
+
+
+class SignIn(BaseModel):
+    """A token to sign in with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(max_length=200)
+
+
+class SessionItem(BaseModel):
+    """Who makes the request."""
+
+    name: str
+    role: Literal["viewer", "submitter", "operator"]
+    owner: str | None
+    csrf: str = Field(description="For the header `X-Reelmill-CSRF`; empty without a cookie.")
+    open: bool = Field(description="Whether no token is needed.")
+
+
+class Health(BaseModel):
+    """That the process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Links(BaseModel):
+    """Pages beside the console; null where none is set."""
+
+    flower: str | None
+    grafana: str | None
+
+
+class Alert(BaseModel):
+    """Something that a person should look at."""
+
+    name: str
+    text: str
+    worker: str = ""
+    batch: str = ""
+
+
+class FarmItem(BaseModel):
+    """The farm as a whole."""
+
+    name: str
+    version: str
+    profile: str
+    workers: dict[str, int] = Field(description="Workers by state.")
+    rates: dict[str, float] = Field(description="`clips_an_hour`: clips stored in the last hour, by hour.")
+    waiting: int
+    running: int
+    alerts: list[Alert]
+    links: Links
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDetails, "description": text}
+    for status, text in {
+        400: "The request cannot be read.",
+        401: "There is no valid token.",
+        403: "The role or the owner of the token does not allow it.",
+        404: "There is no such thing, or it belongs to another owner.",
+        408: "The body came too slowly.",
+        409: "It is there already with other content, or in a state that does not allow it.",
+        413: "The body is too large.",
+        415: "The type of the body is not known.",
+        421: "The console is not known by this host name.",
+        422: "What is asked for cannot be done as it is; `lines` has each bad row.",
+        429: "Too many requests; `Retry-After` says when to ask again.",
+        502: "The store, or a document in it, is not as it should be.",
+        503: "Redis or the store is away; `Retry-After` says when to ask again.",
+    }.items()
+}
+"""What every route may answer beside its own."""
