@@ -9,9 +9,9 @@ STAMP := $(VENV)/.installed
 demo: $(VENV)/.demo-installed
 	$(BIN)/reelmill demo --dir demo examples/prompts.csv
 
-# Everything, on three processes: most tests wait for a server or a worker. With T=path only the tests of that file or
+# Everything, on two processes: most tests wait for a server or a worker. With T=path only the tests of that file or
 # folder, in one process and without the checks; only this command line's T counts, not one of the environment.
-PROCESSES ?= 3
+PROCESSES ?= 2
 ifeq ($(origin T),command line)
 MAKEOVERRIDES :=
 test: $(STAMP)
