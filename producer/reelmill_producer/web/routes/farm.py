@@ -12,7 +12,8 @@ from reelmill_common import __version__
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import FarmSnapshot, WorkerState
 from reelmill_producer.web.callers import SomeCaller
-from reelmill_producer.web.schemas import PROBLEMS, FarmItem
+from reelmill_producer.web.farm_schemas import FarmItem
+from reelmill_producer.web.schemas import PROBLEMS
 
 router = APIRouter(tags=["farm"], responses=PROBLEMS)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from reelmill_producer.web.console import Console
-from reelmill_producer.web.schemas import PROBLEMS, Health
+from reelmill_producer.web.farm_schemas import Health
+from reelmill_producer.web.schemas import PROBLEMS
 
 router = APIRouter(tags=["health"])
 _OK = Response(b'{"status":"ok"}', media_type="application/json")

@@ -10,7 +10,8 @@ from reelmill_common.calendar.time_text import day_at
 from reelmill_common.prices import Prices
 from reelmill_producer.outputs.records import account_record, owner_record
 from reelmill_producer.web.callers import SomeCaller
-from reelmill_producer.web.schemas import PROBLEMS, AccountList, OwnerAsked, OwnerItem, OwnerList
+from reelmill_producer.web.farm_schemas import AccountList, OwnerAsked, OwnerItem, OwnerList
+from reelmill_producer.web.schemas import PROBLEMS
 
 router = APIRouter(tags=["owners"], responses=PROBLEMS)
 

@@ -10,8 +10,9 @@ from reelmill_common.calendar.time_text import time_at
 from reelmill_common.calendar.windows import zone_of
 from reelmill_producer.analysis.plans import plan_of
 from reelmill_producer.web.callers import SomeCaller
+from reelmill_producer.web.farm_schemas import PlanItem
 from reelmill_producer.web.forecasts import open_spans
-from reelmill_producer.web.schemas import PROBLEMS, PlanItem
+from reelmill_producer.web.schemas import PROBLEMS
 
 router = APIRouter(tags=["farm"], responses=PROBLEMS)
 

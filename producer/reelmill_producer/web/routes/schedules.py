@@ -17,14 +17,8 @@ from reelmill_producer.outputs.records import schedule_record
 from reelmill_producer.prompts.policy_options import PolicyOptions
 from reelmill_producer.submission import add_schedule
 from reelmill_producer.web.callers import Caller, SomeCaller
-from reelmill_producer.web.schemas import (
-    PROBLEMS,
-    RunAnswer,
-    ScheduleAsked,
-    ScheduleItem,
-    ScheduleList,
-    SubmitQuery,
-)
+from reelmill_producer.web.farm_schemas import RunAnswer, ScheduleAsked, ScheduleItem, ScheduleList
+from reelmill_producer.web.schemas import PROBLEMS, SubmitQuery
 from reelmill_producer.web.submissions import opened
 from reelmill_producer.web.uploads import Upload
 

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from reelmill_common.access import Principal
 from reelmill_producer.web.authentication import COOKIE, authenticated, csrf_of, holder, presented
 from reelmill_producer.web.console import Console
+from reelmill_producer.web.farm_schemas import SessionItem, SignIn
 from reelmill_producer.web.headers import host_of, is_loopback
-from reelmill_producer.web.schemas import PROBLEMS, SessionItem, SignIn
+from reelmill_producer.web.schemas import PROBLEMS
 
 router = APIRouter(tags=["session"], responses=PROBLEMS)
 SESSION_S = 30 * 86_400

@@ -13,7 +13,8 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import FarmSnapshot, WorkerState, WorkerView
 from reelmill_common.ledger.snapshot import OpenBatch, RunningJob
 from reelmill_producer.web.callers import Caller, SomeCaller
-from reelmill_producer.web.schemas import PROBLEMS, QuarantineAsked, WorkerItem, WorkerList
+from reelmill_producer.web.farm_schemas import QuarantineAsked, WorkerItem, WorkerList
+from reelmill_producer.web.schemas import PROBLEMS
 
 router = APIRouter(tags=["workers"], responses=PROBLEMS)
 
