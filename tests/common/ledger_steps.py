@@ -80,6 +80,18 @@ def finish_one(ledger: Ledger) -> None:
     ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
 
+def end_batch(ledger: Ledger, batch: str, count: int = 3) -> list[str]:
+    """Submit a batch whose first clip fails, the second succeeds, and the others are cancelled."""
+    start_worker(ledger)
+    ids = submit(ledger, batch, count)
+    claimed = begin(ledger)
+    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
+    claimed = begin(ledger)
+    ledger.attempts.finish(claimed.job_id, claimed.token, make_result(f"{batch}/r1.mp4"))
+    ledger.batches.cancel(batch)
+    return ids
+
+
 def window(ledger: Ledger, start_s: float, end_s: float) -> str:
     """Return a window from and to so many seconds from now or up to one more, by the server's clock."""
     now = ledger.timetable.now() + timedelta(seconds=1)  # whole seconds, and open only after it is made

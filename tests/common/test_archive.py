@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from common.ledger_audit import audit, snapshot
-from common.ledger_steps import LANE, begin, make_jobs, make_result, start_worker, submit
+from common.ledger_steps import LANE, end_batch, make_jobs, submit
 from reelmill_common.archive import archive, due, newest_archive, prune, read_archive
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState
@@ -24,23 +24,11 @@ def store(tmp_path: Path) -> ClipStore:
     return FolderStore(tmp_path / "clips")
 
 
-def end(ledger: Ledger, batch: str, count: int = 3) -> list[str]:
-    """Submit a batch whose first clip fails, the second succeeds, and the others are cancelled."""
-    start_worker(ledger)
-    ids = submit(ledger, batch, count)
-    claimed = begin(ledger)
-    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
-    claimed = begin(ledger)
-    ledger.attempts.finish(claimed.job_id, claimed.token, make_result(f"{batch}/r1.mp4"))
-    ledger.batches.cancel(batch)
-    return ids
-
-
 def test_an_archive_has_the_batch_and_every_job(
     ledger: Ledger, store: ClipStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reelmill_common.ledger.jobs.PAGE", 2)
-    ids = end(ledger, "night", 5)
+    ids = end_batch(ledger, "night", 5)
 
     key = archive(ledger, store, "night")
     batch, *jobs = read_archive(store, key)
@@ -54,7 +42,7 @@ def test_an_archive_has_the_batch_and_every_job(
 
 
 def test_an_archive_is_written_once_for_each_end(ledger: Ledger, store: ClipStore) -> None:
-    end(ledger, "night")
+    end_batch(ledger, "night")
     first = archive(ledger, store, "night")
 
     assert archive(ledger, store, "night") == first
@@ -78,8 +66,8 @@ def test_a_pruned_batch_leaves_nothing_but_its_archive(
     ledger: Ledger, store: ClipStore, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PRUNE_MOST", 3)
-    ids = end(ledger, "night", 10)
-    end(ledger, "kept", 3)
+    ids = end_batch(ledger, "night", 10)
+    end_batch(ledger, "kept", 3)
 
     (done,) = prune(ledger, store, [ledger.batches.get("night")])
 
@@ -95,7 +83,7 @@ def test_a_pruned_batch_leaves_nothing_but_its_archive(
 
 
 def test_a_pruned_batch_can_be_submitted_again(ledger: Ledger, store: ClipStore) -> None:
-    end(ledger, "night")
+    end_batch(ledger, "night")
     list(prune(ledger, store, due(ledger, 0)))
 
     assert ledger.batches.submit(Batch(name="night"), make_jobs("night", 3)).added == 3
@@ -105,7 +93,7 @@ def test_a_pruned_batch_can_be_submitted_again(ledger: Ledger, store: ClipStore)
 def test_a_prune_that_was_cut_off_leaves_a_whole_ledger_and_its_archive(
     ledger: Ledger, store: ClipStore, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end(ledger, "night", 10)
+    end_batch(ledger, "night", 10)
     view, key = ledger.batches.get("night"), archive(ledger, store, "night")
     ended = str(round((view.finished_at or 0) * 1000))
 
@@ -119,7 +107,7 @@ def test_a_prune_that_was_cut_off_leaves_a_whole_ledger_and_its_archive(
 
 
 def test_a_batch_that_goes_on_is_not_pruned(ledger: Ledger) -> None:
-    end(ledger, "night")
+    end_batch(ledger, "night")
     view = ledger.batches.get("night")
     ledger.batches.retry("night")
 
@@ -128,7 +116,7 @@ def test_a_batch_that_goes_on_is_not_pruned(ledger: Ledger) -> None:
 
 
 def test_a_batch_that_others_wait_for_is_kept(ledger: Ledger) -> None:
-    end(ledger, "first")
+    end_batch(ledger, "first")
     ledger.batches.submit(Batch(name="second", after=("first",)), make_jobs("second", 1))
 
     assert ledger.retention.prune_batch(ledger.batches.get("first")) is Pruned.AWAITED
@@ -138,7 +126,7 @@ def test_a_batch_that_others_wait_for_is_kept(ledger: Ledger) -> None:
 
 
 def test_only_what_ended_long_enough_ago_is_due(ledger: Ledger) -> None:
-    end(ledger, "night")
+    end_batch(ledger, "night")
     submit(ledger, "open", 1)
 
     assert due(ledger, 3600) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.ledger_steps import begin, make_result, start_worker, submit
+from common.ledger_steps import end_batch
 from reelmill_common.archive import newest_archive
 from reelmill_common.ledger import Ledger
 from reelmill_common.services.pruner import Pruner
@@ -21,20 +21,8 @@ def store(tmp_path: Path) -> ClipStore:
     return FolderStore(tmp_path / "clips")
 
 
-def end(ledger: Ledger, batch: str, count: int = 3) -> list[str]:
-    """Submit a batch whose first clip fails, the second succeeds, and the others are cancelled."""
-    start_worker(ledger)
-    ids = submit(ledger, batch, count)
-    claimed = begin(ledger)
-    ledger.attempts.fail(claimed.job_id, claimed.token, "bad_output", "black", retryable=False)
-    claimed = begin(ledger)
-    ledger.attempts.finish(claimed.job_id, claimed.token, make_result(f"{batch}/r1.mp4"))
-    ledger.batches.cancel(batch)
-    return ids
-
-
 def test_the_pruner_takes_turns_and_keeps_what_is_young(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
-    end(ledger, "night")
+    end_batch(ledger, "night")
 
     patient = Pruner(settings=dataclasses.replace(settings, prune_days=1))
     assert patient.round(ledger, store) == []
@@ -43,7 +31,7 @@ def test_the_pruner_takes_turns_and_keeps_what_is_young(ledger: Ledger, store: C
 
 
 def test_the_pruner_archives_and_forgets_what_is_due(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
-    end(ledger, "night")
+    end_batch(ledger, "night")
 
     assert Pruner(settings=settings).round(ledger, store) == ["night"]  # after 0 days: a thread would not start
     assert newest_archive(store, "night")

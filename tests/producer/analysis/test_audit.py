@@ -6,44 +6,21 @@ import json
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from fixtures.bench import NODE, Bench
-from fixtures.cli import Cli, Ran
+from fixtures.bench import Bench
+from fixtures.cli import Cli
 from fixtures.farm import specs
-from fixtures.valkey import wait_for
+from producer.audit_steps import deliver, path_of, wipe
 from reelmill_common.archive import due, prune
 from reelmill_common.farm_mark import leave_mark
-from reelmill_common.jobs import Batch, JobState, RenderJob
-from reelmill_common.ledger import JobView, Result, WorkerInfo
+from reelmill_common.jobs import Batch, RenderJob
+from reelmill_common.ledger import JobView, Result
 from reelmill_common.storage.keys import job_stem
 from reelmill_producer.analysis.audit import Audit, Discrepancy, FaultKind, remove
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
-
-
-def deliver(bench: Bench, batch: str = "night") -> list[Result]:
-    """Let the worker do whatever of a batch waits, and return the clips of all its jobs."""
-
-    def one() -> bool:
-        bench.ledger.workers.beat(NODE)
-        bench.ledger.dispatch.pump("tiny", depth=10)
-        for job in bench.ledger.jobs.page(batch, states=[JobState.DISPATCHED]):
-            bench.job_runner().run(job.job_id, job.generation)
-        return not bench.ledger.batches.get(batch).remaining
-
-    wait_for(one, what="the clips")
-    return [job.result for job in bench.ledger.jobs.page(batch) if job.result is not None]
-
-
-def wipe(bench: Bench) -> None:
-    """Lose the farm's record, as FLUSHALL does."""
-    redis = bench.ledger._server._redis
-    redis.delete(*redis.scan_iter(f"{bench.ledger._keys.prefix}*"))
-    bench.ledger.workers.register(NODE, "tiny", WorkerInfo())
-    bench.ledger.workers.ready(NODE, WorkerInfo())
 
 
 def submit_corrected(bench: Bench) -> None:
@@ -53,17 +30,9 @@ def submit_corrected(bench: Bench) -> None:
     bench.ledger.batches.submit(Batch(name="night"), jobs)
 
 
-def path_of(bench: Bench, key: str) -> Path:
-    return Path(bench.settings.store_url.removeprefix("file://")) / key
-
-
 def found(bench: Bench) -> list[tuple[str, str, bool]]:
     audit = Audit(ledger=bench.ledger, store=bench.store)
     return [(item.kind.value, item.row, item.removable) for item in audit.of_batch("night")]
-
-
-def kinds(ran: Ran) -> list[str]:
-    return [line["kind"] for line in ran.jsons]
 
 
 @pytest.fixture

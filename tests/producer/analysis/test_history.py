@@ -2,51 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC
-
-import pytest
-
 from fixtures.cli import Cli
 from fixtures.hand import Hand
-from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger, WorkerInfo
+from producer.log_steps import submit
+from reelmill_common.ledger import Ledger
 from reelmill_common.storage import open_store
-from reelmill_common.storage.keys import log_key
-
-
-def submit(ledger: Ledger, rows: int = 1) -> list[str]:
-    jobs = [
-        RenderJob(batch="night", row=f"r{row}", spec=RenderSpec(prompt="a shy fox", seed=row, profile="tiny"))
-        for row in range(rows)
-    ]
-    ledger.batches.submit(Batch(name="night"), jobs)
-    return [job.job_id for job in jobs]
-
-
-def keep_log(hand: Hand, claimed: Claimed, event: str, **fields: str) -> None:
-    """Store what a worker's log of the attempt would be, of now."""
-    now = hand.ledger.timetable.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    known = {"job_id": claimed.job_id, "batch": claimed.batch, "row": claimed.row, "attempt": claimed.attempt}
-    line = {**known, "event": event, "level": "error", "timestamp": now, **fields}
-    key = log_key(claimed.batch, claimed.row, attempt=claimed.attempt)
-    content = json.dumps(line).encode() + b"\n"
-    open_store(hand.settings).put(key, content, content_type="application/x-ndjson")
-
-
-@pytest.fixture
-def failed(ledger: Ledger, hand: Hand) -> str:
-    """A job that failed once with a log, was queued again, and was then made."""
-    (job_id,) = submit(ledger)
-    first = hand.claim()
-    keep_log(hand, first, "clip.failed", code="worker_bug", exception="Traceback:\nRuntimeError: \x1b[2Jlost")
-    ledger.attempts.fail(first.job_id, first.token, "worker_bug", "lost", retryable=True)
-    second = hand.ledger
-    second.workers.register("other@test", "tiny", WorkerInfo())
-    second.workers.ready("other@test", WorkerInfo())
-    hand.name = "other@test"
-    hand.finish(hand.claim())
-    return job_id
 
 
 def test_a_jobs_story_is_told_attempt_by_attempt(cli: Cli, failed: str) -> None:

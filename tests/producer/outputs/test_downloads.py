@@ -5,33 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from fixtures.cli import Cli
-from fixtures.hand import Hand
+from producer.download_steps import FILES
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 
-FILES = ["_con.s1.mp4", "owl-s2.mp4", "shot.s3.mp4"]
 
-
-@pytest.fixture
-def night(cli: Cli, tmp_path: Path, hand: Hand) -> str:
-    """A batch of three clips and one that failed."""
-    (tmp_path / "night.csv").write_text("id,prompt,seed,kind\ncon,a fox,1,a\n,an owl,2,b\nshot,a hare,3,a\nbad,x,4,\n")
-    batch = cli("submit", tmp_path / "night.csv").out.strip()
-    for _ in range(3):
-        hand.finish(hand.claim())
-    hand.fail(hand.claim())
-    return batch
-
-
-def test_a_batch_is_downloaded_with_posters_and_results(cli: Cli, night: str, tmp_path: Path) -> None:
+def test_a_batch_is_downloaded_with_posters_and_results(cli: Cli, three_clips: str, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "clips"
 
-    ran = cli("download", night, folder)
+    ran = cli("download", three_clips, folder)
 
     posters = [name.replace(".mp4", ".jpg") for name in FILES]
     assert (ran.status, ran.out) == (0, f"{folder}\n")
@@ -41,13 +26,13 @@ def test_a_batch_is_downloaded_with_posters_and_results(cli: Cli, night: str, tm
     assert states == ["succeeded", "succeeded", "succeeded", "failed"]
 
 
-def test_what_is_right_is_left_alone_and_what_is_not_is_replaced(cli: Cli, night: str, tmp_path: Path) -> None:
-    cli("download", night, tmp_path / "clips")
+def test_what_is_right_is_left_alone_and_what_is_not_is_replaced(cli: Cli, three_clips: str, tmp_path: Path) -> None:
+    cli("download", three_clips, tmp_path / "clips")
     (tmp_path / "clips/owl-s2.mp4").write_bytes(b"MP4 of 0wl-s2")
     (tmp_path / "clips/shot.s3.mp4").unlink()
     before = (tmp_path / "clips/_con.s1.mp4").stat().st_mtime_ns
 
-    ran = cli("download", night, tmp_path / "clips", "--json")
+    ran = cli("download", three_clips, tmp_path / "clips", "--json")
 
     assert (ran.json["fetched"], ran.json["kept"], ran.json["failed"]) == (2, 1, [])
     assert (tmp_path / "clips/owl-s2.mp4").read_bytes() == b"MP4 of owl-s2"
@@ -55,14 +40,14 @@ def test_what_is_right_is_left_alone_and_what_is_not_is_replaced(cli: Cli, night
 
 
 def test_missing_and_altered_clips_are_told_and_the_others_come(
-    cli: Cli, night: str, tmp_path: Path, settings: Settings, ledger: Ledger
+    cli: Cli, three_clips: str, tmp_path: Path, settings: Settings, ledger: Ledger
 ) -> None:
     store = open_store(settings)
-    keys = [job.result.key for job in ledger.jobs.page(night, states=[JobState.SUCCEEDED]) if job.result]
+    keys = [job.result.key for job in ledger.jobs.page(three_clips, states=[JobState.SUCCEEDED]) if job.result]
     store.delete(keys[0])
     store.put(keys[1], b"MP4 of 0wl-s2", content_type="video/mp4", replace=True)
 
-    ran = cli("download", night, tmp_path / "clips")
+    ran = cli("download", three_clips, tmp_path / "clips")
 
     assert ran.status in (66, 74)
     assert "SHA-256 differs" in ran.err
