@@ -13,8 +13,8 @@ from mcp.client.stdio import StdioServerParameters
 
 from fixtures.cli import environment
 from fixtures.hand import Hand
-from producer.mcp_scene import call, over_http
-from producer.video_scene import ask, served
+from producer.mcp_steps import call, over_http
+from producer.video_steps import ask, served
 from reelmill_common.access import Role
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
