@@ -92,6 +92,8 @@ def test_the_door_is_closed_without_a_valid_token_and_to_pages(url: str, ledger:
     assert status(token, Origin=url.rstrip("/")) == 200
     assert [status(wrong) for wrong in ("", "rmt_wrong", token[:-1])] == [401] * 3
     assert status("", Cookie=f"reelmill_session={token}") == 401
+    assert status("", Cookie=f"reelmill_session={token}", Authorization="Basic YTpi") == 401
+    assert status("", **{"X-Reelmill-Token": token}) == 401
     assert status(token, Origin="https://evil.example") == 403
     ledger.tokens.revoke("robot")
     assert status(token) == 401
