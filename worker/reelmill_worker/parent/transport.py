@@ -69,12 +69,14 @@ class Channel(redis.Channel):
     def close(self) -> None:
         """Close it without waiting for the fetch that is under way, which may take `broker.FETCH_WAIT_S`.
 
-        A message that has come is read, and goes back to its list. One that the server sends at this very moment is
+        A message that has come is read, and goes back to its list. One that the server sends just then is
         lost here; the ledger sees that it is adrift and sends it again.
         """
-        if self._in_poll and not _has_data(self._in_poll):
-            self._in_poll.disconnect()
-            self._in_poll = None
+        channel: Any = self  # kombu's stub does not type what is used here
+        fetch = channel._in_poll  # noqa: SLF001 - the connection of the fetch, while one is under way
+        if fetch and not _has_data(fetch):
+            fetch.disconnect()
+            channel._in_poll = None  # noqa: SLF001 - as above
         super().close()
 
     def _brpop_read(self, **options: Any) -> Any:
