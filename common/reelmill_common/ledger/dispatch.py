@@ -77,11 +77,16 @@ class Dispatcher(LedgerPart):
         workers, specs = self._server.run("upcoming", ",".join(lanes), count, base.LIVE_S, wanted)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
-    def reap(self) -> int:
-        """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed."""
+    def reap(self, *, forget_after_s: float = 0.0) -> int:
+        """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed.
+
+        A worker that has been silent for `forget_after_s` (0: for ever) is forgotten, if no person has to look at it.
+        """
         total = 0
         while total < _REAP_MOST:
-            touched: int = self._server.run("reap", VANISHED_S, base.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON)
+            touched: int = self._server.run(
+                "reap", VANISHED_S, base.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON, forget_after_s
+            )
             total += touched
             if touched < TOUCH_MOST:
                 break

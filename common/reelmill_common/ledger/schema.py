@@ -293,6 +293,7 @@ KEYS: Mapping[str, Key] = {
     "classes:PROFILE": Key(type="set", meaning="lanes of its classes that have work"),
     "workers": Key(type="set", meaning="names of all workers"),
     "beats": Key(type="sorted set", meaning="workers by their last beat"),
+    "lost": Key(type="sorted set", meaning="workers that fell silent, by the time at which that was noticed"),
     "live:LANE": Key(type="sorted set", meaning="its ready workers by their last beat"),
     "paused_workers": Key(type="set", meaning="workers that a person paused"),
     "served": Key(type="set", meaning="lanes that were ever served"),
