@@ -52,7 +52,7 @@ class Overview(LedgerPart):
 
     def backlog(self) -> Backlog:
         """Return what is left to do, the workers that are there for it, and the order in which it will run."""
-        return read_backlog(self._server.run("backlog"))
+        return read_backlog(self._server, self._keys)
 
     def memory(self) -> Memory:
         """Return how much memory the server uses, how much it may, and at which pace that grows."""

@@ -56,8 +56,7 @@ class Retention(LedgerPart):
         before_ms = int((self._now().timestamp() - silent_s) * 1000)
         (names,) = self._server.read([("SMEMBERS", self._keys.workers)])
         pages = [(before_ms, *page) for page in pages_of(sorted(names), PRUNE_MOST)]
-        answers = self._server.run_many("prune_workers", pages) if pages else []
-        return [name for answer in answers for name in answer]
+        return [name for answer in self._server.run_pages("prune_workers", pages) for name in answer]
 
     def mark_archived(self, view: BatchView, key: str) -> bool:
         """Note where a batch's archive is; False if the batch has gone on since it was looked at."""

@@ -179,5 +179,5 @@ def read_workers(server: Server, keys: Keys, *, live_s: float) -> list[WorkerVie
     """Return all workers, by name, read in pages."""
     (names,) = server.read([("SMEMBERS", keys.workers)])
     pages = pages_of(sorted(names), PAGE)
-    answers = [answer for page in (server.run_many("workers", pages) if pages else ()) for answer in page]
+    answers = [answer for page in server.run_pages("workers", pages) for answer in page]
     return [views.worker_view(answer, live_s=live_s) for answer in answers]
