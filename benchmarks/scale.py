@@ -1,11 +1,14 @@
-"""`python benchmarks/scale.py --workers 300 1000`: what a farm of so many GPUs costs its Redis.
+"""`python benchmarks/scale.py`: what a farm of so many GPUs costs its Redis, as the table of docs/scale.md has it.
 
 Nothing is rendered (`scale_farm.py` says what is real). The server's own CPU time is measured, not the wall, so other
 programs on the machine disturb little; the time of an idle server without clients' commands is taken off. A run
 counts while `lag_s`, by which this process is late, stays below a second: else make it slower (`--slow`).
 
-For each number of workers: first idle, then with every worker busy; with `--functions` also the server's time of each
-function from its slow log; with `--controls` the longest call while people pause, prioritize and look at everything.
+Without options it measures the rows of the table, each in about a minute on two quiet cores, and prints a line of JSON
+for each; `--out FILE` keeps them, and `scale_page.py FILE` makes table and plot of it. With `--workers` it measures
+such farms; with `--functions` also the server's time of each function from its slow log; with `--controls` the longest
+call while people pause, prioritize and look at everything; with `--watchers` what following a batch costs, and how soon
+that ends.
 """
 
 from __future__ import annotations
@@ -18,13 +21,14 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scale_farm import PROFILE, Scene, SimulatedFarm, make_jobs, submit
+from scale_watchers import watched
 
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import PolicyChange
@@ -48,72 +52,112 @@ class Reading:
     calls: Counter[str]
 
 
+TABLE: Sequence[Mapping[str, float]] = (
+    {"workers": 300, "clip": 1.17},
+    {"workers": 1000, "clip": 1.17},
+    {"workers": 3000, "clip": 1.17},
+    {"workers": 1000, "clip": 3.4},
+    {"workers": 1000, "clip": 1.17, "class_share": 0.1},
+)
+"""Rows of the table in docs/scale.md."""
+A_SECOND = 75
+"""Workers at 1.17 s a clip that this process can play in real time; more of them act in slow motion."""
+IDLE_A_SECOND = 400
+"""The same of idle workers."""
+
+
 def main() -> None:
-    """Measure each size, and print a line of JSON for each."""
+    """Measure each farm, and print a line of JSON for each."""
     options = arguments()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(60_000, limit), limit))
-    for workers in options.workers:
-        with tempfile.TemporaryDirectory() as folder:
-            server = ValkeyServer.start(Path(folder))
-            with suppress(PermissionError):  # else other programs' turns count as time of the server's calls
-                os.sched_setscheduler(server.pid, os.SCHED_RR, os.sched_param(5))
-            try:
-                print(json.dumps(measure(server, options, workers)), flush=True)
-            finally:
-                server.stop()
+    if options.watchers:
+        with own_server() as server:
+            print(json.dumps(watched(server, watchers=options.watchers, seconds=options.seconds)), flush=True)
+        return
+    rows = [{"workers": workers} for workers in options.workers] or TABLE
+    found = []
+    for row in rows:
+        measured = measure(argparse.Namespace(**vars(options) | row), int(row["workers"]))
+        print(json.dumps(measured), flush=True)
+        found.append(measured)
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def arguments() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, nargs="+", default=[100], help="numbers of workers, one run each")
-    parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--batches", type=int, default=1_000)
-    parser.add_argument("--owners", type=int, default=100)
+    parser.add_argument("--workers", type=int, nargs="+", default=[], help="numbers of workers; none: the table")
+    parser.add_argument("--jobs", type=int, default=0, help="0: ten for each worker")
+    parser.add_argument("--batches", type=int, default=100)
+    parser.add_argument("--owners", type=int, default=20)
     parser.add_argument("--clip", type=float, default=1.17, help="seconds of a render")
     parser.add_argument("--class-share", type=float, default=0.0, help="share of the batches that ask for a class")
     parser.add_argument("--lanes", type=int, default=4, help="lanes of a worker: profile, card, architecture, bits")
-    parser.add_argument("--seconds", type=float, default=30, help="real seconds of the busy measurement")
+    parser.add_argument("--seconds", type=float, default=20, help="real seconds of the busy measurement")
     parser.add_argument("--idle-seconds", type=float, default=12, help="real seconds of the idle one")
     parser.add_argument("--functions", type=float, default=0, help="real seconds with the slow log on; 0: none")
     parser.add_argument("--controls", action="store_true", help="pause, prioritize and look at everything")
-    parser.add_argument("--slow", type=float, default=0, help="slow motion; 0: so that 75 workers a second act")
+    parser.add_argument(
+        "--slow", type=float, default=0, help=f"slow motion; 0: so that {A_SECOND} workers a second act"
+    )
+    parser.add_argument("--watchers", type=int, default=0, help="follow a batch in so many places, and nothing else")
+    parser.add_argument("--out", type=Path, help="file for the figures")
     return parser.parse_args()
 
 
-def measure(server: ValkeyServer, options: argparse.Namespace, workers: int) -> dict[str, Any]:
-    """Run one size of the farm; return its figures."""
-    slow = options.slow or max(1.0, workers / 75)
-    scene = Scene(workers=workers, clip_s=options.clip, slow=slow, lanes=options.lanes)
+@contextmanager
+def own_server() -> Iterator[ValkeyServer]:
+    """Start a server for one measurement; nothing else on the machine takes its turns, where that is allowed."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = ValkeyServer.start(Path(folder))
+        with suppress(PermissionError):  # else other programs' turns count as time of the server's calls
+            os.sched_setscheduler(server.pid, os.SCHED_RR, os.sched_param(5))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def measure(options: argparse.Namespace, workers: int) -> dict[str, Any]:
+    """Run one farm, first idle and then at work; return its figures."""
+    found: dict[str, Any] = {"workers": workers, "clip_s": options.clip, "class_share": options.class_share}
+    with own_server() as server:
+        scene = Scene(workers=workers, clip_s=options.clip, slow=max(1.0, workers / IDLE_A_SECOND), lanes=options.lanes)
+        farm, base = enlisted(scene, server)
+        found["idle"] = observed(farm, options.idle_seconds, base)
+    with own_server() as server:
+        slow = options.slow or max(1.0, workers / A_SECOND * 1.17 / options.clip)
+        farm, base = enlisted(Scene(workers=workers, clip_s=options.clip, slow=slow, lanes=options.lanes), server)
+        jobs = options.jobs or 10 * workers
+        found["submit"] = submit(
+            farm, jobs=jobs, batches=options.batches, owners=options.owners, class_share=options.class_share
+        )
+        farm.awaken()
+        farm.run(1.5 * options.clip * slow + SETTLE_S)  # fills the line, and parts the workers' phases
+        found["busy"] = busy = observed(farm, options.seconds, base)
+        pace = busy["clips_per_worker_s"]
+        if pace:  # how much of the time the simulated GPUs were busy depends on this process: count by clip
+            idle_us = found["idle"]["cpu_us"]
+            found["cpu_us_per_clip"] = round((busy["cpu_us"] - idle_us) / pace, 1)
+            found["cpu_us_at_full_pace"] = round(idle_us + found["cpu_us_per_clip"] / options.clip, 1)
+        if options.functions:
+            found["functions_us"] = functions(farm, lambda: farm.run(options.functions), least_us=12)
+        if options.controls:
+            found["long_calls_us"] = controls(farm)
+        found["refused"] = dict(farm.refused)
+    return found
+
+
+def enlisted(scene: Scene, server: ValkeyServer) -> tuple[SimulatedFarm, float]:
+    """Return a farm whose workers have come in, and the share of a core that the server took before."""
     farm = SimulatedFarm(scene, server.url)
     farm.raw.config_set("auto-aof-rewrite-percentage", 0)
-    found: dict[str, Any] = {"workers": workers, "clip_s": options.clip, "slow": round(slow, 2)}
     base = idle_server(farm)
     farm.enlist()
     farm.run(SETTLE_S)
-    found["idle"] = observed(farm, options.idle_seconds, base)
-    submit(
-        farm.ledger,
-        jobs=options.jobs,
-        batches=options.batches,
-        owners=options.owners,
-        class_share=options.class_share,
-    )
-    farm.awaken()
-    farm.run(1.5 * options.clip * slow + SETTLE_S)  # fills the line, and parts the workers' phases
-    found["busy"] = busy = observed(farm, options.seconds, base)
-    pace = busy["clips_per_worker_s"]
-    if pace:  # how much of the time the simulated GPUs were busy depends on this process: count by clip
-        idle_us = found["idle"]["cpu_us"]
-        found["cpu_us_per_clip"] = round((busy["cpu_us"] - idle_us) / pace, 1)
-        found["cpu_us_at_full_pace"] = round(idle_us + found["cpu_us_per_clip"] / options.clip, 1)
-    if options.functions:
-        found["functions_us"] = functions(farm, lambda: farm.run(options.functions), least_us=12)
-    if options.controls:
-        found["long_calls_us"] = controls(farm)
-    found["refused"] = dict(farm.refused)
-    return found
+    return farm, base
 
 
 def idle_server(farm: SimulatedFarm) -> float:

@@ -18,6 +18,7 @@ import random
 import selectors
 import socket
 import tempfile
+import threading
 import time
 import uuid
 from collections import Counter
@@ -44,7 +45,7 @@ from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.settings import Settings
 from reelmill_worker.attempt.lease import REPORT_APART_S
 from reelmill_worker.child.prefetch import Prefetcher
-from reelmill_worker.parent.housekeeping import Housekeeping
+from reelmill_worker.parent.housekeeping import LIVE_SHARE, WORKERS_A_TICK, Housekeeping
 from reelmill_worker.parent.worker_phase import PhaseEvent
 
 PROFILE = "tiny"
@@ -141,6 +142,8 @@ class SimulatedFarm:
         self._links = selectors.DefaultSelector()
         self._random = random.Random(7)
         self._event = celery_event()
+        live_s, tick_s = base.LIVE_S / slow, self.settings.tick_s / slow
+        self._round_s = max(tick_s, min(LIVE_SHARE * live_s, tick_s * scene.workers / WORKERS_A_TICK))
 
     def enlist(self) -> None:
         """Enter the workers, and begin all that they do now and then."""
@@ -149,7 +152,7 @@ class SimulatedFarm:
             self.workers.append(worker)
             self._links.register(worker.link, selectors.EVENT_READ, worker)
             any_time = self._random.random
-            self._at(any_time(), self._round, worker)
+            self._at(any_time() * self._round_s, self._round, worker)
             for every_s, work in self._periodic_tasks(worker):
                 self._at(every_s * any_time(), self._again, every_s, work)
             self._at(self.scene.clip_s * any_time(), self._fetch, worker)
@@ -259,7 +262,7 @@ class SimulatedFarm:
 
     def _claim(self, worker: Worker, task_id: str) -> None:
         job_id, _, generation = task_id.rpartition(".")
-        lease_s, clip_s = self.settings.lease_s, self.scene.clip_s
+        lease_s, clip_s = self.settings.lease_s, self._clip_s(worker)
         self._publish("task.multi")
         claimed = self._timed(
             "claim", self.ledger.attempts.claim, job_id, int(generation), worker.name, lease_s=lease_s
@@ -276,6 +279,11 @@ class SimulatedFarm:
         for stage, late_s in zip(DELIVERY_STAGES, (0.0, MUX_S), strict=True):
             self._at(clip_s + late_s, self._stage, worker, job_id, stage)
         self._at(clip_s + UPLOAD_S, self._finish, worker, job_id)
+
+    def _clip_s(self, worker: Worker) -> float:
+        """Return how long the next clip takes: the first any part of a clip, so that workers are never in step."""
+        share = 1.0 + 0.1 * (self._random.random() - 0.5) if worker.reported_s else self._random.random()
+        return share * self.scene.clip_s
 
     def _stage(self, worker: Worker, job_id: str, stage: str) -> None:
         token = worker.held[job_id]
@@ -332,8 +340,19 @@ def stretch(slow: float) -> None:
     dispatch.MEND_APART_S = 5.0 * slow
 
 
-def submit(ledger: Ledger, *, jobs: int, batches: int, owners: int, class_share: float) -> None:
-    """Submit batches of equal length; the first of them ask for a class."""
+def submit(farm: SimulatedFarm, *, jobs: int, batches: int, owners: int, class_share: float) -> dict[str, float]:
+    """Submit batches of equal length, of which the first ask for a class; return how long another client waited."""
+    waits, over = list[float](), threading.Event()
+    other = redis.Redis.from_url(farm.settings.redis_url)
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            asked = time.perf_counter()
+            other.zcard("nothing")
+            waits.append(time.perf_counter() - asked)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
     for number in range(batches):
         worker_class = CLASSES[0] if number < class_share * batches else ""
         batch = Batch(
@@ -342,7 +361,12 @@ def submit(ledger: Ledger, *, jobs: int, batches: int, owners: int, class_share:
             weight=1 + number % 3,
             worker_class=worker_class,
         )
-        ledger.batches.submit(batch, make_jobs(batch.name, max(1, jobs // batches)))
+        farm.ledger.batches.submit(batch, make_jobs(batch.name, max(1, jobs // batches)))
+    over.set()
+    asking.join()
+    ranked = sorted(waits) or [0.0]
+    p50, p99 = (ranked[len(ranked) * part // 100] for part in (50, 99))
+    return {"jobs": jobs, "other_p50_ms": round(p50 * 1000, 2), "other_p99_ms": round(p99 * 1000, 2)}
 
 
 def make_jobs(batch: str, count: int) -> Iterator[RenderJob]:

@@ -93,6 +93,9 @@ class Settings:
     forgive_after_s: float = worker_setting(1800.0, read.Number(float, 0, 604_800))
     """Time after which a worker that was quarantined for failed jobs may try its gate again; 0: only after
     `reelmill forgive`."""
+    forget_after_s: int = worker_setting(3600, read.Number(int, 0, 31_536_000))
+    """Time after which a worker that fell silent is forgotten, as one that ended in order is at once; 0: never. One
+    that is paused or under quarantine is kept until `reelmill forget`."""
     stall_floor_s: float = worker_setting(30.0, read.Number(float, 1, 3600))
     """Time without progress in a stage after which the process that renders is killed, or ten times the stage's running
     mean if that is longer."""
@@ -107,7 +110,8 @@ class Settings:
     kernel."""
     embedding_cache: Literal["off", "redis", "store"] = worker_setting("off")
     """Where workers share text embeddings: `redis` (beside the ledger) or `store` (beside the clips). Equal prompts are
-    then encoded once by the whole farm, as long as their embeddings are kept."""
+    then encoded once by the whole farm, as long as their embeddings are kept. Workers leave the cache in Redis alone
+    while they would take more than 50 MB a second from it; each takes up to two connections more for it."""
     embedding_cache_mb: int = worker_setting(256, read.Number(int, 1, 100_000))
     """Memory of Redis that shared embeddings may take; one takes about 0.7 MB."""
     ahead: Literal["auto", "on", "off"] = worker_setting("auto")
@@ -155,9 +159,10 @@ class Settings:
     """Currency of both prices, as it is shown."""
     presign_s: int = setting(86_400, read.Number(int, 60, 604_800))
     """Time that a presigned link is valid."""
-    prune_days: int = worker_setting(0, read.Number(int, 0, 3650))
-    """Time after which a batch that has ended is archived into the clip store and forgotten, and a silent worker
-    forgotten; 0: never. Off by default: a forgotten file that is submitted again is rendered again."""
+    prune_hours: int = worker_setting(720, read.Number(int, 0, 87_600))
+    """Time after which a batch that has ended is archived into the clip store and forgotten; 0: never. While Redis uses
+    more than 60 % of `maxmemory` those that ended longest ago go before their time, but none within 10 minutes of its
+    end. A forgotten file that is submitted again is rendered again."""
     metrics_port: int = worker_setting(0, read.Number(int, 0, 65_535))
     """Port of a worker's metrics for Prometheus; worker i of a host takes this + i. 0: no metrics."""
     metrics_host: str = worker_setting("127.0.0.1")

@@ -9,9 +9,13 @@ from typing import Any
 
 from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.contract import class_of, profile_of
-from reelmill_common.ledger.base import LIVE_S
+from reelmill_common.ledger.base import LIVE_S, pages_of
+from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.records import WorkerState
+from reelmill_common.ledger.server import Server
 
+BATCHES, WORKERS, OWNERS = 20, 200, 50
+"""What one call reads: a millisecond or two of the server's time."""
 _WORKS = {WorkerState.READY, WorkerState.RESTING}
 
 _FIELDS = (
@@ -168,14 +172,21 @@ class Backlog:
     paces: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-def read_backlog(answer: Sequence[Any]) -> Backlog:
-    """Build the backlog from `backlog.lua`'s answer."""
-    now, batches, workers, owners, turns, clocks, classes = answer
+def read_backlog(server: Server, keys: Keys) -> Backlog:
+    """Read the backlog, in pages that hold up the server for a few milliseconds each."""
+    total, named, owned = server.read([("ZCARD", keys.batches), ("SMEMBERS", keys.workers), ("SMEMBERS", keys.owners)])
+    pages = [(start, start + BATCHES - 1) for start in range(0, max(1, int(total)), BATCHES)]
+    answers = server.run_pages("backlog", pages)
+    now, batches = answers[-1][0], [batch for answer in answers for batch in answer[1]]
+    lanes = {lane for batch in batches for lane in batch[1][_FIELDS.index("lanes")].split(",") if lane}
+    turns, clocks, classes = server.run("backlog_order", *sorted(lanes))
+    workers = server.run_pages("backlog_workers", pages_of(sorted(named), WORKERS))
+    owners = server.run_pages("backlog_owners", pages_of(sorted(owned), OWNERS))
     return Backlog(
         now=from_milliseconds(now),
         batches=[_load(*batch) for batch in batches],
-        hands=[_hand(*worker) for worker in workers],
-        owners={name: _owner(dict(_pairs(fields)), levels) for name, fields, levels in owners},
+        hands=[_hand(*worker) for page in workers for worker in page],
+        owners={name: _owner(dict(_pairs(fields)), levels) for page in owners for name, fields, levels in page},
         turns={
             (lane, int(priority)): {owner: float(turn) for owner, turn in _pairs(scores)}
             for lane, priority, scores in turns

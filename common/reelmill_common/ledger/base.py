@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.errors import NotFound
@@ -13,6 +14,8 @@ from reelmill_common.ledger import views
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import Server
 from reelmill_common.text.suggestions import MOST_NAMES, did_you_mean
+
+T = TypeVar("T")
 
 LIVE_S = 10.0
 """Seconds without a beat after which a worker counts as dead: pump sends nothing for it."""
@@ -71,6 +74,11 @@ def batch_names(server: Server, keys: Keys) -> list[str]:
     """Return the names of the newest batches, to suggest the one that is meant by an unknown name."""
     names: list[str] = server.read([("ZREVRANGE", keys.batches, 0, MOST_NAMES - 1)])[0]
     return names
+
+
+def pages_of(items: Sequence[T], length: int) -> list[Sequence[T]]:
+    """Cut a sequence into pages of at most so many items: a call of a few milliseconds each."""
+    return [items[start : start + length] for start in range(0, len(items), length)]
 
 
 def recall(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from typing import Any
@@ -17,6 +18,15 @@ A_WORKER = 6
 """Connections of one worker at most: these of its parent and of its child, and two on which the parent listens."""
 LOOK_S = 0.05
 """Seconds between two tries to get a connection where the server has none to give."""
+
+
+class ConnectedFirst(queue.LifoQueue[Any]):
+    """Gives a connection that is open before one that has to be opened, which the server may refuse."""
+
+    def _get(self) -> Any:
+        last = len(self.queue) - 1
+        is_open = (at for at in range(last, -1, -1) if self.queue[at] is not None and self.queue[at].is_connected)
+        return self.queue.pop(next(is_open, last))
 
 
 class SharedConnections(redis.BlockingConnectionPool):
@@ -56,5 +66,6 @@ def shared_pool(address: RedisAddress, *, wait_s: float, **options: Any) -> Shar
             login = address.client_options()
             kind = redis.SSLConnection if login.pop("ssl", False) else redis.Connection
             login |= {"decode_responses": True, "max_connections": MOST, "timeout": wait_s}
+            login["queue_class"] = ConnectedFirst
             _pools[address] = SharedConnections(connection_class=kind, **login, **options)  # type: ignore[no-untyped-call]  # as above
         return _pools[address]

@@ -24,13 +24,14 @@ LOOK_APART_S = 2.0
 
 MEND_APART_S = 5.0
 """Seconds between two looks of the whole farm for what stands nowhere because a key is missing."""
-MEND_BATCHES = 20
+MEND_BATCHES = 10
 """Batches that one such look goes through: about 1 ms of the server's time."""
 MEND_LEASE_S = 60.0
 """Lease of an attempt whose own is missing: its worker renews it, or it runs out."""
 
-_LOOK_MOST = 1000
+_LOOK_MOST = 500
 _PAGE = 200  # messages that are read at once: a quarter of a megabyte
+GAPS_BATCHES = 3  # of one call: about 2 ms of the server's time
 GAPS_MOST = 200  # jobs of each set of a batch that `gaps` looks at
 _PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
@@ -77,11 +78,16 @@ class Dispatcher(LedgerPart):
         workers, specs = self._server.run("upcoming", ",".join(lanes), count, base.LIVE_S, wanted)
         return Upcoming(workers=workers, specs=[RenderSpec.from_json(spec) for spec in specs])
 
-    def reap(self) -> int:
-        """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed."""
+    def reap(self, *, forget_after_s: float = 0.0) -> int:
+        """Take back expired leases and dispatched jobs whose message vanished; return how many jobs that freed.
+
+        A worker that has been silent for `forget_after_s` (0: for ever) is forgotten, if no person has to look at it.
+        """
         total = 0
         while total < _REAP_MOST:
-            touched: int = self._server.run("reap", VANISHED_S, base.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON)
+            touched: int = self._server.run(
+                "reap", VANISHED_S, base.LIVE_S, self._max_attempts, TOUCH_MOST, RULES_JSON, forget_after_s
+            )
             total += touched
             if touched < TOUCH_MOST:
                 break
@@ -110,7 +116,9 @@ class Dispatcher(LedgerPart):
 
     def gaps(self) -> list[str]:
         """Return kind and name of keys that are missing, as `job ID`, now or when they were missed in the last week."""
-        return sorted(self._server.run("gaps", GAPS_MOST))
+        (total,) = self._server.read([("ZCARD", self._keys.batches)])
+        pages = [(GAPS_MOST, start, start + GAPS_BATCHES - 1) for start in range(0, max(1, int(total)), GAPS_BATCHES)]
+        return sorted({gap for page in self._server.run_pages("gaps", pages) for gap in page})
 
     def reconcile(self, *, queues: Callable[[str], Sequence[str]], unacked: str, depth: int = 2) -> int:
         """Take back dispatched jobs whose message is not in the broker, on all lanes; return how many.

@@ -41,6 +41,11 @@ class Keys:
         return f"{self.prefix}workers"
 
     @property
+    def beats(self) -> str:
+        """Sorted set of the workers that live, by their last beat."""
+        return f"{self.prefix}beats"
+
+    @property
     def owners(self) -> str:
         """Set of the names of all owners."""
         return f"{self.prefix}owners"

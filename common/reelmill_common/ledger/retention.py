@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from reelmill_common.errors import InvalidJob, NotFound
-from reelmill_common.ledger.base import LedgerPart
+from reelmill_common.ledger.base import LedgerPart, pages_of
 from reelmill_common.ledger.records import BatchView
 
 PRUNE_MOST = 100
@@ -53,7 +53,10 @@ class Retention(LedgerPart):
 
     def prune_workers(self, silent_s: float) -> list[str]:
         """Forget workers that have been silent for so long; return their names."""
-        return sorted(self._server.run("prune_workers", int((self._now().timestamp() - silent_s) * 1000)))
+        before_ms = int((self._now().timestamp() - silent_s) * 1000)
+        (names,) = self._server.read([("SMEMBERS", self._keys.workers)])
+        pages = [(before_ms, *page) for page in pages_of(sorted(names), PRUNE_MOST)]
+        return [name for answer in self._server.run_pages("prune_workers", pages) for name in answer]
 
     def mark_archived(self, view: BatchView, key: str) -> bool:
         """Note where a batch's archive is; False if the batch has gone on since it was looked at."""

@@ -294,6 +294,7 @@ KEYS: Mapping[str, Key] = {
     "classes:PROFILE": Key(type="set", meaning="lanes of its classes that have work"),
     "workers": Key(type="set", meaning="names of all workers"),
     "beats": Key(type="sorted set", meaning="workers by their last beat"),
+    "lost": Key(type="sorted set", meaning="workers that fell silent, by the time at which that was noticed"),
     "live:LANE": Key(type="sorted set", meaning="its ready workers by their last beat"),
     "paused_workers": Key(type="set", meaning="workers that a person paused"),
     "served": Key(type="set", meaning="lanes that were ever served"),
@@ -315,7 +316,7 @@ KEYS: Mapping[str, Key] = {
     "identity": Key(type="string", meaning="tells this ledger from any other, also from an earlier one of the farm"),
     "clock": Key(type="string", meaning="Redis' time at the last reap, Unix ms"),
     "settled": Key(type="string", meaning="written by `submit` to wait for the disk"),
-    "looked, mended, mend_from, mend_sent, mend_leases, prune_turn": Key(
+    "looked, mended, mend_from, mend_sent, mend_leases, mend_beats, prune_turn": Key(
         type="string", meaning="when, and where, housekeeping goes on"
     ),
 }

@@ -163,6 +163,13 @@ class Server:
                     raise answer
         return answers
 
+    def run_pages(self, name: str, calls: Sequence[Sequence[str | float]]) -> list[Any]:
+        """Run one function several times, each in a round trip of its own: other clients are served in between.
+
+        A server works off what came in one piece before it looks at others.
+        """
+        return [self.run(name, *args) for args in calls]
+
     def read(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
         """Run commands that change nothing, in one round trip."""
         with self.translated():

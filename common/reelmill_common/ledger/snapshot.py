@@ -14,7 +14,7 @@ from reelmill_common.ledger.records import Counted, WorkerState, WorkerView
 from reelmill_common.ledger.server import Server
 from reelmill_common.ledger.workers import read_workers
 
-PAGE = 250
+PAGE = 100
 """Batches or jobs that one call reads: about 1 ms of the server's time."""
 
 _ENDED = tuple(state for state in JobState if state.is_final)
@@ -118,7 +118,7 @@ def read_snapshot(server: Server, keys: Keys, *, live_s: float) -> FarmSnapshot:
 
 def _pages(server: Server, function: str, total: int, *args: str) -> list[Any]:
     calls: list[tuple[str | float, ...]] = [(start, start + PAGE - 1, *args) for start in range(0, total, PAGE)]
-    return [row for page in (server.run_many(function, calls) if calls else ()) for row in page]
+    return [row for page in (server.run_pages(function, calls)) for row in page]
 
 
 def _batch(row: Sequence[Any]) -> OpenBatch:

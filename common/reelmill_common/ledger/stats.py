@@ -9,8 +9,8 @@ from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.server import Server
 
-PAGE = 100
-"""Batches that one call counts: 2 to 4 ms of the server's time."""
+PAGE = 50
+"""Batches that one call counts: 1 to 2 ms of the server's time."""
 LIVE_STATES = (
     JobState.QUEUED,
     JobState.HELD,
@@ -58,7 +58,7 @@ def read_stats(server: Server, keys: Keys) -> QueueStats:
     """Count all batches, in pages that hold up the server for a few milliseconds each."""
     (total,) = server.read([("ZCARD", keys.batches)])
     pages = [(start, start + PAGE - 1) for start in range(0, max(1, total), PAGE)]
-    answers = server.run_many("stats", pages)
+    answers = server.run_pages("stats", pages)
     rows: dict[tuple[str, int, int], list[int]] = {}
     for lane, priority, kind, wait_ms, *counts in (row for answer in answers for row in answer[0]):
         known = rows.setdefault((lane, priority, kind), [-1] + [0] * len(counts))

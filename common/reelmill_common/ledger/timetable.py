@@ -64,7 +64,7 @@ class Timetable(LedgerPart):
         """Open and close the batches whose windows changed; return how many that were."""
         due = due or self.due()
         calls = [(batch, window, change, *window_state(window, due.now)) for batch, window, change in due.windows]
-        return sum(self._server.run_many("update_window", calls)) if calls else 0
+        return sum(self._server.run_pages("update_window", calls))
 
     def keep_hours(self, worker: str, window: str, now: datetime) -> WorkerState | None:
         """Let a worker rest or work by its own window; return its state, or None if it is not registered.

@@ -10,7 +10,7 @@ from typing import Literal
 from reelmill_common.calendar.timestamps import from_milliseconds
 from reelmill_common.errors import NotFound, StillThere
 from reelmill_common.ledger import base, views
-from reelmill_common.ledger.base import LedgerPart, kept
+from reelmill_common.ledger.base import LedgerPart, kept, pages_of
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.records import WorkerState, WorkerView
 from reelmill_common.ledger.retry_rules import RULES_JSON
@@ -178,7 +178,6 @@ class WorkerRegistry(LedgerPart):
 def read_workers(server: Server, keys: Keys, *, live_s: float) -> list[WorkerView]:
     """Return all workers, by name, read in pages."""
     (names,) = server.read([("SMEMBERS", keys.workers)])
-    ranked = sorted(names)
-    pages = [ranked[start : start + PAGE] for start in range(0, len(ranked), PAGE)]
-    answers = [answer for page in (server.run_many("workers", pages) if pages else ()) for answer in page]
+    pages = pages_of(sorted(names), PAGE)
+    answers = [answer for page in server.run_pages("workers", pages) for answer in page]
     return [views.worker_view(answer, live_s=live_s) for answer in answers]

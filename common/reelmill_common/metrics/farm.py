@@ -89,6 +89,12 @@ class FarmCollector:
             (),
             [((), memory.limit_bytes)],
         )
+        yield gauge(
+            "reelmill_redis_full_seconds",
+            "Time until that limit, at the pace of the last hour and if nothing is forgotten; NaN: not known.",
+            (),
+            [((), math.nan if memory.full_in_s is None else memory.full_in_s)],
+        )
         yield from _jobs(stats)
         yield from _progress(rate, remaining_s)
         yield from _workers(workers)

@@ -8,6 +8,7 @@ import typer
 
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerView
+from reelmill_common.ledger.overview import Memory
 from reelmill_common.prices import Prices
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.analysis.deadlines import deadline_text, finish_of, in_time
@@ -33,7 +34,7 @@ def status(
         raise typer.BadParameter("--jobs lists the jobs of a batch; name one")
     with reading() as farm:
         if not target:
-            _show_farm(farm.batches(), farm.workers(), json=json)
+            _show_farm(farm.batches(), farm.workers(), farm.ledger.overview.memory(), json=json)
             return
         found = farm.status(target)
         if isinstance(found, JobView):
@@ -42,9 +43,15 @@ def status(
             _show_batch(farm, found, json=json, jobs=jobs)
 
 
-def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: bool) -> None:
+def _show_farm(batches: list[BatchView], workers: list[WorkerView], memory: Memory, *, json: bool) -> None:
     if json:
-        print_json({"batches": list(map(batch_record, batches)), "workers": list(map(worker_record, workers))})
+        redis = {
+            "used_bytes": memory.used_bytes,
+            "limit_bytes": memory.limit_bytes,
+            "full_in_s": None if memory.full_in_s is None else round(memory.full_in_s),
+        }
+        known = {"batches": list(map(batch_record, batches)), "workers": list(map(worker_record, workers))}
+        print_json({**known, "redis": redis})
         return
     rows = [
         (
@@ -64,6 +71,17 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], *, json: boo
         (view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason or view.trouble) for view in workers
     ]
     typer.echo(table(("WORKER", "STATE", "LANE", "CLIPS", "REASON"), rows) if rows else "no workers")
+    if memory.limit_bytes:
+        typer.echo("")
+        typer.echo(_memory_line(memory))
+
+
+def _memory_line(memory: Memory) -> str:
+    line = f"Redis uses {memory.used_bytes / 1e9:.2f} of {memory.limit_bytes / 1e9:.2f} GB"
+    if memory.full_in_s is None:
+        return line
+    days = memory.full_in_s / 86_400
+    return f"{line}: full in {days:,.1f} days at {memory.clips_per_h:,.0f} clips an hour, if nothing is forgotten"
 
 
 def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> None:

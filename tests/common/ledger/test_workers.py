@@ -306,3 +306,23 @@ def test_all_that_is_known_of_a_worker_is_forgotten_and_nothing_of_one_that_live
     assert (keys, sets, ranked) == ([], [], [])
     with pytest.raises(NotFound, match="no worker"):
         ledger.workers.forget(WORKER)
+
+
+def test_one_that_stays_silent_is_forgotten_unless_a_person_has_to_look_at_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gpu0@gone", "gpu0@paused", "gpu0@broken", "gpu0@lives"):
+        start_worker(ledger, name)
+    ledger.workers.pause("gpu0@paused")
+    ledger.workers.quarantine("gpu0@broken", "wrong pictures")
+    monkeypatch.setattr(base, "LIVE_S", 0.0)
+    ledger.dispatch.reap()
+    assert len(ledger.workers.all()) == 4, "by default for ever"
+    monkeypatch.setattr(base, "LIVE_S", 600.0)
+    wait_for(lambda: ledger.workers.all()[0].seen_s > 0.05)
+    ledger.workers.beat("gpu0@lives")
+
+    ledger.dispatch.reap(forget_after_s=0.05)
+
+    assert {view.name for view in ledger.workers.all()} == {"gpu0@paused", "gpu0@broken", "gpu0@lives"}
+    assert ("worker.pruned", "gpu0@gone") in [(event.name, event.worker) for event in ledger.events.read(after="0")]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import redis
+
+from common.ledger_steps import finish_one, start_worker, submit, with_url
 from fixtures.cli import Cli
 from fixtures.hand import Hand
 from reelmill_common.jobs import job_id
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
+from reelmill_producer.embedded.valkey import ValkeyServer
 
 
 def test_an_empty_farm_says_so(cli: Cli) -> None:
@@ -34,7 +39,8 @@ def test_status_lists_batches_and_workers(cli: Cli, night: str, hand: Hand) -> N
 def test_status_as_json_has_stable_keys(cli: Cli, night: str, hand: Hand) -> None:
     found = cli("status", "--json").json
 
-    assert set(found) == {"batches", "workers"}
+    assert set(found) == {"batches", "workers", "redis"}
+    assert set(found["redis"]) == {"used_bytes", "limit_bytes", "full_in_s"}
     assert found["batches"][0]["counts"]["queued"] == 3
     assert set(found["workers"][0]) == {"worker", "lane", "state", "reason", "jobs", "seen_s", "info"}
 
@@ -93,3 +99,19 @@ def test_a_job_that_is_not_there_is_told(cli: Cli) -> None:
 
     assert ran.status == 66
     assert "no job" in ran.err
+
+
+def test_status_says_when_redis_is_full(cli: Cli, settings: Settings, own_valkey: ValkeyServer) -> None:
+    ours = {**settings.to_env(), "REELMILL_REDIS_URL": own_valkey.url}
+    with redis.Redis.from_url(own_valkey.url) as admin:
+        admin.config_set("maxmemory", "4gb")
+    before = cli("status", env=ours)
+    with Ledger.connect(with_url(settings, own_valkey.url)) as ledger:
+        start_worker(ledger)
+        submit(ledger, "night", 2)
+        finish_one(ledger)
+
+    after = cli("status", env=ours)
+
+    assert before.out.splitlines()[-1] == "Redis uses 0.00 of 4.29 GB"
+    assert re.search(r"of 4\.29 GB: full in [0-9.,]+ days at [0-9,]+ clips an hour, if nothing is", after.out)

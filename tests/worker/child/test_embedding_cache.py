@@ -10,9 +10,12 @@ import redis
 import torch
 from structlog.testing import capture_logs
 
+from common.ledger_steps import start_worker
 from fixtures.s3 import free_port
 from reelmill_common.jobs import RenderSpec
+from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
+from reelmill_worker.child import embedding_cache
 from reelmill_worker.child.embedding_cache import RedisEmbeddingCache, StoreEmbeddingCache, open_embedding_cache
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.engine import Engine, load_text_encoder
@@ -166,3 +169,23 @@ def test_what_cannot_be_prepared_waits_for_its_turn(tiny_model: Path) -> None:
     resident.prepare(dataclasses.replace(FOX, prompt="fox " * 600))
 
     assert resident.render(FOX, lambda _: None).latents_sha256
+
+
+def test_the_cache_in_redis_is_left_alone_when_all_workers_together_would_take_too_much(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_cache, "WATCHED_S", 0.0)
+    monkeypatch.setattr(embedding_cache, "MOST_BYTES_S", 1.0)
+    cache = open_embedding_cache(dataclasses.replace(settings, embedding_cache="redis"))
+    assert cache is not None
+    cache.put("a", b"x" * 1000)
+    assert cache.get("a") == b"x" * 1000, "no worker of this farm lives, so nobody takes anything"
+
+    with Ledger.connect(settings) as ledger, capture_logs() as events:
+        start_worker(ledger)
+        found = [cache.get("a"), cache.get("a")]
+
+    assert found == [b"x" * 1000, None]
+    (refused,) = [event for event in events if event["event"] == "embedding_cache.refused"]
+    assert refused["workers"] == 1
+    assert "REELMILL_EMBEDDING_CACHE" in refused["action"]

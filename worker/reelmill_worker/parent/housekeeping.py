@@ -226,7 +226,7 @@ class Housekeeping:
         """Do what one parent of the farm has to do now and then, whichever it is."""
         self._ticker.round(ledger)
         ledger.dispatch.recall()
-        ledger.dispatch.reap()
+        ledger.dispatch.reap(forget_after_s=self.settings.forget_after_s)
         ledger.dispatch.mend()
         broker.reconcile(ledger, self.settings)
         if standing is not None and standing.sender_missing:

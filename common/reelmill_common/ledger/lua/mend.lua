@@ -4,7 +4,8 @@
 -- ARGV: seconds between two looks of the whole farm, most batches, milliseconds of a lease that is made anew.
 if not redis.call('SET', P .. 'mended', 1, 'NX', 'PX', math.floor(ARGV[1] * 1000)) then return 0 end
 
-local PAGE = 200 -- jobs of each set
+local PAGE = 100 -- jobs of each set
+local FLIGHT_MOST = 50 -- of the jobs in flight of one batch
 local most, lease_ms = tonumber(ARGV[2]), ARGV[3]
 local lanes = {}
 
@@ -35,14 +36,14 @@ for _, id in ipairs(next_page(LEASES, 'mend_leases')) do
         redis.call('ZREM', LEASES, id)
     end
 end
-for _, worker in ipairs(redis.call('ZRANGE', BEATS, 0, -1)) do
+for _, worker in ipairs(next_page(BEATS, 'mend_beats')) do
     if redis.call('EXISTS', worker_key(worker)) == 1 then redis.call('SADD', WORKERS, worker) end
 end
 
 -- A batch's jobs in flight stand in `sent` or in `leases`, and what waits for a time in the set of that time. Of many jobs
 -- some are looked at, others the next time.
 local function mend_flight(batch)
-    for _, id in ipairs(redis.call('SRANDMEMBER', flight_key(batch), PAGE)) do
+    for _, id in ipairs(redis.call('SRANDMEMBER', flight_key(batch), FLIGHT_MOST)) do
         local job = load_or_drop(id, batch)
         if job and job.state == 'd' and not redis.call('ZSCORE', SENT, id) then
             redis.call('ZADD', SENT, now, id)
@@ -164,7 +165,7 @@ end
 
 for _, lane in ipairs(redis.call('SMEMBERS', P .. 'served')) do lanes[lane] = true end
 local flying, sent = sums()
-local is_few = redis.call('ZCARD', SENT) + redis.call('ZCARD', LEASES) <= PAGE
+local is_few = redis.call('ZCARD', SENT) + redis.call('ZCARD', LEASES) <= 2 * PAGE
 if is_few or sent ~= redis.call('ZCARD', SENT) or flying ~= redis.call('ZCARD', SENT) + redis.call('ZCARD', LEASES) then
     count_anew()
 end

@@ -1,8 +1,9 @@
 -- flags: allow-oom
--- Forget workers that were silent for long, also those under quarantine; not one that still holds a lease.
--- ARGV: milliseconds of the last sign of life. Returns the names.
+-- Forget those of some workers that were silent for long, also under quarantine; not one that still holds a lease.
+-- ARGV: milliseconds of the last sign of life, workers. Returns the names of the forgotten.
 local gone = {}
-for _, worker in ipairs(redis.call('SMEMBERS', WORKERS)) do
+for i = 2, #ARGV do
+    local worker = ARGV[i]
     local seen = redis.call('HGET', worker_key(worker), 'seen')
     if tonumber(seen or 0) < tonumber(ARGV[1]) and redis.call('EXISTS', held_key(worker)) == 0 then
         forget(worker)

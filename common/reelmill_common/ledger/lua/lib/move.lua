@@ -22,7 +22,7 @@
 local IN_FLIGHT = {d = true, r = true, x = true}
 local FINAL = {s = true, f = true, c = true}
 local RETRY = {f = true, c = true}
-local RECALL_MOST = 50 -- jobs looked at in one step: about 2 ms of the server's time
+local RECALL_MOST = 30 -- jobs looked at in one step: about 1 ms of the server's time
 
 -- Put an owner into the ready index of a lane and priority, or take it out; with the last one the level goes.
 -- Who comes in starts at the level's current virtual time: an idle past is neither credit nor debt. That time is one

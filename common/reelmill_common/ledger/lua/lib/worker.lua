@@ -83,6 +83,7 @@ end
 local function forget(worker)
     redis.call('SREM', WORKERS, worker)
     redis.call('ZREM', BEATS, worker)
+    redis.call('ZREM', P .. 'lost', worker)
     redis.call('SREM', paused_workers(), worker)
     unset_live(worker)
     redis.call('UNLINK', worker_key(worker), streak_key(worker), P .. 'name:' .. worker)
