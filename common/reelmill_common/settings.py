@@ -168,6 +168,17 @@ class Settings:
     reaches the port may read."""
     metrics_scope: Literal["worker", "farm"] = worker_setting("worker")
     """`farm` serves the farm's metrics on the worker's port as well."""
+    autoscale_min: int = setting(0, read.Number(int, 0, 100_000))
+    """Fewest workers that a profile wants, whatever there is to do (`reelmill_workers_wanted`, docs/autoscaling.md)."""
+    autoscale_max: int = setting(0, read.Number(int, 0, 100_000))
+    """Most workers that a lane wants; 0: no limit."""
+    autoscale_target_s: float = setting(3600.0, read.Number(float, 60, 2_592_000))
+    """Time within which the workers that are wanted do what has no deadline, from when it may run."""
+    autoscale_lead_s: float = setting(300.0, read.Number(float, 0, 7200))
+    """Time from the wish for a worker to its first clip: the machine starts, the model is loaded. A batch whose window
+    opens within it counts already."""
+    autoscale_hold_s: float = setting(600.0, read.Number(float, 0, 86_400))
+    """Time for which a number of workers that was wanted is held before fewer are."""
     notify_scheme: Literal["https", "http"] = setting("https")
     """`http` lets webhooks use plain HTTP as well."""
     notify_allow: str = setting("", read.egress_hosts)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from reelmill_common.calendar.windows import Windows
+from reelmill_common.forecast import Aims
 from reelmill_producer.analysis.plans import FarmForecast, Forecast, plan_of
 from reelmill_producer.client import Reelmill
 
@@ -27,7 +28,7 @@ class Forecaster:
         """Return the forecast of some seconds ago at most, or one of now."""
         with self._lock:
             if anew or self._made is None or time.monotonic() - self._made_at > KEPT_S:
-                self._made = plan_of(farm.ledger, depth=farm.settings.dispatch_depth)
+                self._made = plan_of(farm.ledger, depth=farm.settings.dispatch_depth, aims=Aims.of(farm.settings))
                 self._made_at = time.monotonic()
             return self._made
 
