@@ -93,6 +93,9 @@ class Settings:
     forgive_after_s: float = worker_setting(1800.0, read.Number(float, 0, 604_800))
     """Time after which a worker that was quarantined for failed jobs may try its gate again; 0: only after
     `reelmill forgive`."""
+    drain_s: float = worker_setting(0.0, read.Number(float, 0, 86_400))
+    """Time within which a worker ends after SIGTERM, where its machine is taken away (spot): a notice of 30 to 120 s,
+    less five. A clip that will not be stored by then is given back at once. 0: clips in hand are finished first."""
     stall_floor_s: float = worker_setting(30.0, read.Number(float, 1, 3600))
     """Time without progress in a stage after which the process that renders is killed, or ten times the stage's running
     mean if that is longer."""
