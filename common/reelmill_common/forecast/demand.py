@@ -123,7 +123,7 @@ def _lane_wanted(lane: str, backlog: Backlog, paces: Paces, aims: Aims, ages: Ma
 
 
 def _hands_for(need_s: float, room_s: float, live: int, aims: Aims) -> int:
-    """Return how many workers do some work in time, of which those beyond the live ones begin a lead later."""
+    """Return how many workers do some work in time. Those beyond the live ones begin a lead later."""
     room_s = max(room_s, LEADS * aims.lead_s)
     if need_s <= live * room_s:
         return math.ceil(need_s / room_s)
