@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from benchmarks.autoscale import outcomes
+
 from common.forecast_farms import backlog, load, paces
 from reelmill_common.forecast import Aims, Autoscaler
 
@@ -52,3 +54,11 @@ def test_lanes_of_one_kind_of_machine_are_wanted_together_within_the_bounds() ->
     assert scaler.sum_of(["tiny", "tiny@h100"]) == 12
     assert scaler.sum_of(["tiny"]) == 5
     assert scaler.sum_of(["fastwan-qad-fp8"]) == 1
+
+
+def test_over_a_week_it_costs_less_than_a_fixed_number_or_a_rule_for_queues_and_misses_no_deadline() -> None:
+    own, same_cost, fewest_in_time, by_queue = outcomes(seed=1)
+
+    assert own.late == fewest_in_time.late == 0
+    assert same_cost.late > 0
+    assert own.gpu_hours < 0.6 * by_queue.gpu_hours < 0.6 * fewest_in_time.gpu_hours
