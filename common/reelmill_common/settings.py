@@ -96,6 +96,9 @@ class Settings:
     forget_after_s: int = worker_setting(3600, read.Number(int, 0, 31_536_000))
     """Time after which a worker that fell silent is forgotten, as one that ended in order is at once; 0: never. One
     that is paused or under quarantine is kept until `reelmill forget`."""
+    drain_s: float = worker_setting(0.0, read.Number(float, 0, 86_400))
+    """Time within which a worker ends after SIGTERM, where its machine is taken away (spot): a notice of 30 to 120 s,
+    less five. A clip that will not be stored by then is given back at once. 0: clips in hand are finished first."""
     stall_floor_s: float = worker_setting(30.0, read.Number(float, 1, 3600))
     """Time without progress in a stage after which the process that renders is killed, or ten times the stage's running
     mean if that is longer."""
@@ -173,6 +176,17 @@ class Settings:
     reaches the port may read."""
     metrics_scope: Literal["worker", "farm"] = worker_setting("worker")
     """`farm` serves the farm's metrics on the worker's port as well."""
+    autoscale_min: int = setting(0, read.Number(int, 0, 100_000))
+    """Fewest workers that a profile wants, whatever there is to do (`reelmill_workers_wanted`, docs/autoscaling.md)."""
+    autoscale_max: int = setting(0, read.Number(int, 0, 100_000))
+    """Most workers that a lane wants; 0: no limit."""
+    autoscale_target_s: float = setting(3600.0, read.Number(float, 60, 2_592_000))
+    """Time within which the workers that are wanted do what has no deadline, from when it may run."""
+    autoscale_lead_s: float = setting(300.0, read.Number(float, 0, 7200))
+    """Time from the wish for a worker to its first clip: the machine starts, the model is loaded. A batch whose window
+    opens within it counts already."""
+    autoscale_hold_s: float = setting(600.0, read.Number(float, 0, 86_400))
+    """Time for which a number of workers that was wanted is held before fewer are."""
     notify_scheme: Literal["https", "http"] = setting("https")
     """`http` lets webhooks use plain HTTP as well."""
     notify_allow: str = setting("", read.egress_hosts)

@@ -74,6 +74,7 @@ def test_a_child_process_gets_the_same_settings() -> None:
     changed |= {"s3_checksum": "when_supported", "log_level": "debug", "log_format": "json"}
     changed |= {"s3_addressing": "path", "s3_sse": "AES256"}
     changed |= {"metrics_scope": "farm", "embedding_cache": "redis", "ahead": "on", "preview": "webp", "report": "off"}
+    changed |= {"autoscale_target_s": 75.0}
     changed |= {"flower_prompts": "hide", "reuse_index": "off", "keep_logs": "all"}
     changed |= {"console_proxies": "10.0.0.0/8", "console_root_path": "/x", "console_hosts": "x.lan"}
     changed |= {"flower_url": "https://flower.lan", "grafana_url": "https://grafana.lan"}

@@ -39,6 +39,11 @@ class Outlook:
             self._play_at = ended + max(KEPT_S, DEARER * (ended - began))
         return self._course
 
+    @property
+    def paces(self) -> Paces:
+        """The paces that the last course went by."""
+        return self._paces
+
     def left_s(self, batch: str) -> float | None:
         """Return the seconds from the ledger's reading until a batch is done; None if that is not known."""
         course = self.course()

@@ -65,9 +65,11 @@ class LedgerPart:
         meant = did_you_mean(name, batch_names(self._server, self._keys))
         return NotFound(f"no batch {name!r}; {meant}`reelmill status` lists the batches")
 
-    def _of_worker(self, function: str, worker: str, *args: str) -> None:
-        if not self._server.run(function, worker, *args):
+    def _of_worker(self, function: str, worker: str, *args: str) -> int:
+        answer: int = self._server.run(function, worker, *args)
+        if not answer:
             raise NotFound(f"no worker {worker!r} is registered; it registers when it starts")
+        return answer
 
 
 def batch_names(server: Server, keys: Keys) -> list[str]:

@@ -119,13 +119,22 @@ class WorkerRegistry(LedgerPart):
         if answer == "busy":
             raise StillThere(f"clips are under leases of {worker!r}; forget it once these have run out")
 
-    def drain(self, worker: str) -> None:
-        """Mark a worker as taking no more jobs; it finishes what it has."""
-        self._of_worker("drain", worker)
+    def drain(self, worker: str, *, left_s: float | None = None) -> int:
+        """Mark a worker as taking no more jobs; it finishes what it has. Return how many jobs it gave back.
 
-    def retire(self, worker: str) -> None:
-        """Remove a worker that ended in order; whatever it still leased is given back without counting."""
-        self._server.run("retire", worker)
+        Args:
+            worker: Its name.
+            left_s: Seconds until it ends. What it will not have published by then, by its measured pace, is given back
+                at once, without counting. None: it stays until its clips are done.
+        """
+        return self._of_worker("drain", worker, "" if left_s is None else str(max(0, round(left_s * 1000)))) - 1
+
+    def retire(self, worker: str, *, abrupt: bool = False) -> None:
+        """Remove a worker that ended; whatever it still leased is given back without counting.
+
+        `abrupt`: its process ends with messages in hand, so what was dispatched is looked for in the broker.
+        """
+        self._server.run("retire", worker, int(abrupt))
 
     def beat(self, worker: str, *, forgive_after_s: float = 0.0) -> WorkerView | None:
         """Say that a worker's parent lives; return how the ledger sees it, or None if it is not registered.

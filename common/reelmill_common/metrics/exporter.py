@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from reelmill_common.config.extras import install_command
-from reelmill_common.errors import InvalidSettings
+from reelmill_common.errors import InvalidJob, InvalidSettings, ReelmillError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from prometheus_client.registry import Collector, CollectorRegistry
 
+Document = Callable[[Mapping[str, Sequence[str]]], object]
+"""Returns what is served as JSON, from the request's query."""
 Sample = tuple[tuple[str, ...], float]
 """Values of the labels, in order, and the metric's value."""
 SLOW_CLIENT_S = 20.0
@@ -64,7 +67,7 @@ class Endpoint:
         host: str,
         port: int,
         token: str = "",
-        documents: Mapping[str, Callable[[], object]] | None = None,
+        documents: Mapping[str, Document] | None = None,
     ) -> None:
         """Listen.
 
@@ -73,7 +76,7 @@ class Endpoint:
             host: Address to bind to.
             port: 0 for any free port.
             token: Bearer token that a client must send; empty: none.
-            documents: What else is served as JSON, by path.
+            documents: What else is served as JSON, by path. A `ReelmillError` of one is answered with 503.
 
         Raises:
             OSError: The address or port cannot be bound.
@@ -116,7 +119,7 @@ def _filled(family: Any, samples: Iterable[Sample]) -> Any:
     return family
 
 
-def _site(registered: CollectorRegistry, documents: Mapping[str, Callable[[], object]]) -> WSGIApplication:
+def _site(registered: CollectorRegistry, documents: Mapping[str, Document]) -> WSGIApplication:
     from prometheus_client import make_wsgi_app  # noqa: PLC0415 - see `registry`
 
     metrics: WSGIApplication = make_wsgi_app(registered)
@@ -128,10 +131,20 @@ def _site(registered: CollectorRegistry, documents: Mapping[str, Callable[[], ob
         if path == METRICS_PATH:
             return metrics(environ, start)
         if path in documents:
-            return _reply(start, "200 OK", json.dumps(documents[path]()).encode(), "application/json")
+            return _document(start, documents[path], environ.get("QUERY_STRING", ""))
         return _reply(start, "404 Not Found", f"metrics are at {METRICS_PATH}\n".encode())
 
     return answer
+
+
+def _document(start: StartResponse, document: Document, query: str) -> list[bytes]:
+    try:
+        body = json.dumps(document(parse_qs(query, keep_blank_values=True))).encode()
+    except InvalidJob as err:
+        return _reply(start, "400 Bad Request", f"{err}\n".encode())
+    except ReelmillError as err:
+        return _reply(start, "503 Service Unavailable", f"{err}\n".encode())
+    return _reply(start, "200 OK", body, "application/json")
 
 
 def _guarded(app: WSGIApplication, token: str) -> WSGIApplication:

@@ -9,11 +9,12 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reelmill_common.errors import LedgerRefused, LedgerUnavailable
-from reelmill_common.forecast import Course, Outlook
+from reelmill_common.contract import profile_of
+from reelmill_common.errors import InvalidJob, LedgerRefused, LedgerUnavailable
+from reelmill_common.forecast import Aims, Autoscaler, Course, Outlook
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger, QueueStats, WorkerState, WorkerView
 from reelmill_common.ledger.stats import StatsRow
@@ -56,11 +57,12 @@ class Rate:
 class FarmCollector:
     """What Prometheus' client library calls at each scrape. Safe for several threads: scrapes wait for each other."""
 
-    def __init__(self, ledger: Ledger, *, depth: int = 2) -> None:
+    def __init__(self, ledger: Ledger, *, depth: int = 2, aims: Aims | None = None) -> None:
         self._ledger = ledger
         self._outlook = Outlook(ledger=ledger, depth=depth)
         self._lock = threading.Lock()
         self._rate = Rate()
+        self._autoscaler = Autoscaler(aims)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: the names are known without asking the ledger at registration."""
@@ -78,6 +80,8 @@ class FarmCollector:
                 self._rate.see(time.monotonic(), stats.ended[JobState.SUCCEEDED])
                 rate = self._rate.an_hour()
                 remaining_s = _remaining_s(self._outlook.course())
+                late = _late(self._outlook.course())
+                wanted = self._look()
         except (LedgerUnavailable, LedgerRefused):
             yield gauge("reelmill_ledger_up", "Whether the ledger answers.", (), [((), 0)])
             return
@@ -96,15 +100,42 @@ class FarmCollector:
             [((), math.nan if memory.full_in_s is None else memory.full_in_s)],
         )
         yield from _jobs(stats)
-        yield from _progress(rate, remaining_s)
-        yield from _workers(workers)
+        yield from _progress(rate, remaining_s, late)
+        yield from _workers(workers, wanted)
 
-    def targets(self) -> list[dict[str, object]]:
+    def wanted(self, query: Mapping[str, Sequence[str]]) -> dict[str, object]:
+        """Return how many workers are wanted: `workers` together, and each of `lanes`; what KEDA's `metrics-api` reads.
+
+        Args:
+            query: `lane`, repeatable: only these, those of one kind of machine. Without it all.
+
+        Raises:
+            InvalidJob: A lane is not of a known profile.
+            LedgerUnavailable, LedgerRefused: The ledger does not answer; what scales keeps the number that it has.
+        """
+        for lane in (asked := query.get("lane", ())):
+            if profile_of(lane) not in PROFILES:
+                raise InvalidJob(
+                    f"lane {lane[:80]!r} is unknown; use a profile ({', '.join(PROFILES)}) or PROFILE@CLASS"
+                )
+        with self._lock:
+            wanted = self._look()
+            lanes = asked or wanted
+            return {"workers": self._autoscaler.sum_of(lanes), "lanes": {lane: wanted.get(lane, 0) for lane in lanes}}
+
+    def _look(self) -> dict[str, int]:
+        course = self._outlook.course()
+        wanted = self._autoscaler.look(course.backlog, self._outlook.paces, time.monotonic())
+        bounded = self._autoscaler.aims.bounded
+        return {**{lane: bounded(lane, 0) for lane in PROFILES}, **wanted}
+
+    def targets(self, query: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, object]]:
         """Return where live workers serve their metrics, in the form of Prometheus' HTTP service discovery.
 
         Raises:
             LedgerUnavailable, LedgerRefused: The ledger does not answer; Prometheus keeps the targets that it has.
         """
+        del query
         with self._lock:
             workers = self._ledger.workers.all()
         return [
@@ -146,7 +177,20 @@ def _remaining_s(course: Course) -> float | None:
     return None if names and not ends else (max(ends, default=now) - now).total_seconds()
 
 
-def _progress(rate: float | None, remaining_s: float | None) -> Iterator[Metric]:
+def _late(course: Course) -> int:
+    """Count the batches that will miss their deadline by the forecast, or have missed it."""
+    now = course.backlog.now
+    ends = [(load.finish_by, course.finish_of(load.batch)) for load in course.backlog.batches]
+    return sum(by is not None and (by < now or (end is not None and end > by)) for by, end in ends)
+
+
+def _progress(rate: float | None, remaining_s: float | None, late: int) -> Iterator[Metric]:
+    yield gauge(
+        "reelmill_batches_late",
+        "Open batches that will miss their deadline by the forecast, or have missed it.",
+        (),
+        [((), late)],
+    )
     if rate is not None:
         yield gauge("reelmill_clips_per_hour", "Clips stored, over the last hour at most.", (), [((), rate)])
     yield gauge(
@@ -161,7 +205,7 @@ def _group(line: StatsRow) -> tuple[str, str, str]:
     return line.lane, str(line.priority), line.batch_state
 
 
-def _workers(workers: Iterable[WorkerView]) -> Iterator[Metric]:
+def _workers(workers: Iterable[WorkerView], wanted: Mapping[str, int]) -> Iterator[Metric]:
     # Every state of every lane is there, as 0 if need be: an alert on a series that does not exist never fires.
     counts: dict[tuple[str, ...], int] = {(lane, state): 0 for lane in PROFILES for state in WorkerState}
     leases: dict[tuple[str, ...], int] = {(lane,): 0 for lane in PROFILES}
@@ -170,4 +214,10 @@ def _workers(workers: Iterable[WorkerView]) -> Iterator[Metric]:
         counts[key] = counts.get(key, 0) + 1
         leases[(worker.lane,)] = leases.get((worker.lane,), 0) + len(worker.jobs)
     yield gauge("reelmill_workers", "Workers by state.", ("lane", "state"), list(counts.items()))
+    yield gauge(
+        "reelmill_workers_wanted",
+        "Workers that a lane's work needs to be done in time, held for a while; 0: nothing may run.",
+        ("lane",),
+        [((lane,), count) for lane, count in wanted.items()],
+    )
     yield gauge("reelmill_leases", "Jobs under a worker's lease.", ("lane",), list(leases.items()))

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from reelmill_common.contract import profile_of
-from reelmill_common.forecast import ClipPace, Course, Paces, paces_of
+from reelmill_common.forecast import Aims, ClipPace, Course, Paces, paces_of, workers_wanted
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.backlog import Backlog, BatchBacklog
 
@@ -41,11 +41,13 @@ class LanePace:
     Attributes:
         workers: Live workers, also those that rest until their window opens.
         pace: The measured pace; None where no clip has finished.
+        wanted: Workers that its work needs to be done in time (`forecast/demand.py`).
     """
 
     lane: str
     workers: int
     pace: ClipPace | None
+    wanted: int = 0
 
     @property
     def clips_per_hour(self) -> float | None:
@@ -86,6 +88,7 @@ class FarmForecast:
                 {
                     "lane": lane.lane,
                     "workers": lane.workers,
+                    "wanted": lane.wanted,
                     "seconds_per_clip": None if lane.pace is None else lane.pace.seconds,
                     "measured_clips": 0 if lane.pace is None else lane.pace.clips,
                     "clips_per_hour": lane.clips_per_hour,
@@ -95,16 +98,28 @@ class FarmForecast:
         }
 
 
-def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
-    """Forecast what a farm has to do now. `depth` is its `REELMILL_DISPATCH_DEPTH`."""
-    return make_plan(ledger.overview.backlog(), paces_of(ledger), by, depth=depth)
+def plan_of(ledger: Ledger, by: datetime | None = None, *, depth: int = 2, aims: Aims | None = None) -> FarmForecast:
+    """Forecast what a farm has to do now. `depth` and `aims` are those of its settings."""
+    return make_plan(ledger.overview.backlog(), paces_of(ledger), by, depth=depth, aims=aims)
 
 
-def make_plan(backlog: Backlog, paces: Paces, by: datetime | None = None, *, depth: int = 2) -> FarmForecast:
+def make_plan(
+    backlog: Backlog, paces: Paces, by: datetime | None = None, *, depth: int = 2, aims: Aims | None = None
+) -> FarmForecast:
     """Forecast a backlog at some paces."""
     lanes = sorted({lane for load in backlog.batches for lane in load.left} | {worker.lane for worker in backlog.hands})
     live = {lane: sum(worker.live and worker.serves(lane) for worker in backlog.hands) for lane in lanes}
-    measured = [LanePace(lane=lane, workers=live[lane], pace=paces.of_profile(profile_of(lane))) for lane in lanes]
+    aims = aims or Aims()
+    wanted = workers_wanted(backlog, paces, aims)
+    measured = [
+        LanePace(
+            lane=lane,
+            workers=live[lane],
+            pace=paces.of_profile(profile_of(lane)),
+            wanted=aims.bounded(lane, wanted.get(lane, 0)),
+        )
+        for lane in lanes
+    ]
     course = Course(backlog, paces, depth=depth)
     course.play(by)
     return FarmForecast(

@@ -9,6 +9,7 @@ import typer
 
 from reelmill_common.calendar.time_text import time_at
 from reelmill_common.calendar.windows import Windows, zone_of
+from reelmill_common.forecast import Aims
 from reelmill_producer.analysis.plans import Forecast, plan_of
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json, ZoneOfBy
@@ -29,7 +30,7 @@ def plan(
     zone = zone_of(tz) if tz else None
     with reading() as farm:
         end = time_at("--by", by, farm.ledger.timetable.now(), zone) if by else None
-        made = plan_of(farm.ledger, end, depth=farm.settings.dispatch_depth)
+        made = plan_of(farm.ledger, end, depth=farm.settings.dispatch_depth, aims=Aims.of(farm.settings))
     if json:
         print_json(made.record())
         return
@@ -40,6 +41,9 @@ def plan(
     head = ("BATCH", "PRIORITY", "REMAINING", "DONE AT", "LEFT")
     width = len(head) if end is not None else len(head) - 1
     typer.echo(table(head[:width], [row[:width] for row in rows]) if rows else "nothing is left to do")
+    for lane in made.lanes:
+        if rows and lane.wanted != lane.workers:
+            inform(f"{lane.lane}: {lane.workers:,} workers are there, {lane.wanted:,} are wanted")
     if end is not None and rows:
         until = f"{end.astimezone(zone):%Y-%m-%d %H:%M %Z}"
         inform(f"{made.left:,} clips will not be done by {until}" if made.left else f"all will be done by {until}")

@@ -67,6 +67,7 @@ class LaneItem(BaseModel):
 
     lane: str
     workers: int
+    wanted: int = Field(description="Workers that its work needs to be done in time.")
     seconds_per_clip: float | None
     measured_clips: int
     clips_per_hour: float | None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from reelmill_common.calendar.windows import Windows
+from reelmill_common.forecast import Aims
 from reelmill_producer.analysis.plans import FarmForecast, Forecast, plan_of
 from reelmill_producer.client import Reelmill
 
@@ -41,7 +42,7 @@ class Forecaster:
 
     def _present(self, farm: Reelmill, *, anew: bool) -> FarmForecast:
         if anew or self._made is None or time.monotonic() - self._made_at > KEPT_S:
-            self._made = plan_of(farm.ledger, depth=farm.settings.dispatch_depth)
+            self._made = plan_of(farm.ledger, depth=farm.settings.dispatch_depth, aims=Aims.of(farm.settings))
             self._made_at = time.monotonic()
             self._ends = {
                 one.batch: None if one.finish_at is None else one.finish_at.timestamp() for one in self._made.batches

@@ -122,6 +122,24 @@ def test_a_draining_worker_ends_what_it_has_and_takes_no_more(ledger: Ledger) ->
     assert ledger.attempts.finish(claimed.job_id, claimed.token, make_result())
 
 
+def test_a_drain_with_a_limit_gives_back_what_it_will_not_publish(ledger: Ledger) -> None:
+    slow, storing = submit(ledger, "night", 2)
+    start_worker(ledger)
+    claimed = [begin(ledger), begin(ledger)]
+    by_id = {item.job_id: item for item in claimed}
+    ledger.attempts.stage(storing, by_id[storing].token, "upload", lease_s=60)
+
+    enough = ledger.workers.drain(WORKER, left_s=60)  # an unmeasured clip is taken for 30 s
+    too_little = ledger.workers.drain(WORKER, left_s=10)
+
+    assert (enough, too_little) == (0, 1)
+    assert ledger.jobs.get(slow).state is JobState.QUEUED
+    assert not ledger.attempts.finish(slow, by_id[slow].token, make_result())
+    assert ledger.attempts.finish(storing, by_id[storing].token, make_result())
+    with pytest.raises(NotFound, match="no worker 'gpu9@x' is registered"):
+        ledger.workers.drain("gpu9@x", left_s=1)
+
+
 def test_a_worker_that_retires_gives_back_what_it_holds_uncounted(ledger: Ledger) -> None:
     (job_id,) = submit(ledger, "night", 1)
     start_worker(ledger)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
-from reelmill_common.ledger import Claimed, Ledger, Result, WorkerInfo
+from reelmill_common.ledger import Claimed, Ledger, PolicyChange, Result, WorkerInfo
 from reelmill_common.metrics.exporter import registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.profiles import PROFILES
@@ -131,6 +132,24 @@ def test_a_state_without_workers_is_exported_as_0(ledger: Ledger) -> None:
     assert [value(found, "reelmill_workers", lane=lane, state=state) for lane in PROFILES for state in states] == [
         0
     ] * 10
+
+
+def test_workers_are_wanted_for_what_may_run_and_late_batches_are_counted(ledger: Ledger) -> None:
+    submit(ledger, "night", 500)
+    submit(ledger, "late", 1)
+    change(ledger, "late", time.time() - 60)
+    submit(ledger, "in-time", 1)
+    change(ledger, "in-time", time.time() + 86_400)
+
+    found = scrape(ledger)
+
+    assert value(found, "reelmill_workers_wanted", lane="tiny") == 5  # 500 clips of an assumed 30 s in an hour
+    assert value(found, "reelmill_workers_wanted", lane="fastwan-qad-fp8") == 0
+    assert value(found, "reelmill_batches_late") == 1
+
+
+def change(ledger: Ledger, batch: str, finish_by: float) -> None:
+    ledger.batches.set_policy(ledger.batches.get(batch), PolicyChange(finish_by=finish_by))
 
 
 def test_a_ledger_that_is_away_is_a_metric_and_not_a_failed_scrape(

@@ -209,7 +209,7 @@ def test_a_draining_worker_says_so_and_leaves_no_record_when_it_ends(
     housekeeping.look()
 
     housekeeping.drain()
-    housekeeping.round()
+    housekeeping.look()
     draining = recorded(ledger)
     housekeeping.stop()
 

@@ -13,7 +13,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from structlog.contextvars import bound_contextvars
 
-from reelmill_common.errors import JobCancelled, OutOfMemory, ReelmillError, RenderTimedOut
+from reelmill_common.errors import AttemptLost, JobCancelled, OutOfMemory, ReelmillError, RenderTimedOut
 from reelmill_common.jobs import Stage, denoise_stage
 from reelmill_common.ledger import Claimed, Ledger, Orders, Refused
 from reelmill_common.prices import gpu_seconds
@@ -151,6 +151,8 @@ class JobRunner:
         self.leases.renew(lease)
         if lease.orders is Orders.CANCEL:
             return JobCancelled(f"job {lease.claimed.job_id} was interrupted because it was asked to stop")
+        if lease.orders is Orders.LOST:
+            return AttemptLost(f"job {lease.claimed.job_id} was interrupted because it was given to another worker")
         return RenderTimedOut(
             f"the render was interrupted after {seconds:.0f} s; raise REELMILL_CLIP_SOFT_LIMIT_S if it is that slow"
         )

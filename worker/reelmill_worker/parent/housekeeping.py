@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from reelmill_common import broker
 from reelmill_common.config.setting_values import labels_of
-from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
+from reelmill_common.errors import LedgerRefused, LedgerUnavailable, NotFound, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState, base
 from reelmill_common.ledger.workers import Ended, Standing
 from reelmill_common.services.background import BackgroundThread, ErrorLog
@@ -47,6 +47,8 @@ WORKERS_A_TICK = 8
 LIVE_SHARE = 0.25
 """A parent makes a round at each tick while the farm has at most so many workers, then less often, down to this share
 of the time after which a worker counts as dead."""
+CUT_OFF_S = 1.0
+"""Seconds before the end of a drain that has a limit, at which what is left is given back and the process ends."""
 EARLY_DEATHS = 3
 """Children that may die while they load before the worker counts as unfit: such a crash repeats for ever."""
 
@@ -93,6 +95,7 @@ class Housekeeping:
     _ended: Ended = ""
     _fetching: FetchWatch = field(default_factory=FetchWatch)
     _drain_recorded: bool = False
+    _drain_until: float | None = None
     _next_round: float = 0.0
     _errors: ErrorLog = field(default_factory=ErrorLog)
     _machine: PhaseMachine = field(init=False)
@@ -147,7 +150,9 @@ class Housekeeping:
             service.start()
 
     def drain(self) -> None:
-        """Take no more jobs. Safe in a signal handler: the next round records it in the ledger."""
+        """Take no more jobs. Safe in a signal handler: the next tick records it in the ledger."""
+        if self.settings.drain_s and self._drain_until is None:
+            self._drain_until = time.monotonic() + self.settings.drain_s
         self._machine.on(PhaseEvent.DRAIN)
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -166,7 +171,9 @@ class Housekeeping:
             log.warning("worker.retire_failed", error=str(err))
 
     def look(self) -> None:
-        """Follow the child: new, ready, unfit or dead."""
+        """Follow the child: new, ready, unfit or dead. A worker that is to end leaves."""
+        if self._machine.phase is WorkerPhase.DRAINING:
+            self._leave()
         pid = self.child_pid()
         self._watch_pool(there=pid is not None)
         if pid is not None and pid != self._pid:
@@ -186,9 +193,6 @@ class Housekeeping:
     def round(self) -> None:
         """Beat, reap and pump once."""
         ledger = self._connected()
-        if self._machine.phase is WorkerPhase.DRAINING and not self._drain_recorded:
-            ledger.workers.drain(self.worker)
-            self._drain_recorded = True
         turn_s, forgive_after_s = TURN_SHARE * self.settings.tick_s, self.settings.forgive_after_s
         standing = ledger.workers.round(self.worker, turn_s=turn_s, forgive_after_s=forgive_after_s)
         self._follow(standing)
@@ -341,6 +345,34 @@ class Housekeeping:
             if forgets:
                 log.warning("redis.may_forget", reason=forgets)
         return self._ledger
+
+    def _leave(self) -> None:
+        """Record the drain in the ledger, and end in time: a machine that is taken away asks no second time."""
+        until, now = self._drain_until, time.monotonic()
+        if until is not None and now >= until - CUT_OFF_S:
+            self._cut_off()
+        if self._drain_recorded or not self._registered:
+            return
+        left_s = None if until is None else max(0.0, until - CUT_OFF_S - now)
+        with suppress(NotFound):  # it was forgotten
+            if given := self._connected().workers.drain(self.worker, left_s=left_s):
+                log.warning("worker.gave_back", worker=self.worker, jobs=given, left_s=round(left_s or 0.0, 1))
+                self._interrupt_child()
+        self._drain_recorded = True
+
+    def _cut_off(self) -> None:
+        log.warning("worker.cut_off", worker=self.worker, drain_s=self.settings.drain_s)
+        try:
+            self._connected().workers.retire(self.worker, abrupt=True)
+        except (LedgerUnavailable, LedgerRefused) as err:  # its leases run out instead
+            log.warning("worker.retire_failed", error=str(err))
+        os._exit(0)  # the child dies with us
+
+    def _interrupt_child(self) -> None:
+        """End a render whose job was given back, as its time limit would: nobody else may wait for this GPU."""
+        if self._pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGUSR1)
 
     def _tick(self) -> None:
         self.look()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from reelmill_common.errors import ReelmillError
+from reelmill_common.forecast import Aims
 from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import Endpoint, counter, gauge, registry
 from reelmill_common.metrics.farm import FarmCollector
@@ -135,7 +136,8 @@ class Exporter:
         settings = self._settings
         served: list[Collector] = [self._collector]
         if settings.metrics_scope == "farm":
-            served.append(FarmCollector(Ledger.connect(settings, shared=True), depth=settings.dispatch_depth))
+            ledger = Ledger.connect(settings, shared=True)
+            served.append(FarmCollector(ledger, depth=settings.dispatch_depth, aims=Aims.of(settings)))
         host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token
         return Endpoint(registry(*served), host=host, port=port, token=token)
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from reelmill_common.calendar.time_text import time_at
 from reelmill_common.calendar.windows import zone_of
+from reelmill_common.forecast import Aims
 from reelmill_producer.analysis.plans import plan_of
 from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.farm_schemas import PlanItem
@@ -27,7 +28,7 @@ def show(
     farm = caller.farm
     if by:
         end = time_at("by", by, farm.ledger.timetable.now(), zone_of(tz) if tz else None)
-        made = plan_of(farm.ledger, end, depth=farm.settings.dispatch_depth)
+        made = plan_of(farm.ledger, end, depth=farm.settings.dispatch_depth, aims=Aims.of(farm.settings))
     else:
         made = caller.console.forecaster.plan(farm)
     record = made.record()
