@@ -187,11 +187,11 @@ def embedded(seconds: float) -> Iterator[Settings]:
 
 
 @contextmanager
-def worker(settings: Settings, *, name: str = "", devices: str = "cpu") -> Iterator[None]:
+def worker(settings: Settings, *, name: str = "", devices: str = "cpu") -> Iterator[subprocess.Popen[bytes]]:
     """Run `reelmill worker` for the length of a block; `name` begins its name, where there are several."""
     command = [sys.executable, "-m", "reelmill_worker", "worker", "--devices", devices, "--name", name]
-    with _process(command, os.environ | settings.to_env(), settings.state_dir / f"worker{name}.log"):
-        yield
+    with _process(command, os.environ | settings.to_env(), settings.state_dir / f"worker{name}.log") as process:
+        yield process
 
 
 @contextmanager
@@ -205,11 +205,11 @@ def plain_worker(url: str, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _process(command: Sequence[str], env: dict[str, str], log: Path) -> Iterator[None]:
+def _process(command: Sequence[str], env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as handle:
         process = subprocess.Popen(command, env=env, stdout=handle, stderr=handle, stdin=subprocess.DEVNULL)
     try:
-        yield
+        yield process
     except BaseException:
         sys.stderr.write(log.read_text(errors="replace")[-3000:])
         raise

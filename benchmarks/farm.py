@@ -2,6 +2,7 @@
 
     python benchmarks/farm.py                                  # an H100, full size, random weights: about 6 minutes
     python benchmarks/farm.py --profile tiny --clips 6 --serial 3 --peer 1 --frames 9   # a CPU: does it work at all?
+    python benchmarks/farm.py --gpus 2 --clips 60 --kill 40                 # one GPU, then two of this host
 
 Real parts throughout: an embedded Valkey, `reelmill worker`, a folder store. One batch of different prompts goes in by
 one submit, after a few clips of warm-up. Model, farm, script and diffusers come one after the other, each in processes
@@ -21,7 +22,10 @@ What the numbers mean:
 - end to stored: finished_at - started_at - gpu_s, so mux, upload, the ledger's answer, and a few ms between stages.
   The script has no such thing: nothing renders meanwhile.
 
-Exit status 1: a part failed, or at full size the farm took more than 1.03 x its GPU time or idled more than 3 %.
+With `--gpus N` script and diffusers are left out: one GPU's farm and then N GPUs' are measured, `--clips` for each GPU.
+
+Exit status 1: a part failed, or at full size the farm took more than 1.03 x its GPU time or idled more than 3 %, or N
+GPUs made less than 0.985 x N of what one did.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import farm_gpus
 from dispatch import commit
 from farm_run import Shape, farm
 from measured import GpuWatch, Measured
@@ -70,6 +75,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=120, help="clips of the farm, after the warm-up")
     parser.add_argument("--serial", type=int, default=24, help="clips of the serial script; 0: leave it out")
     parser.add_argument("--peer", type=int, default=3, help="clips of diffusers; 0: leave it out")
+    parser.add_argument("--gpus", type=int, default=0, help="compare one GPU with so many of this host")
+    parser.add_argument("--kill", type=int, default=0, help="with --gpus: clips a GPU while processes are killed")
     parser.add_argument("--frames", type=int, default=0, help="of each clip; default: the profile's")
     parser.add_argument("--width", type=int, default=0)
     parser.add_argument("--height", type=int, default=0)
@@ -107,6 +114,8 @@ def _all(options: argparse.Namespace, shape: Shape, run: Path) -> int:
     def child(part: str) -> Callable[[], Mapping[str, Any]]:
         return lambda: _child(part, run, model, shape)
 
+    if options.gpus:
+        return _many(options, shape, run, model, found)
     steps: list[tuple[str, Callable[[], Mapping[str, Any]]]] = [
         ("model", child("model")),
         ("farm", lambda: asdict(farm(run, model, shape, options.clips))),
@@ -122,6 +131,19 @@ def _all(options: argparse.Namespace, shape: Shape, run: Path) -> int:
             return 1
     _table({name: Measured(**found[name]) for name, _ in steps[1:] if found[name]})
     return 0 if all(found[name] for name, _ in steps) and (not shape.full or _kept(Measured(**found["farm"]))) else 1
+
+
+def _many(options: argparse.Namespace, shape: Shape, run: Path, model: Path, found: dict[str, Any]) -> int:
+    """Write the model, and compare one GPU with several; keep what there is after each part."""
+
+    def keep(name: str, figures: Mapping[str, Any]) -> None:
+        found[name] = figures
+        print(f"{name}: {json.dumps(figures)}", flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+    keep("model", _child("model", run, model, shape))
+    return farm_gpus.compare(run, model, shape, options, keep)
 
 
 def _survive(name: str, step: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

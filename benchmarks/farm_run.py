@@ -156,7 +156,7 @@ def _read(settings: Settings) -> counters.CounterValues:
 def check(settings: Settings, views: Sequence[JobView], clips: int) -> None:
     """Compare ledger and store. Raises `SystemExit` unless each clip is there once, with its poster and manifest."""
     store = open_store(settings)
-    sizes = {item.key: item.size_bytes for item in store.list("farm/")}
+    sizes = {item.key: item.size_bytes for item in store.list(f"{views[0].batch}/")}
     wrong = [f"{view.row} {view.state} {view.error}" for view in views if view.state is not JobState.SUCCEEDED]
     wanted: dict[str, int] = {}
     for view in views:

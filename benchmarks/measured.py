@@ -79,12 +79,12 @@ def _is_below(pid: int, root: int, found: Mapping[int, tuple[int, str, float]]) 
 
 
 class GpuWatch:
-    """Looks at the first card every 50 ms, from a thread, without a CUDA context; sees nothing where there is none."""
+    """Looks at a card every 50 ms, from a thread, without a CUDA context; sees nothing where there is none."""
 
-    def __init__(self) -> None:
-        """Find the card."""
+    def __init__(self, number: int = 0) -> None:
+        """Find the card by its number, as nvidia-smi counts."""
         gpus = find_gpus()
-        uuid = gpus[0].device if gpus and gpus[0].device.startswith("GPU-") else ""
+        uuid = gpus[number].device if len(gpus) > number and gpus[number].device.startswith("GPU-") else ""
         self.joules = GpuSensors(uuid).joules
         self._samples: list[tuple[float, float]] = []
         self._over = threading.Event()
