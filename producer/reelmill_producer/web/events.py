@@ -35,6 +35,10 @@ MOST_S = 3600.0
 PAGE = 1000
 OWNERS_KEPT = 10_000
 
+AWAY = b'event: away\ndata: {"event": "away"}\n\n'
+BACK = b'event: back\ndata: {"event": "back"}\n\n'
+"""What a follower is sent when Redis is lost, and when it is there again. They have no id: nothing is missing then."""
+
 _ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 log = structlog.get_logger(__name__)
 
@@ -96,6 +100,7 @@ class EventFeed:
         self._owners: OrderedDict[str, str | None] = OrderedDict()
         self._stopped = threading.Event()
         self._is_ended = False
+        self._is_away = False
         self._thread: threading.Thread | None = None
         self.one = CapacityLimiter(1)
 
@@ -126,13 +131,26 @@ class EventFeed:
             except (LedgerUnavailable, LedgerRefused) as err:
                 if isinstance(err, LedgerUnavailable):
                     self._connection.note(err)
+                if not self._notify(loop, is_away=True):
+                    return
                 self._stopped.wait(AGAIN_S)
                 continue
             except RuntimeError:  # the loop is closed
                 return
+            if not self._notify(loop, is_away=False):
+                return
             if entries:
                 after = found[-1].event_id
                 loop.call_soon_threadsafe(self._publish, entries)
+
+    def _notify(self, loop: asyncio.AbstractEventLoop, *, is_away: bool) -> bool:
+        """Let followers know whether Redis is away; False if their loop is closed."""
+        if is_away is not self._is_away:
+            try:
+                loop.call_soon_threadsafe(self._wake, is_away)
+            except RuntimeError:
+                return False
+        return True
 
     def _entries(self, ledger: Ledger, found: Sequence[Event]) -> list[FeedEvent]:
         return [
@@ -166,6 +184,11 @@ class EventFeed:
 
     def _begin(self, since: Place) -> None:
         self._since = since
+
+    def _wake(self, is_away: bool) -> None:  # noqa: FBT001 - called by position
+        self._is_away = is_away
+        for follower in self._followers:
+            follower.news.set()
 
     def _publish(self, entries: Sequence[FeedEvent]) -> None:
         for entry in entries:
@@ -208,7 +231,7 @@ class EventFeed:
         """
         follower, until = Follower(wanted, token), time.monotonic() + MOST_S
         self._followers.add(follower)
-        last = place_of(after) if after else START
+        last, is_away = place_of(after) if after else START, False
         try:
             yield b"retry: 2000\n\n"
             if after:
@@ -220,7 +243,13 @@ class EventFeed:
                     if texts := _texts(missed, wanted):
                         yield texts
             while not (self._is_ended or follower.is_ended or time.monotonic() > until):
+                if is_away is not self._is_away:
+                    is_away = self._is_away
+                    yield AWAY if is_away else BACK
                 news = await _news(follower)
+                if self._is_away is not is_away:
+                    follower.news.set()  # what has come since then is sent behind it
+                    continue
                 if follower.is_cut_off:
                     yield self._gap("the stream was read too slowly")
                     return
@@ -231,6 +260,8 @@ class EventFeed:
                 if entries:
                     last = entries[-1].place
                     yield b"".join(entry.text for entry in entries)
+        except LedgerUnavailable as err:  # while the missed events were read: its reader comes again
+            self._connection.note(err)
         finally:
             self._followers.discard(follower)
 

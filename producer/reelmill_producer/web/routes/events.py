@@ -16,7 +16,8 @@ router = APIRouter(tags=["events"], responses=PROBLEMS)
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events as they come. `id` is the place in the stream, `event` the name, `data` what "
-        "`reelmill watch --json` prints. `event: gap` says that some are missing: read anew, and go on.",
+        "`reelmill watch --json` prints. `event: gap` says that some are missing: read anew, and go on. `event: away` "
+        "says that Redis does not answer, `event: back` that it does again; nothing is missing then.",
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},

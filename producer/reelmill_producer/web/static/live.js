@@ -124,6 +124,12 @@ function take(message) {
     for (const listener of listeners) listener.reload();
     return;
   }
+  if (message.event === "away") return show("lost", "farm away");
+  if (message.event === "back") {
+    show("on", "live");
+    for (const listener of listeners) listener.reload(); // of what could not be read meanwhile
+    return;
+  }
   if (!message.data) return;
   if (!bundle.length) setTimeout(deliver, BUNDLE_MS);
   bundle.push(JSON.parse(message.data));

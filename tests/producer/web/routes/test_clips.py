@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx2
 import pytest
 
 from fixtures.hand import Hand
+from fixtures.s3 import S3Server
 from fixtures.visitor import Visitor
+from reelmill_common.access import Role
+from reelmill_common.ledger import Ledger
+from reelmill_common.settings import Settings
 
 CONTENT = b"MP4 of fox"
+
+
+@pytest.fixture(params=["nanio", pytest.param("seaweed", marks=pytest.mark.services)])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """A real S3 server, which checks signatures and their expiry."""
+    found: S3Server = request.getfixturevalue(f"{request.param}_server")
+    found.let_in(monkeypatch)
+    return found
 
 
 @pytest.fixture
@@ -80,3 +96,34 @@ def test_no_path_leaves_the_clips(console: Visitor, clip: str, row: str) -> None
     answer = console("GET", f"/api/v1/batches/night/clips/{row}")
 
     assert answer.status in (404, 405)
+
+
+def test_a_clip_in_a_bucket_comes_through_the_console_or_by_a_link_whole_and_in_parts(
+    make_console: Callable[..., Visitor], bucket: S3Server, settings: Settings, ledger: Ledger
+) -> None:
+    there = bucket.settings(settings, bucket=bucket.make_bucket(), prefix="farm")
+    hand = Hand(settings=there, ledger=ledger)
+    hand.ready()
+    console = make_console(is_open=False, store_url=there.store_url, s3_endpoint=there.s3_endpoint)
+    reader = replace(console, token=ledger.tokens.make("ann", Role.SUBMITTER, ""))
+    reader("PUT", "batches/night", {"rows": [{"id": "fox", "prompt": "a fox"}]})
+    hand.finish(hand.claim())
+    path = "batches/night/clips/fox"
+
+    parts = {asked: reader("GET", path, headers={"Range": asked}) for asked in ("bytes=0-2", "bytes=-3", "bytes=10-")}
+    sent = reader("GET", path, redirect="true")
+    link = sent.headers["location"]
+    whole, part = httpx2.get(link), httpx2.get(link, headers={"Range": "bytes=4-5"})
+    fourth = reader("GET", path, headers={"Range": "bytes=3-3", "If-Range": parts["bytes=0-2"].headers["etag"]})
+
+    assert reader("GET", path).body == CONTENT
+    assert [(answer.status, answer.body[:3]) for answer in parts.values()][:2] == [(206, b"MP4"), (206, b"fox")]
+    assert parts["bytes=10-"].status == 416
+    assert (fourth.status, fourth.body, fourth.headers["content-range"]) == (206, b" ", "bytes 3-3/10")
+    assert reader("GET", f"{path}/poster").body == b"JPEG"
+    assert (sent.status, sent.body) == (307, b"")
+    assert link.startswith(f"{bucket.endpoint}/")
+    assert reader.token not in link
+    assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, CONTENT, "video/mp4")
+    assert (part.status_code, part.content) == (206, b"of")
+    assert replace(console, token="")("GET", path, redirect="true").status == 401
