@@ -62,7 +62,7 @@ FACES = {
     "console": {"ingress": {"enabled": True, "host": "farm.example.org", "tlsSecret": "tls", "className": "nginx"}},
     "flower": {"enabled": True, "existingSecret": "farm-flower"},
     "worker": {"serviceAccountName": "renderer", "topologyKey": "", "modelCache": {"existingClaim": "models"}},
-    "settings": {"prune_days": 14, "report": "off"},
+    "settings": {"prune_hours": 336, "report": "off"},
     "networkPolicy": {"consoleFrom": [{"namespaceSelector": {}}], "metricsFrom": [{"namespaceSelector": {}}]},
 }
 COMBINATIONS = {"outside servers": REDIS, "trial": CPU_TRIAL, "spot and KEDA": SPOT, "ingress and Flower": FACES}
