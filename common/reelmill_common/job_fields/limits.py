@@ -130,10 +130,12 @@ def check_budget(text: str) -> None:
         )
 
 
-def check_times(start: float, expires: float) -> None:
+def check_times(start: float, expires: float, finish_by: float) -> None:
     """Refuse times that `datetime` cannot show, or between which nothing could start. Raises `InvalidJob`."""
-    for name, time in (("start_after", start), ("expires_at", expires)):
+    for name, time in (("start_after", start), ("expires_at", expires), ("finish_by", finish_by)):
         if not 0 <= time <= LAST_TIME_S:
             raise InvalidJob(f"{name}={time} is out of range; use Unix seconds, 0 to {LAST_TIME_S}")
     if start and expires and expires <= start:
         raise InvalidJob(f"expires_at={expires} is not after start_after={start}; nothing could ever start")
+    if start and finish_by and finish_by <= start:
+        raise InvalidJob(f"finish_by={finish_by} is not after start_after={start}; nothing could be done by then")
