@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 from dispatch import commit, embedded
 
+from reelmill_common.access import Role
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
@@ -53,18 +54,19 @@ def main() -> None:
         f"uvicorn {version('uvicorn')}  commit {commit()}"
     )
     kept: list[bool] = []
-    with embedded(0.05) as settings, TemporaryDirectory() as folder, served(settings) as (url, pid):
-        kept.append(status(url, settings, options.requests))
+    with embedded(0.05) as settings, TemporaryDirectory() as folder, served(settings, "--open") as (url, pid):
+        with served(settings) as (guarded, _):  # every request asks the ledger for its token
+            kept.append(status(guarded, settings, options.requests))
         kept.append(asyncio.run(followers(url, settings, options.followers, options.events)))
         kept.append(upload(url, pid, settings, options.rows, Path(folder)))
     sys.exit(0 if all(kept) else 1)
 
 
 @contextmanager
-def served(settings: Settings) -> Generator[tuple[str, int]]:
+def served(settings: Settings, *options: str) -> Generator[tuple[str, int]]:
     """Run `reelmill serve`; give its URL and its process id."""
     env = {**os.environ, **replace(settings, console_rate=0).to_env()}
-    command = [sys.executable, "-m", "reelmill_producer", "serve", "--open", "--port", "0"]
+    command = [sys.executable, "-m", "reelmill_producer", "serve", *options, "--port", "0"]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -75,14 +77,15 @@ def served(settings: Settings) -> Generator[tuple[str, int]]:
 
 
 def status(url: str, settings: Settings, requests: int) -> bool:
-    """Compare the status of a batch with `/healthz`, one connection each, in turns."""
+    """Compare the status of a batch with `/healthz`, with a token, one connection each, in turns."""
     with Ledger.connect(settings) as ledger:
         submit(ledger, "night", 1)
+        token = ledger.tokens.make("bench", Role.VIEWER)
     asked = {"/healthz": "/healthz", "status of a batch": "/api/v1/batches/night"}
     rates: dict[str, list[float]] = {name: [] for name in asked}
     for _ in range(5):
         for name, path in asked.items():
-            rates[name].append(rate(url, path, requests // 5))
+            rates[name].append(rate(url, path, requests // 5, token))
     found = {name: median(values) for name, values in rates.items()}
     ratio = found["status of a batch"] / found["/healthz"]
     for name, value in found.items():
@@ -90,13 +93,13 @@ def status(url: str, settings: Settings, requests: int) -> bool:
     return promise(f"status of a batch / healthz = {ratio:.2f}", ratio >= LEAST_RATIO, f">= {LEAST_RATIO}")
 
 
-def rate(url: str, path: str, requests: int) -> float:
+def rate(url: str, path: str, requests: int, token: str) -> float:
     """Return requests a second on one connection that is kept."""
     where = urlsplit(url)
     connection = HTTPConnection(where.hostname or "", where.port, timeout=30)
     started = time.perf_counter()
     for _ in range(requests):
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200, answer.status
@@ -138,7 +141,8 @@ async def followers(url: str, settings: Settings, count: int, events: int) -> bo
     in_time = promise(
         f"an event reaches the last in {max(late):.3f} s", max(late) <= MOST_LATE_S, f"<= {MOST_LATE_S} s"
     )
-    few = promise(f"{others} connections of the server to Redis", others <= MOST_CONNECTIONS, f"<= {MOST_CONNECTIONS}")
+    held = f"{others} connections of the server to Redis with {count:,} followers"
+    few = promise(held, others <= MOST_CONNECTIONS, f"<= {MOST_CONNECTIONS}")
     return in_time and few
 
 

@@ -19,6 +19,7 @@ from fixtures.farm import Farm, specs
 from fixtures.valkey import wait_for
 from reelmill_common.access import Role
 from reelmill_common.jobs import Batch, JobState, RenderJob
+from reelmill_common.ledger import WorkerInfo, WorkerState
 from reelmill_common.ledger.marks import ClipMark
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer
@@ -102,9 +103,12 @@ def test_a_dropped_file_is_corrected_where_it_is_wrong_and_becomes_clips_that_ar
     watch_the_wall(page)
     page.locator(".tile").first.click()
     play_and_choose(page)
+    more = again_with_seeds(page, server)
     page.goto(f"{server.address}/batches/foxes-owls")
     records, archived = find_and_export(page)
 
+    asked = [(job.spec.prompt, job.spec.frames, job.spec.seed) for job in farm.ledger.jobs.page(more)]
+    assert asked == [("A red ball rolls left on a green floor at noon", 9, seed) for seed in (11, 12)]
     assert selected.startswith("bounce,")
     chosen = farm.ledger.choices.chosen("foxes-owls", ClipMark.FAVOURITE)
     assert [(job.row, job.choice.note) for job in chosen if job.choice] == [("ball", "good light")]
@@ -126,6 +130,7 @@ def drop_and_correct(page: Page) -> str:
     page.reload()
     expect(page.locator("#prompts")).to_have_value(FILE)
     page.locator("#prompts").fill(MENDED)
+    page.get_by_label("Finish by").fill("8h")
     expect(page.locator(".bad-lines li")).to_have_count(0)
     expect(page.locator(".estimate")).to_contain_text(str(CLIPS))
     return selected
@@ -135,6 +140,7 @@ def watch_the_wall(page: Page) -> None:
     """See clips come without a reload, play one by pointing at it, and mark one by keys."""
     expect(page.locator(".tile[data-state=succeeded]")).to_have_count(CLIPS)
     expect(page.locator(".batch-head .chip")).to_have_text("done")
+    expect(page.locator(".inline-facts")).to_contain_text("was in time")
     expect(page.locator(".tile").nth(3)).to_contain_text(HOSTILE)
     poster = page.locator(".tile img").first
     assert poster.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
@@ -161,9 +167,25 @@ def play_and_choose(page: Page) -> None:
     times = "() => [...document.querySelectorAll('.player video')].map((video) => video.currentTime)"
     wait_for(lambda: len(set(page.evaluate(times))) == 1, what="both clips at the same frame")
     expect(page.locator(".facts").first).to_contain_text("tiny")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator(".toast", has_text="The link is copied.")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()") == page.url
     page.get_by_label("Note").fill("good light")
     page.get_by_role("button", name="Favourite").click()
     expect(page.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")
+
+
+def again_with_seeds(page: Page, server: ConsoleServer) -> str:
+    """Set up the recipe of the clip with two other seeds, and submit it; return the new batch."""
+    page.get_by_role("textbox", name="Seeds").fill("11..12")
+    page.get_by_role("button", name="Set up…").click()
+    expect(page).to_have_url(f"{server.address}/submit")
+    expect(page.locator(".estimate")).to_contain_text("2")
+    name = page.get_by_label("Name").input_value()
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page).to_have_url(f"{server.address}/batches/{name}")
+    return name
 
 
 def find_and_export(page: Page) -> tuple[list[dict[str, Any]], list[str]]:
@@ -254,6 +276,51 @@ def test_a_page_says_that_the_connection_is_lost_and_catches_up_when_the_server_
         with console(farm, urlsplit(first.address).port or 0, "/farm"):
             expect(page.locator(".tile[data-state=cancelled]")).to_contain_text("row-1")
             expect(page.locator("#lost")).to_be_hidden()
+
+
+def test_an_operator_sets_up_a_schedule_and_steers_workers_and_owners(
+    farm: Farm, server: ConsoleServer, visit: Visit
+) -> None:
+    jobs = [RenderJob(batch="of-ada", row=f"row-{number}", spec=spec) for number, spec in enumerate(specs(1))]
+    farm.ledger.batches.submit(Batch(name="of-ada", owner="ada"), jobs)
+    farm.ledger.workers.register("gpu7@render-9", "other", WorkerInfo())
+    farm.ledger.workers.ready("gpu7@render-9", WorkerInfo())
+    farm.wait_done("of-ada")
+    page = signed_in(visit, server, Role.OPERATOR, "/schedules")
+
+    add_a_schedule(page)
+    page.goto(f"{server.address}/workers")
+    page.get_by_role("button", name="Quarantine gpu7@render-9").click()
+    page.get_by_label("Reason").fill("green frames")
+    page.get_by_role("button", name="Quarantine", exact=True).click()
+    row = page.locator("tr", has_text="gpu7@render-9")
+    expect(row).to_contain_text("green frames")
+    quarantined = farm.worker("gpu7@render-9")
+    page.goto(f"{server.address}/")
+    page.get_by_role("button", name="Forgive gpu7@render-9").click()
+    expect(page.locator(".gpu[data-state=quarantined]")).to_have_count(0)
+    page.goto(f"{server.address}/accounts")
+    page.get_by_role("button", name="Share of ada").click()
+    page.locator("dialog").get_by_label("Share").fill("7")
+    page.locator("dialog").get_by_label("Most at once").fill("2")
+    page.get_by_role("button", name="Change").click()
+    expect(page.locator("tr", has_text="ada")).to_contain_text("7, at most 2")
+    farm.ledger.workers.retire("gpu7@render-9")
+
+    assert quarantined is not None
+    assert quarantined.state is WorkerState.QUARANTINED
+    schedule = farm.ledger.schedules.get("each-evening").schedule
+    assert (schedule.cron.expression, schedule.cron.zone.key) == ("0 22 * * *", "Europe/Vienna")
+
+
+def add_a_schedule(page: Page) -> None:
+    page.get_by_role("button", name="Add a schedule…").click()
+    page.get_by_label("Name").fill("each-evening")
+    page.get_by_label("When").fill("0 22 * * *")
+    page.get_by_label("Time zone").fill("Europe/Vienna")
+    page.get_by_label("Prompts").fill("a red ball rolls left\n\na yellow star rises\n")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("tr", has_text="each-evening").locator("td").nth(4)).to_have_text("2")
 
 
 @pytest.mark.parametrize("width", [390, 1280])

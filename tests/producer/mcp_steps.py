@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import TextContent
+from mcp_types import BlobResourceContents, TextContent
 
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
@@ -41,6 +42,14 @@ async def error_of(client: Client, tool: str, **arguments: Any) -> str:
     (content,) = result.content
     assert isinstance(content, TextContent)
     return content.text
+
+
+async def content_of(client: Client, resource: str) -> bytes:
+    """Read a resource of bytes."""
+    (content,) = (await client.read_resource(resource)).contents
+    assert isinstance(content, BlobResourceContents)
+    assert content.mime_type == "video/mp4"
+    return base64.b64decode(content.blob)
 
 
 def submit(ledger: Ledger, batch: str, owner: str, prompt: str = "a fox") -> None:

@@ -8,13 +8,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from reelmill_common.access import Principal
-from reelmill_common.errors import NotAllowed, NotFound
+from reelmill_common.errors import InvalidJob, NotAllowed, NotFound
 from reelmill_common.jobs import job_id
 from reelmill_common.ledger import BatchView, JobView
 from reelmill_producer.client import Reelmill
 from reelmill_producer.control import is_job_id
 from reelmill_producer.web.authentication import authenticated
 from reelmill_producer.web.console import Console
+
+CONFIRM_S = 10.0
+"""Seconds that a delete waits for the worker to stop: it looks at each step, about one a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,25 @@ class Caller:
         """
         self.steered_batch(batch)
         return self.job(batch, row)
+
+    def delete_job(self, batch: str, row: str) -> bool:
+        """Cancel a job that they may steer and forget it; a clip that is stored stays in the store.
+
+        Returns:
+            Whether it is gone. Else its worker has not stopped within `CONFIRM_S`: the cancel stands.
+
+        Raises:
+            NotFound: They may not see it, or there is none.
+            NotAllowed: They may only read it.
+        """
+        job = self.steered_job(batch, row)
+        if not job.state.is_final:
+            self.farm.cancel(job.job_id, timeout_s=CONFIRM_S)
+        try:
+            self.farm.ledger.retention.forget_job(job.job_id)
+        except InvalidJob:  # its worker has not stopped yet
+            return False
+        return True
 
     def require_operator(self, what: str) -> None:
         """Raise `NotAllowed` unless they are an operator; `what` says what for, as in `steering workers`."""

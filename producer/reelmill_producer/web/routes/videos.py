@@ -9,7 +9,6 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
-from reelmill_common.errors import InvalidJob
 from reelmill_common.profiles import PROFILES
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.error_answers import OPENAI
@@ -21,8 +20,6 @@ from reelmill_producer.web.video_requests import SPEC, body_of, read_request
 
 router = APIRouter(prefix=OPENAI, tags=["videos"], responses=ERRORS)
 
-CONFIRM_S = 10.0
-"""Seconds that a delete waits for the worker to stop: it looks at each step, about one a second."""
 _ELSEWHERE = "the model makes videos from a prompt alone; create one with POST /v1/videos"
 
 
@@ -116,14 +113,7 @@ def video_content(
 def delete_video(caller: SomeCaller, video_id: str) -> dict[str, Any]:
     """Cancel a video and forget it: no worker renders it any more. A file that is stored stays in the store."""
     found = find(caller, video_id)
-    job, farm = caller.steered_job(found.batch, found.row), caller.farm
-    if not job.state.is_final:
-        farm.cancel(job.job_id, timeout_s=CONFIRM_S)
-    try:
-        farm.ledger.retention.forget_job(job.job_id)
-    except InvalidJob:  # its worker has not stopped yet
-        return {"id": video_id, "deleted": False}
-    return {"id": video_id, "deleted": True}
+    return {"id": video_id, "deleted": caller.delete_job(found.batch, found.row)}
 
 
 @router.post("/videos/edits", status_code=400, response_model=None, include_in_schema=False)

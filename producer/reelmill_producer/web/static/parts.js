@@ -122,3 +122,14 @@ export function stateOf(batch) {
   if (wait) return ["resting", waitText(wait)];
   return sums.running ? ["running", "rendering"] : ["waiting", "waiting"];
 }
+
+/**
+ * Marks a time that is after a batch's deadline.
+ * @param {HTMLElement} element
+ * @param {any} batch
+ */
+export function showLate(element, batch) {
+  const isLate = Boolean(batch.remaining) && batch.in_time === false;
+  element.classList.toggle("bad", isLate);
+  element.title = isLate ? `Late: it was to be done by ${brief(batch.finish_by)}` : "";
+}

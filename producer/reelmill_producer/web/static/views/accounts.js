@@ -69,7 +69,7 @@ function line({ owner, account = {}, policy }, changed) {
     size(account.size_bytes),
     money(account.cost, account.currency),
     share,
-    mayOperate() ? el("span", { class: "actions" }, action("Share…", () => change(owner, policy, changed), { class: "small quiet", "aria-label": `Share of ${owner || "no owner"}` })) : "",
+    mayOperate() && owner ? el("span", { class: "actions" }, action("Share…", () => change(owner, policy, changed), { class: "small quiet", "aria-label": `Share of ${owner}` })) : "",
   ]);
 }
 
@@ -82,7 +82,7 @@ async function change(owner, policy, changed) {
   const weight = el("input", { type: "number", min: 1, max: 100, value: policy?.weight ?? 1 });
   const most = el("input", { type: "number", min: 0, value: policy?.max_in_flight ?? 0 });
   const fields = [field("Share", weight, "Weight among owners at equal priority"), field("Most at once", most, "Clips of all its batches; 0: no limit")];
-  if (!(await askWhether(`Share of ${owner || "no owner"}`, { yes: "Change", fields }))) return;
+  if (!(await askWhether(`Share of ${owner}`, { yes: "Change", fields }))) return;
   await ask("PUT", ["owners", owner], { body: { weight: Number(weight.value), max_in_flight: Number(most.value) } });
   toast("The share is changed.");
   changed();

@@ -236,11 +236,22 @@ function showHead(parts, batch, changed) {
     ["Class", batch.worker_class || "any"],
     ["Expires", time(batch.expires_at)],
     [batch.remaining ? "Done by" : "Took", batch.remaining ? time(batch.finish_expected_at) : batch.finished_at ? span(batch.finished_at - batch.created_at) : "–"],
+    ["Finish by", batch.finish_by ? `${time(batch.finish_by)}${punctual(batch)}` : "–"],
     ["Submitted", time(batch.created_at)],
   ].filter(([key, value]) => value !== "–" || key === "Done by");
-  keyed(parts.facts, facts, ([key]) => key, ([key]) => el("div", {}, el("dt", {}, key), el("dd")), (item, [, value]) => write(find("dd", item), value));
+  keyed(parts.facts, facts, ([key]) => key, ([key]) => el("div", {}, el("dt", {}, key), el("dd")), (item, [key, value]) => {
+    write(find("dd", item), value);
+    find("dd", item).className = key === "Finish by" && batch.in_time === false ? "bad" : "";
+  });
   parts.facts.title = `Submitted ${full(batch.created_at)}`;
   showSteering(parts.steer, batch, changed);
+}
+
+/** @param {any} batch */
+function punctual(batch) {
+  if (batch.in_time === null || batch.in_time === undefined) return "";
+  if (batch.in_time) return batch.remaining ? ", will be in time" : ", was in time";
+  return batch.remaining ? ", will be late" : ", was late";
 }
 
 /** @param {any} batch */
@@ -296,6 +307,7 @@ async function changePolicy(batch, changed) {
   const priority = el("input", { type: "number", min: 0, max: 9, value: batch.priority });
   const hours = el("input", { value: batch.window ?? "", placeholder: "22:00-07:00 Europe/Vienna" });
   const expires = el("input", { value: "", placeholder: batch.expires_at ? time(batch.expires_at) : "07:00, or 8h" });
+  const deadline = el("input", { value: "", placeholder: batch.finish_by ? time(batch.finish_by) : "07:00, or 8h" });
   const failures = el("input", { value: batch.max_failures ?? "", placeholder: "20, or 10%" });
   const weight = el("input", { type: "number", min: 1, max: 100, value: batch.weight ?? 1 });
   const most = el("input", { type: "number", min: 0, value: batch.max_in_flight ?? 0 });
@@ -303,6 +315,7 @@ async function changePolicy(batch, changed) {
     field("Priority", priority, "0 to 9, 9 most urgent"),
     field("Window", hours, "Hours in which it may run; empty: any time"),
     field("Expires", expires, "A time after which nothing of it starts; none: never"),
+    field("Finish by", deadline, "A time that it is to be done by; none: no deadline"),
     field("Share", weight, "Weight among batches of its owner, 1 to 100"),
     field("Most at once", most, "0: no limit"),
     field("Pause after failures", failures, "Empty: never"),
@@ -316,6 +329,7 @@ async function changePolicy(batch, changed) {
   if (priority.value !== String(batch.priority)) body.priority = Number(priority.value);
   if (hours.value !== (batch.window ?? "")) body.window = hours.value;
   if (expires.value) body.expires = expires.value;
+  if (deadline.value) body.finish_by = deadline.value;
   if (!Object.keys(body).length) return;
   await ask("PATCH", ["batches", batch.name], { body });
   toast(`The policy of ${batch.name} is changed.`);

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { el, fill, find, keyed, write } from "../dom.js";
 import { ago, brief, count, full } from "../format.js";
-import { chip, empty, field, progress, row, stateOf, table, totalOf } from "../parts.js";
+import { chip, empty, field, progress, row, showLate, stateOf, table, totalOf } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { go, place } from "../router.js";
 import { maySubmit } from "../session.js";
@@ -98,4 +98,5 @@ function showBatch(line, batch) {
   write(made, ago(batch.created_at));
   made.setAttribute("title", full(batch.created_at));
   write(until, batch.remaining && batch.finish_expected_at ? brief(batch.finish_expected_at) : "–");
+  showLate(until, batch);
 }

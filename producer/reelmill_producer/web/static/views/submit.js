@@ -76,7 +76,7 @@ export async function show(main, { signal }) {
           field("Window", inputs.window, "Hours in which it may run"),
           field("Priority", inputs.priority, "0 to 9, 9 most urgent"),
           field("Class", inputs.worker_class, "Only GPUs of this class"),
-          field("Finish by", inputs.finish_by, "Warn if it will be late"),
+          field("Finish by", inputs.finish_by, "The farm says if it will be late"),
           session.current?.role === "operator" ? field("Owner", inputs.owner) : null,
         ),
         el("label", { class: "check" }, skip, "Leave bad lines out"),
@@ -112,7 +112,7 @@ export async function show(main, { signal }) {
   }
 
   function policy() {
-    const { name: _name, format: _format, finish_by: _finish, ...rest } = inputs;
+    const { name: _name, format: _format, ...rest } = inputs;
     return Object.fromEntries(Object.entries(rest).map(([key, input]) => [key, input.value.trim()]).filter(([, value]) => value !== ""));
   }
 
@@ -126,7 +126,7 @@ export async function show(main, { signal }) {
       return showNothing(parts.estimate);
     }
     try {
-      const found = await ask("POST", ["batches:check"], { query: { batch: name, finish_by: inputs.finish_by.value.trim(), ...policy() }, body, type: FORMATS[format()][1], signal: asked.signal });
+      const found = await ask("POST", ["batches:check"], { query: { batch: name, ...policy() }, body, type: FORMATS[format()][1], signal: asked.signal });
       fill(parts.answer);
       showBad(found.bad ?? []);
       showEstimate(parts.estimate, found);

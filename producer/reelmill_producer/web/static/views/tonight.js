@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { el, fill, find, keyed, write } from "../dom.js";
 import { count, plural, span, spoken, time } from "../format.js";
 import { Latest } from "../latest.js";
-import { empty, progress, stateOf, chip, totalOf } from "../parts.js";
+import { empty, progress, showLate, stateOf, chip, totalOf } from "../parts.js";
 import { refreshing } from "../refresh.js";
 import { place } from "../router.js";
 import { maySubmit } from "../session.js";
@@ -192,6 +192,7 @@ function drawBatches(list, batches, plan) {
     write(find(".done", item), `${count(batch.counts.succeeded)} / ${count(batch.total ?? totalOf(batch.counts))}`);
     const end = batch.finish_expected_at ?? ends.get(batch.name);
     write(find(".until", item), end ? time(end) : "");
+    showLate(find(".until", item), batch);
   });
 }
 

@@ -1,7 +1,7 @@
 /** Workers: each GPU of the farm, and what its worker says of itself. */
 
 import { get } from "../api.js";
-import { el, fill } from "../dom.js";
+import { el, fill, find } from "../dom.js";
 import { count, spoken } from "../format.js";
 import { chip, empty, row, table } from "../parts.js";
 import { refreshing } from "../refresh.js";
@@ -32,7 +32,7 @@ export async function show(main, { signal }) {
 }
 
 /**
- * Keeps a row with the focus, and replaces the others.
+ * Keeps the cell with the focus, and replaces all else.
  * @param {Element} body
  * @param {any[]} items
  */
@@ -45,6 +45,10 @@ function keep(body, items) {
   for (const old of [...list.children]) if (old !== focused) old.remove();
   focused.before(...made.slice(0, same));
   focused.after(...made.slice(same + 1));
+  [...focused.children].forEach((cell, index) => {
+    if (!cell.contains(document.activeElement)) cell.replaceWith(made[same].children[index]);
+    else showActions(find(".actions", cell), items[same]);
+  });
 }
 
 /** @param {any} worker */
