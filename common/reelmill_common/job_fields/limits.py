@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -70,9 +71,18 @@ def _nearest(wanted: int, menu: Sequence[int]) -> str:
 
 
 def _nearest_size(width: int, height: int, profile: Profile) -> tuple[int, int]:
-    """Return the nearest size of the menu; if only one side is given, it alone decides."""
+    """Return the size of the menu whose shape is nearest, then whose sides are; one side alone decides by itself."""
     given = [(place, value) for place, value in enumerate((width, height)) if value > 0]
-    return min(profile.sizes, key=lambda size: sum(abs(size[place] - value) for place, value in given))
+
+    def distance(size: tuple[int, int]) -> tuple[float, int]:
+        shape = _shape(width, height) - _shape(*size) if min(width, height) > 0 else 0.0
+        return abs(shape), sum(abs(size[place] - value) for place, value in given)
+
+    return min(profile.sizes, key=distance)
+
+
+def _shape(width: int, height: int) -> float:
+    return math.log(width) - math.log(height)  # a quotient of endless numbers does not fit a float
 
 
 def check_size(width: int, height: int, profile: Profile) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fixtures.hand import Hand
-from producer.mcp_scene import call, error_of, over_http, submit
-from producer.video_scene import served
+from producer.mcp_steps import call, error_of, over_http, submit
+from producer.video_steps import served
 from reelmill_common.access import Role
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import ClipChoice, ClipMark, Ledger

@@ -136,7 +136,7 @@ class Exporter:
         settings = self._settings
         served: list[Collector] = [self._collector]
         if settings.metrics_scope == "farm":
-            ledger = Ledger.connect(settings)
+            ledger = Ledger.connect(settings, shared=True)
             served.append(FarmCollector(ledger, depth=settings.dispatch_depth, aims=Aims.of(settings)))
         host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token
         return Endpoint(registry(*served), host=host, port=port, token=token)
