@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch._inductor import config as inductor
 
 from training.autoencoder import Decoder, Encoder
 from training.network import build_text_encoder, build_transformer
@@ -72,10 +74,17 @@ def load_teacher(folder: Path, name: str, device: str) -> Teacher:
     return Teacher(transformer.to(device), text.to(device))
 
 
-def set_exact() -> None:
-    """Have torch choose kernels that give equal results in each run, where it has them; slower."""
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
+def set_exact(*, exact: bool) -> None:
+    """Have torch choose kernels that give equal results in each run, or any; slower.
+
+    Not with `warn_only`: then the gradient of attention stays a sum in any order. Kernels that are compiled are not
+    chosen by the clock either.
+    """
+    torch.use_deterministic_algorithms(exact)
+    if exact:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
+        torch.backends.cudnn.benchmark = False
+        inductor.deterministic = True
 
 
 def set_threads(device: str) -> None:

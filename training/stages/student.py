@@ -56,15 +56,16 @@ def record_paths(
     batch: int,
     seed: int,
     steps: int = TEACHER_STEPS,
+    guidance: float = GUIDANCE,
 ) -> tuple[Paths, Paths]:
     """Follow the teacher from noisy clips of the corpora; return wide paths and upright ones, one batch in eight."""
     generator = torch.Generator(device).manual_seed(seed)
-    follow = recorded_flow(teacher, GUIDANCE, device)
+    follow = recorded_flow(teacher, guidance, device)
     kept: tuple[list[Paths], list[Paths]] = ([], [])
     while clock.share() < 1 or not all(kept):
         place = int(clock.done % UPRIGHT_EVERY == UPRIGHT_EVERY - 1)
         step = clock.done // UPRIGHT_EVERY % 3 if place else clock.done % 3
-        clean, ids = corpora[place].batch(batch, generator)
+        clean, _, ids = corpora[place].batch(batch, generator)
         with torch.no_grad():
             text = embed_mixed(teacher.text, ids, device)
             sigma = torch.full((batch,), SIGMAS[step], device=device)
