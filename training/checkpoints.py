@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch._inductor import config as inductor
 
 from training.autoencoder import Decoder, Encoder
 from training.network import build_text_encoder, build_transformer
@@ -75,16 +74,15 @@ def load_teacher(folder: Path, name: str, device: str) -> Teacher:
 
 
 def set_exact(*, exact: bool) -> None:
-    """Have torch choose kernels that give equal results in each run, or any; slower.
+    """Have torch choose kernels that give equal results in each run, or any.
 
-    Not with `warn_only`: then the gradient of attention stays a sum in any order. Kernels that are compiled are not
-    chosen by the clock either.
+    Then no block is compiled and no step recorded, so a step takes three times as long: what is compiled differs from
+    process to process. Not with `warn_only`, which leaves the gradient of attention a sum in any order.
     """
     torch.use_deterministic_algorithms(exact)
     if exact:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
         torch.backends.cudnn.benchmark = False
-        inductor.deterministic = True
 
 
 def set_threads(device: str) -> None:

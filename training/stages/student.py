@@ -21,7 +21,7 @@ from training.rounding import set_format
 from training.sampling import SIGMAS, clean_at, flow, guided, mixed, path
 from training.stages.teacher import OTHER_LENGTHS, SHORT, Teacher, compile_blocks, embed_mixed, velocity_mixed
 
-GUIDANCE = 2.5
+GUIDANCE = 3.5
 TEACHER_STEPS = 16
 """Euler steps, unless told otherwise, from each of the student's steps to the end."""
 RATE = 1e-3
