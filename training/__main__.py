@@ -2,7 +2,7 @@
 
 A stage is a name, and where it has one, a limit or an argument after a colon: `autoencoder:160s` trains for 160
 seconds, `teacher:4000` for 4,000 steps, `exam:teacher` examines a checkpoint. Each leaves a checkpoint behind. Between
-stages, `seed:2` and `format:int8` change an option for the rest.
+stages, `seed:2`, `format:int8`, `guidance:4` and `from:student-float-1` change an option for the rest.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from training.checkpoints import set_exact, set_threads
 from training.commands import COMMANDS, PRODUCT_COMMANDS, Options
 from training.rounding import FORMATS
+from training.stages.student import GUIDANCE
 
 SMOKE = (
     "autoencoder:1", "decoder:1", "teacher:1", "paths:1", "student:1", "matching:1", "exam:matched-fp8-1",
@@ -25,22 +26,27 @@ SMOKE = (
 )  # fmt: skip
 """All stages."""
 
-SETTINGS: Mapping[str, Callable[[str], object]] = {"seed": int, "format": str}
-"""Options that may change between stages."""
+SETTINGS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "seed": ("seed", int),
+    "format": ("format", str),
+    "from": ("start", str),
+    "guidance": ("guidance", float),
+}
+"""Options that may change between stages, and how they are read."""
 
 
 def main() -> None:
     """Run stages."""
     options = _options()
     set_threads(options.device)
-    if options.exact:
-        set_exact()
     options.folder.mkdir(parents=True, exist_ok=True)
     for stage in options.stages:
         name, _, argument = stage.partition(":")
         if name in SETTINGS:
-            options = replace(options, **{name: SETTINGS[name](argument)})
+            option, read = SETTINGS[name]
+            options = replace(options, **{option: read(argument)})
             continue
+        set_exact(exact=options.exact and name != "exam")  # the trackers have sums in any order, and change no weights
         started = time.monotonic()
         {**COMMANDS, **PRODUCT_COMMANDS}[name](options, argument)
         print(f"{stage}: {time.monotonic() - started:.0f} s in all", flush=True)
@@ -58,10 +64,11 @@ def _options() -> Options:
     parser.add_argument("--go-on", action="store_true", help="The teacher goes on from its checkpoint.")
     parser.add_argument("--format", default="fp8", choices=tuple(FORMATS), help="What a student computes in.")
     parser.add_argument(
-        "--student", default="", help="Checkpoint that matching starts from or a quantized student follows."
+        "--from", dest="start", default="", help="Checkpoint that matching starts from or a quantized student follows."
     )
     parser.add_argument("--path-steps", type=int, default=16, help="The teacher's steps of a path.")
     parser.add_argument("--teacher-steps", type=int, default=50, help="The teacher's steps in an exam.")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE, help="The teacher's guidance.")
     parser.add_argument("--captions", type=int, default=1000, help="Unseen captions to examine, and as many held out.")
     parser.add_argument("--exact", action="store_true", help="Equal weights from equal limits of steps; slower.")
     parser.add_argument("--unseen-only", action="store_true", help="No held-out captions in an exam.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,10 +73,16 @@ def load_teacher(folder: Path, name: str, device: str) -> Teacher:
     return Teacher(transformer.to(device), text.to(device))
 
 
-def set_exact() -> None:
-    """Have torch choose kernels that give equal results in each run, where it has them; slower."""
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
+def set_exact(*, exact: bool) -> None:
+    """Have torch choose kernels that give equal results in each run, or any.
+
+    Then no block is compiled and no step recorded, so a step takes three times as long: what is compiled differs from
+    process to process. Not with `warn_only`, which leaves the gradient of attention a sum in any order.
+    """
+    torch.use_deterministic_algorithms(exact)
+    if exact:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
+        torch.backends.cudnn.benchmark = False
 
 
 def set_threads(device: str) -> None:

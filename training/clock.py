@@ -55,8 +55,8 @@ class Clock:
         self._time = self.elapsed() / self.seconds
 
     def rate(self) -> float:
-        """Return the factor of the learning rate: it rises at the start, stays, and falls to 0 in the second half."""
-        return min(1.0, (self.done + 1) / self.warmup, 2 * (1 - self.share()) + 0.01)
+        """Return the factor of the learning rate: it rises at the start, stays for a third, and falls to 0."""
+        return min(1.0, (self.done + 1) / self.warmup, 1.5 * (1 - self.share()) + 0.01)
 
     def elapsed(self) -> float:
         """Return seconds since the start."""

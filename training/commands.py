@@ -21,9 +21,9 @@ from training.rounding import set_format
 from training.sheets import save_sheet
 from training.stages.autoencoder import train_autoencoder
 from training.stages.matching import match_distribution
-from training.stages.student import GUIDANCE, RATE, TUNING_RATE, Paths, record_paths, train_student
+from training.stages.student import RATE, TUNING_RATE, Paths, record_paths, train_student
 from training.stages.teacher import Teacher, compile_blocks, train_teacher
-from training.trackers import ATTRIBUTES
+from training.trackers import ATTRIBUTES, wrong_things
 from training.world import draw_scenes
 
 
@@ -39,9 +39,10 @@ class Options:
     seed: int
     go_on: bool
     format: str
-    student: str
+    start: str
     path_steps: int
     teacher_steps: int
+    guidance: float
     captions: int
     unseen_only: bool
     exact: bool
@@ -98,14 +99,14 @@ def _corpora(folder: Path, clips: int, seed: int, device: str) -> tuple[Corpus, 
     kept = folder / f"corpora-{clips}-{seed}.pt"
     if kept.exists():
         parts = torch.load(kept, map_location=device)
-        return Corpus(*parts[:2]), Corpus(*parts[2:])
+        return Corpus(*parts[:3]), Corpus(*parts[3:])
     started = time.monotonic()
     encoder, _ = _autoencoder(folder, device)
     wide = make_corpus(encoder, clips, seed + 100, device)
     upright = make_corpus(encoder, max(clips // 8, min(clips, 8)), seed + 200, device, upright=True)
     numbers = f"{len(wide.latents)} and {len(upright.latents)} clips"
     print(f"corpora: {numbers} in {time.monotonic() - started:.0f} s", flush=True)
-    torch.save([wide.latents, wide.ids, upright.latents, upright.ids], kept)
+    torch.save([part for corpus in (wide, upright) for part in (corpus.latents, corpus.things, corpus.ids)], kept)
     return wide, upright
 
 
@@ -153,7 +154,7 @@ def paths(options: Options, limit: str) -> None:
     clock = _clock(limit)
     made = record_paths(
         clock, _load(options, "teacher"), _both(options), device=options.device, batch=options.batch,
-        seed=options.seed, steps=options.path_steps,
+        seed=options.seed, steps=options.path_steps, guidance=options.guidance,
     )  # fmt: skip
     print(f"paths: {len(made[0].step)} and {len(made[1].step)}", flush=True)
     torch.save([[p.start, p.end, p.step, p.text] for p in made], options.folder / "paths.pt")
@@ -163,19 +164,19 @@ def student(options: Options, limit: str) -> None:
     """Train a student on the paths: from the teacher, or a tuned one from another student."""
     kept = torch.load(options.folder / "paths.pt", map_location=options.device)
     made = train_student(
-        _clock(limit), _load(options, options.student or "teacher"), (Paths(*kept[0]), Paths(*kept[1])),
+        _clock(limit), _load(options, options.start or "teacher"), (Paths(*kept[0]), Paths(*kept[1])),
         form=options.format, device=options.device, batch=options.batch, seed=options.seed,
-        rate=TUNING_RATE if options.student else RATE,
+        rate=TUNING_RATE if options.start else RATE,
     )  # fmt: skip
-    _save(options, f"{'tuned' if options.student else 'student'}-{options.format}-{options.seed}", made)
+    _save(options, f"{'tuned' if options.start else 'student'}-{options.format}-{options.seed}", made)
 
 
 def matching(options: Options, limit: str) -> None:
     """Train a student further, by distribution matching."""
-    name = options.student or f"student-{options.format}-{options.seed}"
+    name = options.start or f"student-{options.format}-{options.seed}"
     made = match_distribution(
         _clock(limit), _load(options, "teacher"), load_teacher(options.folder, name, options.device), _prompts(options),
-        form=options.format, device=options.device, batch=options.batch, seed=options.seed,
+        form=options.format, batch=options.batch, seed=options.seed, guidance=options.guidance,
     )  # fmt: skip
     _save(options, f"matched-{options.format}-{options.seed}", made)
 
@@ -194,7 +195,7 @@ def exam(options: Options, name: str) -> None:
     set_format(model.transformer, form)
     sampler = student_sampler(model)
     if checkpoint == "teacher":
-        sampler = teacher_sampler(model, options.teacher_steps, GUIDANCE, options.device)
+        sampler = teacher_sampler(model, options.teacher_steps, options.guidance, options.device)
     for held_out in (False,) if options.unseen_only else (False, True):
         asked = _exam(options.folder, options.captions, options.device, held_out)
         kind = "held out" if held_out else "unseen"
@@ -202,8 +203,9 @@ def exam(options: Options, name: str) -> None:
         shares = " | ".join(f"{found.right[key]:.3f}" for key in ATTRIBUTES)
         print(f"| {name} | {options.captions} {kind} | {shares} | {found.distance:.3f} |", flush=True)
         line = {"name": name, "seed": options.seed, "kind": kind, "captions": options.captions, **found.right}
+        line |= {"distance": found.distance, "wrong": wrong_things(found.seen, found.scenes)}
         with (options.folder / "results.jsonl").open("a") as file:
-            file.write(json.dumps({**line, "distance": found.distance}) + "\n")
+            file.write(json.dumps(line) + "\n")
         shown = [asked.captions[row] for row in found.order]
         save_sheet(options.folder / f"{name}-{kind.replace(' ', '-')}.jpg", found.frames, shown)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.autoencoder import Encoder
+from training.autoencoder import FRAMES_A_LATENT, TRIMMED_FRAMES, Encoder
 from training.captions import blurred, caption
 from training.network import token_ids
 from training.painter import MOST_THINGS, SceneTensors, pack, paint
@@ -17,12 +17,19 @@ from training.world import Scene, draw_scenes
 
 CAPTIONS = 4
 """Captions a clip, each with other synonyms."""
+HARD_THINGS = {"star", "cube"}
+HARD_MOTIONS = {"rolls left", "rolls right", "spins"}
+"""Outlines with corners that turn are the last that a model learns."""
+EASY_SHARE = 0.4
+"""Share of all other scenes that are kept."""
 CHUNK = 64
 """Clips painted at once: 81 frames of 128 x 80 of them take 0.6 GB."""
 
 
 NEAR = 2
 LEAST_CHANGE = 0.02
+CLEAR_CHANGE = 0.1
+"""By how much a thing changes a pixel; the soft end of a shadow changes it less."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,18 +38,20 @@ class Corpus:
 
     Attributes:
         latents: (n, 16, t, h, w) bfloat16, variance 1.
+        things: (n, 1, t, h, w) bfloat16, how much of each latent is a thing or its shadow, 0 to 1.
         ids: (n, CAPTIONS, s) word numbers.
     """
 
     latents: Tensor
+    things: Tensor
     ids: Tensor
 
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return latents (b, 16, t, h, w) float32 and word numbers (b, s) of clips at random."""
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return latents (b, 16, t, h, w) and things (b, 1, t, h, w), float32, and word numbers (b, s), at random."""
         device = self.latents.device
         rows = torch.randint(len(self.latents), (size,), generator=generator, device=device)
         versions = torch.randint(CAPTIONS, (size,), generator=generator, device=device)
-        return self.latents[rows].float(), self.ids[rows, versions]
+        return self.latents[rows].float(), self.things[rows].float(), self.ids[rows, versions]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +72,18 @@ class Prompts:
         rows = torch.randint(len(self.ids), (size,), generator=generator, device=device)
         versions = torch.randint(CAPTIONS, (size,), generator=generator, device=device)
         return torch.randn((size, *self.shape), generator=generator, device=device), self.ids[rows, versions]
+
+
+def draw_hard_scenes(number: int, seed: int) -> list[Scene]:
+    """Draw scenes of which a third have a star or a cube that turns; of the world's own, a sixth do."""
+    dice = random.Random(seed)  # noqa: S311 - a world, not a secret
+    drawn = draw_scenes(3 * number, seed)
+    kept = [scene for scene in drawn if _is_hard(scene) or dice.random() < EASY_SHARE]
+    return kept[:number]
+
+
+def _is_hard(scene: Scene) -> bool:
+    return any(group.thing in HARD_THINGS and group.motion in HARD_MOTIONS for group in scene.groups)
 
 
 def by_number_of_things(scenes: list[Scene]) -> list[Scene]:
@@ -88,10 +109,22 @@ def painted_bytes(scenes: list[Scene], device: str) -> tuple[Tensor, Tensor]:
         some = packed.rows(start, start + CHUNK)
         frames = paint_scenes(some)
         clips[start : start + CHUNK] = (frames * 255 + 0.5).byte()
-        bare = paint_scenes(replace(some, on=torch.zeros_like(some.on)))
-        changed = ((frames - bare).abs().amax(2) > LEAST_CHANGE).float()
+        changed = (_changed(some, frames) > LEAST_CHANGE).float()
         things[start : start + CHUNK] = F.max_pool2d(changed, 2 * NEAR + 1, stride=1, padding=NEAR) > 0
     return clips, things
+
+
+def _changed(scenes: SceneTensors, frames: Tensor) -> Tensor:
+    """Return by how much things and their shadows change each pixel of clips: (b, f, h, w)."""
+    height, width = frames.shape[3:]
+    bare = paint_scenes(replace(scenes, on=torch.zeros_like(scenes.on)), height=height, width=width)
+    return (frames - bare).abs().amax(2)
+
+
+def _in_latents(where: Tensor) -> Tensor:
+    """Return how much of each latent is among pixels (b, f, h, w) of 0 or 1: (b, 1, t, h, w). Half of it is all."""
+    padded = torch.cat([where[:, :1].expand(-1, TRIMMED_FRAMES, -1, -1), where], dim=1).unsqueeze(1)
+    return (2 * F.avg_pool3d(padded, (FRAMES_A_LATENT, 8, 8))).clamp(max=1)
 
 
 def make_captions(number: int, seed: int, device: str, *, upright: bool = False) -> Tensor:
@@ -100,7 +133,7 @@ def make_captions(number: int, seed: int, device: str, *, upright: bool = False)
 
 
 def _scenes(number: int, seed: int, *, upright: bool) -> list[Scene]:
-    scenes = by_number_of_things(draw_scenes(number, seed))
+    scenes = by_number_of_things(draw_hard_scenes(number, seed))
     return [scene for scene in scenes if not upright or (len(scene.groups) == 1 and len(scene.groups[0].places) == 1)]
 
 
@@ -117,8 +150,11 @@ def make_corpus(encoder: Encoder, number: int, seed: int, device: str, *, uprigh
     width, height = (80, 128) if upright else (128, 80)
     packed = pack(scenes, device, aspect=width / height)
     parts: list[Tensor] = []
+    things: list[Tensor] = []
     for start in range(0, len(scenes), CHUNK):
-        frames = paint_scenes(packed.rows(start, start + CHUNK), height=height, width=width)
+        some = packed.rows(start, start + CHUNK)
+        frames = paint_scenes(some, height=height, width=width)
+        things.append(_in_latents((_changed(some, frames) > CLEAR_CHANGE).float()).to(torch.bfloat16))
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             parts.append(encoder(frames).to(torch.bfloat16))
-    return Corpus(torch.cat(parts), _word_numbers(scenes, seed, device))
+    return Corpus(torch.cat(parts), torch.cat(things), _word_numbers(scenes, seed, device))

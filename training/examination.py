@@ -108,6 +108,7 @@ class Result:
         seen: What each clip shows.
         frames: The first clips, (b, f, 3, h, w).
         order: Their places among the captions.
+        scenes: What each clip should show.
     """
 
     right: dict[str, float]
@@ -115,6 +116,7 @@ class Result:
     seen: list[Seen]
     frames: Tensor
     order: list[int]
+    scenes: list[Scene]
 
 
 @torch.no_grad()
@@ -150,4 +152,6 @@ def examine(
             if sum(map(len, kept)) < keep:
                 kept.append(frames.cpu())
     scenes = [exam.scenes[row] for row in order]
-    return Result(score(seen, scenes), frechet(torch.cat(found), exam.real), seen, torch.cat(kept)[:keep], order[:keep])
+    return Result(
+        score(seen, scenes), frechet(torch.cat(found), exam.real), seen, torch.cat(kept)[:keep], order[:keep], scenes
+    )

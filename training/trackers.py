@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -295,3 +296,12 @@ def score(seen: Sequence[Seen], scenes: Sequence[Scene]) -> dict[str, float]:
         rights["floor"].append(found.floor == scene.floor)
         rights["time"].append(found.time == scene.time)
     return {name: sum(right) / len(right) for name, right in rights.items()}
+
+
+def wrong_things(seen: Sequence[Seen], scenes: Sequence[Scene]) -> dict[str, int]:
+    """Count the things that were not seen as what they are, by kind and motion: `star spins`."""
+    pairs = [(found, group) for found, scene in zip(seen, scenes, strict=True) for group in scene.groups]
+    wrong = Counter(
+        f"{group.thing} {group.motion}" for found, group in pairs if found.things.get(group.colour) != group.thing
+    )
+    return dict(wrong.most_common())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 from training.corpus import painted_bytes
-from training.trackers import Seen, score, see
+from training.trackers import Seen, score, see, wrong_things
 from training.world import Scene, draw_scenes
 
 SEED = 77
@@ -42,3 +42,14 @@ def test_a_picture_without_things_shows_none() -> None:
     frames = torch.full((1, 21, 3, 80, 128), 0.5)
 
     assert see(frames) == [Seen(time=see(frames)[0].time, floor="grey", things={}, motions={})]
+
+
+def test_what_was_not_seen_is_counted_by_kind_and_motion(scenes: list[Scene], clips: Tensor) -> None:
+    seen = see(clips)
+    first = scenes[0].groups[0]
+    seen[0].things.clear()
+
+    wrong = wrong_things(seen, scenes)
+
+    assert sum(wrong.values()) == len(scenes[0].groups)
+    assert wrong[f"{first.thing} {first.motion}"] >= 1

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.autoencoder import Decoder, Encoder, psnr
 from training.clock import Average, Clock
-from training.corpus import by_number_of_things, painted_bytes
+from training.corpus import by_number_of_things, draw_hard_scenes, painted_bytes
 from training.optimizer import Optimizer
 from training.world import draw_scenes
 
@@ -43,7 +43,7 @@ def train_autoencoder(
         Encoder, decoder, and PSNR of all pixels and of those of things.
     """
     torch.manual_seed(seed)
-    frames, things = painted_bytes(by_number_of_things(draw_scenes(clips, seed)), device)
+    frames, things = painted_bytes(by_number_of_things(draw_hard_scenes(clips, seed)), device)
     print(f"autoencoder: painted {clips} clips in {clock.elapsed():.0f} s", flush=True)
     encoder, decoder = start or (Encoder().to(device), Decoder().to(device))
     decoder.requires_grad_(requires_grad=True)

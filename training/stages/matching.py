@@ -19,10 +19,11 @@ from training.clock import Average, Clock
 from training.corpus import Prompts
 from training.network import token_ids
 from training.optimizer import Optimizer
+from training.replay import Gradients, Recording
 from training.rounding import set_format
-from training.sampling import SIGMAS, clean_at, guided, mixed, spread
+from training.sampling import SIGMAS, Velocity, clean_at, guided, mixed, spread
 from training.stages.student import GUIDANCE
-from training.stages.teacher import Teacher, compile_blocks, draw_sigma, embed_mixed, velocity_mixed
+from training.stages.teacher import Teacher, compile_blocks, draw_noise, embed_mixed, velocity_mixed
 
 CRITIC_STEPS = 5
 STUDENT_RATE = 1e-4
@@ -38,9 +39,9 @@ def match_distribution(
     prompts: tuple[Prompts, Prompts],
     *,
     form: str,
-    device: str,
     batch: int,
     seed: int,
+    guidance: float = GUIDANCE,
 ) -> Teacher:
     """Train a student of `train_student` further; return its averaged weights in floats.
 
@@ -50,10 +51,11 @@ def match_distribution(
         student: What learns.
         prompts: Those of wide clips and of upright ones.
         form: A format of `rounding.FORMATS`.
-        device: `cuda` or `cpu`.
         batch: Clips a step.
         seed: Decides captions and noise.
+        guidance: The teacher's.
     """
+    device = prompts[0].ids.device.type
     learner = copy.deepcopy(student.transformer).requires_grad_(requires_grad=True)
     critic = copy.deepcopy(teacher.transformer).requires_grad_(requires_grad=True)
     set_format(learner, form)
@@ -61,31 +63,16 @@ def match_distribution(
     if device == "cuda":
         compile_blocks(learner)
         compile_blocks(critic)
-    of_learner = Optimizer((learner,), STUDENT_RATE, device, betas=(0.0, 0.99), muon=False)
-    of_critic = Optimizer((critic,), CRITIC_RATE, device, betas=(0.0, 0.99), muon=False)
+    game = _Game(teacher, learner, critic, device, guidance)
     generator = torch.Generator(device).manual_seed(seed)
-    empty = embed_mixed(teacher.text, token_ids([""]).to(device), device).detach()
-
-    def clips(place: int, *, learns: bool) -> tuple[Tensor, Tensor]:
-        x, ids = prompts[place].batch(batch, generator)
-        with torch.no_grad():
-            text = embed_mixed(teacher.text, ids, device)
-        last = int(torch.randint(3, (), generator=host))
-        return _rolled_out(learner, x, text, last, generator, learns=learns), text
-
     host = torch.Generator().manual_seed(seed)
     while clock.share() < 1:
         place = int(clock.done // CRITIC_STEPS % UPRIGHT_EVERY == UPRIGHT_EVERY - 1)
-        clean, text = clips(place, learns=False)
-        sigma = draw_sigma(batch, generator, device).clamp(LEAST_SIGMA, MOST_SIGMA)
-        noise = torch.randn(clean.shape, generator=generator, device=device)
-        loss = F.mse_loss(velocity_mixed(critic, mixed(clean, noise, sigma), sigma, text), noise - clean)
-        of_critic.step(loss, min(1.0, (clock.done + 1) / 20))
+        loss = game.criticize(*game.clips(prompts[place], batch, host, generator)[1:], generator)
+        game.of_critic.follow(min(1.0, (clock.done + 1) / 20))
         if clock.done % CRITIC_STEPS == 0:
-            clean, text = clips(place, learns=True)
-            pull = _pull(teacher, critic, clean.detach(), text, empty, generator)
-            # The gradient of this loss is the pull.
-            of_learner.step(0.5 * F.mse_loss(clean, (clean - pull).detach()), clock.rate())
+            pull = game.teach(*game.clips(prompts[place], batch, host, generator), generator)
+            game.of_learner.follow(clock.rate())
             average.follow(clock.done // CRITIC_STEPS)
         if clock.step() % 250 == 0:
             print(
@@ -98,29 +85,72 @@ def match_distribution(
     return Teacher(made, teacher.text)
 
 
-def _rolled_out(
-    learner: Any, x: Tensor, text: Tensor, last: int, generator: torch.Generator, *, learns: bool
-) -> Tensor:
-    """Sample the learner from noise up to one of its steps, from which alone it learns: clean latents."""
-    for number in range(last + 1):
-        step = torch.full((len(x),), number, device=x.device)
-        with torch.set_grad_enabled(learns and number == last):
-            clean = clean_at(lambda y, s, given: velocity_mixed(learner, y, s, given), x, step, text)
-        if number < last:
-            sigma = torch.full((len(x),), SIGMAS[number + 1], device=x.device)
-            x = mixed(clean, torch.randn(x.shape, generator=generator, device=x.device), sigma)
-    return clean
+class _Game:
+    """The learner against the critic, each computation recorded."""
 
+    def __init__(self, teacher: Teacher, learner: Any, critic: Any, device: str, guidance: float) -> None:
+        """Take the models."""
+        self.of_learner = Optimizer((learner,), STUDENT_RATE, device, betas=(0.0, 0.99), muon=False)
+        self.of_critic = Optimizer((critic,), CRITIC_RATE, device, betas=(0.0, 0.99), muon=False)
+        self._text = teacher.text
+        self._device = device
+        with torch.no_grad():
+            empty = embed_mixed(teacher.text, token_ids([""]).to(device), device)
 
-@torch.no_grad()
-def _pull(
-    teacher: Teacher, critic: Any, clean: Tensor, text: Tensor, empty: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Return where the critic sees the clips minus where the teacher does, by the teacher's distance to them."""
-    sigma = draw_sigma(len(clean), generator, clean.device.type).clamp(LEAST_SIGMA, MOST_SIGMA)
-    x = mixed(clean, torch.randn(clean.shape, generator=generator, device=clean.device), sigma)
-    fake = x - spread(sigma) * velocity_mixed(critic, x, sigma, text)
-    real = x - spread(sigma) * guided(
-        lambda y, s, given: velocity_mixed(teacher.transformer, y, s, given), x, sigma, text, empty, GUIDANCE
-    )
-    return (fake - real) / (clean - real).abs().mean((1, 2, 3, 4), keepdim=True).clamp(min=1e-4)
+        def seen_by(model: Any) -> Velocity:
+            return lambda x, sigma, text: velocity_mixed(model, x, sigma, text)
+
+        def pull(clean: Tensor, noise: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
+            x = mixed(clean, noise, sigma)
+            fake = x - spread(sigma) * seen_by(critic)(x, sigma, text)
+            real = x - spread(sigma) * guided(seen_by(teacher.transformer), x, sigma, text, empty, guidance)
+            return (fake - real) / (clean - real).abs().mean((1, 2, 3, 4), keepdim=True).clamp(min=1e-4)
+
+        def critic_loss(clean: Tensor, noise: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
+            return F.mse_loss(seen_by(critic)(mixed(clean, noise, sigma), sigma, text), noise - clean)
+
+        def learner_loss(x: Tensor, step: Tensor, text: Tensor, pull: Tensor) -> Tensor:
+            clean = clean_at(seen_by(learner), x, step, text)
+            return 0.5 * F.mse_loss(clean, (clean - pull).detach())  # its gradient is the pull
+
+        self._predict = Recording(torch.no_grad()(lambda x, step, text: clean_at(seen_by(learner), x, step, text)))
+        self._pull = Recording(torch.no_grad()(pull))
+        self._critic_loss = Gradients(critic_loss, self.of_critic)
+        self._learner_loss = Gradients(learner_loss, self.of_learner)
+
+    def clips(
+        self, prompts: Prompts, batch: int, host: torch.Generator, generator: torch.Generator
+    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+        """Sample the learner from noise up to one of its steps.
+
+        Returns:
+            What the step starts from, its number (b,), the clean latents that it predicts, and the text.
+        """
+        x, ids = prompts.batch(batch, generator)
+        with torch.no_grad():
+            text = embed_mixed(self._text, ids, self._device)
+        last = int(torch.randint(3, (), generator=host))
+        for number in range(last + 1):
+            step = torch.full((batch,), number, device=x.device)
+            clean = self._predict(x, step, text).clone()
+            if number < last:
+                sigma = torch.full((batch,), SIGMAS[number + 1], device=x.device)
+                x = mixed(clean, torch.randn(x.shape, generator=generator, device=x.device), sigma)
+        return (x, step), clean, text
+
+    def criticize(self, clean: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
+        """Leave gradients at the critic, which learns the flow to the learner's clips; return its loss."""
+        return self._critic_loss(clean, *self._noise(clean, generator), text)
+
+    def teach(self, start: tuple[Tensor, Tensor], clean: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
+        """Leave gradients at the learner; return where it is pulled.
+
+        To where the teacher sees the clips, away from where the critic does, by the teacher's distance to them.
+        """
+        pull = self._pull(clean, *self._noise(clean, generator), text)
+        self._learner_loss(*start, text, pull)
+        return pull
+
+    def _noise(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        noise, sigma = draw_noise(clean, generator)
+        return noise, sigma.clamp(LEAST_SIGMA, MOST_SIGMA)

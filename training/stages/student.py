@@ -21,7 +21,7 @@ from training.rounding import set_format
 from training.sampling import SIGMAS, clean_at, flow, guided, mixed, path
 from training.stages.teacher import OTHER_LENGTHS, SHORT, Teacher, compile_blocks, embed_mixed, velocity_mixed
 
-GUIDANCE = 2.5
+GUIDANCE = 3.5
 TEACHER_STEPS = 16
 """Euler steps, unless told otherwise, from each of the student's steps to the end."""
 RATE = 1e-3
@@ -56,15 +56,16 @@ def record_paths(
     batch: int,
     seed: int,
     steps: int = TEACHER_STEPS,
+    guidance: float = GUIDANCE,
 ) -> tuple[Paths, Paths]:
     """Follow the teacher from noisy clips of the corpora; return wide paths and upright ones, one batch in eight."""
     generator = torch.Generator(device).manual_seed(seed)
-    follow = recorded_flow(teacher, GUIDANCE, device)
+    follow = recorded_flow(teacher, guidance, device)
     kept: tuple[list[Paths], list[Paths]] = ([], [])
     while clock.share() < 1 or not all(kept):
         place = int(clock.done % UPRIGHT_EVERY == UPRIGHT_EVERY - 1)
         step = clock.done // UPRIGHT_EVERY % 3 if place else clock.done % 3
-        clean, ids = corpora[place].batch(batch, generator)
+        clean, _, ids = corpora[place].batch(batch, generator)
         with torch.no_grad():
             text = embed_mixed(teacher.text, ids, device)
             sigma = torch.full((batch,), SIGMAS[step], device=device)
