@@ -1,8 +1,8 @@
 """`python benchmarks/retention.py`: memory of Redis over some days of a farm that archives and forgets, in small.
 
 Everything is a thousandth: 1,000 H100s make 73.8 million clips a day, these days have 73,800 jobs in batches that
-end, and `maxmemory` is a thousandth of `--gb`. The ledger, its functions, the archive and the pruner are real, jobs are claimed
-and finished in turn; only the render is left out. Prints what Redis uses after each batch.
+end, and `maxmemory` is a thousandth of `--gb`. The ledger, its functions, the archive and the pruner are real, jobs are
+claimed and finished in turn; only the render is left out. Prints what Redis uses after each batch.
 """
 
 from __future__ import annotations
@@ -72,12 +72,17 @@ def run(server: ValkeyServer, folder: Path, options: argparse.Namespace) -> None
             pruned = pruner.round(ledger, store)
             used.append(ledger.overview.memory().used_bytes - empty)
             kept = len(ledger.batches.all())
-            print(json.dumps({"day": round((number + 1) / options.batches, 2), "used_gb": gb(used[-1]), "batches": kept,
-                              "forgotten": len(pruned)}), flush=True)  # fmt: skip
+            day = round((number + 1) / options.batches, 2)
+            line = {"day": day, "used_gb": gb(used[-1]), "batches": kept, "forgotten": len(pruned)}
+            print(json.dumps(line), flush=True)
         first = newest_archive(store, "b0000") if len(ledger.batches.all()) < len(used) else ""
     half = len(used) // 2
-    found: dict[str, Any] = {"limit_gb": options.gb, "most_gb": gb(max(used)), "most_gb_first_half": gb(max(used[:half])),
-                             "most_gb_second_half": gb(max(used[half:])), "archive_of_the_first": first}  # fmt: skip
+    found: dict[str, Any] = {
+        "limit_gb": options.gb,
+        "most_gb_first_half": gb(max(used[:half])),
+        "most_gb_second_half": gb(max(used[half:])),
+        "archive_of_the_first": first,
+    }
     print(json.dumps(found))
 
 
