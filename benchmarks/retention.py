@@ -32,6 +32,8 @@ DAY_JOBS = 73_800
 SCALE = 1000
 AT_ONCE = 50
 """Jobs that are dispatched, claimed and finished together."""
+WARM_UP = 6
+"""Batches before the first day: the event stream, whose length is bounded and no thousandth, is full then."""
 WORKER = "gpu0@host0001"
 
 
@@ -58,22 +60,25 @@ def run(server: ValkeyServer, folder: Path, options: argparse.Namespace) -> None
     with Ledger.connect(settings) as ledger:
         ledger.workers.register(WORKER, PROFILE, WorkerInfo())
         ledger.workers.ready(WORKER, WorkerInfo())
-        empty = ledger.overview.memory().used_bytes
-        limit = empty + int(options.gb * 1e9 / SCALE)
-        client.config_set("maxmemory", limit)
         pruner, used = Pruner(settings=settings, early_s=0.0), list[int]()
+        for number in range(WARM_UP):
+            make(ledger, f"warm-{number}", DAY_JOBS // 24)
+            ledger.retention.prune_batch(ledger.batches.get(f"warm-{number}"))
+        empty = ledger.overview.memory().used_bytes
+        client.config_set("maxmemory", empty + int(options.gb * 1e9 / SCALE))
         for number in range(round(options.days * options.batches)):
-            name = f"b{number:04d}"
-            ledger.batches.submit(Batch(name=name), make_jobs(name, DAY_JOBS // options.batches))
-            finish_all(ledger)
-            client.delete(
-                f"{Keys(settings.farm).prefix}prune_turn"
-            )  # a turn is five minutes, a batch here some seconds
+            make(ledger, f"b{number:04d}", DAY_JOBS // options.batches)
+            client.delete(f"{Keys(settings.farm).prefix}prune_turn")  # it lasts five minutes, a batch here a second
+            highest = ledger.overview.memory().used_bytes - empty
             pruned = pruner.round(ledger, store)
-            used.append(ledger.overview.memory().used_bytes - empty)
-            kept = len(ledger.batches.all())
-            day = round((number + 1) / options.batches, 2)
-            line = {"day": day, "used_gb": gb(used[-1]), "batches": kept, "forgotten": len(pruned)}
+            used.append(highest)
+            line = {
+                "day": round((number + 1) / options.batches, 2),
+                "used_gb": gb(highest),
+                "after_gb": gb(ledger.overview.memory().used_bytes - empty),
+                "batches": len(ledger.batches.all()),
+                "forgotten": len(pruned),
+            }
             print(json.dumps(line), flush=True)
         first = newest_archive(store, "b0000") if len(ledger.batches.all()) < len(used) else ""
     half = len(used) // 2
@@ -84,6 +89,12 @@ def run(server: ValkeyServer, folder: Path, options: argparse.Namespace) -> None
         "archive_of_the_first": first,
     }
     print(json.dumps(found))
+
+
+def make(ledger: Ledger, batch: str, count: int) -> None:
+    """Submit a batch and let it be finished."""
+    ledger.batches.submit(Batch(name=batch), make_jobs(batch, count))
+    finish_all(ledger)
 
 
 def gb(used_bytes: int) -> float:

@@ -44,6 +44,7 @@ from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.settings import Settings
 from reelmill_worker.attempt.lease import REPORT_APART_S
+from reelmill_worker.child.dispatch_share import DispatchShare
 from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.parent.housekeeping import LIVE_SHARE, WORKERS_A_TICK, Housekeeping
 from reelmill_worker.parent.worker_phase import PhaseEvent
@@ -76,12 +77,14 @@ class Scene:
         clip_s: Seconds of a render.
         slow: How many times longer everything takes.
         lanes: Lanes of each worker, its profile among them.
+        flower: Whether Flower runs, and asks workers for their events.
     """
 
     workers: int
     clip_s: float
     slow: float
     lanes: int
+    flower: bool = False
 
 
 @dataclass(slots=True)
@@ -90,6 +93,7 @@ class Worker:
 
     house: Housekeeping
     prefetch: Prefetcher
+    share: DispatchShare
     link: socket.socket
     parser: Any
     held: dict[str, str] = field(default_factory=dict[str, str])
@@ -204,8 +208,9 @@ class SimulatedFarm:
             upcoming=lambda share: self.ledger.dispatch.upcoming(*self.lanes, share=share),
             prepare=lambda _spec: None,
         )
+        share = DispatchShare(wake=self._pump, workers=lambda: prefetch.workers)
         link, parser = connected(self.settings.redis_url)
-        worker = Worker(house, prefetch, link, parser)
+        worker = Worker(house, prefetch, share, link, parser)
         house.idle = lambda: not worker.busy
         return worker
 
@@ -238,6 +243,10 @@ class SimulatedFarm:
     def _publish(self, channel: str) -> None:
         self.raw.publish(f"{self.prefix}/0.celeryev/{channel}", self._event)
 
+    def _tell_flower(self) -> None:
+        if self.scene.flower:
+            self._publish("task.multi")
+
     def _fetch(self, worker: Worker) -> None:
         worker.link.sendall(self.fetching)
 
@@ -257,13 +266,13 @@ class SimulatedFarm:
             pipe.zadd(self.prefix + "unacked_index", {worker.tag: time.time()})
             pipe.hset(self.prefix + "unacked", worker.tag, json.dumps([message, "", answer[0].decode()]))
             pipe.execute()
-        self._publish("task.multi")
+        self._tell_flower()
         self._claim(worker, message["headers"]["id"])
 
     def _claim(self, worker: Worker, task_id: str) -> None:
         job_id, _, generation = task_id.rpartition(".")
         lease_s, clip_s = self.settings.lease_s, self._clip_s(worker)
-        self._publish("task.multi")
+        self._tell_flower()
         claimed = self._timed(
             "claim", self.ledger.attempts.claim, job_id, int(generation), worker.name, lease_s=lease_s
         )
@@ -288,7 +297,7 @@ class SimulatedFarm:
     def _stage(self, worker: Worker, job_id: str, stage: str) -> None:
         token = worker.held[job_id]
         if stage == RENDER_STAGES[1]:
-            self._pump()
+            worker.share.clip()
             self._timed("prefetch", worker.prefetch.once)
         if stage != Stage.MUX and time.monotonic() - worker.reported_s < REPORT_APART_S * self.scene.slow:
             return
@@ -296,7 +305,7 @@ class SimulatedFarm:
         self._timed("stage", self.ledger.attempts.stage, job_id, token, stage, lease_s=self.settings.lease_s)
 
     def _rendered(self, worker: Worker) -> None:
-        self._publish("task.multi")
+        self._tell_flower()
         with self.raw.pipeline(transaction=True) as pipe:
             pipe.zrem(self.prefix + "unacked_index", worker.tag)
             pipe.hdel(self.prefix + "unacked", worker.tag)
