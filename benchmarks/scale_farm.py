@@ -243,7 +243,7 @@ class SimulatedFarm:
     def _publish(self, channel: str) -> None:
         self.raw.publish(f"{self.prefix}/0.celeryev/{channel}", self._event)
 
-    def _tell_flower(self) -> None:
+    def _task_event(self) -> None:
         if self.scene.flower:
             self._publish("task.multi")
 
@@ -266,13 +266,13 @@ class SimulatedFarm:
             pipe.zadd(self.prefix + "unacked_index", {worker.tag: time.time()})
             pipe.hset(self.prefix + "unacked", worker.tag, json.dumps([message, "", answer[0].decode()]))
             pipe.execute()
-        self._tell_flower()
+        self._task_event()
         self._claim(worker, message["headers"]["id"])
 
     def _claim(self, worker: Worker, task_id: str) -> None:
         job_id, _, generation = task_id.rpartition(".")
         lease_s, clip_s = self.settings.lease_s, self._clip_s(worker)
-        self._tell_flower()
+        self._task_event()
         claimed = self._timed(
             "claim", self.ledger.attempts.claim, job_id, int(generation), worker.name, lease_s=lease_s
         )
@@ -305,7 +305,7 @@ class SimulatedFarm:
         self._timed("stage", self.ledger.attempts.stage, job_id, token, stage, lease_s=self.settings.lease_s)
 
     def _rendered(self, worker: Worker) -> None:
-        self._tell_flower()
+        self._task_event()
         with self.raw.pipeline(transaction=True) as pipe:
             pipe.zrem(self.prefix + "unacked_index", worker.tag)
             pipe.hdel(self.prefix + "unacked", worker.tag)
@@ -350,7 +350,7 @@ def stretch(slow: float) -> None:
 
 
 def submit(farm: SimulatedFarm, *, jobs: int, batches: int, owners: int, class_share: float) -> dict[str, float]:
-    """Submit batches of equal length, of which the first ask for a class; return how long another client waited."""
+    """Submit batches of equal length, the first for a class; return how long another client waited meanwhile."""
     context = multiprocessing.get_context("spawn")  # not a thread: it would wait for this one's Python
     over, waits = context.Event(), context.SimpleQueue()
     other = context.Process(target=ask, args=(farm.settings.redis_url, over, waits))

@@ -1,4 +1,4 @@
-"""How often one of many workers dispatches: whoever does so does it for the whole farm."""
+"""How often one of many workers dispatches: the one that does so does it for the whole farm."""
 
 from __future__ import annotations
 
