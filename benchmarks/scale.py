@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[], help="numbers of workers; none: the table")
-    parser.add_argument("--jobs", type=int, default=0, help="0: ten for each worker")
+    parser.add_argument("--jobs", type=int, default=0, help="0: enough for the run")
     parser.add_argument("--batches", type=int, default=100)
     parser.add_argument("--owners", type=int, default=20)
     parser.add_argument("--clip", type=float, default=1.17, help="seconds of a render")
@@ -98,6 +98,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20, help="real seconds of the busy measurement")
     parser.add_argument("--idle-seconds", type=float, default=12, help="real seconds of the idle one")
     parser.add_argument("--functions", type=float, default=0, help="real seconds with the slow log on; 0: none")
+    parser.add_argument("--flower", action="store_true", help="workers send their events, as while Flower runs")
     parser.add_argument("--controls", action="store_true", help="pause, prioritize and look at everything")
     parser.add_argument(
         "--slow", type=float, default=0, help=f"slow motion; 0: so that {A_SECOND} workers a second act"
@@ -124,13 +125,13 @@ def measure(options: argparse.Namespace, workers: int) -> dict[str, Any]:
     """Run one farm, first idle and then at work; return its figures."""
     found: dict[str, Any] = {"workers": workers, "clip_s": options.clip, "class_share": options.class_share}
     with own_server() as server:
-        scene = Scene(workers=workers, clip_s=options.clip, slow=max(1.0, workers / IDLE_A_SECOND), lanes=options.lanes)
-        farm, base = enlisted(scene, server)
+        farm, base = enlisted(scene(options, workers, slow=max(1.0, workers / IDLE_A_SECOND)), server)
         found["idle"] = observed(farm, options.idle_seconds, base)
     with own_server() as server:
         slow = options.slow or max(1.0, workers / A_SECOND * 1.17 / options.clip)
-        farm, base = enlisted(Scene(workers=workers, clip_s=options.clip, slow=slow, lanes=options.lanes), server)
-        jobs = options.jobs or 10 * workers
+        farm, base = enlisted(scene(options, workers, slow=slow), server)
+        lasts_s = 1.5 * options.clip * slow + SETTLE_S + options.seconds + options.functions + 60 * options.controls
+        jobs = options.jobs or round(4 * workers + 1.2 * lasts_s * workers / (options.clip * slow))
         found["submit"] = submit(
             farm, jobs=jobs, batches=options.batches, owners=options.owners, class_share=options.class_share
         )
@@ -150,9 +151,14 @@ def measure(options: argparse.Namespace, workers: int) -> dict[str, Any]:
     return found
 
 
-def enlisted(scene: Scene, server: ValkeyServer) -> tuple[SimulatedFarm, float]:
+def scene(options: argparse.Namespace, workers: int, *, slow: float) -> Scene:
+    """Return the farm to simulate."""
+    return Scene(workers=workers, clip_s=options.clip, slow=slow, lanes=options.lanes, flower=options.flower)
+
+
+def enlisted(wanted: Scene, server: ValkeyServer) -> tuple[SimulatedFarm, float]:
     """Return a farm whose workers have come in, and the share of a core that the server took before."""
-    farm = SimulatedFarm(scene, server.url)
+    farm = SimulatedFarm(wanted, server.url)
     farm.raw.config_set("auto-aof-rewrite-percentage", 0)
     base = idle_server(farm)
     farm.enlist()

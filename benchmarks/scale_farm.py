@@ -14,11 +14,11 @@ from __future__ import annotations
 import base64
 import heapq
 import json
+import multiprocessing
 import random
 import selectors
 import socket
 import tempfile
-import threading
 import time
 import uuid
 from collections import Counter
@@ -44,6 +44,7 @@ from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.settings import Settings
 from reelmill_worker.attempt.lease import REPORT_APART_S
+from reelmill_worker.child.dispatch_share import DispatchShare
 from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.parent.housekeeping import LIVE_SHARE, WORKERS_A_TICK, Housekeeping
 from reelmill_worker.parent.worker_phase import PhaseEvent
@@ -76,12 +77,14 @@ class Scene:
         clip_s: Seconds of a render.
         slow: How many times longer everything takes.
         lanes: Lanes of each worker, its profile among them.
+        flower: Whether Flower runs, and asks workers for their events.
     """
 
     workers: int
     clip_s: float
     slow: float
     lanes: int
+    flower: bool = False
 
 
 @dataclass(slots=True)
@@ -90,6 +93,7 @@ class Worker:
 
     house: Housekeeping
     prefetch: Prefetcher
+    share: DispatchShare
     link: socket.socket
     parser: Any
     held: dict[str, str] = field(default_factory=dict[str, str])
@@ -204,8 +208,9 @@ class SimulatedFarm:
             upcoming=lambda share: self.ledger.dispatch.upcoming(*self.lanes, share=share),
             prepare=lambda _spec: None,
         )
+        share = DispatchShare(wake=self._pump, workers=lambda: prefetch.workers)
         link, parser = connected(self.settings.redis_url)
-        worker = Worker(house, prefetch, link, parser)
+        worker = Worker(house, prefetch, share, link, parser)
         house.idle = lambda: not worker.busy
         return worker
 
@@ -238,6 +243,10 @@ class SimulatedFarm:
     def _publish(self, channel: str) -> None:
         self.raw.publish(f"{self.prefix}/0.celeryev/{channel}", self._event)
 
+    def _task_event(self) -> None:
+        if self.scene.flower:
+            self._publish("task.multi")
+
     def _fetch(self, worker: Worker) -> None:
         worker.link.sendall(self.fetching)
 
@@ -257,13 +266,13 @@ class SimulatedFarm:
             pipe.zadd(self.prefix + "unacked_index", {worker.tag: time.time()})
             pipe.hset(self.prefix + "unacked", worker.tag, json.dumps([message, "", answer[0].decode()]))
             pipe.execute()
-        self._publish("task.multi")
+        self._task_event()
         self._claim(worker, message["headers"]["id"])
 
     def _claim(self, worker: Worker, task_id: str) -> None:
         job_id, _, generation = task_id.rpartition(".")
         lease_s, clip_s = self.settings.lease_s, self._clip_s(worker)
-        self._publish("task.multi")
+        self._task_event()
         claimed = self._timed(
             "claim", self.ledger.attempts.claim, job_id, int(generation), worker.name, lease_s=lease_s
         )
@@ -288,7 +297,7 @@ class SimulatedFarm:
     def _stage(self, worker: Worker, job_id: str, stage: str) -> None:
         token = worker.held[job_id]
         if stage == RENDER_STAGES[1]:
-            self._pump()
+            worker.share.clip()
             self._timed("prefetch", worker.prefetch.once)
         if stage != Stage.MUX and time.monotonic() - worker.reported_s < REPORT_APART_S * self.scene.slow:
             return
@@ -296,7 +305,7 @@ class SimulatedFarm:
         self._timed("stage", self.ledger.attempts.stage, job_id, token, stage, lease_s=self.settings.lease_s)
 
     def _rendered(self, worker: Worker) -> None:
-        self._publish("task.multi")
+        self._task_event()
         with self.raw.pipeline(transaction=True) as pipe:
             pipe.zrem(self.prefix + "unacked_index", worker.tag)
             pipe.hdel(self.prefix + "unacked", worker.tag)
@@ -341,18 +350,11 @@ def stretch(slow: float) -> None:
 
 
 def submit(farm: SimulatedFarm, *, jobs: int, batches: int, owners: int, class_share: float) -> dict[str, float]:
-    """Submit batches of equal length, of which the first ask for a class; return how long another client waited."""
-    waits, over = list[float](), threading.Event()
-    other = redis.Redis.from_url(farm.settings.redis_url)
-
-    def ask() -> None:
-        while not over.wait(0.02):
-            asked = time.perf_counter()
-            other.zcard("nothing")
-            waits.append(time.perf_counter() - asked)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
+    """Submit batches of equal length, the first for a class; return how long another client waited meanwhile."""
+    context = multiprocessing.get_context("spawn")  # not a thread: it would wait for this one's Python
+    over, waits = context.Event(), context.SimpleQueue()
+    other = context.Process(target=ask, args=(farm.settings.redis_url, over, waits))
+    other.start()
     for number in range(batches):
         worker_class = CLASSES[0] if number < class_share * batches else ""
         batch = Batch(
@@ -363,10 +365,21 @@ def submit(farm: SimulatedFarm, *, jobs: int, batches: int, owners: int, class_s
         )
         farm.ledger.batches.submit(batch, make_jobs(batch.name, max(1, jobs // batches)))
     over.set()
-    asking.join()
-    ranked = sorted(waits) or [0.0]
+    ranked = sorted(waits.get())
+    other.join()
     p50, p99 = (ranked[len(ranked) * part // 100] for part in (50, 99))
     return {"jobs": jobs, "other_p50_ms": round(p50 * 1000, 2), "other_p99_ms": round(p99 * 1000, 2)}
+
+
+def ask(url: str, over: Any, waits: Any) -> None:
+    """Ask the server something short until told to end, and send how long each answer took."""
+    found: list[float] = []
+    with redis.Redis.from_url(url) as client:
+        while not found or not over.wait(0.005):
+            asked = time.perf_counter()
+            client.zcard("nothing")
+            found.append(time.perf_counter() - asked)
+    waits.put(found)
 
 
 def make_jobs(batch: str, count: int) -> Iterator[RenderJob]:

@@ -73,9 +73,7 @@ def plain(runs: Sequence[Run]) -> list[Run]:
 def drawn(runs: Sequence[Run]) -> str:
     """Return the picture as SVG."""
     if len(runs) < 2:
-        raise SystemExit(
-            "the run has fewer than two numbers of workers at 1.17 s a clip: run scale.py without --workers"
-        )
+        raise SystemExit("the run has fewer than two numbers of workers at 1.17 s: run scale.py without --workers")
     most = 1.2 * max(run["cpu_us_at_full_pace"] for run in runs)
     busy = [(run["workers"], run["cpu_us_at_full_pace"]) for run in runs]
     idle = [(run["workers"], run["idle"]["cpu_us"]) for run in runs]

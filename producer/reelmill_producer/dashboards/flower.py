@@ -103,6 +103,8 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
     from reelmill_common.broker import make_app  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
 
     dashboard = Flower(capp=make_app(settings), options=options, **pages)
+    if options.enable_events:
+        dashboard.capp.control.enable_events()  # as Flower does each five seconds, first after five
     prefix = "/" + options.url_prefix.strip("/") if options.url_prefix else ""
     logins = tuple(options.basic_auth or ())
     badge = f"door:{secrets.token_hex(16)}" if logins else ""

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
-REPORT_APART_S = 0.5
+REPORT_APART_S = 1.0
 """Least seconds between two reports of a render's stages. Each costs Redis half as much as a claim, and where a clip
 takes a second no person can follow them; a cancel is noticed at the next report."""
 RENEWALS_PER_LEASE = 3

@@ -15,6 +15,7 @@ from reelmill_common.storage import ClipStore
 from reelmill_common.worker_classes import lanes_of
 from reelmill_worker.attempt.attempt_logs import AttemptLogs
 from reelmill_worker.attempt.lease import Leases
+from reelmill_worker.child.dispatch_share import DispatchShare
 from reelmill_worker.child.job_runner import JobRunner
 from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.child.renderer import Renderer
@@ -75,7 +76,8 @@ def compose(
     # The parent's tick dispatches too; this thread only does so earlier.
     dispatch = BackgroundThread(name="dispatch", work=pump, on_error=_debug("dispatch.failed"))
     deliveries = _deliveries(checked, leases, on_end=dispatch.wake, report=report)
-    prefetch = _prefetch(checked)
+    prefetcher, prefetch = _prefetch(checked)
+    share = DispatchShare(wake=dispatch.wake, workers=lambda: prefetcher.workers)
     for part in (leases, dispatch, deliveries, *([prefetch] if _prefetches(settings, checked.info) else ())):
         part.start()
     counters.start(deliveries.load)
@@ -87,7 +89,7 @@ def compose(
         renderer=checked.renderer,
         leases=leases,
         deliveries=deliveries,
-        dispatch=dispatch.wake,
+        dispatch=share.clip,
         prefetch=prefetch.wake,
         end_process=end_process,
         joules=GpuSensors(checked.info.gpu_uuid).joules,
@@ -110,7 +112,7 @@ def _deliveries(
     )
 
 
-def _prefetch(checked: Checked) -> BackgroundThread:
+def _prefetch(checked: Checked) -> tuple[Prefetcher, BackgroundThread]:
     lanes = lanes_of(checked.profile, checked.info.classes)
     prefetcher = Prefetcher(
         worker=checked.worker,
@@ -119,7 +121,8 @@ def _prefetch(checked: Checked) -> BackgroundThread:
         prepare=checked.renderer.prepare,
     )
     # Whatever fails here is done again when the job begins.
-    return BackgroundThread(name="prefetch", work=prefetcher.once, on_error=_debug("prefetch.failed"))
+    thread = BackgroundThread(name="prefetch", work=prefetcher.once, on_error=_debug("prefetch.failed"))
+    return prefetcher, thread
 
 
 def _prefetches(settings: Settings, info: WorkerInfo) -> bool:

@@ -29,12 +29,14 @@ class Prefetcher:
         shared: Whether embeddings are shared.
         upcoming: Returns the jobs that the ledger has dispatched, by the number that decides the worker's share.
         prepare: Has the renderer prepare one.
+        workers: Workers of the profile, at the last look.
     """
 
     worker: str
     shared: bool
     upcoming: Callable[[int | None], Upcoming]
     prepare: Callable[[RenderSpec], None]
+    workers: int = 0
     _rests_until: float = 0.0
 
     def once(self) -> int:
@@ -42,6 +44,7 @@ class Prefetcher:
         if time.monotonic() < self._rests_until:
             return 0
         found = self.upcoming(self._number if self.shared else None)
+        self.workers = found.workers
         if not found.specs and found.workers > 1:
             self._rests_until = time.monotonic() + REST_S
         specs = self._mine(found)

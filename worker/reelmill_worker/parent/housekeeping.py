@@ -44,7 +44,7 @@ TURN_SHARE = 0.8
 """Share of a tick after which what one parent of the farm does at each tick may be done again: a lone parent, whose
 ticks are never exactly as long as they should be, does it at each."""
 WORKERS_A_TICK = 8
-LIVE_SHARE = 0.25
+LIVE_SHARE = 0.3
 """A parent makes a round at each tick while the farm has at most so many workers, then less often, down to this share
 of the time after which a worker counts as dead."""
 CUT_OFF_S = 1.0
