@@ -123,7 +123,7 @@ class Gate:
         _try_encoder(settings, self.profile, spool)
         store = open_store(settings)
         report = self._patiently(store.check, "store")
-        ledger = self._patiently(lambda: Ledger.connect(settings), "ledger")
+        ledger = self._patiently(lambda: Ledger.connect(settings, shared=True), "ledger")
         warning = self._mark(ledger, store)
         metrics = f"{advertised_host(settings.metrics_host)}:{settings.metrics_port}"
         info = replace(
