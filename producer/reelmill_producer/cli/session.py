@@ -11,7 +11,8 @@ from reelmill_common.config.extras import require_extra
 from reelmill_common.errors import InvalidJob, InvalidSettings, LedgerUnavailable
 from reelmill_common.gpus import profile_here, require_profile
 from reelmill_common.settings import Settings
-from reelmill_producer.cells import Cells, of_cell
+from reelmill_producer.cells.farms import Cells
+from reelmill_producer.cells.placement import of_cell
 from reelmill_producer.cli.console import inform
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import farm as embedded

@@ -13,7 +13,7 @@ from reelmill_common.prices import Prices
 from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.analysis.deadlines import deadline_text, finish_of, in_time
-from reelmill_producer.cells import Cells, said
+from reelmill_producer.cells.farms import Cells, said
 from reelmill_producer.cli.console import inform, print_text
 from reelmill_producer.cli.options import Json, SomeTarget
 from reelmill_producer.cli.output import batch_line, link, print_json, table
