@@ -1,7 +1,8 @@
 """One GPU's farm and then N GPUs' on this host, in one call: how much N give, and what dies without harm to the others.
 
 Part of `farm.py --gpus N`. Both sides have one supervisor, one Valkey and one store, and the same clips a GPU; the
-second starts with the compiled code that the first has left. Without CUDA (`--profile tiny`) each GPU is a worker on
+second starts with the compiled code that the first has left. With `--gpus 1` it is the first again: a warm start.
+Without CUDA (`--profile tiny`) each GPU is a worker on
 the CPU: that shows that the program works, and nothing about speed.
 """
 
@@ -124,21 +125,21 @@ def compare(run: Path, model: Path, shape: Shape, options: Any, keep: Callable[[
     """
     os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(run / "inductor"), "TRITON_CACHE_DIR": str(run / "triton")}
     sides: list[Side] = []
-    for gpus in (1, options.gpus):
-        with running(run, model, shape, gpus) as host:
+    for name, gpus in (("one", 1), ("all", options.gpus)):
+        with running(run, model, shape, gpus, store=f"file://{run}/store-{name}") as host:
             host.submit("warm-up", shape, WARM_CLIPS * gpus)
             host.finish("warm-up", WARM_CLIPS * gpus)
             sides.append(measure(host, shape, options.clips * gpus, gpus))
-            keep(f"{gpus} GPUs", asdict(sides[-1]))
-            if gpus == options.gpus and options.kill:
+            keep(name, asdict(sides[-1]))
+            if name == "all" and options.kill:
                 keep("killed", kill(host, shape, options.kill * gpus, sides[-1]))
-            keep(f"drain of {gpus}", drain(host, shape, DRAIN_CLIPS * gpus))
+            keep(f"drain of {name}", drain(host, shape, DRAIN_CLIPS * gpus))
     _table(*sides)
     return 0 if not shape.full or _kept(*sides) else 1
 
 
 @contextmanager
-def running(run: Path, model: Path, shape: Shape, gpus: int) -> Iterator[Host]:
+def running(run: Path, model: Path, shape: Shape, gpus: int, *, store: str) -> Iterator[Host]:
     """Run server and workers for the length of a block, which begins when all workers are ready to render."""
     with embedded(0) as own, ExitStack() as stack:
         settings = replace(
@@ -147,7 +148,7 @@ def running(run: Path, model: Path, shape: Shape, gpus: int) -> Iterator[Host]:
             profile=spec_of(shape, 0).profile,
             model_dir=str(model),
             state_dir=run / "state",
-            store_url=f"file://{run}/store-{gpus}",
+            store_url=store,
         )
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         for path in (settings.state_dir / "run").glob("*.figures"):
@@ -358,7 +359,7 @@ def _table(one: Side, many: Side) -> None:
         f"cores that {MANY} GPUs would need": lambda side: f"{MANY * side.cores / side.steady_s:.1f}",
         **{f"  {stage}, median, s": lambda side, stage=stage: side.stages.get(stage) for stage in many.stages},  # type: ignore[misc]
     }
-    print(f"\n{'':50}{'1 GPU':>24}{f'{many.gpus} GPUs':>24}")
+    print(f"\n{'':50}{'1 GPU, cold':>24}{f'{many.gpus} GPUs, warm':>24}")
     for what, show in rows.items():
         print(f"{what:50}{show(one)!s:>24}{show(many)!s:>24}")
     ratio, steady = many.an_hour / one.an_hour, many.gpus * one.steady_s / many.steady_s

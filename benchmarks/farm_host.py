@@ -55,7 +55,7 @@ def processes() -> list[Process]:
             continue
         depth = len(line) - 1
         role = "server" if SERVER in names[pid] else ROLES[depth] if depth < len(ROLES) else "other"
-        role = "other" if any(TRACKER in word for word in _words(pid)) else role
+        role = "other" if any(TRACKER in argument for argument in _arguments(pid)) else role
         worker = _node(line[1]) if depth else ""
         stat = _stat(PROC / str(pid) / "stat")
         if stat is not None:
@@ -158,11 +158,11 @@ def _threads(pid: int) -> dict[int, float]:
 
 def _node(pid: int) -> str:
     """Return the node name of a Celery parent, from its command line."""
-    words = _words(pid)
-    return words[words.index("-n") + 1] if "-n" in words else ""
+    arguments = _arguments(pid)
+    return arguments[arguments.index("-n") + 1] if "-n" in arguments else ""
 
 
-def _words(pid: int) -> list[str]:
+def _arguments(pid: int) -> list[str]:
     try:
         return (PROC / str(pid) / "cmdline").read_text().split("\0")
     except OSError:

@@ -61,6 +61,11 @@ class Settings:
     in `state_dir`."""
     store_url: str = setting("", read.store_url, secret=True)
     """`s3://bucket/prefix` or `file:///folder`. Empty: the folder `clips` in `state_dir`."""
+    cells: str = setting("", read.cells, secret=True)
+    """Cells that a producer submits to and asks, each a farm on its own Redis: `a=redis://…,b=redis://…`, new ones at
+    the end. `{cell}` in `store_url` is the cell's name. Workers ignore it: they serve the cell of their `redis_url`."""
+    cell: str = setting("")
+    """The one of `cells` that a command asks. Empty: the one that has the batch."""
     farm: str = setting("main", read.farm_name)
     """Name of the farm: the prefix of its keys and queues, so that several farms can share one Redis."""
     state_dir: Path = field(default_factory=_state_folder, metadata=_about())

@@ -43,6 +43,7 @@ from reelmill_common.ledger import (
     WorkerView,
 )
 from reelmill_common.settings import Settings
+from reelmill_producer.cells.farms import Cells
 from reelmill_producer.client import Reelmill
 from reelmill_producer.clips import Clip
 from reelmill_producer.control import CancelReport
@@ -54,6 +55,7 @@ __all__ = [
     "BatchState",
     "BatchView",
     "CancelReport",
+    "Cells",
     "Clip",
     "ClipChoice",
     "ClipExists",

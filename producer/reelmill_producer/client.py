@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from reelmill_common.contract import profile_of
-from reelmill_common.errors import InvalidJob, JobConflict, LedgerRefused, LedgerUnavailable
+from reelmill_common.errors import InvalidJob, InvalidSettings, JobConflict, LedgerRefused, LedgerUnavailable
 from reelmill_common.jobs import DEFAULT_PROFILE, Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import BatchView, ClipMark, Event, JobView, Ledger, PolicyChange, Submitted, WorkerView
 from reelmill_common.ledger.events import place
@@ -52,9 +52,12 @@ class Reelmill(Controller):
 
     Raises:
         LedgerUnavailable: Redis does not answer, or no `reelmill up` runs.
+        InvalidSettings: They have several cells: see `Cells`.
     """
 
     def __init__(self, settings: Settings) -> None:
+        if settings.cells:
+            raise InvalidSettings("REELMILL_CELLS names several farms; ask them through `Cells`, or leave it unset")
         self.settings = state_file.attached(settings) if settings.embedded else settings
         self.ledger = Ledger.connect(self.settings, patience=PROMPT)
         self._app: Celery | None = None

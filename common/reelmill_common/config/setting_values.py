@@ -134,6 +134,26 @@ def redis_url(text: str) -> str:
     return text
 
 
+def cells(text: str) -> str:
+    """Read a list of cells, `name=url,name=url`, of different names and servers."""
+    named_urls(text)
+    return text
+
+
+def named_urls(text: str) -> dict[str, str]:
+    """Return the URL of each cell, by name, in their order. Raises `ValueError`."""
+    found: dict[str, str] = {}
+    for item in re.split(r",(?=[^,=:/]*=redis)", text):  # a URL of several sentinels has commas of its own
+        name, _, url = item.partition("=")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name) or not url:
+            raise ValueError("is not a list such as a=redis://host-a:6379/0,b=redis://host-b:6379/0")
+        if name in found or url in found.values():
+            raise ValueError(f"has the name or the URL of cell {name!r} twice; give each cell its own")
+        redis_url(url)
+        found[name] = url
+    return found
+
+
 def store_url(text: str) -> str:
     """Read a URL of a clip store."""
     if _url(text, "s3", "file").startswith("file://"):

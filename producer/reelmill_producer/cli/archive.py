@@ -16,7 +16,7 @@ def archive(batches: EndedBatches, *, json: Json = False) -> None:
 
     `reelmill export` reads it when the batch is no longer on the farm.
     """
-    with reading() as farm:
+    with reading(*batches) as farm:
         for batch in batches:
             require_ended(farm.batch(batch))
         for batch in batches:

@@ -53,7 +53,7 @@ def audit(
 
     Prints what is missing, altered or belongs to no job. Exits 74 if a clip is lost and was not queued again.
     """
-    with reading() as farm:
+    with reading(*filter(None, [batch])) as farm:
         if take_over:
             leave_mark(farm.ledger, farm.store, farm.settings.farm, replace=True)
             inform(f"the clip store is farm {farm.settings.farm}'s now")

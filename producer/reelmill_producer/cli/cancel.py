@@ -24,7 +24,7 @@ def cancel(targets: Targets, *, timeout: Timeout = CANCEL_WAIT_S, json: Json = F
 
     If some have not confirmed in time, `cancel requested` is printed and the exit status is 75.
     """
-    with reading() as farm:
+    with reading(*targets) as farm:
         with informed_on_interrupt(
             "the cancel stands: running clips stop at their next step; `reelmill status` shows it"
         ):

@@ -43,7 +43,7 @@ def download(
     """
     fetched = kept = 0
     failed = []
-    with reading() as farm:
+    with reading(batch) as farm:
         for done in fetch(farm.store, wanted_clips(farm, batch, only or (), favourites=favourites), folder):
             if done.error is not None:
                 failed.append(done)

@@ -13,7 +13,7 @@ def export(batch: BatchName, *, favourites: Favourites = False) -> None:
 
     JSON, one object a line for each job that has ended, in the order of submission.
     """
-    with reading() as farm:
+    with reading(batch) as farm:
         for result in results_of(farm, batch):
             if is_favourite(result) or not favourites:
                 print_json(result)

@@ -32,7 +32,7 @@ def logs(
 
     Workers keep the log of attempts that failed, or of all: REELMILL_KEEP_LOGS.
     """
-    with reading() as farm:
+    with reading(target) as farm:
         history = _history(farm, target)
     for line in history.lines:
         if json:

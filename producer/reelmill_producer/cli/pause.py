@@ -19,7 +19,7 @@ def pause(targets: AnyTargets, *, json: Json = False) -> None:
     A worker stays paused when it is started again, until it is resumed. A job that runs cannot be held: `running` is
     printed, and the exit status is 75.
     """
-    with reading() as farm:
+    with reading(*targets) as farm:
         farm.require(targets)
         views = [farm.pause(target) for target in targets]
     for target, view in zip(targets, views, strict=True):

@@ -55,7 +55,7 @@ def policy(  # noqa: PLR0913 - one parameter an option
         after=after,
         after_any=after_any,
     ).change(datetime.now().astimezone())
-    with reading() as farm:
+    with reading(batch) as farm:
         if change.given():
             farm.set_policy(batch, change)
         view = farm.batch(batch)

@@ -24,7 +24,7 @@ def prioritize(
 
     Acts on the next clip that starts.
     """
-    with reading() as farm:
+    with reading(target) as farm:
         farm.prioritize(target, priority)
         view = farm.status(target)
     if json:

@@ -15,7 +15,7 @@ def report(batch: BatchName, *, json: Json = False) -> None:
 
     The sheet, `reports/BATCH/sheet.html`, is complete in itself. Workers write it on their own when a batch ends.
     """
-    with reading() as farm:
+    with reading(batch) as farm:
         facts, key = make(farm.ledger, farm.store, batch, farm.settings)
         where = farm.store.url(key)
     if json:

@@ -17,7 +17,7 @@ def results(batch: BatchName, *, favourites: Favourites = False, json: Json = Fa
 
     One a line: paths in a local folder, else links that work now.
     """
-    with reading() as farm:
+    with reading(batch) as farm:
         clip = None
         for clip in farm.clips(batch, mark=ClipMark.FAVOURITE if favourites else None):
             if json:

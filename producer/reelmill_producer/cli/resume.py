@@ -22,7 +22,7 @@ def resume(
     json: Json = False,
 ) -> None:
     """Go on with paused batches or workers, or with held jobs."""
-    with reading() as farm:
+    with reading(*targets) as farm:
         farm.require(targets)
         views = [farm.resume(target, held=held) for target in targets]
     for target, view in zip(targets, views, strict=True):

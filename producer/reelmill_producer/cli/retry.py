@@ -37,7 +37,7 @@ def retry(
     if some and names_job(target):
         raise typer.BadParameter("--only chooses among a batch's jobs; give its name instead of a job")
     states = [state for state, asked in zip(RETRIED, (failed, cancelled), strict=True) if asked] or RETRIED
-    with reading() as farm:
+    with reading(target) as farm:
         count = farm.retry(target, states=states, code=code, only=some)
         view = farm.status(target) if json or not count else None
     if json and view is not None:

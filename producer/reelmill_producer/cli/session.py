@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from reelmill_common.config.extras import require_extra
-from reelmill_common.errors import LedgerUnavailable
+from reelmill_common.errors import InvalidJob, InvalidSettings, LedgerUnavailable
 from reelmill_common.gpus import profile_here, require_profile
 from reelmill_common.settings import Settings
+from reelmill_producer.cells.farms import Cells
+from reelmill_producer.cells.placement import of_cell
 from reelmill_producer.cli.console import inform
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import farm as embedded
@@ -74,6 +76,7 @@ def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
         LedgerUnavailable: The farm cannot be reached.
         LedgerRefused: The farm refuses us.
     """
+    settings = cell_settings(settings, [])
     if not settings.embedded:
         with Reelmill(settings) as farm:
             yield Session(farm=farm, local=None)
@@ -84,14 +87,41 @@ def session(settings: Settings, *, renders: str = "") -> Generator[Session]:
         yield Session(farm=farm, local=local)
 
 
+def cell_settings(settings: Settings, targets: Sequence[str], *, new: bool = False) -> Settings:
+    """Return the settings of the cell that has some targets; those that are given where there are no cells.
+
+    Args:
+        settings: As they were read.
+        targets: Batches, jobs or workers; none: the one cell there is, or that REELMILL_CELL names.
+        new: Whether they are batches to submit, which need not be there.
+
+    Raises:
+        InvalidSettings: Nothing says which cell is meant.
+        NotFound: No cell has a target.
+        InvalidJob: The targets are in different cells.
+        LedgerUnavailable: The cell of a target does not answer.
+    """
+    if not settings.cells:
+        return settings
+    with Cells(settings) as cells:
+        names = cells.names
+        if len(names) > 1 and not targets:
+            raise InvalidSettings(f"this command asks one cell; set REELMILL_CELL to one of {', '.join(names)}")
+        if len(names) > 1:
+            names = list(dict.fromkeys((cells.cell_for if new else cells.cell_of)(target) for target in targets))
+    if len(names) > 1:
+        raise InvalidJob(f"the targets are in different cells ({', '.join(names)}); name those of one cell at a time")
+    return of_cell(settings, names[0])
+
+
 @contextmanager
-def reading() -> Generator[Reelmill]:
-    """Connect to a farm that exists, to ask or to steer it.
+def reading(*targets: str) -> Generator[Reelmill]:
+    """Connect to a farm that exists, to ask or to steer it; where there are cells, to the one that has the targets.
 
     Raises:
         LedgerUnavailable: There is no such farm.
     """
-    settings = read_settings()
+    settings = cell_settings(read_settings(), targets)
     require_history(settings)
     with session(settings) as opened:
         yield opened.farm

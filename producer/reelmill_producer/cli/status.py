@@ -6,16 +6,19 @@ from typing import Annotated
 
 import typer
 
+from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerView
 from reelmill_common.ledger.overview import Memory
 from reelmill_common.prices import Prices
+from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
 from reelmill_producer.analysis.deadlines import deadline_text, finish_of, in_time
-from reelmill_producer.cli.console import print_text
+from reelmill_producer.cells.farms import Cells, said
+from reelmill_producer.cli.console import inform, print_text
 from reelmill_producer.cli.options import Json, SomeTarget
 from reelmill_producer.cli.output import batch_line, link, print_json, table
-from reelmill_producer.cli.session import reading
+from reelmill_producer.cli.session import read_settings, reading
 from reelmill_producer.client import Reelmill
 from reelmill_producer.control import names_job
 from reelmill_producer.outputs.records import IN_HAND, account_record, batch_record, job_record, outcome, worker_record
@@ -32,7 +35,11 @@ def status(
     """Show batches and workers, a batch, or a job."""
     if jobs and (not target or names_job(target)):
         raise typer.BadParameter("--jobs lists the jobs of a batch; name one")
-    with reading() as farm:
+    settings = read_settings()
+    if settings.cells and not target:
+        _show_cells(settings, json=json)
+        return
+    with reading(*filter(None, [target])) as farm:
         if not target:
             _show_farm(farm.batches(), farm.workers(), farm.ledger.overview.memory(), json=json)
             return
@@ -41,6 +48,10 @@ def status(
             _show_job(farm, found, json=json)
         else:
             _show_batch(farm, found, json=json, jobs=jobs)
+
+
+BATCH_HEAD = ("BATCH", "STATE", "CLIPS", "FAILED", "CANCELLED", "REMAINING", "PRIORITY")
+WORKER_HEAD = ("WORKER", "STATE", "LANE", "CLIPS", "REASON")
 
 
 def _show_farm(batches: list[BatchView], workers: list[WorkerView], memory: Memory, *, json: bool) -> None:
@@ -53,24 +64,9 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], memory: Memo
         known = {"batches": list(map(batch_record, batches)), "workers": list(map(worker_record, workers))}
         print_json({**known, "redis": redis})
         return
-    rows = [
-        (
-            view.name,
-            outcome(view) or view.state.value,
-            f"{view.counts.get(JobState.SUCCEEDED, 0):,}/{view.total:,}",
-            *(f"{view.counts.get(state, 0) or ''}" for state in (JobState.FAILED, JobState.CANCELLED)),
-            f"{view.remaining:,}",
-            str(view.priority),
-        )
-        for view in batches
-    ]
-    head = ("BATCH", "STATE", "CLIPS", "FAILED", "CANCELLED", "REMAINING", "PRIORITY")
-    typer.echo(table(head, rows) if rows else "no batches")
+    typer.echo(table(BATCH_HEAD, list(map(_batch_row, batches))) if batches else "no batches")
     typer.echo("")
-    rows = [
-        (view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason or view.trouble) for view in workers
-    ]
-    typer.echo(table(("WORKER", "STATE", "LANE", "CLIPS", "REASON"), rows) if rows else "no workers")
+    typer.echo(table(WORKER_HEAD, list(map(_worker_row, workers))) if workers else "no workers")
     if memory.limit_bytes:
         typer.echo("")
         typer.echo(_memory_line(memory))
@@ -82,6 +78,53 @@ def _memory_line(memory: Memory) -> str:
         return line
     days = memory.full_in_s / 86_400
     return f"{line}: full in {days:,.1f} days at {memory.clips_per_h:,.0f} clips an hour, if nothing is forgotten"
+
+
+def _show_cells(settings: Settings, *, json: bool) -> None:
+    """Show the batches and workers of all cells; those that do not answer are named.
+
+    Raises:
+        LedgerUnavailable: No cell answers.
+    """
+    with Cells(settings) as cells:
+        answers, errors = cells.ask(lambda farm: (farm.batches(), farm.workers()))
+    if not answers:
+        raise LedgerUnavailable(f"no cell answers: {said(errors)}")
+    batches = [(cell, view) for cell, (views, _) in answers.items() for view in views]
+    batches.sort(key=lambda item: item[1].created_at, reverse=True)
+    workers = [(cell, view) for cell, (_, views) in answers.items() for view in views]
+    if json:
+        answered = [{"cell": cell, "error": str(errors[cell]) if cell in errors else None} for cell in cells.names]
+        print_json(
+            {
+                "batches": [{"cell": cell, **batch_record(view)} for cell, view in batches],
+                "workers": [{"cell": cell, **worker_record(view)} for cell, view in workers],
+                "cells": answered,
+            }
+        )
+    else:
+        rows = [(cell, *_batch_row(view)) for cell, view in batches]
+        typer.echo(table(("CELL", *BATCH_HEAD), rows) if rows else "no batches")
+        typer.echo("")
+        rows = [(cell, *_worker_row(view)) for cell, view in workers]
+        typer.echo(table(("CELL", *WORKER_HEAD), rows) if rows else "no workers")
+    for cell, error in errors.items():
+        inform(f"cell {cell} is not shown: {error}")
+
+
+def _batch_row(view: BatchView) -> tuple[str, ...]:
+    return (
+        view.name,
+        outcome(view) or view.state.value,
+        f"{view.counts.get(JobState.SUCCEEDED, 0):,}/{view.total:,}",
+        *(f"{view.counts.get(state, 0) or ''}" for state in (JobState.FAILED, JobState.CANCELLED)),
+        f"{view.remaining:,}",
+        str(view.priority),
+    )
+
+
+def _worker_row(view: WorkerView) -> tuple[str, ...]:
+    return (view.name, view.state.value, view.lane, str(len(view.jobs)), view.reason or view.trouble)
 
 
 def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> None:

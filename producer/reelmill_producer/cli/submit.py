@@ -46,7 +46,7 @@ from reelmill_producer.cli.options import (
     WorkerClass,
 )
 from reelmill_producer.cli.output import print_json
-from reelmill_producer.cli.session import Session, default_profile, read_settings, session
+from reelmill_producer.cli.session import Session, cell_settings, default_profile, read_settings, session
 from reelmill_producer.client import Reelmill
 from reelmill_producer.outputs.records import batch_record
 from reelmill_producer.outputs.results_file import ResultsFile, open_results_file, results_of
@@ -110,6 +110,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     with opened_prompts(file, form, settings, column=column, seeds=seeds) as prompts:
         asked.batch(batch or prompts.batch_name, now)  # wrong options are told before a long file is read
         report = checked(prompts, skip_invalid=skip_invalid)
+        settings = cell_settings(settings, [batch or prompts.batch_name], new=True)
         name = batch or name_of_batch(settings, prompts)
         options = prompts.policy(asked, name, now)
         policy = replace(options.batch(name, now), source="" if batch else prompts.source)

@@ -6,7 +6,7 @@ from reelmill_common.errors import LedgerUnavailable
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.options import BatchName, Json
 from reelmill_producer.cli.output import batch_line
-from reelmill_producer.cli.session import read_settings, require_history, session
+from reelmill_producer.cli.session import cell_settings, read_settings, require_history, session
 
 
 def watch(batch: BatchName, *, json: Json = False) -> None:
@@ -14,7 +14,7 @@ def watch(batch: BatchName, *, json: Json = False) -> None:
 
     With --json each event is printed as it comes, from the batch's first on. Exits 69 unless all clips succeeded.
     """
-    settings = read_settings()
+    settings = cell_settings(read_settings(), [batch])
     require_history(settings)
     with session(settings) as opened:
         view = opened.farm.batch(batch)

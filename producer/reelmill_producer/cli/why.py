@@ -12,7 +12,7 @@ from reelmill_producer.cli.session import reading
 
 def why(target: Target, *, json: Json = False) -> None:
     """Say in one sentence why a batch or a job does not go on, or how it does."""
-    with reading() as farm:
+    with reading(target) as farm:
         found, reason = explain(farm, target)
     if json:
         print_json(reason_record(target, found, reason))

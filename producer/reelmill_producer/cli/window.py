@@ -23,7 +23,7 @@ def window(
 
     Clips that run are finished; no clip starts that would not be done when the window closes.
     """
-    with reading() as farm:
+    with reading(batch) as farm:
         farm.set_window(batch, "" if spec == NONE else spec)
         view = farm.batch(batch)
     if json:

@@ -1,0 +1,1 @@
+"""Several farms behind one submit. Imports the client."""
