@@ -253,6 +253,8 @@ class Batch:
         max_failures: Failed jobs, as `10`, or their share of all, as `5%`, at which it pauses; empty: never.
         start_after: Unix seconds before which none of its jobs starts; 0: at once.
         expires_at: Unix seconds after which none of its jobs starts: those left fail as `expired`; 0: never.
+        finish_by: Unix seconds by which all of it should be done, its deadline; 0: none. It changes no order: forecasts
+            are compared with it, and the workers that a farm wants follow it.
         after: Names of batches whose clips must all have succeeded before it starts.
         after_any: Names of batches that must have ended, whatever the outcome.
         worker_class: Class of worker that alone may render it, such as `h100`, `sm89` or a label (`worker_classes`);
@@ -268,6 +270,7 @@ class Batch:
     max_failures: str = ""
     start_after: float = 0.0
     expires_at: float = 0.0
+    finish_by: float = 0.0
     after: Sequence[str] = ()
     after_any: Sequence[str] = ()
     worker_class: str = ""
@@ -292,7 +295,7 @@ class Batch:
         if self.window:
             Windows.parse(self.window)
         check_budget(self.max_failures)
-        check_times(self.start_after, self.expires_at)
+        check_times(self.start_after, self.expires_at, self.finish_by)
         for name in (*self.after, *self.after_any):
             check_name("batch", name)
             if name == self.name:

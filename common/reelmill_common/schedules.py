@@ -29,7 +29,7 @@ MAX_ROWS_CHARS = 16 * 2**20
 ScheduledRow = tuple[str, RenderSpec] | tuple[str, RenderSpec, Mapping[str, str]]
 """Key, spec, and metadata if there is any."""
 
-TIME_FIELDS = ("start_after", "expires_at")
+TIME_FIELDS = ("start_after", "expires_at", "finish_by")
 """Fields of a policy that are times."""
 
 _TIME = "%Y%m%dt%H%M%Sz"

@@ -16,7 +16,7 @@ from reelmill_producer.prompts.files import PromptFile
 from reelmill_producer.prompts.policy_options import NONE, PolicyOptions
 from reelmill_producer.reuse import ReuseMode
 
-_TIME_KEYS = ("start-after", "expires")
+_TIME_KEYS = ("start-after", "expires", "finish-by")
 """The fields `TIME_FIELDS`, as the head of a file names them."""
 
 
@@ -77,8 +77,9 @@ def _schedule_policy(prompts: PromptFile, asked: PolicyOptions, new: Schedule) -
     now = datetime.now(new.cron.zone)
     options = asked.over(prompts.head.options) if prompts.head else asked
     try:
-        policy = policy_of(changed(options, start_after="", expires="").batch("any", now))
-        for field, key, text in zip(TIME_FIELDS, _TIME_KEYS, (options.start_after, options.expires), strict=True):
+        policy = policy_of(changed(options, start_after="", expires="", finish_by="").batch("any", now))
+        texts = (options.start_after, options.expires, options.finish_by)
+        for field, key, text in zip(TIME_FIELDS, _TIME_KEYS, texts, strict=True):
             if text not in ("", NONE):
                 policy[field] = relative_time(key, text, new.cron.zone.key)
         changed(new, policy=policy).batch(new.cron.next_after(now.astimezone(UTC)))

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from acceptance.console_scene import BUSY, DONE, Night, night
+from acceptance.console_steps import BUSY, DONE, Night, night
 from fixtures.console import ConsoleServer, console, visiting
 from fixtures.farm import Farm
 from reelmill_common.access import Role
@@ -55,7 +55,7 @@ READY = """() => [...document.images].every((image) => {
 
 
 @pytest.fixture(scope="module")
-def scene(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+def busy(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     folder = tmp_path_factory.mktemp("night")
     settings = Settings(
         redis_url=valkey_server.url,
@@ -75,15 +75,15 @@ def scene(valkey_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory)
         make_trained_tiny(folder / "model")
     farm = Farm(settings=settings, folder=folder)
     try:
-        with night(farm, farm.start()) as scene:
-            yield scene
+        with night(farm, farm.start()) as busy:
+            yield busy
     finally:
         farm.close()
 
 
 @pytest.fixture(scope="module")
-def server(scene: Night) -> Iterator[ConsoleServer]:
-    with console(scene.farm) as running:
+def server(busy: Night) -> Iterator[ConsoleServer]:
+    with console(busy.farm) as running:
         yield running
 
 

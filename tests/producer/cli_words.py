@@ -50,6 +50,7 @@ FITTING: Mapping[str, Sequence[str]] = {
     "max_failures": ["3", "5%", "none"],
     "start_after": ["3h", "22:00", "2026-12-24T22:00", "none"],
     "expires": ["8h", "2036-12-24T22:00", "none"],
+    "finish_by": ["9h", "2036-12-24T23:00", "none"],
     "after": ["night", "dusk", "none"],
     "after_any": ["ended", "none"],
     "rate": ["2.5", "0"],

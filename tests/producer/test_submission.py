@@ -51,5 +51,6 @@ def test_a_schedule_keeps_times_that_count_from_its_runs(client: Reelmill) -> No
     with prompts_of(io.BytesIO(b"a fox\n"), "night.txt", "txt", defaults={"profile": "tiny"}) as prompts:
         prompts.checked()
         assert add(prompts, expires="8h") == {"expires_at": "8h"}
+        assert add(prompts, finish_by="9h") == {"finish_by": "9h"}
         with pytest.raises(InvalidPromptFile, match="nothing was scheduled"):
             add(prompts, start_after=f"{datetime.now(UTC):%Y}-12-24T07:00")

@@ -131,6 +131,9 @@ def test_a_server_that_asks_for_a_certificate_of_ours_gets_it(
     assert with_it.status == 0, with_it.err
 
 
+# A connection that is reset between connect (or accept) and handshake is not closed by `SSLSocket._create` of
+# Python 3.11, and the end of the object says so. Nobody else has it in hand; the proxy here resets many.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_no_connection_of_a_running_farm_tells_an_impostor_anything(
     front: Front,
     make_farm: Callable[..., Farm],

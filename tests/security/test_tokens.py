@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.cli import Cli, Running, started
 from fixtures.valkey import free_port, wait_for
-from producer.video_scene import ask
+from producer.video_steps import ask
 from reelmill_common.access import Role
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings

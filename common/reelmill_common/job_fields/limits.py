@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -70,9 +71,18 @@ def _nearest(wanted: int, menu: Sequence[int]) -> str:
 
 
 def _nearest_size(width: int, height: int, profile: Profile) -> tuple[int, int]:
-    """Return the nearest size of the menu; if only one side is given, it alone decides."""
+    """Return the size of the menu whose shape is nearest, then whose sides are; one side alone decides by itself."""
     given = [(place, value) for place, value in enumerate((width, height)) if value > 0]
-    return min(profile.sizes, key=lambda size: sum(abs(size[place] - value) for place, value in given))
+
+    def distance(size: tuple[int, int]) -> tuple[float, int]:
+        shape = _shape(width, height) - _shape(*size) if min(width, height) > 0 else 0.0
+        return abs(shape), sum(abs(size[place] - value) for place, value in given)
+
+    return min(profile.sizes, key=distance)
+
+
+def _shape(width: int, height: int) -> float:
+    return math.log(width) - math.log(height)  # a quotient of endless numbers does not fit a float
 
 
 def check_size(width: int, height: int, profile: Profile) -> None:
@@ -120,10 +130,12 @@ def check_budget(text: str) -> None:
         )
 
 
-def check_times(start: float, expires: float) -> None:
+def check_times(start: float, expires: float, finish_by: float) -> None:
     """Refuse times that `datetime` cannot show, or between which nothing could start. Raises `InvalidJob`."""
-    for name, time in (("start_after", start), ("expires_at", expires)):
+    for name, time in (("start_after", start), ("expires_at", expires), ("finish_by", finish_by)):
         if not 0 <= time <= LAST_TIME_S:
             raise InvalidJob(f"{name}={time} is out of range; use Unix seconds, 0 to {LAST_TIME_S}")
     if start and expires and expires <= start:
         raise InvalidJob(f"expires_at={expires} is not after start_after={start}; nothing could ever start")
+    if start and finish_by and finish_by <= start:
+        raise InvalidJob(f"finish_by={finish_by} is not after start_after={start}; nothing could be done by then")

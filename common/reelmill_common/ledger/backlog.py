@@ -16,7 +16,7 @@ _WORKS = {WorkerState.READY, WorkerState.RESTING}
 
 _FIELDS = (
     *("priority", "weight", "cap", "paused", "shut", "window", "start", "unmet", "lanes", "done", "own", "h"),
-    *("owner", "closes", "expires", "after_any", "f", "c", "cost:gpu", "cost:clips"),
+    *("owner", "closes", "expires", "after_any", "f", "c", "cost:gpu", "cost:clips", "finish_by"),
 )
 """Fields of a batch in the order of `FIELDS` in `backlog.lua`."""
 
@@ -65,6 +65,7 @@ class BatchBacklog:
         start: Nothing of it starts before; None: at once.
         after: Batches that must have ended first, those in `after_any` however they end.
         expires: Nothing of it starts after; None: that does not happen.
+        finish_by: All of it should be done by then; None: it has no deadline.
         held: Jobs that a person holds back.
         left: Jobs by lane that have not ended and are not held.
         unsuccessful: Jobs that failed or were cancelled.
@@ -88,6 +89,7 @@ class BatchBacklog:
     owner: str = ""
     after_any: tuple[str, ...] = ()
     expires: datetime | None = None
+    finish_by: datetime | None = None
     closing: bool = False
     unsuccessful: int = 0
     waiting: Sequence[Waiting] = ()
@@ -239,6 +241,7 @@ def _load(batch: str, values: Sequence[str], *parts: Any) -> BatchBacklog:
         owner=read["owner"],
         after_any=_names(read["after_any"]),
         expires=_time(read["expires"]),
+        finish_by=_time(read["finish_by"]),
         closing=read["shut"] == "1" and bool(read["closes"]),
         unsuccessful=int(read["f"]) + int(read["c"]),
         waiting=_waiting(lines),

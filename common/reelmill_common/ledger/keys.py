@@ -36,6 +36,11 @@ class Keys:
         return f"{self.prefix}batches"
 
     @property
+    def workers(self) -> str:
+        """Set of the names of all workers."""
+        return f"{self.prefix}workers"
+
+    @property
     def owners(self) -> str:
         """Set of the names of all owners."""
         return f"{self.prefix}owners"

@@ -78,13 +78,18 @@ class Ledger:
         self.events = Events(connection)
 
     @classmethod
-    def connect(cls, settings: Settings, *, patience: Patience = PATIENT) -> Ledger:
+    def connect(cls, settings: Settings, *, patience: Patience = PATIENT, shared: bool = False) -> Ledger:
         """Connect by `settings.redis_url` and check that the server serves (ping, version, writable).
+
+        Args:
+            settings: Settings of the farm.
+            patience: How long to wait for answers, where the connections are not shared.
+            shared: Whether to use the few connections that all of this process shares, as a worker does.
 
         Raises:
             InvalidSettings: The URL cannot be read.
         """
-        client = connect(settings, Keys(settings.farm).prefix, patience=patience)
+        client = connect(settings, Keys(settings.farm).prefix, patience=patience, shared=shared)
         return cls(client, farm=settings.farm, max_attempts=settings.max_attempts)
 
     def check_rights(self) -> None:

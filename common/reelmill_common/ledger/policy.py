@@ -25,6 +25,7 @@ class PolicyChange:
     max_failures: str | None = None
     start_after: float | None = None
     expires_at: float | None = None
+    finish_by: float | None = None
     after: Sequence[str] | None = None
     after_any: Sequence[str] | None = None
 
@@ -48,7 +49,7 @@ def changed_fields(view: BatchView, change: PolicyChange) -> dict[str, str]:
     if "max_in_flight" in given:
         changes["cap"] = str(after.max_in_flight)
     more = more_policy(after)
-    names = {"max_failures": "max_failures", "start_after": "start", "expires_at": "expires"}
+    names = {"max_failures": "max_failures", "start_after": "start", "expires_at": "expires", "finish_by": "finish_by"}
     changes |= {field: more[field] for name, field in names.items() if name in given}
     if given & {"after", "after_any"}:
         changes |= {field: more[field] for field in ("after", "after_any")}
@@ -61,6 +62,7 @@ def more_policy(batch: Batch) -> dict[str, str]:
         "max_failures": batch.max_failures,
         "start": _milliseconds(batch.start_after),
         "expires": _milliseconds(batch.expires_at),
+        "finish_by": _milliseconds(batch.finish_by),
         "after": ",".join(dict.fromkeys(batch.after)),
         "after_any": ",".join(dict.fromkeys(batch.after_any)),
         "class": batch.worker_class,
@@ -91,6 +93,7 @@ def _policy_of(view: BatchView) -> Batch:
         max_failures=view.max_failures,
         start_after=view.start_after,
         expires_at=view.expires_at,
+        finish_by=view.finish_by,
         after=view.after,
         after_any=view.after_any,
     )

@@ -291,7 +291,7 @@ class BatchView(Counted):
     Attributes:
         window: Hours in which it may run, as they were written; empty: always.
         shut: Whether its window is closed now, or so near its end that no clip would be done in time.
-        max_failures, start_after, expires_at, after, after_any, worker_class: As in `Batch`.
+        max_failures, start_after, expires_at, finish_by, after, after_any, worker_class: As in `Batch`.
         why_paused: Why it paused itself; empty if it did not.
         waits_for: What keeps it from running; empty if nothing does, and once it is done.
         report: Object key of its contact sheet; empty if none was made yet.
@@ -313,6 +313,7 @@ class BatchView(Counted):
     max_failures: str = ""
     start_after: float = 0.0
     expires_at: float = 0.0
+    finish_by: float = 0.0
     after: Sequence[str] = ()
     after_any: Sequence[str] = ()
     why_paused: str = ""

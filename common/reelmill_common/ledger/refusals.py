@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 
 import redis
 
 from reelmill_common.errors import LedgerReadOnly, LedgerRefused, LedgerUnavailable, ReelmillError
+from reelmill_common.ledger.connections import A_WORKER
 from reelmill_common.ledger.rights import KEYS, lacking
 
 Marks = tuple[str, ...]
@@ -26,7 +28,6 @@ _PASSES: tuple[tuple[Marks, str], ...] = (
     (("MasterDownError", "MASTERDOWN"), "is a replica that has lost its primary: point the URL at the primary"),
     (("ClusterDownError", "CLUSTERDOWN", "TRYAGAIN"), "is a cluster that is down: look at its nodes"),
     (("UNBLOCKED", "NOMASTERLINK"), "changes its role: try again"),
-    (("MaxClientsError", "max number of clients"), "has too many clients: raise maxclients"),
 )
 _REFUSES: tuple[tuple[Marks, str], ...] = (
     (
@@ -68,7 +69,8 @@ _TLS: tuple[tuple[Marks, str], ...] = (
         ("UNEXPECTED_EOF", "EOF occurred", "closed (EOF)"),
         (
             "hangs up in the TLS handshake: use its TLS port (redis:// is for one without), or, if it wants a "
-            "certificate of ours, add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL"
+            "certificate of ours, add ssl_certfile=FILE&ssl_keyfile=FILE to REELMILL_REDIS_URL; a server does so too "
+            "that has no free connection (maxclients)"
         ),
     ),
     (
@@ -77,14 +79,46 @@ _TLS: tuple[tuple[Marks, str], ...] = (
     ),
 )
 DENIED = "denies this user a command"
+FULL = "max number of clients"
+"""What a server says to a client that it has no connection for, before it hangs up."""
+HUNG_UP = ("closed by server", "Connection reset", "Broken pipe", "Error 104", "Error 32")
+PEEK_S = 0.3
+"""Seconds to wait for these words where they were lost with the connection: the server says them at once."""
 
 
-def explain(err: Exception, address: str, *, tls: bool) -> ReelmillError | None:
-    """Return an error of redis-py, or of the connection, as one of ours; None if it can only be a bug of ours."""
+def explain(err: Exception, address: str, *, tls: bool, maxclients: int = 0) -> ReelmillError | None:
+    """Return an error of redis-py, or of the connection, as one of ours; None if it can only be a bug of ours.
+
+    Args:
+        err: The error.
+        address: Host and port of the server. Where it hung up, it is asked whether it has a connection to give.
+        tls: Whether we speak TLS with it.
+        maxclients: Connections that the server has to give, where that is known.
+    """
     text = f"{type(err).__name__}: {err}"
+    if FULL in text or "MaxClientsError" in text or (not tls and _hung_up(text) and is_full(address)):
+        taken = f"{maxclients:,} of maxclients {maxclients:,}" if maxclients else "all of its maxclients"
+        return LedgerUnavailable(
+            f"Redis at {address} has no free connection: {taken} are taken. Raise maxclients in its configuration, or "
+            f"end clients that it need not serve; a worker takes up to {A_WORKER}"
+        )
     if any(isinstance(cause, ssl.SSLError) for cause in _causes(err)) or "SSL" in text:
         return LedgerRefused(f"Redis at {address} {_advice(_TLS, text) or 'ended the TLS handshake'} ({_reason(text)})")
     return _lacking(text, address) or _answered(err, text, address) or _lost(err, text, address, tls=tls)
+
+
+def is_full(address: str) -> bool:
+    """Return whether a server without TLS refuses a further connection because it has as many as it may."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PEEK_S) as link:
+            return FULL.encode() in link.recv(200)  # it says nothing else before it is asked
+    except (OSError, ValueError):
+        return False
+
+
+def _hung_up(text: str) -> bool:
+    return any(mark in text for mark in HUNG_UP)
 
 
 def _lacking(text: str, address: str) -> ReelmillError | None:

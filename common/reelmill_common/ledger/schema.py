@@ -103,6 +103,7 @@ KEYS: Mapping[str, Key] = {
             "start": "time before which nothing of it starts, Unix ms; empty or absent: none",
             "early": "1: that time has not come",
             "expires": "time after which nothing of it starts, Unix ms; empty or absent: none",
+            "finish_by": "time by which all of it should be done, Unix ms; empty or absent: none",
             "after": "batches whose jobs must all have succeeded, by commas",
             "after_any": "batches that must have ended, by commas",
             "unmet": "those of both that it still waits for, by commas",

@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import InvalidSettings, LedgerRefused
+from reelmill_common.ledger.connections import SharedConnections, shared_pool
 from reelmill_common.ledger.library import library
 from reelmill_common.ledger.refusals import DENIED, denied, explain
 from reelmill_common.ledger.rights import missing
@@ -79,6 +80,7 @@ class Server:
             raise ValueError("the ledger reads text: build the Redis client with decode_responses=True")
         self._redis = client
         self._prefix = prefix
+        self._maxclients = 0  # until it has been asked
         self._tls = issubclass(pool.connection_class, redis.SSLConnection)
         self.address = "{host}:{port}".format_map({"host": "?", "port": "?"} | pool.connection_kwargs)
 
@@ -91,6 +93,7 @@ class Server:
         """
         with self.translated():
             info: dict[str, Any] = self._redis.info()
+        self._maxclients = int(info.get("maxclients") or 0)
         if info.get("cluster_enabled"):
             raise LedgerRefused(
                 f"Redis at {self.address} runs in cluster mode, which Celery's queues cannot use: "
@@ -211,21 +214,30 @@ class Server:
         try:
             yield
         except (redis.RedisError, OSError) as err:
-            explained = explain(err, self.address, tls=self._tls)
+            explained = explain(err, self.address, tls=self._tls, maxclients=self._maxclients)
             if explained is None:
                 raise
             raise explained from err
 
 
-def connect(settings: Settings, prefix: str, *, patience: Patience = PATIENT) -> redis.Redis:
+def connect(settings: Settings, prefix: str, *, patience: Patience = PATIENT, shared: bool = False) -> redis.Redis:
     """Return a client of the server at `settings.redis_url`, after a check that it serves.
+
+    Args:
+        settings: Settings of the farm.
+        prefix: Prefix of the farm's keys.
+        patience: How long to wait for answers, where the connections are not shared.
+        shared: Whether to use the few connections that all of this process shares, as a worker does.
 
     Raises:
         InvalidSettings: The URL cannot be used.
         LedgerUnavailable: As `Server.check`.
         LedgerRefused: As `Server.check`.
     """
-    client = redis.Redis(**address_of(settings).client_options(), **patience.options(), decode_responses=True)
+    if shared:
+        client = redis.Redis(connection_pool=process_connections(settings))
+    else:
+        client = redis.Redis(**address_of(settings).client_options(), **patience.options(), decode_responses=True)
     server = Server(client, prefix)
     try:
         server.check()
@@ -237,6 +249,16 @@ def connect(settings: Settings, prefix: str, *, patience: Patience = PATIENT) ->
             client.close()
         raise
     return client
+
+
+def process_connections(settings: Settings) -> SharedConnections:
+    """Return the connections that all of this process shares.
+
+    Raises:
+        InvalidSettings: The URL cannot be used.
+    """
+    wait_s = PATIENT.answer_s * (RETRIES + 1)
+    return shared_pool(address_of(settings), wait_s=wait_s, **PATIENT.options())
 
 
 def address_of(settings: Settings) -> RedisAddress:

@@ -106,6 +106,7 @@ def batch_view(name: str, batch: Mapping[str, str]) -> BatchView:
         max_failures=batch.get("max_failures", ""),
         start_after=_time_of(batch, "start"),
         expires_at=_time_of(batch, "expires"),
+        finish_by=_time_of(batch, "finish_by"),
         after=_names(batch, "after"),
         after_any=_names(batch, "after_any"),
         why_paused=batch.get("why_paused", ""),

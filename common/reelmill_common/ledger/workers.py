@@ -177,7 +177,7 @@ class WorkerRegistry(LedgerPart):
 
 def read_workers(server: Server, keys: Keys, *, live_s: float) -> list[WorkerView]:
     """Return all workers, by name, read in pages."""
-    (names,) = server.read([("SMEMBERS", f"{keys.prefix}workers")])
+    (names,) = server.read([("SMEMBERS", keys.workers)])
     ranked = sorted(names)
     pages = [ranked[start : start + PAGE] for start in range(0, len(ranked), PAGE)]
     answers = [answer for page in (server.run_many("workers", pages) if pages else ()) for answer in page]

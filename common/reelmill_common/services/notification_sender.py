@@ -42,11 +42,13 @@ class Sender:
     Attributes:
         hold_s: See `HOLD_S`.
         stand_by_s: Seconds between two looks whether nobody sends; longer where something else wakes it.
+        shared: Whether it uses the connections that all of its process shares.
     """
 
     settings: Settings
     hold_s: float = HOLD_S
     stand_by_s: float = STAND_BY_S
+    shared: bool = False
     _holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     _webhooks: WebhookStore | None = None
     _ledger: Ledger | None = None
@@ -166,7 +168,7 @@ class Sender:
 
     def _connected(self) -> tuple[WebhookStore, Ledger]:
         if self._webhooks is None or self._ledger is None:
-            client = connect(self.settings, Keys(self.settings.farm).prefix)
+            client = connect(self.settings, Keys(self.settings.farm).prefix, shared=self.shared)
             self._webhooks = WebhookStore(client, farm=self.settings.farm)
             self._ledger = Ledger(client, farm=self.settings.farm)
         return self._webhooks, self._ledger

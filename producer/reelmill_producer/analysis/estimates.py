@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 
 from reelmill_common.calendar.timestamps import from_milliseconds
@@ -13,6 +14,7 @@ from reelmill_common.forecast import ClipPace, Course, Shape, paces_of, shape_of
 from reelmill_common.jobs import Batch, RenderJob
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.backlog import Backlog, BatchBacklog, Waiting
+from reelmill_producer.analysis.deadlines import in_time
 
 _ASK_AT_ONCE = 2000
 
@@ -41,6 +43,8 @@ class Estimate:
         gpu_hours: GPU-hours of the new jobs; None if that is not known.
         finish_s: Seconds until the last clip of their batch is rendered, by the forecast, if they are submitted now;
             None if that is not known.
+        finish_by: Deadline of their batch in Unix seconds, as it would be after the submit; 0: it has none.
+        in_time: Whether the deadline is met; None: there is none, or the end is not known.
         unknown: Why something is not known; empty otherwise.
     """
 
@@ -48,6 +52,8 @@ class Estimate:
     gpu_hours: float | None
     finish_s: float | None
     unknown: str
+    finish_by: float = 0.0
+    in_time: bool | None = None
 
 
 def change_of(ledger: Ledger, jobs: Iterable[RenderJob]) -> Change:
@@ -82,18 +88,22 @@ def estimate(
     paces = {shape: measured.of(shape) for shape in shapes}
     if unmeasured := sorted({shape.profile for shape, jobs in new.items() if jobs and measured.of(shape) is None}):
         reason = f"no clip of this profile has finished yet ({', '.join(unmeasured)})"
-        return Estimate(paces=paces, gpu_hours=None, finish_s=None, unknown=reason)
+        return Estimate(paces=paces, gpu_hours=None, finish_s=None, unknown=reason, finish_by=policy.finish_by)
     seconds = sum(pace.seconds * jobs for shape, jobs in new.items() if (pace := measured.of(shape)))
     if not sum(new.values()):
-        return Estimate(paces=paces, gpu_hours=0.0, finish_s=0.0, unknown="")
+        return Estimate(paces=paces, gpu_hours=0.0, finish_s=0.0, unknown="", finish_by=policy.finish_by)
     course = Course(_with(ledger.overview.backlog(), policy, new, seconds), measured, depth=depth)
     course.play()
     finish = course.finish_of(policy.name)
+    load = next(load for load in course.backlog.batches if load.batch == policy.name)
+    finish_by = 0.0 if load.finish_by is None else load.finish_by.timestamp()
     return Estimate(
         paces=paces,
         gpu_hours=seconds / 3600,
         finish_s=None if finish is None else (finish - course.backlog.now).total_seconds(),
         unknown=course.unknown(policy.name),
+        finish_by=finish_by,
+        in_time=in_time(finish_by, None if finish is None else finish.timestamp()),
     )
 
 
@@ -110,7 +120,8 @@ def _with(backlog: Backlog, policy: Batch, new: Mapping[Shape, int], seconds: fl
         left[lane] += jobs
     before = sum(load.left.values())
     clip_s = ((load.clip_s or seconds / count) * before + seconds) / (before + count)
-    grown = replace(load, waiting=list(lines.values()), left=left, clip_s=clip_s)
+    finish_by = _deadline(policy) or load.finish_by
+    grown = replace(load, waiting=list(lines.values()), left=left, clip_s=clip_s, finish_by=finish_by)
     return replace(backlog, batches=[*(other for other in backlog.batches if other is not there), grown])
 
 
@@ -133,6 +144,10 @@ def _empty(backlog: Backlog, policy: Batch) -> BatchBacklog:
         after_any=tuple(policy.after_any),
         expires=from_milliseconds(policy.expires_at * 1000) if policy.expires_at else None,
     )
+
+
+def _deadline(policy: Batch) -> datetime | None:
+    return from_milliseconds(policy.finish_by * 1000) if policy.finish_by else None
 
 
 def _with_other_seed(job: RenderJob) -> RenderJob:

@@ -11,6 +11,7 @@ from reelmill_common.calendar.windows import Windows
 from reelmill_common.forecast import Course, Position, Target, paces_of
 from reelmill_common.jobs import BatchState, JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerState, WorkerView
+from reelmill_producer.analysis.deadlines import deadline_text, finish_of, in_time
 from reelmill_producer.analysis.wait_texts import lane_text, store_error, time_text, wait_text
 from reelmill_producer.client import Reelmill
 
@@ -53,7 +54,9 @@ class Reason:
         sharing: Other batches of its priority with clips that start before it, taking turns with its own.
         position: All clips that start before it on the workers that could take it, those of `behind` included.
         starts_at: Unix seconds at which a job will start, by the forecast.
-        finish_at: Unix seconds at which a batch will be done, by the forecast.
+        finish_at: Unix seconds at which a batch will be done, by the forecast, or was.
+        finish_by: Its deadline in Unix seconds.
+        in_time: Whether it meets that, by the forecast until it has ended.
     """
 
     cause: WaitCause
@@ -71,6 +74,8 @@ class Reason:
     position: int | None = None
     starts_at: float | None = None
     finish_at: float | None = None
+    finish_by: float | None = None
+    in_time: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +157,24 @@ def of_job(farm: Reelmill, job: JobView) -> Reason:
 
 
 def of_batch(farm: Reelmill, batch: BatchView) -> Reason:
-    """Return why a batch is where it is. While jobs of it wait, the one that starts next decides."""
+    """Return why a batch is where it is, and whether it meets its deadline if it has one.
+
+    While jobs of it wait, the one that starts next decides.
+    """
+    reason = _of_batch(farm, batch)
+    if not batch.finish_by:
+        return reason
+    finish_at, unknown = (reason.finish_at, "") if reason.finish_at else finish_of(farm, batch)
+    return replace(
+        reason,
+        text=f"{reason.text}; {deadline_text(batch, finish_at, unknown)}",
+        finish_at=finish_at,
+        finish_by=batch.finish_by,
+        in_time=in_time(batch.finish_by, finish_at),
+    )
+
+
+def _of_batch(farm: Reelmill, batch: BatchView) -> Reason:
     counts = batch.counts
     if batch.state is BatchState.DONE:
         return _outcome(batch)
@@ -192,7 +214,7 @@ def _in_hand(farm: Reelmill, batch: BatchView, running: int) -> Reason:
     names = {job.worker for job in farm.ledger.jobs.page(batch.name, states=[JobState.RUNNING])}
     if error := store_error([worker for worker in farm.workers() if worker.name in names]):
         return Reason(cause=WaitCause.STORE, text=f"waits to store {running:,} clips, {_left(batch)}: {error}")
-    finish_at = _finish(farm, batch)
+    finish_at, _ = finish_of(farm, batch)
     text = f"runs: {running:,} clips are being rendered, {_left(batch)}{_done(finish_at, batch.window)}"
     return Reason(cause=WaitCause.RUNNING, text=text, finish_at=finish_at)
 
@@ -332,13 +354,6 @@ def _placed(waiting: WaitingJob, cause: WaitCause, text: str) -> Reason:
         position=found.total,
         starts_at=starts_at,
     )
-
-
-def _finish(farm: Reelmill, batch: BatchView) -> float | None:
-    course = Course(farm.ledger.overview.backlog(), paces_of(farm.ledger), depth=farm.settings.dispatch_depth)
-    course.play()
-    finish = course.finish_of(batch.name)
-    return None if finish is None else finish.timestamp()
 
 
 def _done(finish_at: float | None, window: str) -> str:

@@ -14,6 +14,7 @@ from reelmill_common.forecast import ClipPace, Shape, shapes_of
 from reelmill_common.jobs import Batch
 from reelmill_common.settings import Settings
 from reelmill_producer.analysis.estimates import Change, Estimate, change_of, estimate
+from reelmill_producer.analysis.wait_texts import time_text
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.client import Reelmill
@@ -36,6 +37,7 @@ def show_dry_run(
     if json:
         counts = {"jobs": report.rows, "duplicates": report.duplicates, "skipped": report.bad_count}
         estimated = {"gpu_hours": found.gpu_hours, "finish_s": found.finish_s, "cost": cost, "unknown": found.unknown}
+        deadline = {"finish_by": found.finish_by or None, "in_time": found.in_time}
         print_json(
             {
                 "batch": jobs.batch,
@@ -44,6 +46,7 @@ def show_dry_run(
                 **_change_record(change),
                 "shapes": [_shape_record(shape, count, found.paces.get(shape)) for shape, count in shapes.items()],
                 **estimated,
+                **deadline,
             }
         )
     else:
@@ -91,6 +94,8 @@ def _show_summary(
         )
     elif found.gpu_hours is not None:
         inform(f"finish: unknown: {found.unknown}")
+    if found.in_time is not None:
+        inform(f"that is {'in time for' if found.in_time else 'after'} its deadline, {time_text(found.finish_by)}")
 
 
 def _pace_text(shape: Shape, found: Estimate) -> str:

@@ -56,6 +56,9 @@ StartAfter = Annotated[
 Expires = Annotated[
     str, typer.Option("--expires", help="Fail what has not started by then: 07:00, 2026-12-24T07:00, or 8h from now.")
 ]
+FinishBy = Annotated[
+    str, typer.Option("--finish-by", help="Deadline for all of it: 07:00, 2026-12-24T07:00, or 8h from now.")
+]
 After = Annotated[
     list[str] | None,
     typer.Option(

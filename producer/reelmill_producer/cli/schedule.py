@@ -18,6 +18,7 @@ from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import (
     Column,
     FileFormat,
+    FinishBy,
     Json,
     MaxFailures,
     MaxInFlight,
@@ -54,6 +55,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     weight: Weight = None,
     max_in_flight: MaxInFlight = None,
     max_failures: MaxFailures = "",
+    finish_by: FinishBy = "",
     owner: Owner = "",
     window: Window = "",
     worker_class: WorkerClass = "",
@@ -79,6 +81,7 @@ def add(  # noqa: PLR0913 - one parameter an option
         weight=weight,
         max_in_flight=max_in_flight,
         max_failures=max_failures,
+        finish_by=finish_by,
         owner=owner,
         window=window,
         worker_class=worker_class,

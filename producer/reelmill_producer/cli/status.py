@@ -10,6 +10,7 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import BatchView, JobView, WorkerView
 from reelmill_common.prices import Prices
 from reelmill_common.text.terminal_text import printable
+from reelmill_producer.analysis.deadlines import deadline_text, finish_of, in_time
 from reelmill_producer.cli.console import print_text
 from reelmill_producer.cli.options import Json, SomeTarget
 from reelmill_producer.cli.output import batch_line, link, print_json, table
@@ -70,9 +71,13 @@ def _show_batch(farm: Reelmill, view: BatchView, *, json: bool, jobs: bool) -> N
         in_hand = farm.jobs(view.name, states=IN_HAND)
         account = account_record(view.account, Prices.of(farm.settings))
         listed = {"jobs": list(map(job_record, farm.jobs(view.name)))} if jobs else {}
-        print_json({**batch_record(view), "account": account, "in_hand": list(map(job_record, in_hand)), **listed})
+        met = in_time(view.finish_by, finish_of(farm, view)[0]) if view.finish_by else None
+        record = {**batch_record(view), "in_time": met, "account": account}
+        print_json({**record, "in_hand": list(map(job_record, in_hand)), **listed})
         return
     typer.echo(batch_line(view))
+    if view.finish_by:
+        print_text(f"  {deadline_text(view, *finish_of(farm, view))}")
     if jobs:
         for job in farm.jobs(view.name):
             typer.echo(f"  {job.batch}/{job.row}: {job.state.value} {job.stage}".rstrip())

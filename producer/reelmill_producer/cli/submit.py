@@ -19,6 +19,7 @@ from reelmill_common.jobs import Batch
 from reelmill_common.ledger import BatchView, Submitted
 from reelmill_common.settings import Settings
 from reelmill_common.text.terminal_text import printable
+from reelmill_producer.analysis.deadlines import deadline_text, finish_of
 from reelmill_producer.cli import progress
 from reelmill_producer.cli.batch_name import name_of_batch
 from reelmill_producer.cli.console import inform, informed_on_interrupt
@@ -29,6 +30,7 @@ from reelmill_producer.cli.options import (
     Column,
     Expires,
     FileFormat,
+    FinishBy,
     Json,
     MaxFailures,
     MaxInFlight,
@@ -75,6 +77,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
     max_failures: MaxFailures = "",
     start_after: StartAfter = "",
     expires: Expires = "",
+    finish_by: FinishBy = "",
     after: After = None,
     after_any: AfterAny = None,
     worker_class: WorkerClass = "",
@@ -100,8 +103,8 @@ def submit(  # noqa: PLR0913 - one parameter an option
     settings = read_settings(profile)
     asked = PolicyOptions(
         priority=priority, window=window, owner=owner, weight=weight, max_in_flight=max_in_flight,
-        max_failures=max_failures, start_after=start_after, expires=expires, after=after, after_any=after_any,
-        worker_class=worker_class,
+        max_failures=max_failures, start_after=start_after, expires=expires, finish_by=finish_by, after=after,
+        after_any=after_any, worker_class=worker_class,
     )  # fmt: skip
     now = datetime.now().astimezone()
     with opened_prompts(file, form, settings, column=column, seeds=seeds) as prompts:
@@ -120,6 +123,7 @@ def submit(  # noqa: PLR0913 - one parameter an option
             with informed_on_interrupt(f"what was sent of batch {name} stays; the same command again adds the rest"):
                 submitted = submit_file(opened.farm, policy, options.change(now), prompts, mode)
             _print_submitted(opened.farm, policy, submitted, report, default_profile(settings))
+            _warn_if_late(opened.farm, name)
             view = followed(opened, name, after=before) if wait else opened.farm.batch(name)
             _show_submitted(view, submitted, report, json=json)
             _write_results(results_file, opened.farm, name, results)
@@ -157,6 +161,12 @@ def _print_header(prompts: PromptFile, options: PolicyOptions) -> None:
 def _print_submitted(farm: Reelmill, policy: Batch, submitted: Submitted, report: FileReport, profile: str) -> None:
     inform(summary(policy.name, submitted, report))
     warn_of_class(farm, policy.worker_class, profile)
+
+
+def _warn_if_late(farm: Reelmill, name: str) -> None:
+    view = farm.batch(name)
+    if view.finish_by and view.remaining:
+        inform(printable(deadline_text(view, *finish_of(farm, view))))
 
 
 def _write_results(file: ResultsFile | None, farm: Reelmill, name: str, path: Path | None) -> None:

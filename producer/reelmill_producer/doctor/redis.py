@@ -15,6 +15,7 @@ from reelmill_common.config.extras import install_command
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import ReelmillError
 from reelmill_common.findings import Finding, Severity
+from reelmill_common.ledger.connections import A_WORKER
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.refusals import denied
 from reelmill_common.ledger.rights import missing
@@ -27,7 +28,7 @@ CLOCK_WARN_S = 2.0
 CLOCK_FAIL_S = 600.0
 """Seconds. S3 refuses requests whose clock is 900 s off (RequestTimeTooSkewed)."""
 FULL_SHARE = 0.7
-"""Share of `maxmemory` from which it is reported: at 1.0 Redis refuses writes, and the farm stops."""
+"""Share of `maxmemory` and of `maxclients` from which it is reported: at 1.0 Redis refuses writes, or connections."""
 
 _PINGS = 20
 _SERVER_PROGRAMS = ("valkey-server", "redis-server")
@@ -48,6 +49,9 @@ class RedisFacts:
         round_trip_ms: Median of some round trips.
         clock_s: Its clock minus ours, in seconds.
         lacking: Rights that our user lacks, and, as `-name`, commands that the server lacks.
+        connected: Connections that are open.
+        maxclients: Most that it opens; 0 if it does not say.
+        workers: Workers that the farm knows.
     """
 
     server: str
@@ -60,6 +64,9 @@ class RedisFacts:
     clock_s: float
     confirms: bool = True
     lacking: Sequence[str] = ()
+    connected: int = 0
+    maxclients: int = 0
+    workers: int = 0
 
 
 def redis_findings(settings: Settings) -> list[Finding]:
@@ -106,6 +113,7 @@ def ask_redis(settings: Settings) -> RedisFacts:
     """
     with connect(settings, Keys(settings.farm).prefix, patience=PROMPT) as client:
         info: dict[str, Any] = client.info()
+        workers = int(client.scard(Keys(settings.farm).workers))
         lacking = missing(client, settings.farm, RedisAddress.parse(settings.redis_url).db)
         times, offsets = [], []
         for _ in range(_PINGS):
@@ -124,6 +132,9 @@ def ask_redis(settings: Settings) -> RedisFacts:
         used_bytes=int(info["used_memory"]),
         policy=str(info.get("maxmemory_policy", "noeviction")),
         lacking=lacking,
+        connected=int(info.get("connected_clients", 0)),
+        maxclients=int(info.get("maxclients", 0)),
+        workers=workers,
         round_trip_ms=statistics.median(times) * 1000,
         clock_s=statistics.median(offsets),
     )
@@ -137,6 +148,7 @@ def judge_redis(facts: RedisFacts) -> list[Finding]:
         _judge_aof(facts),
         _judge_eviction(facts),
         _judge_memory(facts),
+        *([_judge_connections(facts)] if facts.maxclients else []),
         _judge_round_trip(facts.round_trip_ms),
         _judge_clock(facts.clock_s),
     ]
@@ -197,6 +209,20 @@ def _judge_memory(facts: RedisFacts) -> Finding:
         level=Severity.WARN if share > FULL_SHARE else Severity.OK,
         found=f"uses {used}, {share:.0%} of maxmemory",
         advice="raise maxmemory, or remove old batches" if share > FULL_SHARE else "",
+    )
+
+
+def _judge_connections(facts: RedisFacts) -> Finding:
+    need = facts.workers * A_WORKER
+    scarce = max(facts.connected, need) > FULL_SHARE * facts.maxclients
+    return Finding(
+        name="redis.connections",
+        level=Severity.WARN if scarce else Severity.OK,
+        found=f"{facts.connected:,} connections of maxclients {facts.maxclients:,}; the {facts.workers:,} workers that "
+        f"the farm knows take up to {need:,}",
+        advice="raise maxclients (and the limit of open files of its process), or end clients that it need not serve"
+        if scarce
+        else "",
     )
 
 

@@ -54,6 +54,7 @@ def batch_record(view: BatchView) -> dict[str, Any]:
         **record_of(view, "priority weight max_in_flight owner window max_failures"),
         "start_after": view.start_after or None,
         "expires_at": view.expires_at or None,
+        "finish_by": view.finish_by or None,
         **record_of(view, "after after_any worker_class why_paused waits_for total remaining"),
         "counts": {state.value: view.counts.get(state, 0) for state in JobState},
         **record_of(view, "created_at finished_at"),

@@ -37,7 +37,10 @@ ALIASES: Mapping[str, Sequence[str]] = {
 }
 """Other names of a field, the clearest first. They count only if the field's own name is not there."""
 
-_POLICY = ("priority", "window", "owner", "weight", "max_in_flight", "max_failures", "expires", "start_after", "class")
+_POLICY = (
+    *("priority", "window", "owner", "weight", "max_in_flight", "max_failures", "expires", "start_after"),
+    *("finish_by", "class"),
+)
 _ADVICE = f"Empty them, or leave a column aside as --column {IGNORE}=negative_prompt does"
 _MOST_SHOWN = 20
 MISSING = frozenset({"nan", "none", "null", "n/a", "na", "<na>"})

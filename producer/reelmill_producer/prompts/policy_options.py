@@ -25,6 +25,7 @@ class PolicyOptions:
         max_failures: `none` takes a budget away.
         start_after: A time as `time_text.time_at` reads it, or `none`.
         expires: Likewise.
+        finish_by: Likewise.
         after: Names of batches, or `none`.
         after_any: Likewise.
     """
@@ -37,6 +38,7 @@ class PolicyOptions:
     max_failures: str = ""
     start_after: str = ""
     expires: str = ""
+    finish_by: str = ""
     after: Sequence[str] | None = None
     after_any: Sequence[str] | None = None
     worker_class: str = ""
@@ -73,6 +75,7 @@ class PolicyOptions:
             max_failures="" if self.max_failures == NONE else self.max_failures or None,
             start_after=_time(f"{mark}start-after", self.start_after, now),
             expires_at=_time(f"{mark}expires", self.expires, now),
+            finish_by=_time(f"{mark}finish-by", self.finish_by, now),
             after=_names(self.after),
             after_any=_names(self.after_any),
         )

@@ -14,12 +14,12 @@ from reelmill_common.settings import Settings
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.document import document
+from reelmill_producer.web.error_answers import add_handlers
 from reelmill_producer.web.headers import StrictHeaders, is_loopback
 from reelmill_producer.web.limits import Limits
 from reelmill_producer.web.mcp import PATH as MCP
 from reelmill_producer.web.mcp import McpDoor
 from reelmill_producer.web.pages import add_pages
-from reelmill_producer.web.problems import add_handlers
 from reelmill_producer.web.routes import (
     batches,
     clips,

@@ -227,7 +227,7 @@ class SessionItem(BaseModel):
     name: str
     role: Literal["viewer", "submitter", "operator"]
     owner: str | None
-    csrf: str = Field(description="For the header `X-Reelmill-CSRF`; empty without a cookie.")
+    csrf: str = Field(description="For the header `X-Reelmill-CSRF`; empty without a token.")
     open: bool = Field(description="Whether no token is needed.")
 
 

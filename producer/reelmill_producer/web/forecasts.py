@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from reelmill_common.calendar.windows import Windows
@@ -22,19 +22,31 @@ class Forecaster:
         self._lock = threading.Lock()
         self._made: FarmForecast | None = None
         self._made_at = 0.0
+        self._ends: Mapping[str, float | None] = {}
 
     def plan(self, farm: Reelmill, *, anew: bool = False) -> FarmForecast:
         """Return the forecast of some seconds ago at most, or one of now."""
         with self._lock:
-            if anew or self._made is None or time.monotonic() - self._made_at > KEPT_S:
-                self._made = plan_of(farm.ledger, depth=farm.settings.dispatch_depth)
-                self._made_at = time.monotonic()
-            return self._made
+            return self._present(farm, anew=anew)
+
+    def ends(self, farm: Reelmill, *, anew: bool = False) -> Mapping[str, float | None]:
+        """Return when each batch of the forecast will be done, in Unix seconds; None where that is not known."""
+        with self._lock:
+            self._present(farm, anew=anew)
+            return self._ends
 
     def finish_of(self, farm: Reelmill, batch: str, *, anew: bool = False) -> float | None:
         """Return when a batch will be done, in Unix seconds; None if that is not known."""
-        found = next((one for one in self.plan(farm, anew=anew).batches if one.batch == batch), None)
-        return None if found is None or found.finish_at is None else found.finish_at.timestamp()
+        return self.ends(farm, anew=anew).get(batch)
+
+    def _present(self, farm: Reelmill, *, anew: bool) -> FarmForecast:
+        if anew or self._made is None or time.monotonic() - self._made_at > KEPT_S:
+            self._made = plan_of(farm.ledger, depth=farm.settings.dispatch_depth)
+            self._made_at = time.monotonic()
+            self._ends = {
+                one.batch: None if one.finish_at is None else one.finish_at.timestamp() for one in self._made.batches
+            }
+        return self._made
 
 
 def open_spans(forecast: Forecast, now: datetime) -> Iterator[tuple[float, float]]:

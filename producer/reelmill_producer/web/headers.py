@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reelmill_producer.web.problems import refusal
+from reelmill_producer.web.error_answers import answer_for
+from reelmill_producer.web.problems import Refusal
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
@@ -60,10 +61,10 @@ class StrictHeaders:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._knows(host_of(host)):
-            await refusal(421, f"this console is not known as {host[:80]!r}")(scope, receive, sent)
+            await answer_for(scope, Refusal(421, f"this console is not known as {host[:80]!r}"))(scope, receive, sent)
             return
         if scope["method"] not in SAFE and self._is_foreign(headers):
-            await refusal(403, "the request comes from a page of another site")(scope, receive, sent)
+            await answer_for(scope, Refusal(403, "the request comes from a page of another site"))(scope, receive, sent)
             return
         await self._app(self._rooted(scope), receive, sent)
 

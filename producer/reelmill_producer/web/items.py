@@ -6,6 +6,7 @@ from typing import Any
 
 from reelmill_common.jobs import BatchState
 from reelmill_common.ledger import BatchView, JobView, Result
+from reelmill_producer.analysis.deadlines import in_time
 from reelmill_producer.outputs.records import batch_record
 
 
@@ -17,6 +18,7 @@ def batch_item(view: BatchView, finish_expected_at: float | None) -> dict[str, A
         **record,
         "paused": view.state is BatchState.PAUSED,
         "finish_expected_at": finish_expected_at,
+        "in_time": in_time(view.finish_by, view.finished_at or finish_expected_at),
     }
 
 

@@ -9,12 +9,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
-from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reelmill_common.settings import Settings
-from reelmill_producer.web.authentication import COOKIE
-from reelmill_producer.web.problems import Refusal, refusal
+from reelmill_producer.web.authentication import presented
+from reelmill_producer.web.error_answers import answer_for
+from reelmill_producer.web.problems import Refusal
 from reelmill_producer.web.uploads import FILES, media_type
 
 BURST_S = 10
@@ -88,12 +88,13 @@ class Limits:
         wait_s = self._failed.wait_s(address, cost=0.0) or self._rate.wait_s(_caller(headers) or address)
         if wait_s:
             again = {"Retry-After": str(max(1, round(wait_s + 0.5)))}
-            await refusal(429, "that is more than REELMILL_CONSOLE_RATE allows", again)(scope, receive, send)
+            err = Refusal(429, "that is more than REELMILL_CONSOLE_RATE allows", headers=again)
+            await answer_for(scope, err)(scope, receive, send)
             return
         most = self._most_bytes if media_type(headers.get("content-type", "")) in FILES else MOST_OTHER_BYTES
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:
-            await refusal(413, _too_large(most), CLOSE)(scope, receive, send)
+            await answer_for(scope, Refusal(413, _too_large(most), headers=CLOSE))(scope, receive, send)
             return
 
         async def sent(message: Message) -> None:
@@ -138,7 +139,5 @@ def _too_large(most_bytes: int) -> str:
 
 def _caller(headers: Headers) -> str:
     """Return what tells a caller from others without being its secret; empty without a token."""
-    token = headers.get("authorization", "")
-    if not token and COOKIE in (cookies := headers.get("cookie", "")):
-        token = cookie_parser(cookies).get(COOKIE, "")
+    token = presented(headers).token
     return hashlib.sha256(token.encode()).hexdigest() if token else ""

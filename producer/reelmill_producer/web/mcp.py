@@ -15,12 +15,13 @@ from starlette.types import Receive, Scope, Send
 from reelmill_common.access import OPERATOR
 from reelmill_common.errors import ReelmillError
 from reelmill_common.settings import Settings
-from reelmill_producer.web.authentication import authenticated
+from reelmill_producer.web.authentication import authenticated, presented
 from reelmill_producer.web.callers import Caller
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
+from reelmill_producer.web.error_answers import answer_for
 from reelmill_producer.web.mcp_tools import make_mcp
-from reelmill_producer.web.problems import Refusal, answer_to, refusal
+from reelmill_producer.web.problems import Refusal
 
 PATH = "/mcp"
 _CALLER = "reelmill.caller"
@@ -53,27 +54,25 @@ class McpDoor:
         try:
             _refuse_pages(request, is_open=self._console.is_open)
             principal = await authenticated(request)
-        except Refusal as err:
-            await refusal(err.status_code, str(err.detail), err.headers)(scope, receive, send)
-            return
-        except ReelmillError as err:
-            await answer_to(err)(scope, receive, send)
+        except (Refusal, ReelmillError) as err:
+            await answer_for(scope, err)(scope, receive, send)
             return
         scope[_CALLER] = Caller(principal=principal, console=self._console)
         await self._sessions.asgi_app(scope, receive, send)
 
 
 def _refuse_pages(request: Request, *, is_open: bool) -> None:
-    """Refuse what a browser sends for a page of another origin, and cookies.
+    """Refuse what a browser sends for a page of another origin, or by a sign-in: a cookie's, or a proxy's.
 
     Raises:
-        Refusal: 401: there is no token in the header; 403: the page is not of this origin.
+        Refusal: 401: the sender itself has given no token; 403: the page is not of this origin.
     """
     origin = request.headers.get("origin", "")
     if origin and urlsplit(origin).netloc != request.headers.get("host", ""):
         raise Refusal(403, f"a page of {origin[:80]!r} may not use this")
-    if not is_open and "authorization" not in request.headers:
-        raise Refusal(401, "send a token as `Authorization: Bearer TOKEN`", headers={"WWW-Authenticate": "Bearer"})
+    if not is_open and presented(request.headers).is_ambient:
+        detail = "send a token as `Authorization: Bearer TOKEN`, and no cookie of a sign-in"
+        raise Refusal(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _caller_of(ctx: Context) -> Caller:

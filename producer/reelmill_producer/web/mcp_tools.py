@@ -69,6 +69,9 @@ Seeds = Annotated[str, Field(description="Render each row with each of these, as
 Target = Annotated[str, Field(description="A batch, or one clip of it as BATCH/ROW.", max_length=200)]
 Priority = Annotated[int | None, Field(ge=0, le=9, description="0 to 9, 9 most urgent. Default: 5.")]
 Window = Annotated[str, Field(description="Hours in which it may run, as in '22:00-07:00 Europe/Vienna'.")]
+FinishBy = Annotated[
+    str, Field(description="Deadline for all of it: 07:00, 2026-12-24T07:00+01:00, or 8h from now. The batch keeps it.")
+]
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
@@ -91,25 +94,31 @@ def _add_submission(server: MCPServer, caller_of: CallerOf) -> None:
         seeds: Seeds = "",
         priority: Priority = None,
         window: Window = "",
+        finish_by: FinishBy = "",
     ) -> dict[str, Any]:
         """Submit clips to be rendered. Nothing is submitted if one row is wrong; the error names each wrong row.
 
         Returns the batch, how many clips are new, and when the last will probably be done (Unix seconds).
+        `in_time` says whether that is by the deadline; null: it has none, or not known.
         """
         with plain_errors(caller_of(ctx)) as caller:
-            query = CreateQuery(batch=batch, seeds=seeds, priority=priority, window=window or None)
+            query = CreateQuery(
+                batch=batch, seeds=seeds, priority=priority, window=window or None, finish_by=finish_by or None
+            )
             upload = upload_of(rows)
             answer = submit_to(caller, batch, upload, query) if batch else create(caller, upload, query, "")
-            return {name: answer[name] for name in ("batch", "added", "unchanged", "finish_expected_at")}
+            return {name: answer[name] for name in ("batch", "added", "unchanged", "finish_expected_at", "in_time")}
 
     @server.tool(annotations=READS)
-    def dry_run(ctx: Context, rows: Rows, batch: NewBatch = "", seeds: Seeds = "") -> dict[str, Any]:
+    def dry_run(
+        ctx: Context, rows: Rows, batch: NewBatch = "", seeds: Seeds = "", finish_by: FinishBy = ""
+    ) -> dict[str, Any]:
         """Say what submit would do with these rows: which are wrong and why, how many are new, and an estimate.
 
         Nothing is submitted. The estimate has seconds, GPU hours and the expected end; null is what is not known.
         """
         with plain_errors(caller_of(ctx)) as caller:
-            found = check(caller, upload_of(rows), CheckQuery(batch=batch, seeds=seeds))
+            found = check(caller, upload_of(rows), CheckQuery(batch=batch, seeds=seeds, finish_by=finish_by or None))
             wrong = [{"row": item["line"], "reason": item["reason"]} for item in found["bad"][:MOST_SHOWN]]
             names = ("rows", "duplicates", "new", "unchanged", "conflicts", "bad_count", "estimate")
             return {**{name: found[name] for name in names}, UNTRUSTED: {"wrong_rows": wrong, "notes": found["notes"]}}
@@ -209,7 +218,10 @@ def batch_record(caller: Caller, batch: str) -> dict[str, Any]:
     view = caller.batch(batch)
     finish_at = caller.console.forecaster.finish_of(caller.farm, batch) if view.remaining else None
     item = batch_item(view, finish_at)
-    names = ("state", "outcome", "counts", "remaining", "priority", "window", "finish_expected_at")
+    names = (
+        *("state", "outcome", "counts", "remaining", "priority", "window"),
+        *("finish_by", "finish_expected_at", "in_time"),
+    )
     foreign = {"owner": view.owner, "why_paused": view.why_paused}
     return {"batch": view.name, "clips": view.total, **{name: item[name] for name in names}, UNTRUSTED: foreign}
 

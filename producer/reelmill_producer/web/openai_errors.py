@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from reelmill_common.errors import InvalidJob, InvalidSettings, LedgerUnavailable, ReelmillError
-from reelmill_producer.web.problems import RETRY_AFTER_S, Refusal, status_of
+from reelmill_common.errors import InvalidJob, InvalidSettings, ReelmillError
+from reelmill_producer.web.problems import BUG, RETRY_AFTER_S, Refusal, status_of
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-_CODES = {401: "invalid_api_key", 413: "too_large", 415: "unsupported_media_type", 429: "too_many_requests"}
+_CODES = {
+    401: "invalid_api_key",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "too_large",
+    415: "unsupported_media_type",
+    421: "wrong_host",
+    429: "rate_limit_exceeded",
+}
 _MOST_MESSAGE = 4000
 
 
@@ -70,32 +77,21 @@ class Unable(Refusal):
         super().__init__(status, detail, fields={"param": param, "code": code})
 
 
-class OpenAIRoute(APIRoute):
-    """A route whose errors have OpenAI's shape."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
-        answer = super().get_route_handler()
-
-        async def translated(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except RequestValidationError as err:
-                first = err.errors()[0]
-                param = str(first["loc"][-1])
-                return error(400, f"{param}: {first['msg']}", param=param, code="invalid_request")
-            except HTTPException as err:
-                fields = err.fields if isinstance(err, Refusal) else {}
-                status = 400 if err.status_code == 422 else err.status_code
-                known = {name: fields[name] for name in ("param", "code") if name in fields}
-                return error(status, str(err.detail), headers=err.headers, **known)
-            except ReelmillError as err:
-                if isinstance(err, LedgerUnavailable):
-                    request.app.state.console.connection.note(err)
-                status = 400 if isinstance(err, InvalidJob | InvalidSettings) else status_of(err)
-                return error(status, str(err), code=err.code)
-
-        return translated
+def openai_error_of(err: Exception) -> JSONResponse:
+    """Return the answer to any error in OpenAI's shape."""
+    if isinstance(err, RequestValidationError):
+        first = err.errors()[0]
+        param = str(first["loc"][-1])
+        return error(400, f"{param}: {first['msg']}", param=param, code="invalid_request")
+    if isinstance(err, HTTPException):
+        fields = err.fields if isinstance(err, Refusal) else {}
+        status = 400 if err.status_code == 422 else err.status_code
+        known = {name: fields[name] for name in ("param", "code") if name in fields}
+        return error(status, str(err.detail), headers=err.headers, **known)
+    if isinstance(err, ReelmillError):
+        status = 400 if isinstance(err, InvalidJob | InvalidSettings) else status_of(err)
+        return error(status, str(err), code=err.code)
+    return error(500, BUG, code=ReelmillError.code)
 
 
 def error(

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import structlog
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -51,6 +49,8 @@ STATUSES: Mapping[type[ReelmillError], int] = {
 }
 """The status of each error; a kind of an error has that of the error, unless it stands here itself."""
 
+BUG = "this is a bug in Reelmill; its log has more"
+
 _MOST_DETAIL = 20_000
 _CODES = {
     400: ("bad_request", "the request cannot be read"),
@@ -65,8 +65,6 @@ _CODES = {
     429: ("too_many_requests", "wait for as long as Retry-After says"),
     503: ("busy", "ask again after Retry-After"),
 }
-
-log = structlog.get_logger(__name__)
 
 
 class Refusal(HTTPException):
@@ -134,43 +132,17 @@ def advice_of(message: str) -> str:
     return message.rpartition("; ")[2] if "; " in message else ""
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Let an application answer every error with a problem."""
-    app.add_exception_handler(ReelmillError, _ours)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _bug)
-
-
-async def _ours(request: Request, err: Exception) -> JSONResponse:
-    assert isinstance(err, ReelmillError)  # noqa: S101 - registered for it
-    if isinstance(err, LedgerUnavailable):
-        request.app.state.console.connection.note(err)
-    if status_of(err) == 500:
-        log.error("request.failed", path=request.url.path, code=err.code, error=str(err))
-    return answer_to(err)
-
-
-async def _invalid(_request: Request, err: Exception) -> JSONResponse:
-    assert isinstance(err, RequestValidationError)  # noqa: S101 - registered for it
-    found = [f"{_place(item['loc'])}: {item['msg']}" for item in err.errors()[:20]]
-    return refusal(422, "; ".join(found))
-
-
-async def _http(_request: Request, err: Exception) -> JSONResponse:
-    assert isinstance(err, HTTPException)  # noqa: S101 - registered for it
-    fields = err.fields if isinstance(err, Refusal) else {}
-    return refusal(err.status_code, str(err.detail), err.headers, **fields)
-
-
-async def _bug(request: Request, err: Exception) -> JSONResponse:
-    log.error("request.failed", path=request.url.path, exc_info=err)
-    return answer(
-        500,
-        ReelmillError.code,
-        "this is a bug in Reelmill; its log has more",
-        advice="report it with the lines of the log",
-    )
+def problem_of(err: Exception) -> JSONResponse:
+    """Return the answer to any error as a problem."""
+    if isinstance(err, ReelmillError):
+        return answer_to(err)
+    if isinstance(err, RequestValidationError):
+        found = [f"{_place(item['loc'])}: {item['msg']}" for item in err.errors()[:20]]
+        return refusal(422, "; ".join(found))
+    if isinstance(err, HTTPException):
+        fields = err.fields if isinstance(err, Refusal) else {}
+        return refusal(err.status_code, str(err.detail), err.headers, **fields)
+    return answer(500, ReelmillError.code, BUG, advice="report it with the lines of the log")
 
 
 def _place(where: Sequence[object]) -> str:

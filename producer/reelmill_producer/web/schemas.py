@@ -61,6 +61,7 @@ class BatchItem(BaseModel):
     window: str
     start_after: float | None
     expires_at: float | None
+    finish_by: float | None = Field(description="Deadline for all of it, in Unix seconds; null: none.")
     after: list[str]
     after_any: list[str]
     worker_class: str
@@ -68,6 +69,9 @@ class BatchItem(BaseModel):
     created_at: float
     finished_at: float | None
     finish_expected_at: float | None = Field(description="When the last clip will be done; null if not known.")
+    in_time: bool | None = Field(
+        description="Whether `finish_by` is met, by the forecast until it has ended; null: it has none, or not known."
+    )
 
 
 class BatchPage(BaseModel):
@@ -154,6 +158,10 @@ class BatchPolicy(BaseModel):
         default=None, description="A time such as `22:00`, `2026-12-24T22:00` or `8h`; or `none`."
     )
     expires: str | None = Field(default=None, description="Likewise: after it no job starts.")
+    finish_by: str | None = Field(
+        default=None,
+        description="Likewise: by then all of it should be done. The batch keeps it; it changes no order.",
+    )
     after: list[str] | None = Field(default=None, description="Batches whose clips must all have succeeded before.")
     after_any: list[str] | None = Field(default=None, description="Batches that must have ended before.")
     worker_class: str | None = Field(default=None, description="Class of worker that alone renders it.")
@@ -166,7 +174,6 @@ class SubmitQuery(BatchPolicy):
     column: list[str] = Field(default=[], description="Meaning of a column, as `prompt=caption`; repeatable.")
     profile: str = Field(default="", description="Model profile of rows that name none.")
     reuse: str = Field(default="", description="`same` or `any`: equal clips that are there answer jobs.")
-    finish_by: str = Field(default="", description="`07:00` or `8h`: the answer says if it is done by then.")
     skip_invalid: bool = Field(default=False, description="Submit the good rows of a bad file.")
 
     def policy(self) -> BatchPolicy:
@@ -178,9 +185,6 @@ class CheckQuery(SubmitQuery):
     """What the query of a dry run may say."""
 
     batch: str = Field(default="", description="Name of the batch; by default one that is not there.")
-    finish_by: str = Field(
-        default="", description="A time such as `07:00` or `8h`: whether the batch would be done by then."
-    )
 
 
 class CreateQuery(SubmitQuery):
@@ -208,7 +212,7 @@ class SubmitAnswer(BaseModel):
     unchanged: int
     reused: int
     finish_expected_at: float | None = Field(description="When the last clip will be done; null if not known.")
-    in_time: bool | None = Field(description="Whether that is by `finish_by`; null if not asked or not known.")
+    in_time: bool | None = Field(description="Whether that is by its `finish_by`; null: it has none, or not known.")
     report: RowReport
 
 
@@ -220,7 +224,7 @@ class EstimateItem(BaseModel):
     gpu_hours: float | None
     cost: float | None
     currency: str
-    in_time: bool | None = Field(description="Whether it would be done by `finish_by`.")
+    in_time: bool | None = Field(description="Whether `finish_by` would be met; null: there is none, or not known.")
     unknown: str = Field(description="Why something is not known.")
 
 
@@ -276,6 +280,7 @@ class PolicyAsked(BaseModel):
     max_failures: str | None = None
     start_after: str | None = None
     expires: str | None = None
+    finish_by: str | None = None
     after: list[str] | None = None
     after_any: list[str] | None = None
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reelmill_common.calendar.time_text import time_at
 from reelmill_common.errors import JobConflict
 from reelmill_common.forecast import shapes_of
 from reelmill_common.gpus import profile_here, require_profile
 from reelmill_common.prices import Prices
 from reelmill_common.text.terminal_text import printable
+from reelmill_producer.analysis.deadlines import in_time
 from reelmill_producer.analysis.estimates import change_of, estimate
 from reelmill_producer.prompts.admission import PromptCheck
 from reelmill_producer.prompts.columns import asked_columns
@@ -70,7 +70,7 @@ def submit(caller: Caller, batch: str, upload: Upload, query: SubmitQuery, *, so
     now = datetime.now(UTC)
     options = options_of(query, upload)
     owned(caller, batch, options)  # who may not is told before a long file is read
-    mode, by = reuse_mode(query.reuse), _by(query, now)
+    mode = reuse_mode(query.reuse)
     options.batch(batch, now, mark="")
     with opened(caller, upload, query) as (prompts, report):
         options = owned(caller, batch, prompts.policy(options, batch, now))
@@ -83,7 +83,7 @@ def submit(caller: Caller, batch: str, upload: Upload, query: SubmitQuery, *, so
             "unchanged": submitted.unchanged,
             "reused": submitted.reused,
             "finish_expected_at": finish_at,
-            "in_time": None if by is None or finish_at is None else finish_at <= by,
+            "in_time": in_time(caller.farm.batch(batch).finish_by, finish_at),
             "report": report_record(prompts, report),
         }
 
@@ -121,7 +121,6 @@ def check(caller: Caller, upload: Upload, query: CheckQuery) -> dict[str, Any]:
     options = options_of(query, upload)
     owned(caller, batch, options)
     options.batch(batch, now, mark="")
-    by = _by(query, now)
     farm, prices = caller.farm, Prices.of(caller.farm.settings)
     with read(caller, upload, query) as prompts:
         report = prompts.check()
@@ -146,14 +145,10 @@ def check(caller: Caller, upload: Upload, query: CheckQuery) -> dict[str, Any]:
                 "gpu_hours": found.gpu_hours,
                 "cost": None if found.gpu_hours is None else prices.cost(found.gpu_hours * 3600, None),
                 "currency": prices.currency,
-                "in_time": None if by is None or finish_at is None else finish_at <= by,
+                "in_time": found.in_time,
                 "unknown": found.unknown,
             },
         }
-
-
-def _by(query: SubmitQuery, now: datetime) -> float | None:
-    return time_at("finish_by", query.finish_by, now).timestamp() if query.finish_by else None
 
 
 @contextmanager

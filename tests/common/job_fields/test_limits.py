@@ -33,6 +33,12 @@ from reelmill_common.profiles import PROFILES
         pytest.param(
             {"width": 848, "height": 480}, "848x480 is not on the menu .*; use 832x480", id="size off the menu"
         ),
+        pytest.param(
+            {"width": 720, "height": 1280, "profile": "tiny"}, r"of tiny \(128x80, 80x128\); use 80x128", id="upright"
+        ),
+        pytest.param({"width": 1280, "height": 720, "profile": "tiny"}, "use 128x80$", id="wide"),
+        pytest.param({"width": 608, "height": 704}, r"\(832x480, 480x832.*\); use 624x624$", id="nearly square"),
+        pytest.param({"width": 16 * 10**400, "height": 16}, "use 832x448$", id="endless"),
         pytest.param({"fps": 121}, "fps=121 is out of range; use 1 to 120", id="too many frames a second"),
         pytest.param({"fps": -1}, "fps=-1 is out of range", id="negative rate"),
         pytest.param({"seed": 1.0}, "seed=1.0 is a float; use a whole number", id="seed as a float"),

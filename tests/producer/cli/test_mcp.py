@@ -11,7 +11,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from fixtures.cli import environment, program
-from producer.mcp_scene import error_of
+from producer.mcp_steps import error_of
 from reelmill_common.settings import Settings
 
 HELLO = {

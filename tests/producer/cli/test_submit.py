@@ -87,9 +87,9 @@ def test_the_json_has_stable_keys(cli: Cli, night: Path) -> None:
 
     assert set(ran.json) == {
         *("batch", "state", "outcome", "priority", "weight", "max_in_flight", "owner", "total", "remaining"),
-        *("window", "max_failures", "start_after", "expires_at", "after", "after_any", "why_paused", "waits_for"),
-        *("worker_class", "counts", "created_at", "finished_at", "added", "unchanged", "reused"),
-        *("duplicates", "skipped"),
+        *("window", "max_failures", "start_after", "expires_at", "finish_by", "after", "after_any"),
+        *("why_paused", "waits_for", "worker_class", "counts", "created_at", "finished_at", "added", "unchanged"),
+        *("reused", "duplicates", "skipped"),
     }
 
 

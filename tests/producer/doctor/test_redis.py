@@ -53,6 +53,9 @@ def test_a_redis_that_may_lose_jobs_is_found_out(settings: Settings, own_valkey:
             {"maxmemory_bytes": 1_200_000}, "redis.memory", Severity.WARN, "raise maxmemory", id="nearly full"
         ),
         pytest.param({"maxmemory_bytes": 9_000_000}, "redis.memory", Severity.OK, "", id="room left"),
+        pytest.param({"maxclients": 100, "connected": 20}, "redis.connections", Severity.OK, "", id="free connections"),
+        pytest.param({"maxclients": 100, "connected": 90}, "redis.connections", Severity.WARN, "raise", id="few free"),
+        pytest.param({"maxclients": 100, "workers": 12}, "redis.connections", Severity.WARN, "raise", id="few for all"),
         pytest.param({"round_trip_ms": 80.0}, "redis.round_trip", Severity.WARN, "near the workers", id="far away"),
         pytest.param({"clock_s": -1.9}, "clock", Severity.OK, "", id="clocks agree"),
         pytest.param({"clock_s": -30.0}, "clock", Severity.WARN, "NTP", id="clocks apart"),

@@ -126,6 +126,7 @@ POLICY = {
     "window": ["22:00-07:00 Europe/Vienna"],
     "start-after": ["1h", "none"],
     "expires": ["2d", "2199-12-24T07:00"],
+    "finish-by": ["3d", "none"],
     "class": ["h100"],
 }
 

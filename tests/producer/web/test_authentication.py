@@ -17,7 +17,7 @@ from fixtures.visitor import Answer, Visitor
 from reelmill_common.access import Role
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-from reelmill_producer.web.authentication import COOKIE, CSRF_HEADER
+from reelmill_producer.web.authentication import COOKIE, CSRF_HEADER, PROXY_HEADER
 
 FREE = {("get", "/healthz"), ("get", "/readyz")}
 SIGN_IN = ("post", "/api/v1/session")
@@ -219,6 +219,40 @@ def test_a_browser_signs_in_with_a_token_and_proves_its_changes(
     assert visitor("POST", "session", {"token": tokens["revoked"]}).status == 401
     ledger.tokens.revoke("them")
     assert browser("GET", "session").status == 401
+
+
+def test_what_a_proxy_adds_to_a_browsers_requests_changes_nothing_without_proof(
+    doors: tuple[Visitor, dict[str, str]], ledger: Ledger
+) -> None:
+    """Such a request may have been made by a page of any site: that the proxy lets it in says nothing of the page."""
+    visitor, tokens = doors
+    operator, cookie = tokens["operator"], f"{COOKIE}={tokens['theirs']}"
+    before = ledger.batches.get("theirs"), ledger.schedules.get("nightly")
+    added: list[dict[str, str]] = [
+        {PROXY_HEADER: operator},
+        {PROXY_HEADER: operator, "Authorization": f"Bearer {operator}"},
+        {"Cookie": cookie, "Authorization": f"Bearer {operator}"},
+        {"Cookie": cookie, "Authorization": "Basic YW5uOnNlY3JldA=="},
+        {"Cookie": cookie, "Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},
+        {"Cookie": cookie},
+    ]
+
+    passed = [
+        (route, headers)
+        for route in ROUTES
+        if route.changes
+        for headers in added
+        if asked(replace(visitor, headers=headers), route, ledger).status != 403
+    ]
+
+    assert passed == []
+    assert (ledger.batches.get("theirs"), ledger.schedules.get("nightly")) == before
+    for headers in added:
+        browser = replace(visitor, headers=headers)
+        csrf = {CSRF_HEADER: browser("GET", "session").json["csrf"]}
+        assert browser("POST", "batches/theirs/pause", headers=csrf).status == 200, headers
+    names = [replace(visitor, headers=headers)("GET", "session").json["name"] for headers in added]
+    assert names == ["boss"] * 3 + ["them"] * 3
 
 
 def test_a_page_of_another_site_changes_nothing(console: Visitor, ledger: Ledger) -> None:

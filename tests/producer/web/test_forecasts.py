@@ -30,6 +30,8 @@ def test_a_forecast_is_made_once_for_some_seconds(client: Reelmill, hand: Hand) 
     assert finish is not None
     assert finish > first.now.timestamp()
     assert forecaster.finish_of(client, "none") is None
+    assert forecaster.ends(client) == {"night": finish}
+    assert forecaster.ends(client) is forecaster.ends(client)  # one for a whole list of batches
 
 
 def test_a_window_is_open_in_its_hours_up_to_the_end() -> None:

@@ -13,8 +13,8 @@ from mcp.client.stdio import StdioServerParameters
 
 from fixtures.cli import environment
 from fixtures.hand import Hand
-from producer.mcp_scene import call, over_http
-from producer.video_scene import ask, served
+from producer.mcp_steps import call, over_http
+from producer.video_steps import ask, served
 from reelmill_common.access import Role
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
@@ -92,6 +92,8 @@ def test_the_door_is_closed_without_a_valid_token_and_to_pages(url: str, ledger:
     assert status(token, Origin=url.rstrip("/")) == 200
     assert [status(wrong) for wrong in ("", "rmt_wrong", token[:-1])] == [401] * 3
     assert status("", Cookie=f"reelmill_session={token}") == 401
+    assert status("", Cookie=f"reelmill_session={token}", Authorization="Basic YTpi") == 401
+    assert status("", **{"X-Reelmill-Token": token}) == 401
     assert status(token, Origin="https://evil.example") == 403
     ledger.tokens.revoke("robot")
     assert status(token) == 401

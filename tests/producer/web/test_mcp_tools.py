@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fixtures.hand import Hand
-from producer.mcp_scene import call, error_of, over_http, submit
-from producer.video_scene import served
+from producer.mcp_steps import call, error_of, over_http, submit
+from producer.video_steps import served
 from reelmill_common.access import Role
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import ClipChoice, ClipMark, Ledger
@@ -94,6 +94,20 @@ def test_a_token_reaches_its_owners_batches_only(url: str, ledger: Ledger) -> No
 
     asyncio.run(run())
     assert ledger.jobs.page("night")[0].state is JobState.QUEUED
+
+
+def test_a_deadline_is_kept_and_shown(url: str, ledger: Ledger) -> None:
+    token = ledger.tokens.make("robot", Role.SUBMITTER, "ann")
+
+    async def run() -> None:
+        async with over_http(url, token) as client:
+            added = await call(client, "submit", rows=["a fox"], batch="night", finish_by="8h")
+            checked = await call(client, "dry_run", rows=["an owl"], finish_by="8h")
+            status = await call(client, "status", target="night")
+            assert added["in_time"] is checked["estimate"]["in_time"] is None  # no clip was measured yet
+            assert status["finish_by"] == ledger.batches.get("night").finish_by > 0
+
+    asyncio.run(run())
 
 
 def test_what_others_wrote_stands_apart(url: str, ledger: Ledger, hand: Hand) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import redis
 
 from fixtures.farm import Farm, specs
 from fixtures.valkey import wait_for
-from reelmill_common.broker import lists
+from reelmill_common.broker import FETCH_WAIT_S, lists
 from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import JobState
 
@@ -128,3 +129,17 @@ def test_hostile_messages_are_dropped_and_the_worker_goes_on(make_farm: Callable
     count = len(no_envelopes()) + len(hostile(trace)) - len(harmless)
     wait_for(lambda: len(worker.events("message.dropped")) >= count, what="word of each that was dropped")
     assert len(worker.events("message.dropped")) == count
+
+
+def test_an_idle_worker_does_not_wait_for_the_end_of_its_fetch(make_farm: Callable[..., Farm]) -> None:
+    farm = make_farm(renderer="fixed:0.05")
+    worker = farm.start()
+    farm.submit("night", specs(1))
+    farm.wait_done("night")
+
+    asked = time.monotonic()
+    worker.terminate()
+
+    assert worker.wait() == 0
+    assert time.monotonic() - asked < FETCH_WAIT_S * 0.8
+    assert not worker.events("tick.failed")

@@ -125,7 +125,7 @@ class Gate:
         unsigned = _try_delivery(settings, self.profile, spool, marker)
         store = open_store(settings)
         report = self._patiently(store.check, "store")
-        ledger = self._patiently(lambda: Ledger.connect(settings), "ledger")
+        ledger = self._patiently(lambda: Ledger.connect(settings, shared=True), "ledger")
         warning = self._mark(ledger, store)
         metrics = f"{advertised_host(settings.metrics_host)}:{settings.metrics_port}"
         info = replace(

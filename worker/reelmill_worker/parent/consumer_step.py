@@ -46,7 +46,7 @@ class ConsumptionStep(bootsteps.StartStopStep):
             worker=consumer.hostname,
             profile=profile,
             status_file=files.status,
-            child_pid=lambda: next(iter(consumer.pool.info["processes"]), None),
+            child_pid=lambda: _child_pid(consumer.pool),
             progress=files.progress,
             idle=lambda: not state.reserved_requests,
         )
@@ -93,6 +93,14 @@ class ConsumptionStep(bootsteps.StartStopStep):
     def _retire(self, **_kwargs: Any) -> None:
         self.housekeeping.stop()
         self.exporter.stop()
+
+
+def _child_pid(pool: Any) -> int | None:
+    """Return the child's process id, or None: between two children, and once Celery has ended its pool."""
+    try:
+        return next(iter(pool.info["processes"]), None)
+    except AttributeError:
+        return None
 
 
 def consumption_step(settings: Settings, profile: str) -> type[ConsumptionStep]:

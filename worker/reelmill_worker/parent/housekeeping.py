@@ -109,7 +109,7 @@ class Housekeeping:
         # With a window it rests until the ledger has said otherwise.
         self._machine = PhaseMachine(WorkerPhase.RESTING if settings.worker_window else WorkerPhase.STARTING)
         self._ticker = Ticker(worker=self.worker, window=settings.worker_window)
-        self._sender = Sender(settings=settings, stand_by_s=60.0)
+        self._sender = Sender(settings=settings, stand_by_s=60.0, shared=True)
         self._reports = ReportMaker(settings=settings, connect=lambda _: self._connected())
         self._services = (
             self._sender,
@@ -336,7 +336,7 @@ class Housekeeping:
 
     def _connected(self) -> Ledger:
         if self._ledger is None:
-            self._ledger = Ledger.connect(self.settings)
+            self._ledger = Ledger.connect(self.settings, shared=True)
             forgets = self._ledger.forgets()
             if forgets:
                 log.warning("redis.may_forget", reason=forgets)

@@ -140,7 +140,7 @@ class Exporter:
         settings = self._settings
         served: list[Collector] = [self._collector]
         if settings.metrics_scope == "farm":
-            served.append(FarmCollector(Ledger.connect(settings), depth=settings.dispatch_depth))
+            served.append(FarmCollector(Ledger.connect(settings, shared=True), depth=settings.dispatch_depth))
         host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token
         return Endpoint(registry(*served), host=host, port=port, token=token)
 

@@ -7,12 +7,13 @@ without properties, or a body of another kind raises through the event loop and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import structlog
 from kombu.exceptions import DecodeError
 from kombu.transport import TRANSPORT_ALIASES, redis
-from redis.exceptions import ResponseError
+from redis import ConnectionPool
+from redis.exceptions import RedisError, ResponseError
 
 log = structlog.get_logger(__name__)
 
@@ -36,17 +37,47 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel that drops an unreadable message. It has left the list by then, so it does not come again."""
+    """A channel that drops an unreadable message. It has left the list by then, so it does not come again.
+
+    All but the two connections on which a consumer listens is done on those that the process shares.
+    """
 
     QoS = QoS
+    shared: ClassVar[ConnectionPool | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Open it, and give back the connection on which kombu has just asked whether the server answers.
-
-        A channel that only publishes never uses it again, and a server has room for so many connections only.
-        """
+        """Open it; a channel that only publishes has no connection of its own."""
         super().__init__(*args, **kwargs)
-        self.async_pool.disconnect()
+        self.__dict__.pop("client", None)  # with which kombu has just asked whether the server answers
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - the method that it replaces
+        kombu, channel = cast("Any", super()), cast("Any", self)  # their stubs lack what is used here
+        listens = asynchronous and channel._registered  # noqa: SLF001 - false while kombu only asks for an answer
+        return kombu._create_client(asynchronous=listens)  # noqa: SLF001 - the method that it replaces
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - the method that it replaces
+        kombu: Any = super()
+        own = kombu._get_pool(asynchronous=asynchronous)  # noqa: SLF001 - as above; also completes the topics' names
+        return own if asynchronous or self.shared is None else self.shared
+
+    def _disconnect_pools(self) -> None:
+        kombu: Any = super()
+        if self.__dict__.get("_pool") is self.shared:
+            self.__dict__["_pool"] = None  # others use it
+        kombu._disconnect_pools()  # noqa: SLF001 - the method that it replaces
+
+    def close(self) -> None:
+        """Close it without waiting for the fetch that is under way, which may take `broker.FETCH_WAIT_S`.
+
+        A message that has come is read, and goes back to its list. One that the server sends just then is
+        lost here; the ledger sees that it is adrift and sends it again.
+        """
+        channel: Any = self  # kombu's stub does not type what is used here
+        fetch = channel._in_poll  # noqa: SLF001 - the connection of the fetch, while one is under way
+        if fetch and not _has_data(fetch):
+            fetch.disconnect()
+            channel._in_poll = None  # noqa: SLF001 - as above
+        super().close()
 
     def _brpop_read(self, **options: Any) -> Any:
         kombu: Any = super()
@@ -68,10 +99,22 @@ class Transport(redis.Transport):
     connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
 
-def install() -> None:
-    """Use this transport for every Redis connection of the process. Kombu chooses it by the scheme of the URL."""
+def install(shared: ConnectionPool) -> None:
+    """Use this transport for every Redis connection of the process. Kombu chooses it by the scheme of the URL.
+
+    Args:
+        shared: Connections that all of the process shares.
+    """
+    Channel.shared = shared
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{Transport.__module__}:{Transport.__name__}"
+
+
+def _has_data(connection: Any) -> bool:
+    try:
+        return bool(connection.can_read(timeout=0))
+    except (RedisError, OSError):
+        return False
 
 
 def _survived(read: Callable[[], Any]) -> Any:

@@ -9,7 +9,7 @@
 --   order of owners: {lane, priority, {owner, virtual time, …}}
 --   clocks of profiles: {profile, {virtual time by priority from 0 to 9}, milliseconds from a claim to its clip or ''}
 local FIELDS = {'priority', 'weight', 'cap', 'paused', 'shut', 'window', 'start', 'unmet', 'lanes', 'done', 'own', 'h',
-    'owner', 'closes', 'expires', 'after_any', 'f', 'c', 'cost:gpu', 'cost:clips'}
+    'owner', 'closes', 'expires', 'after_any', 'f', 'c', 'cost:gpu', 'cost:clips', 'finish_by'}
 local batches, workers, owners, order, clocks, classes = {}, {}, {}, {}, {}, {}
 local lanes, profiles = {}, {}
 

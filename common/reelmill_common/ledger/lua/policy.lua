@@ -1,5 +1,5 @@
 -- Change some of a batch's policy. What was dispatched goes back in line, so that it acts on the next clip that starts.
--- ARGV: batch, changes as JSON: any of weight, cap, max_failures, start, expires, and after with after_any.
+-- ARGV: batch, changes as JSON: any of weight, cap, max_failures, start, expires, finish_by, and after with after_any.
 -- Returns 1, 0 if there is no such batch, {'unknown', name} or {'cycle', name} if it cannot wait for that one.
 local batch, changes = ARGV[1], cjson.decode(ARGV[2])
 local key = batch_key(batch)
@@ -21,12 +21,14 @@ if changes.after then
     end
     set_after(batch, changes.after, changes.after_any)
 end
-for _, name in ipairs({'weight', 'cap', 'max_failures'}) do
+for _, name in ipairs({'weight', 'cap', 'max_failures', 'finish_by'}) do
     if changes[name] then redis.call('HSET', key, name, changes[name]) end
 end
 if changes.start then set_start(batch, changes.start) end
 if changes.expires then set_expiry(batch, changes.expires) end
-take_back_sent(batch, 'policy')
-reindex(batch)
+if #changed > 1 or changed[1] ~= 'finish_by' then -- a deadline alone changes no order
+    take_back_sent(batch, 'policy')
+    reindex(batch)
+end
 emit('batch.policy_set', batch, '', '', 'changed', table.concat(changed, ','))
 return 1

@@ -48,6 +48,7 @@ if is_new then
     if more.max_failures ~= '' then redis.call('HSET', key, 'max_failures', more.max_failures) end
     if more.start ~= '' then set_start(batch, more.start) end
     if more.expires ~= '' then set_expiry(batch, more.expires) end
+    if (more.finish_by or '') ~= '' then redis.call('HSET', key, 'finish_by', more.finish_by) end
     if ARGV[6] ~= '' then -- closed until `update_window`, which is due at once, says otherwise
         redis.call('HSET', key, 'window', ARGV[6], 'shut', 1)
         redis.call('ZADD', P .. 'windows', 0, batch)

@@ -51,10 +51,8 @@ def list_batches(
     found = sorted(filter(wanted, caller.seen_batches()), key=lambda view: (-view.created_at, view.name))
     page = found[:limit]
     more = cursor(-page[-1].created_at, page[-1].name) if len(found) > limit else None
-    forecaster = caller.console.forecaster
-    items = [
-        batch_item(view, forecaster.finish_of(caller.farm, view.name) if view.remaining else None) for view in page
-    ]
+    ends = caller.console.forecaster.ends(caller.farm) if any(view.remaining for view in page) else {}
+    items = [batch_item(view, ends.get(view.name) if view.remaining else None) for view in page]
     return {"items": items, "next": more}
 
 

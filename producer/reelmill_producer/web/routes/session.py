@@ -22,8 +22,8 @@ SESSION_S = 30 * 86_400
 async def show(request: Request, principal: Annotated[Principal, Depends(authenticated)]) -> dict[str, Any]:
     """Say who makes the request, and give the value for `X-Reelmill-CSRF`."""
     console: Console = request.app.state.console
-    token, by_cookie = presented(request)
-    return _item(principal, csrf_of(token) if by_cookie else "", is_open=console.is_open)
+    token = presented(request.headers).token
+    return _item(principal, csrf_of(token) if token else "", is_open=console.is_open)
 
 
 @router.post("/session", response_model=SessionItem)

@@ -12,13 +12,14 @@ from fastapi.responses import Response
 from reelmill_common.errors import InvalidJob
 from reelmill_common.profiles import PROFILES
 from reelmill_producer.web.callers import Caller, SomeCaller
-from reelmill_producer.web.openai_errors import ERRORS, OpenAIRoute, Unable
+from reelmill_producer.web.error_answers import OPENAI
+from reelmill_producer.web.openai_errors import ERRORS, Unable
 from reelmill_producer.web.routes import clips
 from reelmill_producer.web.video_batches import create, find, ids_of
 from reelmill_producer.web.video_items import ModelList, VideoDeleted, VideoItem, VideoPage, video_item
 from reelmill_producer.web.video_requests import SPEC, body_of, read_request
 
-router = APIRouter(prefix="/v1", tags=["videos"], route_class=OpenAIRoute, responses=ERRORS)
+router = APIRouter(prefix=OPENAI, tags=["videos"], responses=ERRORS)
 
 CONFIRM_S = 10.0
 """Seconds that a delete waits for the worker to stop: it looks at each step, about one a second."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fixtures.visitor import Visitor
@@ -100,6 +102,19 @@ def test_a_dry_run_has_all_bad_rows_and_submits_nothing(console: Visitor, ledger
     assert found["estimate"]["unknown"].startswith("no clip of this profile has finished yet")
     assert found["estimate"]["in_time"] is None
     assert ledger.batches.all() == []
+
+
+def test_a_deadline_is_kept_shown_changed_and_taken_away(console: Visitor, ledger: Ledger) -> None:
+    answer = console("PUT", "batches/night", ROWS, finish_by="8h")
+    kept = console("GET", "batches/night").json
+    later = console("PATCH", "batches/night", {"finish_by": "16h"}).json
+    without = console("PATCH", "batches/night", {"finish_by": "none"}).json
+
+    assert answer.json["in_time"] is kept["in_time"] is None
+    assert abs(kept["finish_by"] - time.time() - 8 * 3600) < 120
+    assert abs(later["finish_by"] - time.time() - 16 * 3600) < 120
+    assert without["finish_by"] is None
+    assert console("PUT", "batches/night", {"rows": ["a fox"]}, finish_by="soon").status == 422
 
 
 def test_batches_are_listed_by_pages_without_a_gap(console: Visitor) -> None:

@@ -13,7 +13,7 @@ from openai import OpenAI
 from fixtures.farm import Farm
 from fixtures.hand import Hand
 from fixtures.valkey import wait_for
-from producer.video_scene import ask, client_of, served
+from producer.video_steps import ask, client_of, served
 from reelmill_common.access import Role
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, Orders
@@ -103,7 +103,7 @@ def test_the_client_has_the_reason_of_a_refusal(ann: OpenAI, ledger: Ledger) -> 
         ann.videos.create(prompt=FOX, model="tiny", input_reference=b"JPEG")
 
     assert (refused.value.param, refused.value.code) == ("size", "invalid_job")
-    assert "is not on the menu of tiny (128x80, 80x128); use 128x80" in refused.value.message
+    assert "is not on the menu of tiny (128x80, 80x128); use 80x128" in refused.value.message
     assert ledger.batches.all() == []
     assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
     assert [model.id for model in ann.models.list()] == ["fastwan-qad-fp8", "tiny"]

@@ -2,6 +2,7 @@
 --   max_failures  how many may fail before it pauses itself, or a share as `5%`
 --   start         milliseconds before which nothing of it starts; `early` is 1 until sweep has seen that time
 --   expires       milliseconds after which nothing of it starts
+--   finish_by     milliseconds by which all of it should be done; only forecasts go by it
 --   after         batches whose clips must all have succeeded; `after_any` those that only must have ended
 
 -- Return the first of some names that is not a batch, or nil.

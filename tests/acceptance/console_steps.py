@@ -66,24 +66,24 @@ class Night:
 
 @contextmanager
 def night(farm: Farm, worker: RunningWorker) -> Iterator[Night]:
-    """Set the scene with clips that a real worker has made; it is paused afterwards."""
+    """Fill the farm with clips that a real worker has made; it is paused afterwards."""
     submit(farm, Batch(name=DONE, owner="grace"), specs(12))
     submit(farm, Batch(name=BUSY, owner="ada", priority=6), specs(14))
     farm.wait_done(BUSY)
     farm.wait_done(DONE)
     farm.ledger.workers.pause(worker.node)
     submit(farm, Batch(name=BUSY, owner="ada", priority=6), specs(120))
-    scene = Night(farm=farm)
-    beating = threading.Thread(target=scene.beat)
+    at_night = Night(farm=farm)
+    beating = threading.Thread(target=at_night.beat)
     beating.start()
     try:
-        at_work(scene)
+        at_work(at_night)
         wait_for_others(farm)
-        yield scene
+        yield at_night
     finally:
-        scene.ended.set()
+        at_night.ended.set()
         beating.join()
-        for name in scene.names:
+        for name in at_night.names:
             farm.ledger.workers.retire(name)
 
 
@@ -94,12 +94,12 @@ def submit(farm: Farm, batch: Batch, asked: list[RenderSpec]) -> list[RenderJob]
     return jobs
 
 
-def at_work(scene: Night) -> None:
+def at_work(at_night: Night) -> None:
     """Give GPUs a job each in some stage, let some jobs fail, and quarantine one."""
-    ledger = scene.farm.ledger
+    ledger = at_night.farm.ledger
     gpus = [(f"gpu{number}@render-1", "NVIDIA H200", "sm90") for number in range(4)]
     gpus += [(f"gpu{number}@render-2", "NVIDIA RTX A6000", "sm86") for number in range(2)]
-    hands = [scene.worker(*gpu) for gpu in gpus]
+    hands = [at_night.worker(*gpu) for gpu in gpus]
     for code, message in (("out_of_memory", "CUDA out of memory"), ("bad_output", "all frames are black")) * 2:
         hands[5].fail(hands[5].claim(), code, message)
     for hand, stage in zip(hands[:5], STAGES, strict=True):

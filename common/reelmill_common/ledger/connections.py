@@ -1,0 +1,60 @@
+"""The few connections to Redis that all threads of a worker's process share: a server has room for so many."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import redis
+
+from reelmill_common.config.redis_address import RedisAddress
+
+MOST = 2
+"""Connections of one process: one in use, and one for a thread that must not wait for it. Kombu needs both when it puts
+a message back."""
+A_WORKER = 6
+"""Connections of one worker at most: these of its parent and of its child, and two on which the parent listens."""
+LOOK_S = 0.05
+"""Seconds between two tries to get a connection where the server has none to give."""
+
+
+class SharedConnections(redis.BlockingConnectionPool):
+    """At most `MOST` connections. A thread waits for one that another has in use.
+
+    Where the server has no room for a further one, the one that is there serves all: a worker that can claim a job can
+    also send the next.
+    """
+
+    def get_connection(self, command_name: str | None = None, *keys: Any, **options: Any) -> Any:
+        """Return a connection; wait for another thread's where the server gives no further one."""
+        del command_name, keys, options  # redis-py passes none any more
+        deadline = time.monotonic() + float(self.timeout)
+        while True:
+            try:
+                return super().get_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
+            except redis.ConnectionError:
+                if time.monotonic() > deadline or not any(one.is_connected for one in list(self._connections)):
+                    raise
+                time.sleep(LOOK_S)
+
+
+_pools: dict[RedisAddress, SharedConnections] = {}
+_lock = threading.Lock()
+
+
+def shared_pool(address: RedisAddress, *, wait_s: float, **options: Any) -> SharedConnections:
+    """Return this process' connections to a server, made at its first call; their answers are text.
+
+    Args:
+        address: Where the server is.
+        wait_s: Longest wait for a connection that another thread has in use.
+        **options: What a connection of redis-py takes.
+    """
+    with _lock:
+        if address not in _pools:
+            login = address.client_options()
+            kind = redis.SSLConnection if login.pop("ssl", False) else redis.Connection
+            login |= {"decode_responses": True, "max_connections": MOST, "timeout": wait_s}
+            _pools[address] = SharedConnections(connection_class=kind, **login, **options)  # type: ignore[no-untyped-call]  # as above
+        return _pools[address]
