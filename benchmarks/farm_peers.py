@@ -26,6 +26,7 @@ from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
 from reelmill_common.storage.keys import clip_keys
 from reelmill_worker.delivery.clip_files import ClipFiles, ClipWriter
+from reelmill_worker.delivery.marks import ClipMarker
 from reelmill_worker.host.supervisor import encoder_threads
 from reelmill_worker.pipeline.network.plan import detect
 from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
@@ -66,8 +67,13 @@ class Script:
         resident = Resident.load(model, plan=detect(), compile_cache=state / "compile-cache")
         resident.canary()
         spool = run / "serial-spool"
+        settings = Settings(video_threads=encoder_threads(1))
         writer = ClipWriter(
-            settings=Settings(video_threads=encoder_threads(1)), renderer=resident.describe(), worker=BATCH, spool=spool
+            settings=settings,
+            renderer=resident.describe(),
+            worker=BATCH,
+            spool=spool,
+            marker=ClipMarker.of(settings),
         )
         return cls(resident=resident, writer=writer, store=FolderStore(run / "serial-store"))
 

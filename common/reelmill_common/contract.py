@@ -9,7 +9,7 @@ PROMPT_CHARS = 80
 """Most characters of a prompt in a label: Flower keeps the arguments of every task in memory."""
 FARM_MARK = "reelmill-farm.json"
 """Object of a clip store that names the farm it belongs to (`farm_mark`)."""
-STORE_FOLDERS = frozenset({"logs", "reports", "embeddings", FARM_MARK})
+STORE_FOLDERS = frozenset({"logs", "reports", "embeddings", "fingerprints", FARM_MARK})
 """First parts of keys of objects that are not clips: a new batch may not have these names; old ones may go on."""
 LABEL_SEPARATOR = " · "
 """Between a label's batch, seed and prompt."""

@@ -133,6 +133,12 @@ class ClipExists(StoreError):
     exit_status = 65
 
 
+class NotSigned(StoreRefused):
+    """A clip could not be signed. Where `REELMILL_PROVENANCE=require`, it waits on its worker until it can be."""
+
+    code = "not_signed"
+
+
 class ObjectTooLarge(StoreRefused):
     """An object is larger than any of ours under such a key, so it is not ours; it was not read."""
 

@@ -78,6 +78,23 @@ class JobOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarkFacts:
+    """What a clip's file says of its origin, beside the plain marks that every clip has."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    signature: Literal["signed", "unsigned", "failed", "off"]
+    """`signed`: it has a C2PA manifest. `unsigned`: no certificate is set. `failed`: it could not be signed, and
+    `REELMILL_PROVENANCE=prefer` stores it all the same. `off`: `REELMILL_PROVENANCE=off`."""
+    signer: str = ""
+    """Name in the certificate."""
+    time_stamped: bool = False
+    """Whether a time-stamp authority vouches for the time."""
+    fingerprint: str = ""
+    """Perceptual hashes of frames, by which a copy without marks is recognised; empty where none were taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClipFacts:
     """The clip's file."""
 
@@ -88,6 +105,8 @@ class ClipFacts:
     sha256: Sha256
     size_bytes: Annotated[int, Field(ge=1)]
     latents_sha256: Sha256
+    marks: MarkFacts | None = None
+    """Absent: an older version stored it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,28 @@ class Settings:
     """Objects above this size are uploaded in parts; 5 MiB is S3's minimum."""
     s3_ca_bundle: str = setting("")
     """PEM file of a private certificate authority."""
+    provenance: Literal["prefer", "require", "off"] = setting("prefer")
+    """What a worker does about the signed mark of a clip (docs/marking.md): `prefer` signs where a certificate is set,
+    and stores a clip that cannot be signed with its plain marks; `require` stores no clip unsigned; `off` neither signs
+    nor takes fingerprints."""
+    provenance_certificate: str = setting("", read.file)
+    """PEM file of the certificate that clips are signed with, and of those between it and its authority's. Empty: clips
+    are not signed. `reelmill provenance init` makes one for trials."""
+    provenance_key: str = worker_setting("", read.file)
+    """PEM file of that certificate's private key, without a password and readable by the worker only."""
+    provenance_signer: str = worker_setting("", read.function)
+    """`module:function` that signs instead of a key file, for a key in an HSM or a KMS: it takes the bytes and returns
+    their raw signature (docs/marking.md)."""
+    provenance_timestamp: str = worker_setting("", read.link)
+    """URL of an RFC 3161 time-stamp authority. Empty: signatures bear no time that others vouch for."""
+    provenance_timestamp_policy: Literal["prefer", "require"] = worker_setting("prefer")
+    """What happens when the authority does not answer: `prefer` signs without its stamp, `require` counts it as a
+    failure to sign."""
+    provenance_prompt: Literal["show", "hash", "omit"] = worker_setting("show")
+    """What a clip's file says of its prompt, in its tags and in its signed manifest: the prompt, its SHA-256, or
+    nothing. The `.json` beside it in the store has the prompt."""
+    provenance_trust: str = setting("", read.file)
+    """PEM file of the authorities that `reelmill verify` trusts, as a C2PA trust list has them. Empty: none."""
     report: Literal["auto", "off"] = worker_setting("auto")
     """`auto` writes a contact sheet into the store when a batch ends."""
     gpu_hour_price: float = setting(0.0, read.Number(float, 0, 100_000))

@@ -14,6 +14,7 @@ from reelmill_common.errors import InvalidJob
 from reelmill_common.farm_mark import leave_mark, other_mark
 from reelmill_common.jobs import Batch
 from reelmill_common.ledger import Ledger
+from reelmill_common.provenance import batch_index
 from reelmill_common.report import write
 from reelmill_common.settings import Settings
 from reelmill_common.storage import keys, open_store
@@ -64,7 +65,7 @@ def test_a_batch_may_not_be_called_as_a_folder_of_the_store(name: str) -> None:
 
 
 def test_the_folders_of_the_store_are_all_known() -> None:
-    assert {keys.LOGS, write.FOLDER, embedding_cache.FOLDER, FARM_MARK} == STORE_FOLDERS
+    assert {keys.LOGS, write.FOLDER, embedding_cache.FOLDER, batch_index.FOLDER, FARM_MARK} == STORE_FOLDERS
 
 
 def test_a_file_named_as_a_folder_of_the_store_is_refused_with_what_to_do(cli: Cli, tmp_path: Path) -> None:

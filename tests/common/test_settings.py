@@ -78,6 +78,9 @@ def test_a_child_process_gets_the_same_settings() -> None:
     changed |= {"flower_prompts": "hide", "reuse_index": "off", "keep_logs": "all"}
     changed |= {"console_proxies": "10.0.0.0/8", "console_root_path": "/x", "console_hosts": "x.lan"}
     changed |= {"flower_url": "https://flower.lan", "grafana_url": "https://grafana.lan"}
+    changed |= {"provenance": "require", "provenance_timestamp_policy": "require", "provenance_prompt": "omit"}
+    changed |= {f"provenance_{name}": f"/{name}.pem" for name in ("certificate", "key", "trust")}
+    changed |= {"provenance_signer": "studio.keys:sign", "provenance_timestamp": "https://tsa.lan"}
     changed |= {"notify_scheme": "http", "smtp_url": "smtp://h:9", "smtp_from": "a@b"}
     settings = Settings(**changed)  # type: ignore[arg-type]  # one dict of all types
 

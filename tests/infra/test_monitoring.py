@@ -17,6 +17,7 @@ from prometheus_client import generate_latest
 from fixtures.deployment import ROOT
 from fixtures.nvml import UUID, nvml
 from fixtures.prometheus import PrometheusPrograms
+from fixtures.signers import signer_files
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import registry
@@ -130,6 +131,7 @@ def exported(settings: Settings, tmp_path: Path) -> dict[str, set[str]]:
         counted=counted,
         state=lambda: WorkerState.READY,
         info=lambda: WorkerInfo(gpu_uuid=UUID),
+        certificate=str(signer_files(tmp_path / "signer").certificate),
     )
     worker._sensors = (UUID, GpuSensors(UUID, nvml()))
     with Ledger.connect(settings) as ledger:

@@ -15,15 +15,19 @@ from urllib.parse import unquote, urlsplit
 from reelmill_common.errors import InvalidSettings
 
 NAME = "reelmill"
-MODULES = {"worker": ("torch", "diffusers", "transformers", "safetensors", "av"), "web": ("fastapi", "uvicorn", "mcp")}
-"""Modules of the extras without which rendering, and the console, cannot begin."""
+MODULES = {
+    "worker": ("torch", "diffusers", "transformers", "safetensors", "av"),
+    "web": ("fastapi", "uvicorn", "mcp"),
+    "provenance": ("c2pa", "cryptography", "pdqhash", "numpy", "av", "PIL"),
+}
+"""Modules of the extras without which rendering, the console, and signing or `reelmill verify`, cannot begin."""
 
 
 def require_extra(extra: str, command: str) -> None:
     """Refuse a command where the extra that it needs is not installed.
 
     Args:
-        extra: `worker` or `web`.
+        extra: `worker`, `web` or `provenance`.
         command: As it was typed.
 
     Raises:

@@ -81,6 +81,9 @@ renderer = Pattern(
     r"model|fixed:[0-9]+(\.[0-9]+)?(:broken)?", "is neither model nor fixed:SECONDS (for example fixed:0.05)"
 )
 bearer_token = Pattern(r"[\x21-\x7e]+", "is not a token; use letters, digits and signs of ASCII, without spaces")
+function = Pattern(
+    r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "does not name a function; use module:function, as in studio.keys:sign"
+)
 currency = Pattern(r"\w{1,8}|[^\w\s]", "is not a currency; use its letters or its sign")
 
 
@@ -228,3 +231,8 @@ def folder(text: str) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError:
         raise ValueError("begins with an unknown home; write the whole path") from None
+
+
+def file(text: str) -> str:
+    """Read the path of a file, with `~` for a home."""
+    return str(folder(text))

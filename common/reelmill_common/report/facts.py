@@ -11,6 +11,7 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger.failure_causes import FailureCause, causes
 from reelmill_common.ledger.records import BatchView, JobView, Result, outcome_of
 from reelmill_common.prices import Prices, gpu_seconds
+from reelmill_common.provenance.batch_index import MadeIndex
 from reelmill_common.storage.keys import beside
 
 SCHEMA_VERSION = 1
@@ -25,6 +26,7 @@ class Entry:
 
     Attributes:
         key: Object key of the MP4; empty without a clip.
+        signature: What its manifest says of its signed mark, see `MarkFacts`; empty if that is not known.
         gpu_s: GPU seconds of the attempt that won; 0 if they are not known.
         code, message: Code and message of the failure; empty without one.
         metadata: What the prompt file says of the row beside what to render.
@@ -39,6 +41,7 @@ class Entry:
     attempts: int
     worker: str
     key: str = ""
+    signature: str = ""
     gpu_s: float = 0.0
     code: str = ""
     message: str = ""
@@ -72,6 +75,8 @@ class Report:
         entries: The first `MOST_ENTRIES` of its jobs.
         made_at: Unix seconds.
         profiles: Profiles of its jobs.
+        marks: Clips by their signed mark, see `MarkFacts`; `unknown`: the manifest names none.
+        fingerprints: Clips that `reelmill verify` recognises in a copy.
     """
 
     batch: str
@@ -93,6 +98,8 @@ class Report:
     entries: Sequence[Entry]
     made_at: float
     profiles: Sequence[str] = ()
+    marks: Mapping[str, int] = field(default_factory=dict[str, int])
+    fingerprints: int = 0
 
     @property
     def total(self) -> int:
@@ -114,9 +121,16 @@ class Report:
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
 
-def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices: Prices = FREE) -> Report:
+def gather(
+    batch: BatchView,
+    jobs: Iterable[JobView],
+    *,
+    made_at: float,
+    prices: Prices = FREE,
+    marks: MadeIndex | None = None,
+) -> Report:
     """Count the results of a batch; its jobs are shown in their order. `made_at` is in Unix seconds."""
-    totals = _Totals()
+    totals = _Totals(signatures=marks.signatures if marks else {})
     for job in jobs:
         totals.add(job)
     span_s = max(0.0, totals.last - totals.first) if totals.last else 0.0
@@ -142,6 +156,8 @@ def gather(batch: BatchView, jobs: Iterable[JobView], *, made_at: float, prices:
         entries=totals.entries,
         made_at=made_at,
         profiles=sorted(totals.profiles),
+        marks=marks.counts if marks else {},
+        fingerprints=marks.fingerprints if marks else 0,
     )
 
 
@@ -150,9 +166,10 @@ def gpu_seconds_of(job: JobView) -> float:
     return 0.0 if job.result is None else job.result.gpu_s or gpu_seconds(job.result.seconds)
 
 
-def _entry(job: JobView) -> Entry:
+def _entry(job: JobView, signatures: Mapping[str, str]) -> Entry:
     spec, failed = job.spec, job.state is JobState.FAILED and job.error is not None
     error = (job.error or {}) if failed else {}
+    key = "" if job.result is None else job.result.key
     return Entry(
         job_id=job.job_id,
         row=job.row,
@@ -162,7 +179,8 @@ def _entry(job: JobView) -> Entry:
         facts=f"{spec.width}x{spec.height}, {spec.frames} frames at {spec.fps}, {spec.sampler}, {spec.profile}",
         attempts=job.attempts,
         worker=job.worker,
-        key="" if job.result is None else job.result.key,
+        key=key,
+        signature=signatures.get(key, ""),
         gpu_s=round(gpu_seconds_of(job), 3),
         code=error.get("code", ""),
         message=error.get("message", ""),
@@ -177,7 +195,10 @@ class _Totals:
     Attributes:
         first, last: Unix seconds of the first start and the last stored clip's end; 0 if there is none.
         stages: Sum of seconds, and number of clips, by stage.
+        signatures: Signed marks by the clip's key.
     """
+
+    signatures: Mapping[str, str]
 
     stored: int = 0
     first: float = 0.0
@@ -194,7 +215,7 @@ class _Totals:
     def add(self, job: JobView) -> None:
         self.profiles.add(job.spec.profile)
         if len(self.entries) < MOST_ENTRIES:
-            self.entries.append(_entry(job))
+            self.entries.append(_entry(job, self.signatures))
         if job.started_at:
             self.first = min(self.first or job.started_at, job.started_at)
         if job.state is JobState.FAILED and job.error is not None:

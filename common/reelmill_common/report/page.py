@@ -14,7 +14,7 @@ from reelmill_common.jobs import JobState
 from reelmill_common.prices import energy_text
 from reelmill_common.profiles import TINY, TINY_NOTE
 from reelmill_common.report.facts import Entry, Report
-from reelmill_common.report.summary import span
+from reelmill_common.report.summary import mark_text, marks_text, span
 
 Link = Callable[[str], str]
 """Turns an object key into a link of the page."""
@@ -96,6 +96,7 @@ def _facts(report: Report) -> Iterator[str]:
         "GPU time": span(report.gpu_s) if report.gpu_s else "",
         "energy": "" if report.energy_j is None else energy_text(report.energy_j),
         "cost": cost,
+        "AI-generated": marks_text(report) if report.marks else "",
         "wasted GPU time": span(report.wasted_gpu_s) if report.wasted_gpu_s else "",
         **{f"clips of {worker}": f"{count:,}" for worker, count in report.workers.items()},
         **{f"mean {stage}": f"{seconds:.2f} s" for stage, seconds in report.stages.items()},
@@ -157,7 +158,8 @@ def _reason(entry: Entry) -> str:
 def _recipe(entry: Entry, link: Link) -> str:
     took = f" · {entry.gpu_s:.2f} s of GPU" if entry.gpu_s else ""
     tries = f" · {entry.attempts} attempts" if entry.attempts > 1 else ""
-    facts = f"{entry.facts}{took}{tries} · {entry.worker}".rstrip(" ·")
+    mark = f" · {mark_text(entry.signature)}" if entry.signature else ""
+    facts = f"{entry.facts}{took}{tries}{mark} · {entry.worker}".rstrip(" ·")
     known = "".join(f"<br>{escape(name)}: {escape(value)}" for name, value in entry.metadata.items())
     manifest = f' · <a href="{escape(link(entry.manifest_key))}">recipe</a>' if entry.key else ""
     return f"{escape(facts)}{manifest}{known}<br>{entry.job_id}"

@@ -8,6 +8,15 @@ from reelmill_common.prices import energy_text
 from reelmill_common.report.facts import Report
 from reelmill_common.text.terminal_text import printable
 
+SIGNATURES = {
+    "signed": "signed",
+    "unsigned": "not signed",
+    "failed": "could not be signed",
+    "off": "signing off",
+    "unknown": "without a record of marks",
+}
+"""Words for the signed mark that a manifest names, see `MarkFacts`."""
+
 
 def summary(report: Report) -> str:
     """Return a report as text, each failure with the command that queues it again."""
@@ -22,12 +31,25 @@ def summary(report: Report) -> str:
         energy = "" if report.energy_j is None else f", {energy_text(report.energy_j)}"
         wasted = f"; {report.wasted_gpu_s:,.1f} more wasted" if report.wasted_gpu_s else ""
         lines.append(f"  {report.gpu_s:,.1f} GPU seconds{energy}{cost}{wasted}")
+    if report.marks:
+        lines.append(f"  marked as AI-generated: {marks_text(report)}")
     if report.workers:
         lines.append("  " + ", ".join(f"{worker} {count:,}" for worker, count in report.workers.items()))
     for failure in report.failures:
         lines.append(f"  {failure.count:,} failed, {failure.code}: {printable(failure.message[:200])}")
         lines.append(f"    {failure.retry or failure.advice}")
     return "\n".join(lines)
+
+
+def marks_text(report: Report) -> str:
+    """Return how the clips are marked, for people."""
+    kinds = ", ".join(f"{count:,} {SIGNATURES.get(kind, kind)}" for kind, count in sorted(report.marks.items()))
+    return f"{kinds}; {report.fingerprints:,} recognised in copies"
+
+
+def mark_text(signature: str) -> str:
+    """Return what the file of one clip says of its origin, for people."""
+    return f"AI-generated, {SIGNATURES.get(signature, signature)}"
 
 
 def span(seconds: float) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 
+from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Ledger
 from reelmill_common.prices import Prices
+from reelmill_common.provenance.batch_index import make_index
 from reelmill_common.report.facts import Report, gather
 from reelmill_common.report.page import page, relative
 from reelmill_common.settings import Settings
@@ -19,6 +22,8 @@ FOLDER = "reports"
 def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tuple[Report, str]:
     """Write a batch's contact sheet and its facts into the store; return the facts and the key of the sheet.
 
+    The index of its clips' fingerprints is written too: both need each clip's manifest.
+
     Links in a folder's sheet are relative; those in a bucket's sheet are presigned and expire.
 
     Raises:
@@ -26,7 +31,9 @@ def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tu
         StoreError: The store refuses it.
     """
     now = time.time()
-    report = gather(ledger.batches.get(batch), ledger.jobs.every(batch), made_at=now, prices=Prices.of(settings))
+    view = ledger.batches.get(batch)
+    marks = make_index(_clips(ledger, batch), store, batch)
+    report = gather(view, ledger.jobs.every(batch), made_at=now, prices=Prices.of(settings), marks=marks)
     if store.links_last_s is None:
         html = page(report, link=relative)
     else:
@@ -36,3 +43,9 @@ def make(ledger: Ledger, store: ClipStore, batch: str, settings: Settings) -> tu
     key = f"{FOLDER}/{batch}/sheet.html"
     store.put(key, html.encode(), content_type="text/html; charset=utf-8", replace=True)
     return report, key
+
+
+def _clips(ledger: Ledger, batch: str) -> Iterator[str]:
+    for job in ledger.jobs.every(batch, states=[JobState.SUCCEEDED]):
+        if job.result is not None:
+            yield job.result.key

@@ -14,8 +14,8 @@ from reelmill_common.storage import ClipStore
 
 log = structlog.get_logger(__name__)
 
-HOLD_S = 120.0
-"""Seconds that one worker has for a report before another tries."""
+HOLD_S = 600.0
+"""Seconds that one worker has for a report before another tries: the manifests of 100,000 clips take minutes."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -59,6 +59,8 @@ COMMANDS = {
     "serve": "reelmill serve --open",
     "demo": "reelmill demo --dir demo examples/prompts.csv",
     "doctor": "reelmill doctor",
+    "verify": "reelmill verify clip.mp4",
+    "provenance": "reelmill provenance init",
     "flower": "FLOWER_BASIC_AUTH=me:a-long-password reelmill flower",
     "metrics": "reelmill metrics --address 0.0.0.0",
     "webhook": "reelmill webhook add https://hooks.example.com/reelmill",

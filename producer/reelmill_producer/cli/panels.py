@@ -7,10 +7,21 @@ from collections.abc import Mapping, Sequence
 PANELS: Mapping[str, Sequence[str]] = {
     "Submit": ("submit", "render", "rerender"),
     "Follow": ("watch", "status", "why", "top", "logs"),
-    "Results": ("results", "download", "export", "show", "report", "accounts", "archive", "prune", "audit"),
+    "Results": (
+        "results",
+        "download",
+        "export",
+        "show",
+        "verify",
+        "report",
+        "accounts",
+        "archive",
+        "prune",
+        "audit",
+    ),
     "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
     "Schedules": ("schedule", "window", "plan"),
-    "Farm": ("up", "demo", "worker", "doctor", "forgive", "forget", "webhook", "flower", "metrics"),
+    "Farm": ("up", "demo", "worker", "doctor", "provenance", "forgive", "forget", "webhook", "flower", "metrics"),
     "Console": ("serve", "token", "mcp"),
     "Model": ("model",),
 }

@@ -61,7 +61,11 @@ def _facts(recipe: FoundRecipe) -> Iterator[tuple[str, str]]:
         part = document.get(name)
         if isinstance(part, dict):
             values = cast("Mapping[str, Any]", part).items()
-            yield name, ", ".join(f"{key} {value}" for key, value in values if value not in ("", None))
+            known = [(key, value) for key, value in values if value not in ("", None) and key != "marks"]
+            yield name, ", ".join(f"{key} {value}" for key, value in known)
+    marks = (document.get("clip") or {}).get("marks")
+    if isinstance(marks, dict):
+        yield "marks", f"AI-generated, {marks.get('signature', '')} {marks.get('signer', '')}".rstrip()
     if recipe.bits_class:
         yield "class", recipe.bits_class
     for name, value in recipe.worker_class.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import time
 from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import entry_points
@@ -19,6 +20,7 @@ from reelmill_common.farm_mark import other_mark
 from reelmill_common.findings import Finding, Severity, worst
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
+from reelmill_common.provenance.identity import DAY_S, WARN_DAYS, checked_end, is_wanted
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
 from reelmill_producer.doctor.env_file import env_file_findings
@@ -67,6 +69,7 @@ def examine(settings: Settings, *, deep: bool = False) -> list[Finding]:
         *store_findings(settings),
         *(other_stores(settings) if redis[0].level is Severity.OK else ()),
         *(found for checkup in _checkups() for found in checkup.examine(settings, deep=deep)),
+        provenance_finding(settings),
         flower_finding(),
         disk_finding(settings),
     ]
@@ -113,6 +116,28 @@ def flower_finding() -> Finding:
     if find_spec("flower") is None:
         return Finding(name="flower", level=Severity.OK, found=f"not installed; {install_command('flower')} brings it")
     return Finding(name="flower", level=Severity.OK, found="installed; `reelmill flower` asks for a password")
+
+
+def provenance_finding(settings: Settings) -> Finding:
+    """Check whether clips are signed, and how long the certificate lasts."""
+    if settings.provenance == "off":
+        found = "off: clips bear plain marks only, which anyone can remove"
+        return Finding(name="provenance", level=Severity.OK, found=found)
+    if not is_wanted(settings):
+        found = "no certificate is set: clips bear plain marks only (`reelmill provenance init`, docs/marking.md)"
+        return Finding(name="provenance", level=Severity.OK, found=found)
+    try:
+        ends_at = checked_end(settings)
+    except ReelmillError as err:
+        return Finding.from_error("provenance", err)
+    days = (ends_at - time.time()) / DAY_S
+    if days <= 0:
+        level, found = Severity.FAIL, f"the certificate expired {-days:.0f} days ago: no clip is signed"
+    else:
+        level = Severity.WARN if days < WARN_DAYS else Severity.OK
+        found = f"clips are signed; the certificate lasts {days:.0f} more days"
+    advice = "put a new certificate and key in the same files; workers read them without a restart"
+    return Finding(name="provenance", level=level, found=found, advice="" if level is Severity.OK else advice)
 
 
 def store_findings(settings: Settings) -> list[Finding]:

@@ -17,7 +17,13 @@ MOST_INDEX = 8_000_000
 MOST_TAGS = 200
 _HEAD = 8
 _TEXT = 1
-_LETTERS = {b"\xa9nam": "title", b"\xa9cmt": "comment", b"desc": "description", b"\xa9too": "encoder"}
+_LETTERS = {
+    b"\xa9nam": "title",
+    b"\xa9cmt": "comment",
+    b"desc": "description",
+    b"\xa9too": "encoder",
+    b"\xa9gen": "genre",
+}
 
 
 def read_tags(head: bytes) -> Mapping[str, str]:

@@ -129,6 +129,11 @@ def read_recipe(content: bytes, name: str) -> FoundRecipe:
         raise NotFound(f"{name[:200]} holds no recipe; only clips and manifests made here do")
     try:
         found = read_object(text, "what it holds")
+        if isinstance(found.get("spec"), dict) and "prompt" not in found["spec"]:
+            raise NotFound(
+                f"{name[:200]} does not have its prompt: its farm keeps prompts out of files "
+                "(REELMILL_PROVENANCE_PROMPT); name the clip as BATCH/ROW, or its .json in the store"
+            )
         if isinstance(found.get("spec"), dict):
             spec_from_mapping(found["spec"])
         return FoundRecipe(recipe=checked(found, "what it holds"), document=found)

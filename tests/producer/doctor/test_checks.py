@@ -13,11 +13,12 @@ import redis
 
 from fixtures.cli import Cli
 from fixtures.s3 import S3Server, free_port
+from fixtures.signers import signer_files
 from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger, WorkerInfo
 from reelmill_common.settings import Settings
 from reelmill_common.storage import open_store
-from reelmill_producer.doctor.checks import Finding, Severity, examine, link_finding, worst
+from reelmill_producer.doctor.checks import Finding, Severity, examine, link_finding, provenance_finding, worst
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:
@@ -35,7 +36,7 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
     assert [finding.name for finding in findings] == [
         *("redis", "redis.aof", "redis.eviction", "redis.memory", "redis.connections"),
         *("redis.round_trip", "clock"),
-        *("store", "worker", "gpu", "model", "flower", "disk"),
+        *("store", "worker", "gpu", "model", "provenance", "flower", "disk"),
     ]
 
 
@@ -189,3 +190,28 @@ def test_a_link_that_is_refused_is_told(
     assert "answered with 403" in refused.found
     assert silent.level is Severity.WARN
     assert "secret" not in str(silent)
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "found"),
+    [
+        pytest.param(300, Severity.OK, "lasts 300 more days", id="new"),
+        pytest.param(20, Severity.WARN, "lasts 20 more days", id="ends soon"),
+        pytest.param(0, Severity.FAIL, "expired", id="has ended"),
+    ],
+)
+def test_the_end_of_a_certificate_is_told_30_days_before(
+    tmp_path: Path, days: float, level: Severity, found: str
+) -> None:
+    signer = signer_files(tmp_path, days=days)
+
+    finding = provenance_finding(Settings(**signer.settings()))  # type: ignore[arg-type]
+
+    assert (finding.level, found in finding.found) == (level, True)
+    assert bool(finding.advice) is (level is not Severity.OK)
+
+
+def test_clips_without_a_signer_are_no_fault() -> None:
+    assert "plain marks only" in provenance_finding(Settings()).found
+    assert "off" in provenance_finding(Settings(provenance="off")).found
+    assert provenance_finding(Settings(provenance="require")).level is Severity.FAIL

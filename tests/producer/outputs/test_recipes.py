@@ -18,6 +18,7 @@ from fixtures.s3 import free_port
 from reelmill_common.errors import NotFound, StoreUnavailable
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.profiles import TINY_NOTE
+from reelmill_common.provenance.claim import Prompt, shown
 from reelmill_common.recipe import ClipFacts, JobOrigin, Recipe, make_manifest
 from reelmill_producer.cli.rerender import compare
 from reelmill_producer.outputs.mp4_tags import read_tags
@@ -87,6 +88,14 @@ def test_a_link_that_leads_nowhere_is_told_without_its_signature(served: str) ->
         with pytest.raises(StoreUnavailable, match="cannot be fetched") as caught:
             find_recipe(link, None)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prompt", ["hash", "omit"])
+def test_a_file_without_its_prompt_says_where_the_prompt_is(recipe: Recipe, prompt: Prompt) -> None:
+    content = json.dumps(shown(recipe.document(), prompt)).encode()
+
+    with pytest.raises(NotFound, match=r"REELMILL_PROVENANCE_PROMPT\); name the clip as BATCH/ROW"):
+        read_recipe(content, "it")
 
 
 def test_what_differs_is_named(clip: Path, recipe: Recipe) -> None:

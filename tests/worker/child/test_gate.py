@@ -68,6 +68,7 @@ def test_a_child_that_passes_gets_its_job_runner_and_reports_what_it_is(
     ("changes", "reason"),
     [
         pytest.param({"renderer": "model", "model_dir": "/nowhere"}, "invalid_model: .*/nowhere", id="no model"),
+        pytest.param({"provenance": "require"}, "not_signed: .*no certificate is set", id="nothing to sign with"),
         pytest.param({"store_url": "file:///dev/null/clips"}, "store_refused: .*/dev/null", id="a store that refuses"),
         pytest.param({"video_codec": "h264_nvenc"}, "invalid_settings: .*REELMILL_VIDEO_CODEC", id="no such encoder"),
     ],

@@ -21,6 +21,7 @@ from reelmill_worker.child.prefetch import Prefetcher
 from reelmill_worker.child.renderer import Renderer
 from reelmill_worker.delivery.clip_files import ClipWriter
 from reelmill_worker.delivery.delivery_queue import DeliveryQueue
+from reelmill_worker.delivery.marks import ClipMarker
 from reelmill_worker.delivery.publisher import ClipPublisher
 from reelmill_worker.host.gpu_sensors import GpuSensors
 from reelmill_worker.ipc.child_files import ChildFiles
@@ -40,6 +41,7 @@ class Checked:
         profile: Model profile.
         files: Where this process reports to its parent.
         spool: Folder of this process for clips on their way.
+        marker: Signs these.
         info: What the ledger should know about the worker.
     """
 
@@ -51,6 +53,7 @@ class Checked:
     store: ClipStore
     ledger: Ledger
     spool: Path
+    marker: ClipMarker
     info: WorkerInfo
 
 
@@ -102,7 +105,11 @@ def _deliveries(
 ) -> DeliveryQueue:
     settings = checked.settings
     writer = ClipWriter(
-        settings=settings, renderer=checked.renderer.describe(), worker=checked.worker, spool=checked.spool
+        settings=settings,
+        renderer=checked.renderer.describe(),
+        worker=checked.worker,
+        spool=checked.spool,
+        marker=checked.marker,
     )
     return DeliveryQueue(
         publisher=ClipPublisher(store=checked.store, leases=leases, writer=writer, on_end=on_end),

@@ -38,6 +38,7 @@ from reelmill_worker.child.composition import Checked, compose
 from reelmill_worker.child.job_runner import JobRunner
 from reelmill_worker.child.renderer import Renderer, TestPicture, open_renderer
 from reelmill_worker.delivery.clip_files import write_video
+from reelmill_worker.delivery.marks import ClipMarker
 from reelmill_worker.host.load_limit import load_permit, model_bytes
 from reelmill_worker.ipc.child_files import ChildFiles
 from reelmill_worker.ipc.child_status import ChildStatus, Verdict, write
@@ -120,7 +121,8 @@ class Gate:
             renderer = open_renderer(settings, self.profile)
         _canary(renderer)
         spool = _fresh_spool(settings.state_dir, self.worker)
-        _try_encoder(settings, self.profile, spool)
+        marker = ClipMarker.of(settings)
+        unsigned = _try_delivery(settings, self.profile, spool, marker)
         store = open_store(settings)
         report = self._patiently(store.check, "store")
         ledger = self._patiently(lambda: Ledger.connect(settings, shared=True), "ledger")
@@ -131,7 +133,7 @@ class Gate:
             host=os.uname().nodename,
             store=report.url,
             store_once=report.conditional_put,
-            trouble=f"farm: {warning}" if warning else "",
+            trouble="; ".join(filter(None, (f"farm: {warning}" if warning else "", unsigned))),
             metrics=metrics if settings.metrics_port else "",
         )
         info = replace(info, classes=classes_of(info.record(), labels_of(settings.worker_labels)))
@@ -144,6 +146,7 @@ class Gate:
             store=store,
             ledger=ledger,
             spool=spool,
+            marker=marker,
             info=info,
         )
         runner = compose(
@@ -196,12 +199,21 @@ def _canary(renderer: Renderer) -> None:
         raise WorkerUnfit(f"the canary render failed ({err.code}): {err}") from err
 
 
-def _try_encoder(settings: Settings, profile: str, spool: Path) -> None:
-    """Mux a test card: a codec that this host lacks would otherwise fail every clip after its render."""
+def _try_delivery(settings: Settings, profile: str, spool: Path, marker: ClipMarker) -> str:
+    """Mux and sign a test card; return why it cannot be signed, if it need not be.
+
+    A codec that this host lacks, or a key that fits no certificate, would otherwise fail every clip after its render.
+    """
     spec = RenderSpec(prompt="a test card", profile=profile, frames=PROFILES[profile].lengths[0])
     trial = spool / "trial.mp4"
     write_video(TestPicture(spec).planes, trial, fps=spec.fps, recipe={}, settings=settings)
-    trial.unlink()
+    try:
+        unsigned = marker.problem(trial)
+    finally:
+        trial.unlink()
+    if unsigned:
+        log.warning("gate.unsigned", error=unsigned)
+    return unsigned
 
 
 def _with_gpu(info: WorkerInfo) -> WorkerInfo:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from reelmill_common.jobs import Stage
 from reelmill_common.ledger import Claimed, Result, Spent
 from reelmill_common.ledger.records import NOTHING
-from reelmill_common.recipe import JobOrigin, Recipe
+from reelmill_common.provenance.claim import shown
+from reelmill_common.recipe import JobOrigin, MarkFacts, Recipe
 from reelmill_common.settings import Settings
 from reelmill_common.storage import StoredObject
 from reelmill_worker.attempt.lease import Lease
 from reelmill_worker.delivery import stills
 from reelmill_worker.delivery import video as media
 from reelmill_worker.delivery.encoders import encoder_of
+from reelmill_worker.delivery.marks import ClipMarker
 from reelmill_worker.pipeline.checkpoint.manifest import file_sha256
 
 if TYPE_CHECKING:
@@ -59,9 +61,10 @@ class ClipFiles:
     Attributes:
         folder: Folder that holds only them.
         size_bytes: Disk that they take.
-        sha256: Hash of the MP4.
+        sha256: Hash of the MP4, as it is signed.
         video_bytes: Size of the MP4.
         recipe: Recipe in its tags and, later, in its manifest.
+        marks: What was done to mark it.
         seconds: Seconds by stage so far.
     """
 
@@ -70,6 +73,7 @@ class ClipFiles:
     sha256: str
     video_bytes: int
     recipe: Recipe
+    marks: MarkFacts
     latents_sha256: str
     has_preview: bool
     seconds: Mapping[str, float]
@@ -140,6 +144,7 @@ class ClipWriter:
 
     Attributes:
         renderer: The renderer's description; goes into every recipe.
+        marker: Signs the MP4.
         spool: Folder of this process for files on their way.
     """
 
@@ -147,6 +152,7 @@ class ClipWriter:
     renderer: Mapping[str, Any]
     worker: str
     spool: Path
+    marker: ClipMarker
 
     def write(self, claimed: Claimed, rendering: Rendering) -> ClipFiles:
         """Write MP4, poster and, if it is wanted, preview.
@@ -154,24 +160,28 @@ class ClipWriter:
         Raises:
             InvalidSettings: The encoder is unknown here, or refuses its options.
             RenderFailed: The encoder or the disk failed.
+            NotSigned: The clip cannot be signed, and the settings require it.
         """
         started = time.monotonic()
         folder = self.spool / f"{claimed.job_id}.{claimed.token}"
         folder.mkdir(parents=True, exist_ok=True)
         video = folder / "clip.mp4"
         recipe = self._recipe(claimed, rendering)
-        planes, fps = rendering.planes, claimed.spec.fps
-        write_video(planes, video, fps=fps, recipe=recipe.document(), settings=self.settings)
-        stills.write_poster(planes[len(planes) // 2], folder / "poster.jpg")  # many clips open on a fade
+        planes, fps, system = rendering.planes, claimed.spec.fps, claimed.spec.profile
+        document = shown(recipe.document(), self.settings.provenance_prompt)
+        write_video(planes, video, fps=fps, recipe=document, settings=self.settings)
+        marks = self.marker.mark(video, planes, document)
+        stills.write_poster(planes[len(planes) // 2], folder / "poster.jpg", system=system)  # many open on a fade
         has_preview = self.settings.preview == "webp"
         if has_preview:
-            stills.write_preview(planes, folder / "preview.webp", fps=fps)
+            stills.write_preview(planes, folder / "preview.webp", fps=fps, system=system)
         return ClipFiles(
             folder=folder,
             size_bytes=sum(file.stat().st_size for file in folder.iterdir()),
             sha256=file_sha256(video),
             video_bytes=video.stat().st_size,
             recipe=recipe,
+            marks=marks,
             latents_sha256=rendering.latents_sha256,
             has_preview=has_preview,
             seconds={**rendering.seconds, str(Stage.MUX): round(time.monotonic() - started, 4)},

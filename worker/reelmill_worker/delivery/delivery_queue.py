@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from reelmill_common.errors import StoreRefused, StoreUnavailable
+from reelmill_common.errors import NotSigned, StoreRefused, StoreUnavailable
 from reelmill_worker.delivery.clip_files import PendingClip
 from reelmill_worker.delivery.publisher import ClipPublisher
 from reelmill_worker.ipc.counters import LoadTime
@@ -121,7 +121,7 @@ class DeliveryQueue:
         """Take a clip as far as it goes now: it is delivered, its attempt has ended, or it waits in a line again.
 
         Raises:
-            StoreUnavailable, StoreRefused: The store did not take it.
+            StoreUnavailable, StoreRefused: The store did not take it, or it cannot be signed and has to be.
         """
         if not self.publisher.write_files(clip):
             self._end_delivery(stored=False)
@@ -198,8 +198,10 @@ class DeliveryQueue:
         if error is None:
             log.info("store.returned")
         else:
-            log.error("store.refused" if isinstance(error, StoreRefused) else "store.lost", error=str(error))
+            event = "store.refused" if isinstance(error, StoreRefused) else "store.lost"
+            log.error("clip.not_signed" if isinstance(error, NotSigned) else event, error=str(error))
         try:
-            self.on_store_error("" if error is None else f"store: {error}")
+            where = "marks" if isinstance(error, NotSigned) else "store"
+            self.on_store_error("" if error is None else f"{where}: {error}")
         except Exception:  # as in `_work`
             log.exception("trouble.not_told")

@@ -9,22 +9,32 @@ atoms hold is as mutagen's documents describe it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from os import SEEK_CUR
+from pathlib import Path
 from typing import BinaryIO
 
 OWN_NAMES = "com.apple.iTunes"
 """Owner of the names of `----` atoms: the one that other programs show."""
 TITLE_BYTES = 250
 """Longest title: players show it in one line."""
+_LETTERS = {
+    "title": b"\xa9nam",
+    "comment": b"\xa9cmt",
+    "description": b"desc",
+    "encoder": b"\xa9too",
+    "genre": b"\xa9gen",
+}
 _HEAD = 8
 _UTF8 = 1
 
 
 def tag_boxes(tags: Mapping[str, str]) -> bytes:
-    """Return a `meta` box with tags: `title`, `comment`, `description` and `encoder` as such, others by their names."""
-    known = {"title": b"\xa9nam", "comment": b"\xa9cmt", "description": b"desc", "encoder": b"\xa9too"}
+    """Return a `meta` box with tags: those that readers know by four letters as such, others by their names."""
     items = [
-        _box(known[name], _data(text)) if name in known else _named(name, text) for name, text in tags.items() if text
+        _box(_LETTERS[name], _data(text)) if name in _LETTERS else _named(name, text)
+        for name, text in tags.items()
+        if text
     ]
     handler = _box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
     return _box(b"meta", bytes(4) + handler + _box(b"ilst", b"".join(items)))
@@ -52,6 +62,21 @@ def write_tags(file: BinaryIO, boxes: bytes) -> None:
 def title_of(prompt: str) -> str:
     """Return the beginning of a prompt, cut between two characters."""
     return prompt.encode()[:TITLE_BYTES].decode("utf-8", "ignore")
+
+
+def top_boxes(path: Path) -> Iterator[bytes]:
+    """Yield the kinds of a file's outermost boxes, in their order."""
+    with path.open("rb") as file:
+        while len(head := file.read(_HEAD)) == _HEAD:
+            size, kind = struct.unpack(">I4s", head)
+            done = _HEAD
+            if size == 1:
+                (size,) = struct.unpack(">Q", file.read(_HEAD))
+                done += _HEAD
+            yield kind
+            if size < done:
+                return
+            file.seek(size - done, SEEK_CUR)
 
 
 def _box(kind: bytes, content: bytes) -> bytes:

@@ -172,6 +172,7 @@ class ClipPublisher:
             sha256=result.sha256,
             size_bytes=result.size_bytes,
             latents_sha256=result.latents_sha256,
+            marks=files.marks,
         )
         manifest = make_manifest(
             files.recipe,

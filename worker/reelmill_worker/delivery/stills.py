@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base
 
+from reelmill_common.provenance.plain_marks import AI_GENERATED, xmp_packet
 from reelmill_worker.delivery.video import Planes, as_video_frame
 
 POSTER_QUALITY = 88
@@ -19,13 +22,17 @@ PREVIEW_EVERY = 3
 PREVIEW_QUALITY = 50
 
 
-def write_poster(planes: NDArray[np.uint8], path: Path) -> None:
-    """Write one frame, (height * 3 / 2, width) as `Planes` has it, as a JPEG."""
-    Image.fromarray(to_rgb(planes)).save(path, "JPEG", quality=POSTER_QUALITY, optimize=True)
+def write_poster(planes: NDArray[np.uint8], path: Path, *, system: str = "") -> None:
+    """Write one frame, (height * 3 / 2, width) as `Planes` has it, as a JPEG, marked as made by the model `system`."""
+    marks: dict[str, Any] = {"xmp": xmp_packet(system), "exif": _exif(), "comment": AI_GENERATED.encode()}
+    Image.fromarray(to_rgb(planes)).save(path, "JPEG", quality=POSTER_QUALITY, optimize=True, **marks)
 
 
-def write_preview(planes: Planes, path: Path, *, fps: int) -> None:
-    """Write every third frame, made smaller, as a WebP that repeats for ever and takes as long as the clip."""
+def write_preview(planes: Planes, path: Path, *, fps: int, system: str = "") -> None:
+    """Write every third frame, made smaller, as a WebP that repeats for ever and takes as long as the clip.
+
+    It is marked like a poster.
+    """
     height, width = planes.shape[1] * 2 // 3, planes.shape[2]
     scale = min(1.0, PREVIEW_SIDE / max(width, height))
     size = (round(width * scale), round(height * scale))
@@ -39,7 +46,16 @@ def write_preview(planes: Planes, path: Path, *, fps: int) -> None:
         loop=0,
         quality=PREVIEW_QUALITY,
         method=2,  # of 0 to 6: above it the encoder takes twice the time for a few percent of the bytes
+        xmp=xmp_packet(system),
+        exif=_exif(),
     )
+
+
+def _exif() -> Image.Exif:
+    exif = Image.Exif()
+    exif[Base.ImageDescription] = AI_GENERATED
+    exif[Base.Software] = "Reelmill"
+    return exif
 
 
 def to_rgb(planes: NDArray[np.uint8], size: tuple[int, int] | None = None) -> NDArray[np.uint8]:

@@ -16,9 +16,10 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 
 from reelmill_common.errors import InvalidDocument, InvalidSettings, NotFound, RenderFailed
+from reelmill_common.provenance.plain_marks import AI_GENERATED, DIGITAL_SOURCE_TYPE, xmp_box
 from reelmill_common.text.untrusted_json import read_object
 from reelmill_worker.delivery.encoders import Encoder
-from reelmill_worker.delivery.mp4_boxes import room_for, tag_boxes, title_of, write_tags
+from reelmill_worker.delivery.mp4_boxes import room_for, tag_boxes, title_of, top_boxes, write_tags
 
 Planes = NDArray[np.uint8]
 """YUV 4:2:0 as `pipeline.yuv` makes it: (frames, height * 3 / 2, width), BT.709, limited range."""
@@ -53,7 +54,7 @@ def write_clip(planes: Planes, path: Path, *, fps: int, recipe: Mapping[str, Any
         RenderFailed: The encoder or the disk failed while writing.
     """
     height, width = planes.shape[1] * 2 // 3, planes.shape[2]
-    tags = tag_boxes(_tags(recipe))
+    tags = tag_boxes(_tags(recipe)) + xmp_box(_system(recipe))
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             container.metadata["comment"] = room_for(tags)
@@ -64,7 +65,7 @@ def write_clip(planes: Planes, path: Path, *, fps: int, recipe: Mapping[str, Any
             container.mux(stream.encode(None))
         with path.open("r+b") as file:
             write_tags(file, tags)
-    except (av.error.FFmpegError, ValueError) as err:
+    except (av.error.FFmpegError, OSError, ValueError) as err:
         if isinstance(err, OSError) and err.errno in _DISK_ERRORS:
             raise RenderFailed(f"{path} cannot be written: {err}; look at the disk of the spool folder") from err
         raise InvalidSettings(
@@ -109,7 +110,8 @@ def _open_encoder(container: Any, fps: int, encoder: Encoder) -> Any:
 
 def _tags(recipe: Mapping[str, Any]) -> dict[str, str]:
     prompt = str(recipe.get("spec", {}).get("prompt", ""))
-    tags = {"title": title_of(prompt), "description": prompt, "encoder": "Reelmill"}
+    tags = {"title": title_of(prompt), "description": prompt, "encoder": "Reelmill", "genre": AI_GENERATED}
+    tags["digital_source_type"] = DIGITAL_SOURCE_TYPE
     tags["comment"] = json.dumps(recipe, sort_keys=True, ensure_ascii=False)
     for name, place in TAGS.items():
         value: Any = recipe
@@ -118,6 +120,10 @@ def _tags(recipe: Mapping[str, Any]) -> dict[str, str]:
         if value is not None:
             tags[name] = str(value)
     return tags
+
+
+def _system(recipe: Mapping[str, Any]) -> str:
+    return str(recipe.get("spec", {}).get("profile", ""))
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -209,6 +215,5 @@ def _open(path: Path) -> Any:
 
 
 def _index_first(path: Path) -> bool:
-    head = path.read_bytes()[:4096]
-    index, pictures = head.find(b"moov"), head.find(b"mdat")
-    return index >= 0 and (pictures < 0 or index < pictures)
+    kinds = [kind for kind in top_boxes(path) if kind in (b"moov", b"mdat")]
+    return kinds[:1] == [b"moov"]

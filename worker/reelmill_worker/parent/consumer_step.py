@@ -56,6 +56,7 @@ class ConsumptionStep(bootsteps.StartStopStep):
             counted=files.counters,
             state=lambda: housekeeping.state,
             info=lambda: housekeeping.child_info,
+            certificate="" if settings.provenance == "off" else settings.provenance_certificate,
         )
         self.exporter = Exporter(settings, collector, files.counters)
         signals.worker_shutting_down.connect(self._drain)

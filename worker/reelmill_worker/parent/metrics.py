@@ -17,6 +17,7 @@ from reelmill_common.forecast import Aims
 from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.metrics.exporter import Endpoint, counter, gauge, registry
 from reelmill_common.metrics.farm import FarmCollector
+from reelmill_common.provenance.identity import expires_at
 from reelmill_common.services.background import BackgroundThread, ErrorLog
 from reelmill_common.settings import Settings
 from reelmill_worker.host.gpu_sensors import GpuSensors, SensorReading
@@ -44,6 +45,7 @@ class WorkerCollector:
         counted: The file in which the children count, see `ipc.counters`.
         state: Returns the worker's state.
         info: Returns what the present child reports about itself; empty while there is none.
+        certificate: PEM file of the certificate that clips are signed with; empty if they are not signed.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class WorkerCollector:
         counted: Path,
         state: Callable[[], WorkerState],
         info: Callable[[], WorkerInfo],
+        certificate: str = "",
     ) -> None:
         self._worker = worker
         self._profile = profile
         self._counted = counted
         self._state = state
         self._info = info
+        self._certificate = certificate
         self._sensors: tuple[str, GpuSensors] = ("", GpuSensors(""))
 
     def describe(self) -> list[Metric]:
@@ -70,6 +74,7 @@ class WorkerCollector:
         """Yield every metric."""
         values, info = counters.read(self._counted), self._info()
         yield from self._identity(info)
+        yield from _certificate(self._certificate)
         yield from _counts(values)
         yield from _load(values)
         yield from _gpu(list(self._gpu_sensors(info).read()))
@@ -140,6 +145,22 @@ class Exporter:
             served.append(FarmCollector(ledger, depth=settings.dispatch_depth, aims=Aims.of(settings)))
         host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token
         return Endpoint(registry(*served), host=host, port=port, token=token)
+
+
+def _certificate(path: str) -> Iterator[Metric]:
+    """Yield when a certificate ends, if there is one; 0 if it cannot be read."""
+    if not path:
+        return
+    try:
+        ends_at = expires_at(path)
+    except ReelmillError:
+        ends_at = 0.0
+    yield gauge(
+        "reelmill_certificate_expires_timestamp_seconds",
+        "When the certificate that clips are signed with ends, in Unix time; 0: it cannot be read.",
+        (),
+        [((), ends_at)],
+    )
 
 
 def _counts(values: CounterValues) -> Iterator[Metric]:

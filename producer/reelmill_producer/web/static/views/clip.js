@@ -110,6 +110,21 @@ async function readJob(path, signal) {
   return { ...found, why: sentence };
 }
 
+/**
+ * Says what a clip's file tells of its origin.
+ * @param {any} marks
+ */
+function marksText(marks) {
+  if (!marks) return "AI-generated (older version: no record)";
+  const signed = {
+    signed: `signed by ${marks.signer}${marks.time_stamped ? ", time-stamped" : ""}`,
+    unsigned: "not signed",
+    failed: "could not be signed",
+    off: "signing off",
+  }[/** @type {"signed" | "unsigned" | "failed" | "off"} */ (marks.signature)];
+  return ["AI-generated", signed, marks.fingerprint ? "recognised in copies" : ""].filter(Boolean).join(", ");
+}
+
 /** @param {any} job */
 function film(job) {
   return {
@@ -289,6 +304,7 @@ async function drawRecipe(panel, path, job, signal) {
     ["Stages", seconds.join(", ")],
     ["File", job.clip.bytes && size(job.clip.bytes)],
     ["Made", recipe.written_at && full(new Date(recipe.written_at).getTime() / 1000)],
+    ["Marks", marksText(recipe.clip?.marks)],
     ["Latents", recipe.latents_sha256 && `${recipe.latents_sha256.slice(0, 16)}…`],
     ...Object.entries(recipe.metadata ?? {}),
   ].filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== 0);

@@ -1,0 +1,99 @@
+"""A farm's clips are marked: real workers sign them, an index is made, and a copy without marks is recognised."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import c2pa
+import pytest
+
+from fixtures.cli import program
+from fixtures.farm import Farm
+from fixtures.s3 import S3Server
+from fixtures.signers import SignerFiles, signer_files
+from fixtures.valkey import wait_for
+from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
+from reelmill_common.report.write import make
+from reelmill_common.storage import open_store
+
+pytestmark = pytest.mark.services
+
+CLIPS = int(os.environ.get("MARKED_CLIPS", "6"))
+"""Clips of a batch; 200 with `MARKED_CLIPS=200`, which also leaves them in `MARKED_FOLDER`."""
+
+
+def states(video: bytes, signer: SignerFiles, folder: Path) -> list[str]:
+    """Return what C2PA's reader makes of a clip: with the farm's authority on the trust list, and without."""
+    (folder / "clip.mp4").write_bytes(video)
+    found = []
+    for trust in ({"trust": {"trust_anchors": signer.authority.read_text()}}, {}):
+        settings: dict[str, Any] = {"verify": {"verify_trust": True}, **trust}
+        with (
+            c2pa.Context.from_dict(settings) as context,
+            c2pa.Reader(str(folder / "clip.mp4"), context=context) as reader,
+        ):
+            found.append(str(reader.get_validation_state()))
+    return found
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_every_clip_of_a_farm_is_signed_counted_and_indexed(
+    place: str,
+    make_farm: Callable[..., Farm],
+    nanio_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signer = signer_files(tmp_path / "signer")
+    changes: dict[str, object] = {"renderer": "fixed:0.001", "provenance": "require", **signer.settings()}
+    if place == "s3":
+        nanio_server.let_in(monkeypatch)
+        bucket = nanio_server.make_bucket()
+        changes |= {"store_url": f"s3://{bucket}/farm", "s3_endpoint": nanio_server.endpoint}
+    farm = make_farm(**changes)
+    specs = [RenderSpec(prompt="a fox", seed=seed, frames=5, profile="tiny") for seed in range(CLIPS)]
+    jobs = [RenderJob(batch="night", row=f"{seed:04d}", spec=spec) for seed, spec in enumerate(specs)]
+    farm.ledger.batches.submit(Batch(name="night"), jobs)
+
+    farm.start()
+    wait_for(lambda: farm.ledger.batches.get("night").counts.get(JobState.SUCCEEDED) == CLIPS, what="the batch")
+    store = open_store(farm.settings)
+    make(farm.ledger, store, "night", farm.settings)  # as the workers do within a minute
+    videos = [store.get(item.key) for item in store.list("night/") if item.key.endswith(".mp4")]
+
+    assert len(videos) == CLIPS
+    assert {tuple(states(video, signer, tmp_path)) for video in videos} == {("Trusted", "Valid")}
+    report = json.loads(store.get("reports/night/facts.json"))
+    assert (report["marks"], report["fingerprints"]) == ({"signed": CLIPS}, CLIPS)
+    assert b"AI-generated, signed" in store.get("reports/night/sheet.html")
+    _keep(videos, signer, place)
+
+
+def _keep(videos: list[bytes], signer: SignerFiles, place: str) -> None:
+    if folder := os.environ.get("MARKED_FOLDER"):
+        target = Path(folder) / place
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "authority.pem").write_bytes(signer.authority.read_bytes())
+        for number, video in enumerate(videos):
+            (target / f"{number:04d}.mp4").write_bytes(video)
+
+
+def test_the_program_says_of_a_file_what_it_is(make_farm: Callable[..., Farm], tmp_path: Path) -> None:
+    signer = signer_files(tmp_path / "signer")
+    farm = make_farm(renderer="fixed:0.001", **signer.settings(), provenance_trust=str(signer.authority))
+    spec = RenderSpec(prompt="a fox", frames=5, profile="tiny")
+    farm.ledger.batches.submit(Batch(name="night"), [RenderJob(batch="night", row="fox", spec=spec)])
+    farm.start()
+    wait_for(lambda: farm.ledger.batches.get("night").counts.get(JobState.SUCCEEDED) == 1, what="the clip")
+    store = open_store(farm.settings)
+    (key,) = [item.key for item in store.list("night/") if item.key.endswith(".mp4")]
+    (tmp_path / "found.mp4").write_bytes(store.get(key))
+
+    done = program("verify", str(tmp_path / "found.mp4"), "--json", env=farm.settings.to_env())
+
+    assert done.status == 0, done.err
+    assert (done.json["verdict"], done.json["signature"]["title"]) == ("signed", "night/fox")
