@@ -18,7 +18,7 @@ from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import DEFAULT_PROFILE
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
-from reelmill_worker.parent import remote_control, transport
+from reelmill_worker.parent import remote_control
 from reelmill_worker.parent.broker_wait import broker_wait_step
 from reelmill_worker.parent.consumer_step import consumption_step
 from reelmill_worker.parent.message_filter import Inbox
@@ -36,7 +36,6 @@ default of 5 ms each answer from Redis would wait that long, several times betwe
 sys.setswitchinterval(SWITCH_S)
 settings = Settings.from_env(os.environ)
 profile = settings.profile or DEFAULT_PROFILE
-transport.install()
 remote_control.restrict()
 app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, profile))

@@ -12,9 +12,11 @@ import structlog
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import InvalidSettings, LedgerRefused
+from reelmill_common.ledger.connections import QuietSentinels, open_client
 from reelmill_common.ledger.library import library
 from reelmill_common.ledger.refusals import DENIED, denied, explain
 from reelmill_common.ledger.rights import missing
@@ -80,7 +82,10 @@ class Server:
         self._redis = client
         self._prefix = prefix
         self._tls = issubclass(pool.connection_class, redis.SSLConnection)
-        self.address = "{host}:{port}".format_map({"host": "?", "port": "?"} | pool.connection_kwargs)
+        given: Mapping[str, Any] = {"host": "?", "port": "?"} | pool.connection_kwargs
+        sentinels = pool.sentinel_manager if isinstance(pool, SentinelConnectionPool) else None
+        watched = sentinels.place if isinstance(sentinels, QuietSentinels) else ""
+        self.address = watched or "{host}:{port}".format_map(given)
 
     def check(self) -> None:
         """Refuse a server that cannot keep a ledger; warn of one that may throw it away.
@@ -151,7 +156,7 @@ class Server:
             answers = self._send(commands)
             missing = [index for index, answer in enumerate(answers) if _is_no_function(answer)]
             if missing:  # the server is new, or has met older versions only
-                self._redis.function_load(library().source, replace=True)
+                self._load()
                 again = self._send([commands[index] for index in missing])
                 for index, answer in zip(missing, again, strict=True):
                     answers[index] = answer
@@ -159,6 +164,14 @@ class Server:
                 if isinstance(answer, Exception):
                     raise answer
         return answers
+
+    def _load(self) -> None:
+        """Give the server our library, unless another client was faster: to load it again would make it forget."""
+        try:
+            self._redis.function_load(library().source)
+        except ResponseError as err:
+            if "already exists" not in str(err):
+                raise
 
     def read(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
         """Run commands that change nothing, in one round trip."""
@@ -225,7 +238,7 @@ def connect(settings: Settings, prefix: str, *, patience: Patience = PATIENT) ->
         LedgerUnavailable: As `Server.check`.
         LedgerRefused: As `Server.check`.
     """
-    client = redis.Redis(**address_of(settings).client_options(), **patience.options(), decode_responses=True)
+    client = open_client(address_of(settings), **patience.options(), decode_responses=True)
     server = Server(client, prefix)
     try:
         server.check()

@@ -1,4 +1,4 @@
-"""Reads the broker so that neither an unreadable message nor a refusal by the server ends the worker's parent.
+"""Kombu's Redis transport, made to follow the primary, and so that what it reads or is refused ends no worker's parent.
 
 Kombu reads what it takes out of a list before Celery, or `message_filter`, sees it. Text that is not JSON, an envelope
 without properties, or a body of another kind raises through the event loop and ends the parent, and the model with it.
@@ -13,6 +13,13 @@ import structlog
 from kombu.exceptions import DecodeError
 from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import ResponseError
+
+from reelmill_common.ledger.connections import (
+    PrimaryConnection,
+    PrimarySSLConnection,
+    SentinelConnection,
+    SentinelSSLConnection,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +42,11 @@ class QoS(redis.QoS):
             super(redis.QoS, self).ack(delivery_tag)
 
 
-class Channel(redis.Channel):
-    """A channel that drops an unreadable message. It has left the list by then, so it does not come again."""
+class _Channel:
+    """What both channels do in another way than kombu's: they follow the primary and drop an unreadable message.
+
+    Such a message has left the list by then, so it does not come again.
+    """
 
     QoS = QoS
 
@@ -46,7 +56,8 @@ class Channel(redis.Channel):
         A channel that only publishes never uses it again, and a server has room for so many connections only.
         """
         super().__init__(*args, **kwargs)
-        self.async_pool.disconnect()
+        pools: Any = self
+        pools.async_pool.disconnect()
 
     def _brpop_read(self, **options: Any) -> Any:
         kombu: Any = super()
@@ -55,6 +66,20 @@ class Channel(redis.Channel):
     def _receive(self) -> Any:
         kombu: Any = super()
         return _survived(kombu._receive)  # noqa: SLF001 - as above
+
+
+class Channel(_Channel, redis.Channel):
+    """A channel to one server."""
+
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimarySSLConnection
+
+
+class SentinelChannel(_Channel, redis.SentinelChannel):
+    """A channel to the server that the Sentinels name."""
+
+    connection_class = SentinelConnection
+    connection_class_ssl = SentinelSSLConnection
 
 
 class Transport(redis.Transport):
@@ -68,10 +93,17 @@ class Transport(redis.Transport):
     connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
 
+class SentinelTransport(redis.SentinelTransport):
+    """The same by Sentinel."""
+
+    Channel = SentinelChannel
+    connection_errors = Transport.connection_errors
+
+
 def install() -> None:
     """Use this transport for every Redis connection of the process. Kombu chooses it by the scheme of the URL."""
-    for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = f"{Transport.__module__}:{Transport.__name__}"
+    for scheme, kind in (("redis", Transport), ("rediss", Transport), ("sentinel", SentinelTransport)):
+        TRANSPORT_ALIASES[scheme] = f"{kind.__module__}:{kind.__name__}"
 
 
 def _survived(read: Callable[[], Any]) -> Any:
