@@ -15,6 +15,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import ResponseError
 
 from reelmill_common.ledger.connections import (
+    NotPrimary,
     PrimaryConnection,
     PrimarySSLConnection,
     SentinelConnection,
@@ -31,13 +32,13 @@ class QoS(redis.QoS):
     """Counts the unacknowledged messages."""
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message, also if the server refuses: else it counts as unacknowledged for ever, and none comes.
+        """Acknowledge a message, also if the server refuses or is a replica: else none comes any more.
 
         What the server keeps of it comes again after `VISIBILITY_TIMEOUT_S`, and dies at claim.
         """
         try:
             super().ack(delivery_tag)
-        except ResponseError as err:
+        except (ResponseError, NotPrimary) as err:
             log.debug("message.not_acknowledged", error=str(err))
             super(redis.QoS, self).ack(delivery_tag)
 

@@ -30,3 +30,4 @@ def test_a_primary_killed_under_sentinel_costs_no_clip_and_no_worker(
     farm.assert_stored_once("night", jobs)
     assert len(worker.events("parent.started")) == 1  # the model stayed loaded
     before.start(follows=watched.primary.port)
+    watched.wait_in_step()

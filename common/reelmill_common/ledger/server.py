@@ -201,6 +201,16 @@ class Server:
             answers = self._send([("SET", mark, 1), ("WAITAOF", 1, 0, int(timeout_s * 1000))])
         return isinstance(answers[1], list) and answers[1][0] == 1
 
+    def replicated(self, replicas: int, timeout_s: float) -> int:
+        """Wait until so many replicas have all that was written so far; return how many have it, maybe fewer."""
+        with self.translated():
+            # On one connection, as in `settle`. A replica has it in memory; its disk is up to a second later.
+            answers = self._send([("SET", f"{self._prefix}settled", 1), ("WAIT", replicas, int(timeout_s * 1000))])
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return int(answers[1])
+
     def _send(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipeline:
             for command in commands:

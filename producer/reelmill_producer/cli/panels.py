@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 PANELS: Mapping[str, Sequence[str]] = {
     "Submit": ("submit", "render", "rerender"),
     "Follow": ("watch", "status", "why", "top", "logs"),
-    "Results": ("results", "download", "export", "show", "report", "accounts", "archive", "prune", "audit"),
+    "Results": ("results", "download", "export", "show", "report", "accounts", "archive", "restore", "prune", "audit"),
     "Steer": ("cancel", "pause", "resume", "retry", "prioritize", "policy", "owner"),
     "Schedules": ("schedule", "window", "plan"),
     "Farm": ("up", "demo", "worker", "doctor", "forgive", "forget", "webhook", "flower", "metrics"),

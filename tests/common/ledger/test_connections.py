@@ -126,6 +126,20 @@ def test_a_wait_for_events_goes_on_when_its_server_becomes_a_replica(pair: Repli
     pair.wait_in_step()
 
 
+def test_what_is_submitted_is_on_the_replicas_that_were_asked_for(pair: Replicated, settings: Settings) -> None:
+    with Ledger.connect(with_url(settings, pair.url)) as ledger:
+        submit(ledger, "night", 100)
+
+        ledger.require_replicas(1, timeout_s=20)
+
+        assert ledger.batches.get("night").total == 100
+        with (
+            Ledger.connect(with_url(settings, pair.url)) as other,
+            pytest.raises(LedgerUnavailable, match="1 of the 2 rep"),
+        ):
+            other.require_replicas(2, timeout_s=0.1)
+
+
 def test_a_library_that_is_gone_is_loaded_once_by_many(pair: Replicated, settings: Settings) -> None:
     url = with_url(settings, pair.url)
     ledgers = [Ledger.connect(url) for _ in range(4)]

@@ -6,8 +6,13 @@ import time
 
 from faults.matrix.fault import Fault
 from faults.matrix.testbed import BATCH, Injection, Testbed
+from fixtures.farm import specs
 from fixtures.replicas import Member, Replicated
+from reelmill_common.access import Role
+from reelmill_common.archive import archive
 from reelmill_common.jobs import JobState
+from reelmill_common.record_copy import restore
+from reelmill_common.services.record_keeper import RecordKeeper
 
 FAIL_OVERS = 3
 TAKES_OVER_S = 20.0
@@ -102,6 +107,26 @@ def flush_functions(testbed: Testbed) -> None:
     testbed.remarks.append("5 times FUNCTION FLUSH")
 
 
+def flush_all(testbed: Testbed) -> None:
+    """Do what an operator did by mistake, then what the runbook says: restore, and submit the file again."""
+    farm, rows = testbed.farm, specs(len(testbed.jobs))
+    token = farm.ledger.tokens.make("ann", Role.SUBMITTER, "ann")
+    farm.submit("evening", specs(3))
+    farm.wait_done("evening")
+    archive(farm.ledger, farm.store, "evening")
+    RecordKeeper(settings=farm.settings).round(farm.ledger, farm.store)
+    with servers(testbed).primary.client() as client:
+        client.flushall()
+    found = restore(farm.ledger, farm.store, farm.settings.farm)
+    farm.submit(BATCH, rows)
+    testbed.record_injection("all of Redis", jobs=frozenset(), back=testbed.hosts)
+    known = farm.ledger.tokens.principal(token) is not None
+    testbed.remarks.append(
+        f"back: {len(found.batches)} batch of 3 jobs, {found.tokens} token (it lets in: {'yes' if known else 'no'}); "
+        f"said to be lost: {', '.join(batch.name for batch in found.lost)}"
+    )
+
+
 ROWS = [
     Fault(
         name="primary-killed",
@@ -116,6 +141,7 @@ ROWS = [
         title="role change by hand",
         how="`SENTINEL FAILOVER`, the servers stay up",
         inject=fail_over_by_hand,
+        forgets=True,
         recovery_s=TAKES_OVER_S,
         sentinels=SENTINELS,
     ),
@@ -142,6 +168,14 @@ ROWS = [
         how="`FUNCTION FLUSH` on the primary",
         inject=flush_functions,
         recovery_s=TAKES_OVER_S,
+        replicated=True,
+    ),
+    Fault(
+        name="flushall",
+        title="`FLUSHALL` by an operator",
+        how="`FLUSHALL` on the primary, then `restore` and the file submitted again",
+        inject=flush_all,
+        forgets=True,
         replicated=True,
     ),
 ]
