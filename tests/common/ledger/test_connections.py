@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import redis
 
 from common.ledger_steps import submit, with_url
-from fixtures.replicas import Replicated, replicated
+from fixtures.replicas import Replicated
 from fixtures.tcp_proxy import tcp_proxy
 from fixtures.valkey import wait_for
 from reelmill_common.config.redis_address import RedisAddress
@@ -16,12 +15,6 @@ from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.connections import NotPrimary, as_left, open_client
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicated]:
-    with replicated(tmp_path_factory.mktemp("pair")) as made:
-        yield made
 
 
 def test_a_ledger_follows_the_primary_that_the_sentinels_name(watched: Replicated, settings: Settings) -> None:
