@@ -49,8 +49,6 @@ class _Channel:
     Such a message has left the list by then, so it does not come again.
     """
 
-    QoS = QoS
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Open it, and give back the connection on which kombu has just asked whether the server answers.
 
@@ -72,6 +70,7 @@ class _Channel:
 class Channel(_Channel, redis.Channel):
     """A channel to one server."""
 
+    QoS = QoS
     connection_class = PrimaryConnection
     connection_class_ssl = PrimarySSLConnection
 
@@ -79,6 +78,7 @@ class Channel(_Channel, redis.Channel):
 class SentinelChannel(_Channel, redis.SentinelChannel):
     """A channel to the server that the Sentinels name."""
 
+    QoS = QoS
     connection_class = SentinelConnection
     connection_class_ssl = SentinelSSLConnection
 

@@ -51,7 +51,7 @@ class PrimaryConnection(redis.Connection):
         except redis.ResponseError as err:
             if (left := as_left(err)) is None:
                 raise
-            self.disconnect()
+            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
             raise left from err
 
 
@@ -80,7 +80,7 @@ class QuietSentinels(Sentinel):
 
     def __init__(self, watched: Sentinels, options: Mapping[str, Any]) -> None:
         waits = {"socket_timeout": SENTINEL_S, "socket_connect_timeout": SENTINEL_S, "retry": None}
-        super().__init__(watched.hosts, sentinel_kwargs={**options, **waits})
+        super().__init__(watched.hosts, sentinel_kwargs={**options, **waits})  # type: ignore[no-untyped-call]  # redis-py has no types here
         self.place = str(watched)
         self._asking = threading.Lock()
 
@@ -92,23 +92,24 @@ class QuietSentinels(Sentinel):
             SentinelsRefuse: The password or the service is not theirs.
         """
         problems: list[str] = []
-        refuse = False
+        refuse = down = False
         with self._asking:
             for sentinel in list(self.sentinels):
                 try:
-                    state: dict[str, Any] = sentinel.sentinel_master(service_name)
+                    state: Any = sentinel.sentinel_master(service_name)
                 except (redis.RedisError, OSError) as err:
                     refuse = refuse or isinstance(err, redis.AuthenticationError | redis.ResponseError)
                     problems.append(f"{_host(sentinel)}: {err}")
                     continue
                 finally:
                     sentinel.close()
-                if self.check_master_state(state, service_name):
+                if self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]  # redis-py has no types here
                     self.sentinels.remove(sentinel)
                     self.sentinels.insert(0, sentinel)  # asked first from now on
                     return state["ip"], state["port"]
+                down = True
                 problems.append(f"{_host(sentinel)}: the primary is down")
-        raise (SentinelsRefuse if refuse else MasterNotFoundError)("; ".join(problems))
+        raise (SentinelsRefuse if refuse and not down else MasterNotFoundError)("; ".join(problems))
 
 
 def _host(sentinel: redis.Redis) -> str:
@@ -129,5 +130,5 @@ def open_client(address: RedisAddress, **options: Any) -> redis.Redis:
         pool = redis.ConnectionPool(connection_class=kind, host=address.host, port=address.port, **given)
         return redis.Redis.from_pool(pool)
     sentinels = QuietSentinels(watched, address.sentinel_options())
-    kind = SentinelSSLConnection if tls else SentinelConnection
-    return redis.Redis.from_pool(SentinelConnectionPool(watched.service, sentinels, connection_class=kind, **given))
+    given["connection_class"] = SentinelSSLConnection if tls else SentinelConnection
+    return redis.Redis.from_pool(SentinelConnectionPool(watched.service, sentinels, **given))  # type: ignore[no-untyped-call]  # redis-py has no types here
