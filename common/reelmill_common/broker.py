@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from celery import Celery
 from kombu import Queue
 
-from reelmill_common import broker_transport as transport
 from reelmill_common.contract import TASK_RENDER, class_of, queue_name
 from reelmill_common.ledger import Dispatch, Ledger
+from reelmill_common.ledger import broker_transport as transport
 from reelmill_common.ledger.connections import SENTINEL_S
 from reelmill_common.ledger.server import address_of
 from reelmill_common.profiles import PROFILES

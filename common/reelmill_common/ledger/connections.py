@@ -120,7 +120,7 @@ def open_client(address: RedisAddress, **options: Any) -> redis.Redis:
     """Return a client of the primary at an address; nothing is connected yet.
 
     Args:
-        address: Of one server, or of Sentinels.
+        address: One server, or Sentinels.
         options: What redis-py's connections take beside, such as `socket_timeout`.
     """
     given = {**address.client_options(), **options}

@@ -44,14 +44,14 @@ class Restoration(LedgerPart):
     def record(self) -> list[CopiedKey]:
         """Return what people made, without the rows of schedules: identity, schedules, tokens, owners, accounts."""
         keys = self._keys
-        identity, tokens, names, due, owners, worn = self._server.read(
+        identity, tokens, names, due, owners, prior = self._server.read(
             [
                 ("GET", f"{keys.prefix}identity"),
                 ("HGETALL", keys.token_names),
                 ("SMEMBERS", keys.schedule_names),
                 ("ZRANGE", keys.schedules, 0, -1, "WITHSCORES"),
                 ("SMEMBERS", keys.owners),
-                ("HGETALL", f"{keys.prefix}worn"),
+                ("HGETALL", keys.prior_attempts),
             ]
         )
         hashes = {
@@ -68,7 +68,7 @@ class Restoration(LedgerPart):
             ("schedule_names", "set", sorted(names)),
             ("schedules", "zset", [text for pair in scored for text in pair]),
             ("owners", "set", sorted(owners)),
-            ("worn", "hash", _flat(worn)),
+            (keys.prior_attempts.removeprefix(keys.prefix), "hash", _flat(prior)),
             *((name, "hash", _flat(values, without=hashes[name])) for name, values in found.items()),
             *((f"owner:{name}", "hash", _flat({f: v[f] for f in _OWNER if f in v})) for name, v in shares),
         ]

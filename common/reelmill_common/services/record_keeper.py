@@ -11,8 +11,8 @@ import structlog
 from reelmill_common.archive import archive, due
 from reelmill_common.errors import InvalidJob, NotFound, ReelmillError
 from reelmill_common.ledger import Ledger
-from reelmill_common.record_copy import copy_key, copy_text
 from reelmill_common.services.periodic import PeriodicTask
+from reelmill_common.services.record_copy import copy_key, copy_text
 from reelmill_common.storage import ClipStore
 
 log = structlog.get_logger(__name__)

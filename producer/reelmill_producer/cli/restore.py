@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import typer
 
-from reelmill_common.record_copy import Restored
-from reelmill_common.record_copy import restore as bring_back
+from reelmill_common.services.record_copy import Restored
+from reelmill_common.services.record_copy import restore as bring_back
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json

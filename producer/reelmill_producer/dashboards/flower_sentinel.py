@@ -21,7 +21,7 @@ class SentinelQueues(RedisSentinel):  # type: ignore[misc]  # Flower has no type
 
     def _get_redis_client(self, broker_options: Any, broker_use_ssl: Any) -> Any:
         waits = {"socket_connect_timeout": self.socket_connect_timeout, "socket_timeout": self.socket_timeout}
-        tls = {"ssl": True, **broker_use_ssl} if broker_use_ssl else {}
+        tls: dict[str, Any] = {"ssl": True, **broker_use_ssl} if broker_use_ssl else {}
         self._sentinels = Sentinel(self.watched.hosts, sentinel_kwargs=broker_options["sentinel_kwargs"])  # type: ignore[no-untyped-call]  # redis-py has none here
         login = {"username": self.username, "password": self.password, "db": self.vhost}
         return self._sentinels.master_for(self.watched.service, retry=Retry(NoBackoff(), 0), **waits, **login, **tls)

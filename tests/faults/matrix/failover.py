@@ -11,7 +11,7 @@ from fixtures.replicas import Member, Replicated
 from reelmill_common.access import Role
 from reelmill_common.archive import archive
 from reelmill_common.jobs import JobState
-from reelmill_common.record_copy import restore
+from reelmill_common.services.record_copy import restore
 from reelmill_common.services.record_keeper import RecordKeeper
 
 FAIL_OVERS = 3

@@ -15,8 +15,8 @@ from reelmill_common.farm_mark import leave_mark, other_mark
 from reelmill_common.jobs import RenderSpec
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.marks import ClipChoice, ClipMark
-from reelmill_common.record_copy import copy_key, restore
 from reelmill_common.schedules import Schedule
+from reelmill_common.services.record_copy import copy_key, restore
 from reelmill_common.services.record_keeper import RecordKeeper
 from reelmill_common.settings import Settings
 from reelmill_common.storage import ClipStore

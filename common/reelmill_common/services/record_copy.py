@@ -27,7 +27,7 @@ MOST_COPY_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenBatch:
+class LostBatch:
     """A batch that had not been archived when the copy was made: its file has to be submitted again."""
 
     name: str
@@ -51,7 +51,7 @@ class Restored:
     batches: list[str] = field(default_factory=list[str])
     there: list[str] = field(default_factory=list[str])
     damaged: dict[str, str] = field(default_factory=dict[str, str])
-    lost: list[OpenBatch] = field(default_factory=list[OpenBatch])
+    lost: list[LostBatch] = field(default_factory=list[LostBatch])
 
 
 def copy_key(identity: str) -> str:
@@ -112,7 +112,7 @@ def _identity(ledger: Ledger, store: ClipStore) -> str:
     return chosen.removeprefix(f"{RECORD_FOLDER}/").removesuffix(".json.gz")
 
 
-def _read_copy(store: ClipStore, identity: str) -> tuple[list[CopiedKey], list[OpenBatch]]:
+def _read_copy(store: ClipStore, identity: str) -> tuple[list[CopiedKey], list[LostBatch]]:
     if not identity:
         return [], []
     key = copy_key(identity)
@@ -121,7 +121,7 @@ def _read_copy(store: ClipStore, identity: str) -> tuple[list[CopiedKey], list[O
             gzip.decompress(store.get(key, most_bytes=MOST_COPY_BYTES)), key, most_bytes=8 * MOST_COPY_BYTES
         )
         keys = [(str(name), str(kind), [str(text) for text in members]) for name, kind, members in fields["keys"]]
-        return keys, [OpenBatch(**batch) for batch in fields["open"]]
+        return keys, [LostBatch(**batch) for batch in fields["open"]]
     except (OSError, KeyError, TypeError, ValueError) as err:
         raise InvalidJob(f"{key} cannot be read as the copy of a record ({err})") from err
 
