@@ -48,14 +48,14 @@ def kill_primary(testbed: Testbed) -> None:
 
 
 def fail_over_by_hand(testbed: Testbed) -> None:
-    """Ask a Sentinel to promote the replica, as before maintenance; no server is down at any time."""
+    """Ask a Sentinel to change the roles, as before maintenance; no server is down at any time."""
     pair = servers(testbed)
     for _ in range(FAIL_OVERS):
         before, jobs = pair.primary, testbed.in_flight()
         pair.fail_over()
         testbed.wait_recovered(promoted(testbed, before, jobs))
         pair.wait_in_step()
-    testbed.remarks.append(f"{FAIL_OVERS} times SENTINEL FAILOVER")
+    testbed.remarks.append(f"{FAIL_OVERS} times SENTINEL FAILOVER farm COORDINATED")
 
 
 def succeeded(testbed: Testbed) -> int:
@@ -140,7 +140,7 @@ ROWS = [
     Fault(
         name="failover-by-hand",
         title="role change by hand",
-        how="`SENTINEL FAILOVER`, the servers stay up",
+        how="`SENTINEL FAILOVER farm COORDINATED`, the servers stay up",
         inject=fail_over_by_hand,
         forgets=True,
         recovery_s=TAKES_OVER_S,
