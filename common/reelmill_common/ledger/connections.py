@@ -79,7 +79,12 @@ class QuietSentinels(Sentinel):
     """
 
     def __init__(self, watched: Sentinels, options: Mapping[str, Any]) -> None:
-        waits = {"socket_timeout": SENTINEL_S, "socket_connect_timeout": SENTINEL_S, "retry": None}
+        waits = {
+            "socket_timeout": SENTINEL_S,
+            "socket_connect_timeout": SENTINEL_S,
+            "retry": None,
+            "decode_responses": True,
+        }
         super().__init__(watched.hosts, sentinel_kwargs={**options, **waits})  # type: ignore[no-untyped-call]  # redis-py has no types here
         self.place = str(watched)
         self._asking = threading.Lock()
@@ -88,28 +93,29 @@ class QuietSentinels(Sentinel):
         """Ask one after the other for host and port of the primary.
 
         Raises:
-            MasterNotFoundError: None of them answers, or none knows a primary that is up.
+            MasterNotFoundError: None of them answers.
             SentinelsRefuse: The password or the service is not theirs.
         """
         problems: list[str] = []
-        refuse = down = False
+        refuse = False
         with self._asking:
             for sentinel in list(self.sentinels):
                 try:
-                    state: Any = sentinel.sentinel_master(service_name)
+                    # It names the new primary as soon as that is one; SENTINEL MASTER does so seconds later.
+                    found: Any = sentinel.sentinel_get_master_addr_by_name(service_name)
                 except (redis.RedisError, OSError) as err:
                     refuse = refuse or isinstance(err, redis.AuthenticationError | redis.ResponseError)
                     problems.append(f"{_host(sentinel)}: {err}")
                     continue
                 finally:
                     sentinel.close()
-                if self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]  # redis-py has no types here
+                if found is not None:
                     self.sentinels.remove(sentinel)
                     self.sentinels.insert(0, sentinel)  # asked first from now on
-                    return state["ip"], state["port"]
-                down = True
-                problems.append(f"{_host(sentinel)}: the primary is down")
-        raise (SentinelsRefuse if refuse and not down else MasterNotFoundError)("; ".join(problems))
+                    return str(found[0]), int(found[1])
+                refuse = True
+                problems.append(f"{_host(sentinel)}: it does not watch this service")
+        raise (SentinelsRefuse if refuse else MasterNotFoundError)("; ".join(problems))
 
 
 def _host(sentinel: redis.Redis) -> str:

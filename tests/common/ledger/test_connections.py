@@ -36,7 +36,7 @@ def test_a_ledger_follows_the_primary_that_the_sentinels_name(watched: Replicate
     ("change", "error", "says"),
     [
         (("sentinel_password=an", "sentinel_password=hunter2"), LedgerRefused, "set their password as"),
-        (("/farm/", "/barn/"), LedgerRefused, "No such master with that name"),
+        (("/farm/", "/barn/"), LedgerRefused, "it does not watch this service"),
         ((":a%3A", ":hunter2"), LedgerRefused, "refuses the password"),
     ],
     ids=["their password", "the service", "the server's password"],
