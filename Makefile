@@ -47,9 +47,9 @@ references: $(STAMP)
 faults: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m faults.matrix $(if $(FAULT),--only $(FAULT))
 
-# 20,000 jobs under a fault every ten seconds, about half an hour. A row of the same page.
+# Twice 20,000 jobs: under a fault every ten seconds, and under Sentinel with a fail-over every two minutes; an hour. Rows of the same page.
 soak: $(STAMP)
-	PYTHONPATH=tests $(BIN)/python -m faults.matrix --only soak
+	PYTHONPATH=tests $(BIN)/python -m faults.matrix --only soak soak-sentinel
 
 # 10,020 command lines, 10,000 prompt files and 10,000 requests, some minutes; `make test` tries 180, 2,200 and 300.
 fuzz: $(STAMP)

@@ -34,6 +34,7 @@ pytest_plugins = [
     name
     for name in (
         "fixtures.valkey",
+        "fixtures.replicas",
         "fixtures.cli",
         "fixtures.embedded",
         "fixtures.hand",

@@ -9,6 +9,8 @@ from kombu import Queue
 
 from reelmill_common.contract import TASK_RENDER, class_of, queue_name
 from reelmill_common.ledger import Dispatch, Ledger
+from reelmill_common.ledger import broker_transport as transport
+from reelmill_common.ledger.primary import SENTINEL_S
 from reelmill_common.ledger.server import address_of
 from reelmill_common.profiles import PROFILES
 from reelmill_common.settings import Settings
@@ -70,9 +72,11 @@ def make_app(settings: Settings, *, name: str = "reelmill", answer_s: float = 60
     Raises:
         InvalidSettings: The URL cannot be used.
     """
+    transport.install()
     app = Celery(name, set_as_current=False)
+    address = address_of(settings)
     app.conf.update(
-        **address_of(settings).broker_options(),
+        **address.broker_options(),
         task_serializer="json",
         accept_content=["json"],
         event_serializer="json",
@@ -114,6 +118,7 @@ def make_app(settings: Settings, *, name: str = "reelmill", answer_s: float = 60
             "socket_connect_timeout": answer_s,
             "health_check_interval": 25,
             "global_keyprefix": keyprefix(settings.farm),
+            **address.transport_options(SENTINEL_S),
         },
     )
     return app

@@ -9,7 +9,9 @@ PROMPT_CHARS = 80
 """Most characters of a prompt in a label: Flower keeps the arguments of every task in memory."""
 FARM_MARK = "reelmill-farm.json"
 """Object of a clip store that names the farm it belongs to (`farm_mark`)."""
-STORE_FOLDERS = frozenset({"logs", "reports", "embeddings", "fingerprints", FARM_MARK})
+RECORD_FOLDER = "record"
+"""Folder of a clip store for copies of farms' records (`record_copy`)."""
+STORE_FOLDERS = frozenset({"logs", "reports", "embeddings", "fingerprints", RECORD_FOLDER, FARM_MARK})
 """First parts of keys of objects that are not clips: a new batch may not have these names; old ones may go on."""
 LABEL_SEPARATOR = " · "
 """Between a label's batch, seed and prompt."""

@@ -57,8 +57,12 @@ class Settings:
 
     redis_url: str = setting("", read.redis_url, secret=True)
     """`redis://:password@host:6379/0`, or `rediss://…` for TLS, which verifies the server's certificate
-    (`?ssl_ca_certs=FILE` adds your own authority; `config/redis_address.py` has all options). Empty: an embedded Valkey
-    in `state_dir`."""
+    (`?ssl_ca_certs=FILE` adds your own authority; `config/redis_address.py` has all options). With Sentinels
+    `redis+sentinel://:password@host1:26379,host2:26379/service/0?sentinel_password=…`, or `rediss+sentinel://…`. Empty:
+    an embedded Valkey in `state_dir`."""
+    confirm_replicas: int = setting(0, read.Number(int, 0, 10))
+    """Replicas of Redis that must have a submission before it counts as made: a fail-over to one of them then forgets
+    none of it. 0: those of the primary's last second may be forgotten."""
     store_url: str = setting("", read.store_url, secret=True)
     """`s3://bucket/prefix` or `file:///folder`. Empty: the folder `clips` in `state_dir`."""
     cells: str = setting("", read.cells, secret=True)
@@ -181,6 +185,9 @@ class Settings:
     """PEM file of the authorities that `reelmill verify` trusts, as a C2PA trust list has them. Empty: none."""
     report: Literal["auto", "off"] = worker_setting("auto")
     """`auto` writes a contact sheet into the store when a batch ends."""
+    record: Literal["auto", "off"] = worker_setting("auto")
+    """`auto` keeps a copy of schedules, tokens and owners in the store, and an archive of each batch that ended ten
+    minutes ago: what `reelmill restore` brings back."""
     gpu_hour_price: float = setting(0.0, read.Number(float, 0, 100_000))
     """Price of a GPU hour, for reports and accounts; 0: costs are not shown."""
     kwh_price: float = setting(0.0, read.Number(float, 0, 100_000))

@@ -155,6 +155,7 @@ class Reelmill(Controller):
             JobConflict: Jobs are there with another spec; nothing was submitted.
             NotFound: The change names a batch to wait for that is not there; nothing was submitted.
             StoreError: With `reuse`: the store does not answer; nothing was submitted.
+            LedgerUnavailable: Fewer replicas than `settings.confirm_replicas` have it in time; it was submitted.
         """
         there = self.has_batch(batch.name)
         if there:  # a new batch cannot hold another spec, and the look costs as much as a submit
@@ -172,6 +173,7 @@ class Reelmill(Controller):
         if answers:
             submitted = replace(submitted, reused=self.ledger.reuse.answer(answers))
         self._pump(sorted(lanes))
+        self.ledger.require_replicas(self.settings.confirm_replicas)
         return submitted
 
     def _finder(self, mode: ReuseMode, worker_class: str) -> Finder:

@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.cli import Cli
 from fixtures.farm import Farm
-from reelmill_common.contract import FARM_MARK, STORE_FOLDERS
+from reelmill_common.contract import FARM_MARK, RECORD_FOLDER, STORE_FOLDERS
 from reelmill_common.errors import InvalidJob
 from reelmill_common.farm_mark import leave_mark, other_mark
 from reelmill_common.jobs import Batch
@@ -65,7 +65,8 @@ def test_a_batch_may_not_be_called_as_a_folder_of_the_store(name: str) -> None:
 
 
 def test_the_folders_of_the_store_are_all_known() -> None:
-    assert {keys.LOGS, write.FOLDER, embedding_cache.FOLDER, batch_index.FOLDER, FARM_MARK} == STORE_FOLDERS
+    folders = {keys.LOGS, write.FOLDER, embedding_cache.FOLDER, batch_index.FOLDER}
+    assert folders | {RECORD_FOLDER, FARM_MARK} == STORE_FOLDERS
 
 
 def test_a_file_named_as_a_folder_of_the_store_is_refused_with_what_to_do(cli: Cli, tmp_path: Path) -> None:

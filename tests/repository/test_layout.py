@@ -22,7 +22,6 @@ WITHOUT_A_TEST_OF_THEIR_NAME = {
     "worker/reelmill_worker/delivery/clip_files.py": "makes the files that tests of queue and publisher look at",
     "worker/reelmill_worker/ipc/child_files.py": "names of files, which tests of parent and child use",
     "worker/reelmill_worker/parent/broker_wait.py": "needs a server that refuses: tests/faults/test_refusals.py",
-    "worker/reelmill_worker/parent/transport.py": "tested with the message filter, on the same worker",
 }
 """Modules that have no test file of their name, and why. The list may only shrink."""
 

@@ -69,6 +69,7 @@ ALLOWED = {
     ("common/reelmill_common/ledger/lua/lib/base.lua", "worn"): STORED,
     ("common/reelmill_common/ledger/lua/lib/base.lua", "spots"): STORED,
     ("common/reelmill_common/ledger/lua/lib/move.lua", "spots"): STORED,
+    ("common/reelmill_common/ledger/keys.py", "worn"): STORED,
     ("common/reelmill_common/ledger/schema.py", "worn"): STORED,
     ("common/reelmill_common/ledger/schema.py", "spots"): STORED,
     ("docs/reference/ledger.md", "worn"): STORED,

@@ -16,10 +16,11 @@ from celery.exceptions import Reject
 from reelmill_common.broker import make_app
 from reelmill_common.contract import TASK_RENDER
 from reelmill_common.jobs import DEFAULT_PROFILE
+from reelmill_common.ledger import broker_transport
 from reelmill_common.ledger.server import process_connections
 from reelmill_common.settings import Settings
 from reelmill_worker import logs
-from reelmill_worker.parent import remote_control, transport
+from reelmill_worker.parent import remote_control
 from reelmill_worker.parent.broker_wait import broker_wait_step
 from reelmill_worker.parent.consumer_step import consumption_step
 from reelmill_worker.parent.message_filter import Inbox
@@ -37,7 +38,7 @@ default of 5 ms each answer from Redis would wait that long, several times betwe
 sys.setswitchinterval(SWITCH_S)
 settings = Settings.from_env(os.environ)
 profile = settings.profile or DEFAULT_PROFILE
-transport.install(process_connections(settings))
+broker_transport.share(process_connections(settings))
 remote_control.restrict()
 app = make_app(settings, name="reelmill")
 app.steps["consumer"].add(consumption_step(settings, profile))

@@ -20,6 +20,7 @@ class LoginUrl:
 
     Attributes:
         port: 0 if the URL names none.
+        others: More hosts and ports, where the URL may name several.
         path: The text after the slash behind host and port.
         query: The text after the question mark, not decoded.
     """
@@ -31,10 +32,11 @@ class LoginUrl:
     query: str
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
+    others: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def parse(cls, url: str, schemes: Sequence[str]) -> LoginUrl:
-        """Read a URL of one of some schemes.
+    def parse(cls, url: str, schemes: Sequence[str], *, several: Sequence[str] = ()) -> LoginUrl:
+        """Read a URL of one of some schemes; with those of `several` it may name more hosts, separated by commas.
 
         Raises:
             ValueError: It cannot be read; the message continues a sentence that begins with a setting's name.
@@ -53,15 +55,17 @@ class LoginUrl:
             raise ValueError(f"has a #, which the URL of a server cannot have; {ENCODE}")
         login, _, place = authority.rpartition("@")
         username, _, password = login.partition(":")
-        host, port = _host_and_port(place)
+        places = place.split(",") if scheme in several else [place]
+        (host, port), *others = map(_host_and_port, places)
         return cls(
             scheme=scheme,
             host=host,
             port=port,
             path=path,
             query=query,
-            username=_decoded(username),
-            password=_decoded(password),
+            username=decoded(username),
+            password=decoded(password),
+            others=tuple(others),
         )
 
 
@@ -73,7 +77,12 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return found["host"].strip("[]"), port
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
+    """Decode percent-encoded text; a plus stands for itself.
+
+    Raises:
+        ValueError: As `LoginUrl.parse`.
+    """
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise ValueError(f"has a % that is not followed by two hexadecimal digits; {ENCODE}")
     try:

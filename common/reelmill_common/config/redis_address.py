@@ -1,4 +1,4 @@
-"""`RedisAddress`: REELMILL_REDIS_URL, read once, and the one TLS policy of all connections to that server.
+"""`RedisAddress`: REELMILL_REDIS_URL, read once: one server, or Sentinels that know it, and one TLS policy for all.
 
 Nothing here quotes the URL: any part of a malformed one may be the password.
 """
@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
-from reelmill_common.config.login_urls import ENCODE, LoginUrl
+from reelmill_common.config.login_urls import ENCODE, LoginUrl, decoded
 
-PORT = 6379
+PORT, SENTINEL_PORT = 6379, 26_379
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+SENTINEL_FORM = "redis+sentinel://:password@host1:26379,host2:26379,host3:26379/service/0"
 CERT_REQS = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 """Modes by their short names, which redis-py takes; Celery also takes CERT_REQUIRED, CERT_OPTIONAL and CERT_NONE."""
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_LOGIN = ("sentinel_username", "sentinel_password")
 _OPTIONS = ("db", *_FILES, "ssl_cert_reqs", "ssl_check_hostname")
 
 
@@ -84,11 +87,33 @@ class TlsPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sentinels:
+    """Servers that know which Redis is the primary now, and promote another when it dies.
+
+    Attributes:
+        hosts: Host and port of each.
+        service: Name under which they watch the primary and its replicas.
+        username: Who logs in at the Sentinels, which have users of their own.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    service: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        """Return the service and the hosts, for messages."""
+        return f"{self.service!r} of Sentinel {', '.join(f'{host}:{port}' for host, port in self.hosts)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
     """Where Redis is, which user logs in, and whether by TLS.
 
     Attributes:
-        tls: None for a plain connection.
+        host: With Sentinels: the first of them.
+        tls: None for plain connections. With Sentinels it holds for them too.
+        sentinels: None for a server whose address does not change.
     """
 
     host: str
@@ -97,56 +122,107 @@ class RedisAddress:
     username: str = ""
     password: str = field(default="", repr=False)
     tls: TlsPolicy | None = None
+    sentinels: Sentinels | None = None
 
     @classmethod
     def parse(cls, url: str) -> RedisAddress:
-        """Read a `redis://` or `rediss://` URL.
+        """Read a URL: `redis://` or `rediss://` of a server, `redis+sentinel://` or `rediss+sentinel://` of Sentinels.
 
         Raises:
             ValueError: It cannot be read; the message continues a sentence that begins with the setting's name, and
                 quotes nothing of it.
         """
-        parts = LoginUrl.parse(url, ("redis", "rediss"))
-        if not re.fullmatch(r"[0-9]{0,9}", parts.path):
-            raise ValueError(f"does not end in the number of a database, as redis://:password@host:6379/0; {ENCODE}")
-        tls = parts.scheme == "rediss"
-        options = _options(parts.query, tls=tls)
+        parts = LoginUrl.parse(url, ("redis", "rediss", *SENTINEL_SCHEMES), several=SENTINEL_SCHEMES)
+        watched = parts.scheme in SENTINEL_SCHEMES
+        service, _, db = parts.path.rpartition("/") if "/" in parts.path else (parts.path, "", "")
+        service, db = (service, db) if watched else ("", parts.path)
+        if watched and not re.fullmatch(r"(?![0-9]+$)[A-Za-z0-9._-]+", service):
+            raise ValueError(f"does not name the service that the Sentinels watch, as {SENTINEL_FORM}; {ENCODE}")
+        if not re.fullmatch(r"[0-9]{0,9}", db):
+            form = SENTINEL_FORM if watched else "redis://:password@host:6379/0"
+            raise ValueError(f"does not end in the number of a database, as {form}; {ENCODE}")
+        tls = parts.scheme.startswith("rediss")
+        options = _options(parts.query, tls=tls, sentinels=watched)
         return cls(
             host=parts.host,
-            port=parts.port or PORT,
-            db=int(options.get("db") or parts.path or 0),
+            port=parts.port or (SENTINEL_PORT if watched else PORT),
+            db=int(options.get("db") or db or 0),
             username=parts.username,
             password=parts.password,
             tls=_policy(options) if tls else None,
+            sentinels=_sentinels(parts, service, options) if watched else None,
         )
+
+    def __str__(self) -> str:
+        """Return where it is, for messages."""
+        return f"{self.host}:{self.port}" if self.sentinels is None else str(self.sentinels)
 
     @property
     def loopback(self) -> bool:
-        """Whether the server is on this host."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        """Whether the server, or all Sentinels, are on this host."""
+        hosts = [self.host] if self.sentinels is None else [host for host, _ in self.sentinels.hosts]
+        return all(host in ("localhost", "::1") or host.startswith("127.") for host in hosts)
 
     def client_options(self) -> dict[str, Any]:
-        """Return the arguments of `redis.Redis`."""
-        tls = {} if self.tls is None else {"ssl": True, **self.tls.options()}
+        """Return what redis-py needs beside host and port: database, login, and the files of the TLS policy."""
         login = {"username": self.username or None, "password": self.password or None}
-        return {"host": self.host, "port": self.port, "db": self.db, **login, **tls}
+        return {"db": self.db, **login, **(self.tls.options() if self.tls else {})}
+
+    def sentinel_options(self) -> dict[str, Any]:
+        """Return what redis-py needs beside host and port for a connection to one of the Sentinels."""
+        if self.sentinels is None:
+            return {}
+        login = {"username": self.sentinels.username or None, "password": self.sentinels.password or None}
+        return {**login, **({"ssl": True, **self.tls.options()} if self.tls else {})}
 
     def broker_options(self) -> dict[str, Any]:
         """Return Celery's settings. Their URL has no query: Celery and Flower would each read one differently."""
-        scheme = "redis" if self.tls is None else "rediss"
         login = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
-        host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
-        url = f"{scheme}://{login if self.username or self.password else ''}{host}:{self.port}/{self.db}"
+        login = login if self.username or self.password else ""
+        scheme = "sentinel" if self.sentinels else "redis" if self.tls is None else "rediss"
+        hosts = self.sentinels.hosts if self.sentinels else [(self.host, self.port)]
+        url = ";".join(f"{scheme}://{login}{_written(host)}:{port}/{self.db}" for host, port in hosts)
         return {"broker_url": url, "broker_use_ssl": False if self.tls is None else self.tls.options()}
 
+    def transport_options(self, answer_s: float) -> dict[str, Any]:
+        """Return what kombu's transport needs to know of the Sentinels.
 
-def _options(query: str, *, tls: bool) -> dict[str, str]:
-    pairs = parse_qsl(query, keep_blank_values=True)
-    options = dict(pairs)
-    if len(options) != len(pairs) or not options.keys() <= set(_OPTIONS) or (query and not pairs):
-        raise ValueError(f"has options after ? that are unknown or set twice; known are {', '.join(_OPTIONS)}")
+        Args:
+            answer_s: Seconds to wait for an answer of one of them, or for a connection.
+        """
+        if self.sentinels is None:
+            return {}
+        waits = {"socket_timeout": answer_s, "socket_connect_timeout": answer_s, "retry": None}
+        return {"master_name": self.sentinels.service, "sentinel_kwargs": self.sentinel_options() | waits}
+
+
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else quote(host, safe="")
+
+
+def _sentinels(parts: LoginUrl, service: str, options: Mapping[str, str]) -> Sentinels:
+    hosts = ((parts.host, parts.port), *parts.others)
+    return Sentinels(
+        hosts=tuple((host, port or SENTINEL_PORT) for host, port in hosts),
+        service=service,
+        username=options.get("sentinel_username", ""),
+        password=options.get("sentinel_password", ""),
+    )
+
+
+def _options(query: str, *, tls: bool, sentinels: bool) -> dict[str, str]:
+    known = (*_OPTIONS, *_LOGIN) if sentinels else _OPTIONS
+    pairs = [pair.partition("=") for pair in query.split("&")] if query else []
+    options = {name: decoded(value) for name, _, value in pairs}
+    if len(options) != len(pairs) or not options.keys() <= set(known):
+        raise ValueError(f"has options after ? that are unknown or set twice; known are {', '.join(known)}")
     if not tls and any(name.startswith("ssl_") for name in options):
-        raise ValueError("has ssl_ options and no TLS; begin it with rediss:// for TLS, or leave them out")
+        raise ValueError(
+            "has ssl_ options and no TLS; begin it with rediss:// (rediss+sentinel:// with Sentinels) for TLS, "
+            "or leave them out"
+        )
+    if options.get("sentinel_username") and not options.get("sentinel_password"):
+        raise ValueError("has a sentinel_username and no sentinel_password; set both, or only the password")
     if not re.fullmatch(r"[0-9]{0,9}", options.get("db", "")):
         raise ValueError("has a db after ? that is not a number; use for example /0 before the ? instead")
     return options

@@ -8,8 +8,10 @@ import time
 from typing import Any
 
 import redis
+from redis.sentinel import SentinelConnectionPool
 
 from reelmill_common.config.redis_address import RedisAddress
+from reelmill_common.ledger.primary import pool_of
 
 MOST = 2
 """Connections of one process: one in use, and one for a thread that must not wait for it. Kombu needs both when it puts
@@ -49,6 +51,10 @@ class SharedConnections(redis.BlockingConnectionPool):
                 time.sleep(LOOK_S)
 
 
+class SharedSentinelConnections(SharedConnections, SentinelConnectionPool):
+    """The same to the server that the Sentinels name."""
+
+
 _pools: dict[RedisAddress, SharedConnections] = {}
 _lock = threading.Lock()
 
@@ -63,9 +69,13 @@ def shared_pool(address: RedisAddress, *, wait_s: float, **options: Any) -> Shar
     """
     with _lock:
         if address not in _pools:
-            login = address.client_options()
-            kind = redis.SSLConnection if login.pop("ssl", False) else redis.Connection
-            login |= {"decode_responses": True, "max_connections": MOST, "timeout": wait_s}
-            login["queue_class"] = ConnectedFirst
-            _pools[address] = SharedConnections(connection_class=kind, **login, **options)  # type: ignore[no-untyped-call]  # as above
+            shape = {
+                "decode_responses": True,
+                "max_connections": MOST,
+                "timeout": wait_s,
+                "queue_class": ConnectedFirst,
+            }
+            _pools[address] = pool_of(
+                address, SharedConnections, SharedSentinelConnections, queue_class=ConnectedFirst, **given
+            )
         return _pools[address]

@@ -110,6 +110,7 @@ class EventName(StrEnum):
     BATCH_EXPIRED = ("batch.expired", "batch", "It expired; its jobs that had not started failed with `expired`.")
     BATCH_FINISHED = ("batch.finished", "batch", "None of its jobs is left to do.")
     BATCH_REPORTED = ("batch.reported", "batch", "Its report is in the store.", {"key": f"of the page: {_KEY}"})
+    BATCH_RESTORED = ("batch.restored", "batch", "It was lost, and is back from its archive.")
     BATCH_ARCHIVED = ("batch.archived", "batch", "Its archive is in the store.", {"key": f"of the archive: {_KEY}"})
     BATCH_PRUNED = ("batch.pruned", "batch", "The ledger forgot it and its jobs; its clips stay.")
     BATCH_MENDED = ("batch.mended", "batch", "A set of it was missing and was made again from its jobs.")

@@ -104,6 +104,11 @@ class Keys:
         return f"{self.prefix}retry:{name}"
 
     @property
+    def prior_attempts(self) -> str:
+        """Hash of the most attempts that a job of a pruned batch had, by the batch's name."""
+        return f"{self.prefix}worn"
+
+    @property
     def schedule_names(self) -> str:
         """Set of the names of all schedules."""
         return f"{self.prefix}schedule_names"

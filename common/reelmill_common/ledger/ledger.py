@@ -7,6 +7,7 @@ from typing import Self
 
 from redis import Redis
 
+from reelmill_common.errors import LedgerUnavailable
 from reelmill_common.ledger.accounts import Accounts
 from reelmill_common.ledger.attempts import Attempts
 from reelmill_common.ledger.base import LedgerConnection
@@ -18,6 +19,7 @@ from reelmill_common.ledger.jobs import Jobs
 from reelmill_common.ledger.keys import Keys
 from reelmill_common.ledger.overview import Overview
 from reelmill_common.ledger.owners import Owners
+from reelmill_common.ledger.restoration import Restoration
 from reelmill_common.ledger.retention import Retention
 from reelmill_common.ledger.reuse import ClipIndex
 from reelmill_common.ledger.schedules import Schedules
@@ -52,6 +54,7 @@ class Ledger:
         tokens: Makes and revokes tokens, and says what one allows.
         choices: Keeps what people said of clips: favourites, rejects, notes.
         retention: Forgets batches and workers, and remembers archives.
+        restoration: Reads what a copy of the record needs, and brings it back.
         reuse: Finds clips of equal specs, and answers waiting jobs with them.
         overview: Reads the whole farm at once: snapshot, statistics, backlog, memory.
         events: Reads the event stream.
@@ -73,6 +76,7 @@ class Ledger:
         self.tokens = Tokens(connection)
         self.choices = Choices(connection)
         self.retention = Retention(connection)
+        self.restoration = Restoration(connection)
         self.reuse = ClipIndex(connection)
         self.overview = Overview(connection)
         self.events = Events(connection)
@@ -121,6 +125,19 @@ class Ledger:
     def settle(self, *, timeout_s: float = 2.0) -> bool:
         """Wait until what was written is on Redis' disk, so that a power cut takes none of it; False if unknown."""
         return self._server.settle(timeout_s)
+
+    def require_replicas(self, count: int, *, timeout_s: float = 2.0) -> None:
+        """Wait until so many replicas of Redis have what was written, so that a fail-over takes none of it.
+
+        Raises:
+            LedgerUnavailable: Fewer have it in time. It is written all the same.
+        """
+        if count and (have := self._server.replicated(count, timeout_s)) < count:
+            raise LedgerUnavailable(
+                f"what was submitted is on the primary of Redis, and {have} of the {count} replicas that "
+                f"REELMILL_CONFIRM_REPLICAS asks for have it after {timeout_s:g} s: a fail-over now may forget it. "
+                "Look at the replicas, then submit it again: what is there is left as it is"
+            )
 
     def forgets(self) -> str:
         """Say what the server may forget at a crash beyond the last second or two, or cannot answer for; or ""."""

@@ -27,9 +27,17 @@ _PASSES: tuple[tuple[Marks, str], ...] = (
     (("BUSY ",), "runs a script that does not end: wait, or end it with SCRIPT KILL or FUNCTION KILL"),
     (("MasterDownError", "MASTERDOWN"), "is a replica that has lost its primary: point the URL at the primary"),
     (("ClusterDownError", "CLUSTERDOWN", "TRYAGAIN"), "is a cluster that is down: look at its nodes"),
+    (("MasterNotFoundError",), "has no primary that the Sentinels know: wait for the fail-over, or look at their logs"),
     (("UNBLOCKED", "NOMASTERLINK"), "changes its role: try again"),
 )
 _REFUSES: tuple[tuple[Marks, str], ...] = (
+    (
+        ("SentinelsRefuse",),
+        (
+            "is not to be had from the Sentinels: set their password as ?sentinel_password=… at the end of the URL (it "
+            "may differ from that of Redis), and the service's name as they have it"
+        ),
+    ),
     (
         ("without any password configured",),
         "has no password, and the URL holds one: leave it out there, or set requirepass on the server",

@@ -316,7 +316,7 @@ KEYS: Mapping[str, Key] = {
     "identity": Key(type="string", meaning="tells this ledger from any other, also from an earlier one of the farm"),
     "clock": Key(type="string", meaning="Redis' time at the last reap, Unix ms"),
     "settled": Key(type="string", meaning="written by `submit` to wait for the disk"),
-    "looked, mended, mend_from, mend_sent, mend_leases, mend_beats, prune_turn": Key(
+    "looked, mended, mend_from, mend_sent, mend_leases, mend_beats, prune_turn, copy_turn": Key(
         type="string", meaning="when, and where, housekeeping goes on"
     ),
 }

@@ -12,11 +12,13 @@ import structlog
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from reelmill_common.config.redis_address import RedisAddress
 from reelmill_common.errors import InvalidSettings, LedgerRefused
 from reelmill_common.ledger.connections import SharedConnections, shared_pool
 from reelmill_common.ledger.library import library
+from reelmill_common.ledger.primary import QuietSentinels, open_client
 from reelmill_common.ledger.refusals import DENIED, denied, explain
 from reelmill_common.ledger.rights import missing
 from reelmill_common.settings import Settings
@@ -82,7 +84,10 @@ class Server:
         self._prefix = prefix
         self._maxclients = 0  # until it has been asked
         self._tls = issubclass(pool.connection_class, redis.SSLConnection)
-        self.address = "{host}:{port}".format_map({"host": "?", "port": "?"} | pool.connection_kwargs)
+        given: Mapping[str, Any] = {"host": "?", "port": "?"} | pool.connection_kwargs
+        sentinels = pool.sentinel_manager if isinstance(pool, SentinelConnectionPool) else None
+        watched = sentinels.place if isinstance(sentinels, QuietSentinels) else ""
+        self.address = watched or "{host}:{port}".format_map(given)
 
     def check(self) -> None:
         """Refuse a server that cannot keep a ledger; warn of one that may throw it away.
@@ -154,7 +159,7 @@ class Server:
             answers = self._send(commands)
             missing = [index for index, answer in enumerate(answers) if _is_no_function(answer)]
             if missing:  # the server is new, or has met older versions only
-                self._redis.function_load(library().source, replace=True)
+                self._load()
                 again = self._send([commands[index] for index in missing])
                 for index, answer in zip(missing, again, strict=True):
                     answers[index] = answer
@@ -169,6 +174,14 @@ class Server:
         A server works off what came in one piece before it looks at others.
         """
         return [self.run(name, *args) for args in calls]
+
+    def _load(self) -> None:
+        """Give the server our library, unless another client was faster: to load it again would make it forget."""
+        try:
+            self._redis.function_load(library().source)
+        except ResponseError as err:
+            if "already exists" not in str(err):
+                raise
 
     def read(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
         """Run commands that change nothing, in one round trip."""
@@ -197,6 +210,16 @@ class Server:
             # On one connection: the server waits for what this connection wrote, and what came before it, is flushed.
             answers = self._send([("SET", mark, 1), ("WAITAOF", 1, 0, int(timeout_s * 1000))])
         return isinstance(answers[1], list) and answers[1][0] == 1
+
+    def replicated(self, replicas: int, timeout_s: float) -> int:
+        """Wait until so many replicas have all that was written so far; return how many have it, maybe fewer."""
+        with self.translated():
+            # On one connection, as in `settle`. A replica has it in memory; its disk is up to a second later.
+            answers = self._send([("SET", f"{self._prefix}settled", 1), ("WAIT", replicas, int(timeout_s * 1000))])
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return int(answers[1])
 
     def _send(self, commands: Sequence[tuple[str | float, ...]]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipeline:
@@ -241,10 +264,11 @@ def connect(settings: Settings, prefix: str, *, patience: Patience = PATIENT, sh
         LedgerUnavailable: As `Server.check`.
         LedgerRefused: As `Server.check`.
     """
-    if shared:
-        client = redis.Redis(connection_pool=process_connections(settings))
-    else:
-        client = redis.Redis(**address_of(settings).client_options(), **patience.options(), decode_responses=True)
+    client = (
+        redis.Redis(connection_pool=process_connections(settings))
+        if shared
+        else open_client(address_of(settings), **patience.options(), decode_responses=True)
+    )
     server = Server(client, prefix)
     try:
         server.check()

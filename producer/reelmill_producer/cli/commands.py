@@ -42,6 +42,7 @@ COMMANDS = {
     "export": "reelmill export prompts",
     "download": "reelmill download prompts clips",
     "archive": "reelmill archive prompts",
+    "restore": "reelmill restore",
     "audit": "reelmill audit prompts",
     "prune": "reelmill prune --older 30d --dry-run",
     "cancel": "reelmill cancel prompts",

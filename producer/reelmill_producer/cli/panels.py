@@ -16,6 +16,7 @@ PANELS: Mapping[str, Sequence[str]] = {
         "report",
         "accounts",
         "archive",
+        "restore",
         "prune",
         "audit",
     ),

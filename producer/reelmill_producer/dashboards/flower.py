@@ -17,7 +17,7 @@ import typer
 from reelmill_common.config.extras import install_command
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.ledger import Ledger
-from reelmill_common.ledger.server import PROMPT
+from reelmill_common.ledger.server import PROMPT, address_of
 from reelmill_common.settings import Settings
 from reelmill_producer.dashboards.flower_columns import COLUMNS, SHOWN, LedgerColumns, format_task
 from reelmill_producer.dashboards.flower_logins import check_login, read_users, require_auth
@@ -80,6 +80,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
         from tornado.options import options  # noqa: PLC0415 - the same
 
         from reelmill_producer.dashboards.flower_auth import LoginRequired, require_login  # noqa: PLC0415 - tornado
+        from reelmill_producer.dashboards.flower_sentinel import follow_sentinels  # noqa: PLC0415 - the same
         from reelmill_producer.dashboards.flower_style import serve_style  # noqa: PLC0415 - the same
     except ImportError as err:
         raise InvalidSettings(f"Flower cannot be loaded ({err}); run {install_command('flower')}") from err
@@ -102,6 +103,7 @@ def make_dashboard(settings: Settings, choices: Mapping[str, Any], *, conf: Path
     options.format_task = LedgerColumns(ledger=ledger).after(options.format_task)
     from reelmill_common.broker import make_app  # noqa: PLC0415 - celery: `reelmill --help` must stay quick
 
+    follow_sentinels(address_of(settings))
     dashboard = Flower(capp=make_app(settings), options=options, **pages)
     if options.enable_events:
         dashboard.capp.control.enable_events()  # as Flower does each five seconds, first after five

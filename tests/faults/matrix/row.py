@@ -60,7 +60,8 @@ def run(fault: Fault, folder: Path, s3: S3Server, *, jobs: int = 0) -> dict[str,
     own.mkdir()
     renderer = "model" if fault.model else f"fixed:{fault.clip_s:g}"
     started = time.monotonic()
-    with testbed(own, s3, renderer=renderer) as place:
+    with_replica = fault.replicated or fault.sentinels > 0
+    with testbed(own, s3, renderer=renderer, with_replica=with_replica, sentinels=fault.sentinels) as place:
         try:
             verdict, broken = _play(fault, place, jobs or fault.jobs)
         except NotHere as err:
@@ -99,7 +100,7 @@ def _play(fault: Fault, place: Testbed, jobs: int) -> tuple[Verdict, list[str]]:
     if not place.wait_over(LONGEST_S):
         broken.append(f"not over {LONGEST_S:.0f} s after the last injection")
     place.recorder.stop()
-    verdict = judge(place, open_store(place.farm.settings))
+    verdict = judge(place, open_store(place.farm.settings), forgets=fault.forgets)
     return verdict, broken + _breaches(fault, verdict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faults.matrix import processes, servers, soak, work
+from faults.matrix import failover, processes, servers, soak, work
 
-FAULTS = [*work.ROWS[:1], *processes.ROWS, *servers.ROWS, *work.ROWS[1:], *soak.ROWS]
+FAULTS = [*work.ROWS[:1], *processes.ROWS, *servers.ROWS, *failover.ROWS, *work.ROWS[1:], *soak.ROWS]
 ORDER = [fault.name for fault in FAULTS]

@@ -27,6 +27,7 @@ OUTAGE_S = 4.0
 FREEZE_S = 18.0
 """Longer than the default lease of 15 s."""
 LONGEST_S = 3600.0
+FAIL_OVER_S = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +152,32 @@ def soak(testbed: Testbed) -> None:
     testbed.remarks.append(f"{sum(storm.count.values())} faults in {seconds / 60:.0f} minutes, seed {SEED}: {faults}")
 
 
+def soak_under_sentinel(testbed: Testbed) -> None:
+    """Kill the primary every two minutes until nothing of the batch remains; it comes back as a replica."""
+    pair, count, began = testbed.pair, 0, time.monotonic()
+    assert pair is not None
+    while time.monotonic() - began < LONGEST_S and not testbed.wait_over(FAIL_OVER_S):
+        before = pair.primary
+        before.kill()
+        pair.wait_promoted(before)
+        before.start(follows=pair.primary.port)
+        pair.wait_in_step()
+        count += 1
+    testbed.remarks.append(f"{count} fail-overs in {(time.monotonic() - began) / 60:.0f} minutes")
+
+
 ROWS = [
+    Fault(
+        name="soak-sentinel",
+        title="soak under Sentinel: a fail-over every two minutes",
+        how="four workers; SIGKILL to the primary, three Sentinels promote its replica",
+        inject=soak_under_sentinel,
+        prepare=lambda testbed: testbed.start(HOSTS),
+        clip_s=CLIP_S,
+        forgets=True,
+        sentinels=3,
+        jobs=JOBS,
+    ),
     Fault(
         name="soak",
         title="soak: a random fault every 10 s",
@@ -160,5 +186,5 @@ ROWS = [
         prepare=lambda testbed: testbed.start(HOSTS),
         clip_s=CLIP_S,
         jobs=JOBS,
-    )
+    ),
 ]

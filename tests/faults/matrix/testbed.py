@@ -14,6 +14,7 @@ from typing import Any
 from faults.matrix.proxies import Proxies, StoreProxy, TcpProxy, proxies
 from faults.matrix.recorder import EventRecord, EventRecorder
 from fixtures.farm import Farm, RunningWorker, specs
+from fixtures.replicas import Replicated, replicated
 from fixtures.s3 import S3Server
 from reelmill_common.jobs import JobState, RenderSpec
 from reelmill_common.ledger import WorkerState
@@ -66,10 +67,16 @@ class Injection:
 
 @dataclass(slots=True, kw_only=True)
 class Testbed:
-    """All that a fault can hit, and the means to hit it."""
+    """All that a fault can hit, and the means to hit it.
+
+    Attributes:
+        valkey: The Redis of a row that has no replica; else it serves nobody.
+        pair: The Redis and its replica of a row that has one.
+    """
 
     farm: Farm
     valkey: ValkeyServer
+    pair: Replicated | None
     proxies: Proxies
     store: StoreProxy
     recorder: EventRecorder
@@ -92,10 +99,11 @@ class Testbed:
     def add_host(self, *, ready: bool = True, env: Mapping[str, str] | None = None, **changes: Any) -> Host:
         """Start one more worker; without `ready` it may still be loading, or never get ready."""
         name = NAMES[len(self.hosts)]
-        redis_proxy, store_proxy = self.proxies.tcp(self.valkey.port), self.proxies.tcp(self.store.port)
+        redis_port = self.valkey.port if self.pair is None else self.pair.primary.port
+        redis_proxy, store_proxy = self.proxies.tcp(redis_port), self.proxies.tcp(self.store.port)
         changes = {
             "state_dir": self.farm.folder / name,
-            "redis_url": self.farm.settings.redis_url.replace(f":{self.valkey.port}/", f":{redis_proxy.port}/"),
+            "redis_url": self.farm.settings.redis_url.replace(f":{redis_port}/", f":{redis_proxy.port}/"),
             "s3_endpoint": f"http://127.0.0.1:{store_proxy.port}",
         } | changes
         running = self.farm.start(ready=ready, name=name, env=env, **changes)
@@ -220,17 +228,20 @@ def processes(worker: RunningWorker) -> list[int]:
 
 
 @contextmanager
-def testbed(folder: Path, s3: S3Server, *, renderer: str) -> Iterator[Testbed]:
+def testbed(folder: Path, s3: S3Server, *, renderer: str, with_replica: bool, sentinels: int) -> Iterator[Testbed]:
     """Set a testbed up in an empty folder; everything in it is ended with the block."""
     bucket = f"{folder.name}-{time.time_ns():x}"
     s3.client().create_bucket(Bucket=bucket)
     valkey = ValkeyServer.start(folder / "valkey")
-    base = Settings(redis_url=valkey.url, profile="tiny", renderer=renderer, log_format="json")
-    farm = Farm(settings=s3.settings(base, bucket=bucket), folder=folder, env=s3.credentials())
-    with proxies() as opened:
+    with ExitStack() as stack:
+        pair = stack.enter_context(replicated(folder / "pair", sentinels=sentinels)) if with_replica else None
+        url = valkey.url if pair is None else pair.url
+        base = Settings(redis_url=url, profile="tiny", renderer=renderer, log_format="json")
+        farm = Farm(settings=s3.settings(base, bucket=bucket), folder=folder, env=s3.credentials())
+        opened = stack.enter_context(proxies())
         store = opened.store(int(s3.endpoint.rpartition(":")[2]))
         recorder = EventRecorder(ledger=farm.ledger)
-        made = Testbed(farm=farm, valkey=valkey, proxies=opened, store=store, recorder=recorder)
+        made = Testbed(farm=farm, valkey=valkey, pair=pair, proxies=opened, store=store, recorder=recorder)
         recorder.start()
         try:
             yield made

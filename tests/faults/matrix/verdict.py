@@ -65,8 +65,11 @@ class Verdict:
         }
 
 
-def judge(testbed: Testbed, store: ClipStore, *, check_bytes: bool = True) -> Verdict:
-    """Look at a testbed whose batch is over, or will never be."""
+def judge(testbed: Testbed, store: ClipStore, *, check_bytes: bool = True, forgets: bool = False) -> Verdict:
+    """Look at a testbed whose batch is over, or will never be.
+
+    Where Redis `forgets`, only the store says what was published twice: a forgotten finish is accepted again.
+    """
     records = testbed.recorder.records
     views = {view.job_id: view for view in _views(testbed.farm.ledger)}
     wanted = [views[job] for job in testbed.jobs if job not in testbed.doomed]
@@ -83,7 +86,8 @@ def judge(testbed: Testbed, store: ClipStore, *, check_bytes: bool = True) -> Ve
         jobs=len(testbed.jobs),
         lost=len(lost),
         published_twice=sum(
-            max(len(manifests.get(job, ())), accepted[job], said["clip.rendered"][job]) > 1 for job in testbed.jobs
+            max(len(manifests.get(job, ())), *((0,) if forgets else (accepted[job], said["clip.rendered"][job]))) > 1
+            for job in testbed.jobs
         ),
         rendered_twice=sum(max(said["card.drawn"][job], drawn[job]) > 1 for job in testbed.jobs),
         strays=len(sizes) - 3 * len(whole),

@@ -158,20 +158,21 @@ def test_a_line_belongs_to_its_own_attempt_only(tmp_path: Path) -> None:
 def test_secrets_of_the_settings_are_struck_out(tmp_path: Path, settings: Settings) -> None:
     store = FolderStore(tmp_path / "store")
     token = 'tok"en\\1'
-    secret = replace(settings, redis_url="redis://:p%40ss-word@127.0.0.1:6379/0", metrics_token=token)
+    url = "redis+sentinel://:p%40ss-word@127.0.0.1:6379/farm/0?sentinel_password=sent%2Finel"
+    secret = replace(settings, redis_url=url, metrics_token=token)
     kept = AttemptLogs.of(secret, store)
     _, claimed = attempt(store, keep="off")
     kept.start()
     kept.begin(claimed)
     with bound_contextvars(job_id=claimed.job_id, attempt=1):
-        log.error("clip.failed", error=f"cannot reach {secret.redis_url} with p@ss-word and {token}")
+        log.error("clip.failed", error=f"cannot reach {secret.redis_url} with p@ss-word, sent/inel and {token}")
 
     kept.end(claimed, failed=True)
     kept.stop()
 
     text = store.get(log_key("night", "r0", attempt=1)).decode()
-    assert text.count(HIDDEN) == 3
-    assert not any(word in text for word in ("p%40ss-word", "p@ss-word", "tok"))
+    assert text.count(HIDDEN) == 5
+    assert not any(word in text for word in ("p%40ss-word", "p@ss-word", "tok", "sent%2Finel", "sent/inel"))
 
 
 def test_a_store_that_takes_nothing_costs_the_log_and_no_more(tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def _cut(value: object) -> object:
 
 def _secrets(settings: Settings) -> list[str]:
     """Return what no log may show, as it is written in URLs and as it is sent."""
-    written = [_password(url) for url in (settings.redis_url, settings.smtp_url)]
+    of_sentinels = settings.redis_url.partition("sentinel_password=")[2].partition("&")[0]
+    written = [of_sentinels, *(_password(url) for url in (settings.redis_url, settings.smtp_url))]
     plain = {*written, *map(unquote, written), settings.metrics_token}
     # And as JSON writes them, with quotes and backslashes escaped.
     return [secret for secret in {*plain, *(json.dumps(text, ensure_ascii=False)[1:-1] for text in plain)} if secret]

@@ -16,6 +16,7 @@ import structlog
 
 from reelmill_common.errors import ClipExists, NotFound, StoreError
 from reelmill_common.ledger.keys import Keys
+from reelmill_common.ledger.primary import open_client
 from reelmill_common.ledger.server import address_of
 from reelmill_common.services.background import ErrorLog
 from reelmill_common.settings import Settings
@@ -95,9 +96,7 @@ class RedisEmbeddingCache:
     @classmethod
     def of(cls, settings: Settings) -> RedisEmbeddingCache:
         """Make the cache of a farm; nothing is connected yet."""
-        client = redis.Redis(
-            **address_of(settings).client_options(), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        )
+        client = open_client(address_of(settings), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
         keys = Keys(settings.farm)
         prefix = f"{keys.prefix}embedding:"
         script = files("reelmill_worker.child").joinpath("embedding_put.lua").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from celery import bootsteps
 from celery.worker.state import maybe_shutdown
 
 from reelmill_common.broker import keyprefix
+from reelmill_common.ledger.primary import open_client
 from reelmill_common.ledger.refusals import denied, explain
 from reelmill_common.ledger.rights import missing
 from reelmill_common.ledger.server import PROMPT, address_of
@@ -56,9 +57,9 @@ class BrokerWait:
 
     def _problem(self) -> str:
         address = address_of(self.settings)
-        place = f"{address.host}:{address.port}"
+        place = str(address)
         try:
-            with redis.Redis(**address.client_options(), **PROMPT.options()) as client:
+            with open_client(address, **PROMPT.options()) as client:
                 client.set(f"{keyprefix(self.settings.farm)}probe", 1, px=1)
                 lacking = missing(client, self.settings.farm, address.db)
         except (redis.RedisError, OSError) as err:

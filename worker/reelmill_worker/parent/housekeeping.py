@@ -22,6 +22,7 @@ from reelmill_common.ledger.workers import Ended, Standing
 from reelmill_common.services.background import BackgroundThread, ErrorLog
 from reelmill_common.services.notification_sender import Sender
 from reelmill_common.services.pruner import Pruner
+from reelmill_common.services.record_keeper import RecordKeeper
 from reelmill_common.services.report_maker import ReportMaker
 from reelmill_common.services.scheduler import Ticker
 from reelmill_common.settings import Settings
@@ -102,7 +103,7 @@ class Housekeeping:
     _ticker: Ticker = field(init=False)
     _sender: Sender = field(init=False)
     _reports: ReportMaker = field(init=False)
-    _services: Sequence[Sender | ReportMaker | Pruner] = ()
+    _services: Sequence[Sender | ReportMaker | Pruner | RecordKeeper] = ()
     _thread: BackgroundThread = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +119,7 @@ class Housekeeping:
             self._sender,
             self._reports,
             Pruner(settings=settings, connect=lambda _: self._connected()),
+            RecordKeeper(settings=settings, connect=lambda _: self._connected()),
         )
         self._thread = BackgroundThread(
             name="tick", work=self._tick, every_s=min(LOOK_S, settings.tick_s), on_error=self._log_once

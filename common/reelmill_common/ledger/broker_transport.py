@@ -1,4 +1,4 @@
-"""Reads the broker so that neither an unreadable message nor a refusal by the server ends the worker's parent.
+"""Kombu's Redis transport, made to follow the primary, and so that what it reads or is refused ends no worker's parent.
 
 Kombu reads what it takes out of a list before Celery, or `message_filter`, sees it. Text that is not JSON, an envelope
 without properties, or a body of another kind raises through the event loop and ends the parent, and the model with it.
@@ -15,6 +15,14 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 from redis import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
+from reelmill_common.ledger.primary import (
+    NotPrimary,
+    PrimaryConnection,
+    PrimarySSLConnection,
+    SentinelConnection,
+    SentinelSSLConnection,
+)
+
 log = structlog.get_logger(__name__)
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, DecodeError, RecursionError)
@@ -25,24 +33,24 @@ class QoS(redis.QoS):
     """Counts the unacknowledged messages."""
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message, also if the server refuses: else it counts as unacknowledged for ever, and none comes.
+        """Acknowledge a message, also if the server refuses or is a replica: else none comes any more.
 
         What the server keeps of it comes again after `VISIBILITY_TIMEOUT_S`, and dies at claim.
         """
         try:
             super().ack(delivery_tag)
-        except ResponseError as err:
+        except (ResponseError, NotPrimary) as err:
             log.debug("message.not_acknowledged", error=str(err))
             super(redis.QoS, self).ack(delivery_tag)
 
 
-class Channel(redis.Channel):
-    """A channel that drops an unreadable message. It has left the list by then, so it does not come again.
+class _Channel:
+    """What both channels do in another way than kombu's: they follow the primary and drop an unreadable message.
 
-    All but the two connections on which a consumer listens is done on those that the process shares.
+    Such a message has left the list by then, so it does not come again. All but the two connections on which a consumer
+    listens is done on those that the process shares, if it shares any.
     """
 
-    QoS = QoS
     shared: ClassVar[ConnectionPool | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -77,7 +85,8 @@ class Channel(redis.Channel):
         if fetch and not _has_data(fetch):
             fetch.disconnect()
             channel._in_poll = None  # noqa: SLF001 - as above
-        super().close()
+        channel_of_kombu: Any = super()
+        channel_of_kombu.close()
 
     def _brpop_read(self, **options: Any) -> Any:
         kombu: Any = super()
@@ -86,6 +95,22 @@ class Channel(redis.Channel):
     def _receive(self) -> Any:
         kombu: Any = super()
         return _survived(kombu._receive)  # noqa: SLF001 - as above
+
+
+class Channel(_Channel, redis.Channel):
+    """A channel to one server."""
+
+    QoS = QoS
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimarySSLConnection
+
+
+class SentinelChannel(_Channel, redis.SentinelChannel):
+    """A channel to the server that the Sentinels name."""
+
+    QoS = QoS
+    connection_class = SentinelConnection
+    connection_class_ssl = SentinelSSLConnection
 
 
 class Transport(redis.Transport):
@@ -99,15 +124,22 @@ class Transport(redis.Transport):
     connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
 
-def install(shared: ConnectionPool) -> None:
-    """Use this transport for every Redis connection of the process. Kombu chooses it by the scheme of the URL.
+class SentinelTransport(redis.SentinelTransport):
+    """The same by Sentinel."""
 
-    Args:
-        shared: Connections that all of the process shares.
-    """
-    Channel.shared = shared
-    for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = f"{Transport.__module__}:{Transport.__name__}"
+    Channel = SentinelChannel
+    connection_errors = Transport.connection_errors
+
+
+def install() -> None:
+    """Use this transport for every Redis connection of the process. Kombu chooses it by the scheme of the URL."""
+    for scheme, kind in (("redis", Transport), ("rediss", Transport), ("sentinel", SentinelTransport)):
+        TRANSPORT_ALIASES[scheme] = f"{kind.__module__}:{kind.__name__}"
+
+
+def share(pool: ConnectionPool) -> None:
+    """Let all channels of the process use these connections for everything but to listen."""
+    _Channel.shared = pool
 
 
 def _has_data(connection: Any) -> bool:

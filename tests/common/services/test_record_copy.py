@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from common.ledger_audit import sound
+from common.ledger_steps import end_batch, submit
+from reelmill_common.access import Role
+from reelmill_common.archive import archive
+from reelmill_common.calendar.cron import Cron
+from reelmill_common.errors import NotFound
+from reelmill_common.farm_mark import leave_mark, other_mark
+from reelmill_common.jobs import RenderSpec
+from reelmill_common.ledger import Ledger
+from reelmill_common.ledger.marks import ClipChoice, ClipMark
+from reelmill_common.schedules import Schedule
+from reelmill_common.services.record_copy import copy_key, restore
+from reelmill_common.services.record_keeper import RecordKeeper
+from reelmill_common.settings import Settings
+from reelmill_common.storage import ClipStore
+from reelmill_common.storage.folder import FolderStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ClipStore:
+    return FolderStore(tmp_path / "clips")
+
+
+def wipe(settings: Settings) -> None:
+    """Do what `FLUSHALL` does, to this farm only."""
+    with redis.Redis.from_url(settings.redis_url) as client:
+        for key in client.scan_iter(f"reelmill:{{{settings.farm}}}:*"):
+            client.delete(key)
+
+
+def test_what_people_made_and_what_had_ended_comes_back_from_the_store(
+    ledger: Ledger, store: ClipStore, settings: Settings
+) -> None:
+    leave_mark(ledger, store, settings.farm)
+    ids = end_batch(ledger, "night", 5)
+    (done,) = [job for job in ledger.jobs.page("night") if job.result]
+    ledger.choices.set(done.job_id, ClipChoice(mark=ClipMark.FAVOURITE, note="the best"))
+    cron = Cron.parse("0 22 * * *", "Europe/Vienna")
+    rows = [("fox", RenderSpec(prompt="a fox", frames=5, profile="tiny"))]
+    ledger.schedules.add(Schedule(name="nightly", cron=cron, policy={"priority": 7}), rows)
+    token = ledger.tokens.make("ann", Role.SUBMITTER, "ann")
+    ledger.owners.set("ann", weight=3)
+    submit(ledger, "open", 2)
+    archive(ledger, store, "night")
+    assert RecordKeeper(settings=settings).round(ledger, store)
+    before = (ledger.batches.get("night"), list(ledger.jobs.every("night")), ledger.schedules.get("nightly"))
+    pieces = ledger.schedules.piece(_rows(ledger), 0)
+
+    wipe(settings)
+    assert not RecordKeeper(settings=settings).round(ledger, store) or len(list(store.list("record/"))) == 2
+    found = restore(ledger, store, settings.farm)
+
+    assert (found.schedules, found.tokens, found.batches) == (1, 1, ["night"])
+    assert [(batch.name, batch.jobs) for batch in found.lost] == [("open", 2)]
+    assert (ledger.batches.get("night"), list(ledger.jobs.every("night")), ledger.schedules.get("nightly")) == before
+    assert [job.job_id for job in ledger.jobs.every("night")] == ids
+    assert ledger.schedules.piece(_rows(ledger), 0) == pieces
+    assert ledger.tokens.principal(token) is not None
+    assert next(owner.weight for owner in ledger.owners.all() if owner.name == "ann") == 3
+    assert other_mark(ledger, store) is None
+    sound(settings)
+    again = restore(ledger, store, settings.farm)
+    assert (again.schedules, again.tokens, again.batches, again.there) == (0, 0, [], ["night"])
+
+
+def test_the_empty_record_that_follows_a_loss_replaces_no_copy(
+    ledger: Ledger, store: ClipStore, settings: Settings
+) -> None:
+    ledger.tokens.make("ann", Role.OPERATOR)
+    RecordKeeper(settings=settings).round(ledger, store)
+    kept, key = store.get(copy_key(ledger.identity())), copy_key(ledger.identity())
+
+    wipe(settings)
+    RecordKeeper(settings=settings).round(ledger, store)
+
+    assert store.get(key) == kept
+    assert copy_key(ledger.identity()) != key
+
+
+def test_a_store_without_a_copy_has_nothing_to_bring_back(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
+    with pytest.raises(NotFound, match="neither a copy of a record nor an archive"):
+        restore(ledger, store, settings.farm)
+
+
+def _rows(ledger: Ledger) -> str:
+    record = ledger.restoration.record()
+    return next(name for name, _, _ in ledger.restoration.rows(record)).removeprefix("rows:")
