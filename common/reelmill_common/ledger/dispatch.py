@@ -33,7 +33,7 @@ _LOOK_MOST = 500
 _PAGE = 200  # messages that are read at once: a quarter of a megabyte
 GAPS_BATCHES = 3  # of one call: about 2 ms of the server's time
 GAPS_MOST = 200  # jobs of each set of a batch that `gaps` looks at
-_PUMP_MOST = 16  # jobs chosen by one call: about 1 ms of the server's time
+_PUMP_MOST = 10  # jobs chosen by one call: about 1 ms of the server's time
 _REAP_MOST = 1000  # jobs freed by one call of reap
 _SWEEP_MOST = 1000  # jobs and batches touched by one call of sweep
 
