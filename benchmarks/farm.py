@@ -136,9 +136,9 @@ def _all(options: argparse.Namespace, shape: Shape, run: Path) -> int:
 def _many(options: argparse.Namespace, shape: Shape, run: Path, model: Path, found: dict[str, Any]) -> int:
     """Write the model, and compare one GPU with several; keep what there is after each part."""
 
-    def keep(name: str, figures: Mapping[str, Any]) -> None:
-        found[name] = figures
-        print(f"{name}: {json.dumps(figures)}", flush=True)
+    def keep(name: str, numbers: Mapping[str, Any]) -> None:
+        found[name] = numbers
+        print(f"{name}: {json.dumps(numbers)}", flush=True)
         if options.json:
             options.json.write_text(json.dumps(found, indent=1) + "\n")
 
