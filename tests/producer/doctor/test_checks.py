@@ -34,8 +34,7 @@ def test_a_healthy_farm_has_nothing_to_be_done(settings: Settings) -> None:
     assert worst(printed) is Severity.OK, findings
     assert all(not finding.advice for finding in printed)
     assert [finding.name for finding in findings] == [
-        *("redis", "redis.aof", "redis.eviction", "redis.memory", "redis.connections"),
-        *("redis.round_trip", "clock"),
+        *("redis", "redis.aof", "redis.eviction", "redis.memory", "redis.connections", "redis.round_trip", "clock"),
         *("store", "worker", "gpu", "model", "provenance", "flower", "disk"),
     ]
 
