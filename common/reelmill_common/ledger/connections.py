@@ -69,13 +69,7 @@ def shared_pool(address: RedisAddress, *, wait_s: float, **options: Any) -> Shar
     """
     with _lock:
         if address not in _pools:
-            shape = {
-                "decode_responses": True,
-                "max_connections": MOST,
-                "timeout": wait_s,
-                "queue_class": ConnectedFirst,
-            }
-            _pools[address] = pool_of(
-                address, SharedConnections, SharedSentinelConnections, queue_class=ConnectedFirst, **given
-            )
+            given = {**options, "decode_responses": True, "max_connections": MOST, "timeout": wait_s}
+            kinds = SharedConnections, SharedSentinelConnections
+            _pools[address] = pool_of(address, *kinds, queue_class=ConnectedFirst, **given)
         return _pools[address]
