@@ -75,7 +75,7 @@ class Prompts:
 
 
 def draw_hard_scenes(number: int, seed: int) -> list[Scene]:
-    """Draw scenes of which a third have a star or a cube that turns; of the world's own, a sixth do."""
+    """Draw scenes: a third have a star or a cube that turns, where a sixth of the world's own have one."""
     dice = random.Random(seed)  # noqa: S311 - a world, not a secret
     drawn = draw_scenes(3 * number, seed)
     kept = [scene for scene in drawn if _is_hard(scene) or dice.random() < EASY_SHARE]
