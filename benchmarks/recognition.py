@@ -28,7 +28,7 @@ from PIL import Image, ImageFilter
 
 from reelmill_common.provenance.batch_index import read_index, write_index
 from reelmill_common.provenance.fingerprint import Fingerprint, Hashes, hashed_frames
-from reelmill_common.provenance.recognition import MOST_BITS, Haystack, Match, looks
+from reelmill_common.provenance.recognition import MOST_BITS, FarmIndex, Match, looks
 from reelmill_producer.verification.reader import sample
 
 FRAMES, HEIGHT, WIDTH, FPS = 81, 480, 832, 16
@@ -207,16 +207,16 @@ def recognition(clips: int, foreign: int) -> None:
         strange = list(processes.map(others, range(20_000, 20_000 + foreign), chunksize=10))
     keys = [f"night/{number}" for number in range(clips + foreign)]
     index = write_index(b"".join([content for content, _ in made] + more), keys, {})
-    haystack = Haystack.of([read_index(index)])
+    farm_index = FarmIndex.of([read_index(index)])
     print(f"| change | recognised | wrong | median distance | largest |\n{'| --- ' * 5}|")
     for name in CHANGES:
-        found = [haystack.nearest(seen[name]) for _, seen in made]
+        found = [farm_index.nearest(seen[name]) for _, seen in made]
         near = [match if match and match.distance <= MOST_BITS else None for match in found]
         right = [match for number, match in enumerate(near) if match and match.key == f"night/{number}"]
         wrong = sum(match is not None for match in near) - len(right)
         bits = [match.distance for match in right] or [float("nan")]
         print(f"| {name} | {len(right) / clips:.1%} | {wrong} | {np.median(bits):.0f} | {max(bits):.0f} |")
-    matches: list[Match | None] = [haystack.nearest(views) for views in strange]
+    matches: list[Match | None] = [farm_index.nearest(views) for views in strange]
     nearest = min((match.distance for match in matches if match), default=float("nan"))
     false = sum(match is not None and match.distance <= MOST_BITS for match in matches)
     print(
@@ -229,13 +229,13 @@ def search(clips: int) -> None:
     dice = np.random.default_rng(1)
     content = write_index(dice.bytes(clips * 256), [f"night/{number:07d}-abcdef12.mp4" for number in range(clips)], {})
     started = time.perf_counter()
-    haystack = Haystack.of([read_index(content)])
+    farm_index = FarmIndex.of([read_index(content)])
     loaded = time.perf_counter() - started
     views = {name: dice.integers(0, 2**63, (8, 4)).astype(np.uint64) for name in ("", "bars", "crop 5 %", "crop 10 %")}
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
-        haystack.nearest(views)
+        farm_index.nearest(views)
         seconds.append(time.perf_counter() - started)
     print(
         f"{clips:,} clips: {len(content) / clips:.1f} bytes a clip, read in {loaded:.2f} s, searched in "

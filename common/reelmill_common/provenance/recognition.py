@@ -51,8 +51,8 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Haystack:
-    """All fingerprints.
+class FarmIndex:
+    """The fingerprints of all batches.
 
     Attributes:
         numbers: (4, clips * 8) uint64: the first numbers of all hashes, then the second ones.
@@ -63,7 +63,7 @@ class Haystack:
     parts: Sequence[BatchIndex]
 
     @classmethod
-    def of(cls, parts: Iterable[BatchIndex]) -> Haystack:
+    def of(cls, parts: Iterable[BatchIndex]) -> FarmIndex:
         """Put indexes together."""
         found = [part for part in parts if len(part)]
         hashes = np.frombuffer(b"".join(part.hashes for part in found), dtype="<u8").reshape(-1, NUMBERS)
@@ -120,12 +120,13 @@ class Haystack:
         return nearest[len(nearest) // BEST]
 
 
-def _bits(numbers: NDArray[np.uint64], hash_: Hashes) -> NDArray[np.uint8]:
-    """Return in how many bits each hash, (4, n), differs from one, (4)."""
+def _bits(numbers: NDArray[np.uint64], hash_: Hashes) -> NDArray[np.uint16]:
+    """Return in how many bits each hash, (4, n), differs from one, (4): 0 to 256, one more than a byte holds."""
     total: NDArray[np.uint8] = np.bitwise_count(numbers[0] ^ hash_[0])
-    for number in range(1, NUMBERS):
+    for number in range(1, NUMBERS - 1):
         total += np.bitwise_count(numbers[number] ^ hash_[number])
-    return total
+    whole: NDArray[np.uint16] = np.add(total, np.bitwise_count(numbers[-1] ^ hash_[-1]), dtype=np.uint16)
+    return whole
 
 
 def looks(pictures: Sequence[Luma]) -> dict[str, Hashes]:

@@ -150,19 +150,19 @@ def recognise(path: Path, store: ClipStore) -> tuple[Recognised | None, int, str
     """
     import numpy as np  # noqa: PLC0415 - of the extra
 
-    from reelmill_common.provenance.recognition import MOST_BITS, Haystack  # noqa: PLC0415 - as above
+    from reelmill_common.provenance.recognition import MOST_BITS, FarmIndex  # noqa: PLC0415 - as above
 
     answer = sandbox.read(path, "looks")
     views = {str(name): np.array(hashes, dtype=np.uint64) for name, hashes in answer.get("looks", {}).items()}
     if not views:
         return None, 0, f"no frame of it can be read ({answer['error']})" if answer.get("error") else "it has no frames"
-    haystack = Haystack.of(indexes(store))
-    match = haystack.nearest(views)
+    farm_index = FarmIndex.of(indexes(store))
+    match = farm_index.nearest(views)
     if match is None or match.distance > MOST_BITS:
-        return None, len(haystack), "" if len(haystack) else "no clip of this farm has an index of fingerprints yet"
+        return None, len(farm_index), "" if len(farm_index) else "no clip of this farm has an index of fingerprints yet"
     manifest = _manifest(store, match.key)
     found = Recognised(key=match.key, distance=match.distance, look=match.look, manifest=manifest)
-    return found, len(haystack), ""
+    return found, len(farm_index), ""
 
 
 def indexes(store: ClipStore) -> Iterator[BatchIndex]:
