@@ -95,7 +95,7 @@ def make_app(settings: Settings, *, name: str = "reelmill", answer_s: float = 60
         task_default_queue=queue_name(settings.farm, next(iter(PROFILES))),
         task_soft_time_limit=settings.clip_soft_limit_s,
         task_time_limit=settings.clip_hard_limit_s,
-        worker_send_task_events=False,  # until Flower asks for them: nobody else reads three for each clip
+        worker_send_task_events=False,  # `task_events` sends them while Flower asks: they are three a clip
         worker_prefetch_multiplier=1,
         worker_concurrency=1,
         worker_pool="prefork",

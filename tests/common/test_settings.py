@@ -58,7 +58,7 @@ def test_all_wrong_variables_are_in_one_message() -> None:
 def test_no_secret_is_in_the_repr() -> None:
     secret = {item.name: "hunter2" for item in dataclasses.fields(Settings) if item.metadata["secret"]}
 
-    assert len(secret) == 5
+    assert len(secret) == 6
     assert "hunter2" not in repr(Settings(**secret))  # type: ignore[arg-type]  # one dict of all types
 
 
@@ -74,7 +74,7 @@ def test_a_child_process_gets_the_same_settings() -> None:
     changed |= {"s3_checksum": "when_supported", "log_level": "debug", "log_format": "json"}
     changed |= {"s3_addressing": "path", "s3_sse": "AES256"}
     changed |= {"metrics_scope": "farm", "embedding_cache": "redis", "ahead": "on", "preview": "webp", "report": "off"}
-    changed |= {"autoscale_target_s": 75.0}
+    changed |= {"autoscale_target_s": 75.0, "record": "off", "cells": "a=redis://a/0,b=redis://b/0", "cell": "b"}
     changed |= {"flower_prompts": "hide", "reuse_index": "off", "keep_logs": "all"}
     changed |= {"console_proxies": "10.0.0.0/8", "console_root_path": "/x", "console_hosts": "x.lan"}
     changed |= {"flower_url": "https://flower.lan", "grafana_url": "https://grafana.lan"}

@@ -70,9 +70,9 @@ def test_every_module_of_a_producer_is_imported_without_what_windows_lacks() -> 
         "        if not found.name.endswith('__main__'): importlib.import_module(found.name)"
     )
 
-    with_mcp = replace(WINDOWS, loaded=(*WINDOWS.loaded, "mcp.server.mcpserver"))
+    with_extras = replace(WINDOWS, loaded=(*WINDOWS.loaded, "mcp.server.mcpserver", "numpy", "PIL.Image", "pdqhash"))
 
-    done = run(with_mcp.python(every), env={})
+    done = run(with_extras.python(every), env={})
 
     assert done.status == 0, done.err
 

@@ -19,7 +19,7 @@ from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import rights
 from reelmill_common.settings import Settings
-from reelmill_producer.embedded.valkey import ValkeyServer, _program
+from reelmill_producer.embedded.valkey import ValkeyServer, server_program
 from reelmill_worker.child.embedding_cache import open_embedding_cache
 
 pytestmark = pytest.mark.services
@@ -92,7 +92,7 @@ def test_worker_flower_and_doctor_tell_of_a_missing_right(
 def odd_server(folder: Path, *options: str) -> Iterator[str]:
     """A server that is set up in its own way; yields its URL once it listens."""
     port = free_port()
-    command = [_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
+    command = [server_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             with redis.Redis(port=port) as client:

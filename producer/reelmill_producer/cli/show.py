@@ -63,7 +63,8 @@ def _facts(recipe: FoundRecipe) -> Iterator[tuple[str, str]]:
             values = cast("Mapping[str, Any]", part).items()
             known = [(key, value) for key, value in values if value not in ("", None) and key != "marks"]
             yield name, ", ".join(f"{key} {value}" for key, value in known)
-    marks = (document.get("clip") or {}).get("marks")
+    clip = document.get("clip")
+    marks = cast("Mapping[str, Any]", clip).get("marks") if isinstance(clip, dict) else None
     if isinstance(marks, dict):
         yield "marks", f"AI-generated, {marks.get('signature', '')} {marks.get('signer', '')}".rstrip()
     if recipe.bits_class:

@@ -6,7 +6,6 @@ Started as `python -m reelmill_producer.verification.reader`, with a request on 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +81,10 @@ def frame_looks(path: Path) -> dict[str, Any]:
 
 
 def _limit() -> None:
+    if sys.platform == "win32":
+        return  # which has no such limits; `sandbox` ends a reader that takes too long
+    import resource  # noqa: PLC0415 - POSIX only
+
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -111,6 +111,7 @@ def test_tab_is_silent_and_quick_where_nobody_answers(there: dict[str, str]) -> 
 
 
 NAMES = {"batch", "batches", "target", "targets", "worker", "owner", "profile", "sampler", "decoder", "form", "reuse"}
+OTHERS = {("add", "target"), ("verify", "target")}  # an address, a file
 NAMES |= {"worker_class", "after", "after_any", "catch_up", "code", "tz", "webhook_id", "kind"}
 
 
@@ -125,7 +126,7 @@ def test_every_parameter_that_takes_a_known_name_is_completed() -> None:
                 queue.append((command, typer.Context(command)))
                 continue
             for parameter in command.params:
-                known = parameter.name in NAMES and (name, parameter.name) != ("add", "target")
+                known = parameter.name in NAMES and (name, parameter.name) not in OTHERS
                 if known and not parameter.shell_complete(context, "") and parameter._custom_shell_complete is None:
                     left.append(f"{name}: {parameter.name}")
 

@@ -80,9 +80,9 @@ def test_a_server_that_loads_is_told_of(alone: Settings, own_valkey: ValkeyServe
     config = own_valkey.folder / "valkey.conf"
     with config.open("a") as lines:
         lines.write("appendonly no\nkey-load-delay 100000\nloading-process-events-interval-bytes 1024\n")
-    from reelmill_producer.embedded.valkey import _program  # noqa: PLC0415 - the server's own program, with a slow load
+    from reelmill_producer.embedded.valkey import server_program  # noqa: PLC0415 - the server's own program, with a slow load
 
-    with subprocess.Popen([_program(), str(config)], stdout=subprocess.DEVNULL) as slow:
+    with subprocess.Popen([server_program(), str(config)], stdout=subprocess.DEVNULL) as slow:
         try:
             ran = wait_for(lambda: loading(alone), what="a server that loads")
         finally:

@@ -25,7 +25,8 @@ def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) 
     assert plain.out == "job night/r0 waits: batch night is paused; `reelmill resume night` lets it go on\n"
     assert set(ran.json) == {
         *("target", "state", "sentence", "cause", "since", "until", "worker", "stage", "code"),
-        *("waits_for", "behind", "above", "sharing", "position", "starts_at", "finish_at"),
+        *("waits_for", "behind", "above", "sharing", "position", "starts_at", "finish_at", "finish_by"),
+        "in_time",
     }
     assert ran.json["cause"] == "paused"
 

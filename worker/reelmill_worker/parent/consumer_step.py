@@ -15,6 +15,7 @@ from reelmill_common.settings import Settings
 from reelmill_worker.ipc.child_files import ChildFiles
 from reelmill_worker.parent.housekeeping import LOOK_S, STALLED_STATUS, Housekeeping
 from reelmill_worker.parent.metrics import Exporter, WorkerCollector
+from reelmill_worker.parent.task_events import TaskEvents
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,8 @@ class ConsumptionStep(bootsteps.StartStopStep):
         queues.select([queue])
         queues.deselect([queue])
         self.consumed: set[str] = set()
+        self.task_events = TaskEvents()
+        self.task_events.listen()
         files = ChildFiles(state_dir=settings.state_dir, worker=consumer.hostname, parent_pid=os.getpid())
         for path in (files.status, files.progress):
             # In a container process ids come again, and a life that was killed left these: no child has started yet.
@@ -70,6 +73,7 @@ class ConsumptionStep(bootsteps.StartStopStep):
         parent.timer.call_repeatedly(LOOK_S, self._apply, (parent,))
 
     def _apply(self, consumer: Any) -> None:
+        self.task_events.apply(consumer.event_dispatcher)
         if self.housekeeping.unfit:
             state.should_stop = WorkerUnfit.exit_status  # type: ignore[assignment]  # the stub knows its default only
             return
