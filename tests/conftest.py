@@ -71,3 +71,13 @@ def _logging_restored() -> Iterator[None]:
     yield
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
+    _log_plain_tracebacks()
+
+
+def _log_plain_tracebacks() -> None:
+    """Log as the worker does: the default renders local variables, which other threads change meanwhile."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+
+
+_log_plain_tracebacks()
