@@ -214,7 +214,7 @@ def recognition(clips: int, foreign: int) -> None:
         near = [match if match and match.distance <= MOST_BITS else None for match in found]
         right = [match for number, match in enumerate(near) if match and match.key == f"night/{number}"]
         wrong = sum(match is not None for match in near) - len(right)
-        bits = [match.distance for match in right] or [float("nan")]
+        bits: list[float] = [match.distance for match in right] or [float("nan")]
         print(f"| {name} | {len(right) / clips:.1%} | {wrong} | {np.median(bits):.0f} | {max(bits):.0f} |")
     matches: list[Match | None] = [farm_index.nearest(views) for views in strange]
     nearest = min((match.distance for match in matches if match), default=float("nan"))

@@ -78,7 +78,7 @@ def main() -> None:
     rows = [{"workers": workers} for workers in options.workers] or TABLE
     found = []
     for row in rows:
-        measured = measure(argparse.Namespace(**vars(options) | row), int(row["workers"]))
+        measured = measure(argparse.Namespace(**{**vars(options), **row}), int(row["workers"]))
         print(json.dumps(measured), flush=True)
         found.append(measured)
     if options.out:

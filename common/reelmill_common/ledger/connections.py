@@ -51,7 +51,7 @@ class SharedConnections(redis.BlockingConnectionPool):
                 time.sleep(LOOK_S)
 
 
-class SharedSentinelConnections(SharedConnections, SentinelConnectionPool):
+class SharedSentinelConnections(SharedConnections, SentinelConnectionPool):  # pyright: ignore[reportIncompatibleMethodOverride] - redis-py's own pools differ
     """The same to the server that the Sentinels name."""
 
 

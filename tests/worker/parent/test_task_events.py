@@ -1,4 +1,4 @@
-"""Events of tasks: sent at first, and while somebody asks for them."""
+"""Events of tasks: sent at first, and while Flower asks for them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class TaskEvents:
     _until: float = field(default_factory=lambda: time.monotonic() + ASKED_S)
 
     def listen(self) -> None:
-        """Take each `enable_events` of remote control for the word of somebody who listens."""
+        """Take each `enable_events` of remote control as a sign that Flower listens."""
         Panel.data[COMMAND] = self._enable
 
     def apply(self, dispatcher: Any) -> None:
