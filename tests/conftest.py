@@ -34,6 +34,7 @@ pytest_plugins = [
     name
     for name in (
         "fixtures.valkey",
+        "fixtures.redis_users",
         "fixtures.replicas",
         "fixtures.cli",
         "fixtures.embedded",

@@ -14,10 +14,10 @@ import redis
 
 from fixtures.cli import program, started
 from fixtures.farm import Farm, specs
+from fixtures.redis_users import url_of
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
-from reelmill_common.ledger import rights
 from reelmill_common.settings import Settings
 from reelmill_producer.embedded.valkey import ValkeyServer, server_program
 from reelmill_worker.child.embedding_cache import open_embedding_cache
@@ -25,19 +25,6 @@ from reelmill_worker.child.embedding_cache import open_embedding_cache
 pytestmark = pytest.mark.services
 
 LOGIN = {"FLOWER_BASIC_AUTH": "me:a-long-password"}
-
-
-def url_of(server: ValkeyServer, user: str) -> str:
-    return f"redis://{user}:pw@127.0.0.1:{server.port}/0"
-
-
-@pytest.fixture
-def admin(own_valkey: ValkeyServer, farm_name: str) -> Iterator[redis.Redis]:
-    """URL of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
-    with redis.Redis.from_url(own_valkey.url) as client:
-        for user in ("full", "less"):
-            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm_name, 0).split())
-        yield client
 
 
 def test_exactly_these_rights_run_a_farm_with_flower_and_a_producer(

@@ -99,8 +99,7 @@ class Cells:
             NotFound: No cell has it.
             LedgerUnavailable: No cell that answers has it, and one that may have it does not answer.
         """
-        answers, errors = self.ask(lambda farm: _has(farm, target))
-        found = next((name for name, has in answers.items() if has), None)
+        found, errors = self._holder(lambda farm: _has(farm, target))
         if found is not None:
             return found
         if errors:
@@ -117,19 +116,24 @@ class Cells:
         Raises:
             LedgerUnavailable: A cell that may have the batch, or is to get it, does not answer.
         """
-        answers, errors = self.ask(lambda farm: farm.has_batch(batch))
-        found = next((name for name, has in answers.items() if has), None)
+        found, errors = self._holder(lambda farm: farm.has_batch(batch))
         if found is not None:
             return found
-        missing = {name: errors[name] for name in homes(self.names, batch) if name in errors}
+        possible = homes(self.names, batch)
+        missing = {name: errors[name] for name in possible if name in errors}
         if missing:
             raise LedgerUnavailable(f"batch {batch!r} may be in a cell that does not answer: {said(missing)}")
-        return homes(self.names, batch)[-1]
+        return possible[-1]
 
     def submit_many(self, rows: Iterable[RenderSpec | str | Mapping[str, object]], *, batch: Batch | str) -> Submitted:
         """Submit many jobs to the cell of their batch. As `Reelmill.submit_many`; raises what `cell_for` raises too."""
         name = batch if isinstance(batch, str) else batch.name
         return self.farm(self.cell_for(name)).submit_many(rows, batch=batch)
+
+    def _holder(self, has: Callable[[Reelmill], bool]) -> tuple[str | None, dict[str, ReelmillError]]:
+        """Return the first cell that has something, None if none that answers does; and the errors of the others."""
+        answers, errors = self.ask(has)
+        return next((name for name, found in answers.items() if found), None), errors
 
 
 def said(errors: Mapping[str, ReelmillError]) -> str:

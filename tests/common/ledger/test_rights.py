@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import redis
 
+from fixtures.redis_users import url_of
 from reelmill_common.errors import LedgerRefused
 from reelmill_common.ledger import Ledger, rights
 from reelmill_common.settings import Settings
@@ -20,19 +20,6 @@ pytestmark = pytest.mark.services
 
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "security.md"
-
-
-def url_of(server: ValkeyServer, user: str) -> str:
-    return f"redis://{user}:pw@127.0.0.1:{server.port}/0"
-
-
-@pytest.fixture
-def admin(own_valkey: ValkeyServer, farm_name: str) -> Iterator[redis.Redis]:
-    """URL of a server with the users `full`, who has the rights of a farm, and `less`, to be given fewer."""
-    with redis.Redis.from_url(own_valkey.url) as client:
-        for user in ("full", "less"):
-            client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rights.rule(farm_name, 0).split())
-        yield client
 
 
 def test_the_rule_is_documented_and_names_every_command_of_the_ledgers_functions(farm_name: str) -> None:

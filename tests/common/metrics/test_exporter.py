@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from fixtures.http_status import status
 from reelmill_common.metrics.exporter import Endpoint, registry
 
 
@@ -24,16 +23,6 @@ def make_endpoint() -> Iterator[Callable[..., str]]:
     yield make
     for endpoint in opened:
         endpoint.close()
-
-
-def status(url: str, *, method: str = "GET", **headers: str) -> int:
-    request = urllib.request.Request(url, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as err:
-        with err:
-            return err.code
 
 
 @pytest.mark.parametrize(

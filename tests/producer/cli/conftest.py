@@ -20,6 +20,15 @@ def night(cli: Cli, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def ended(cli: Cli, night: str, hand: Hand) -> str:
+    """The batch `night` with a clip that is stored, one that failed, and one that was cancelled."""
+    hand.finish(hand.claim())
+    hand.fail(hand.claim())
+    cli("cancel", night)
+    return night
+
+
+@pytest.fixture
 def begun(ledger: Ledger, hand: Hand) -> str:
     """The batch `night` with a clip that is stored, one that was cancelled, and one that waits."""
     specs = [RenderSpec(prompt=f"a fox crosses river {n}", profile="tiny", frames=5) for n in range(3)]

@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
-import pytest
 
 from fixtures.cli import Cli
-from fixtures.hand import Hand
 from reelmill_common.ledger import Ledger
-
-
-@pytest.fixture
-def ended(cli: Cli, tmp_path: Path, hand: Hand) -> str:
-    """A batch with one clip stored, one failed and one was cancelled."""
-    (tmp_path / "night.csv").write_text("id,prompt\nfox,a fox\nowl,an owl\nhare,a hare\n")
-    night = cli("submit", tmp_path / "night.csv").out.strip()
-    hand.finish(hand.claim())
-    hand.fail(hand.claim())
-    cli("cancel", night)
-    return night
 
 
 def test_export_of_a_forgotten_batch_reads_its_archive(cli: Cli, ended: str, ledger: Ledger) -> None:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
+from common.ledger_steps import submit
 from fixtures.cli import Cli
-from reelmill_common.jobs import Batch, RenderJob, RenderSpec
 from reelmill_common.ledger import Ledger
-
-
-def submit(ledger: Ledger, name: str, count: int = 2, **policy: object) -> list[str]:
-    jobs = [
-        RenderJob(batch=name, row=f"r{row}", spec=RenderSpec(prompt=f"clip {row}", profile="tiny"))
-        for row in range(count)
-    ]
-    ledger.batches.submit(Batch(name=name, **policy), jobs)  # type: ignore[arg-type]
-    return [job.job_id for job in jobs]
 
 
 def test_the_command_prints_a_sentence_or_stable_keys(cli: Cli, ledger: Ledger) -> None:

@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from fixtures.http_status import status
 from fixtures.nvml import UUID, NvmlError, nvml
 from fixtures.s3 import free_port
 from fixtures.valkey import wait_for
@@ -130,16 +131,6 @@ def test_names_follow_the_conventions_of_prometheus(served: ServedMetrics) -> No
     assert {name for name, kind in kinds.items() if kind == "counter"} == {
         name for name in kinds if name.endswith("_total")
     }
-
-
-def status(url: str, *, method: str = "GET", **headers: str) -> int:
-    request = urllib.request.Request(url, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as err:
-        with err:
-            return err.code
 
 
 def test_a_worker_whose_port_is_taken_says_so_and_serves_when_it_is_free(
