@@ -47,6 +47,7 @@ pytest_plugins = [
         "fixtures.prometheus",
         "fixtures.browser",
         "fixtures.visitor",
+        "fixtures.c2pa_reader",
     )
     if find_spec(name)
 ]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import c2pa
 import pytest
 
+from fixtures.c2pa_reader import SecondReading
 from fixtures.cli import program
 from fixtures.farm import Farm
 from fixtures.s3 import S3Server
 from fixtures.signers import SignerFiles, signer_files
 from fixtures.valkey import wait_for
+from producer.verification_steps import write
 from reelmill_common.jobs import Batch, JobState, RenderJob, RenderSpec
 from reelmill_common.report.write import make
 from reelmill_common.storage import open_store
@@ -23,7 +25,8 @@ from reelmill_common.storage import open_store
 pytestmark = pytest.mark.services
 
 CLIPS = int(os.environ.get("MARKED_CLIPS", "6"))
-"""Clips of a batch; 200 with `MARKED_CLIPS=200`, which also leaves them in `MARKED_FOLDER`."""
+"""Clips of a batch: `MARKED_CLIPS=200` for the figures in docs/lab-notes.md."""
+SecondReader = Callable[[Sequence[Path]], list[SecondReading]]
 
 
 def states(video: bytes, signer: SignerFiles, folder: Path) -> list[str]:
@@ -45,6 +48,7 @@ def test_every_clip_of_a_farm_is_signed_counted_and_indexed(
     place: str,
     make_farm: Callable[..., Farm],
     nanio_server: S3Server,
+    second_reader: SecondReader,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -70,16 +74,35 @@ def test_every_clip_of_a_farm_is_signed_counted_and_indexed(
     report = json.loads(store.get("reports/night/facts.json"))
     assert (report["marks"], report["fingerprints"]) == ({"signed": CLIPS}, CLIPS)
     assert b"AI-generated, signed" in store.get("reports/night/sheet.html")
-    _keep(videos, signer, place)
+    paths = [tmp_path / f"{number:04d}.mp4" for number in range(CLIPS)]
+    for path, video in zip(paths, videos, strict=True):
+        path.write_bytes(video)
+    readings = second_reader(paths)
+    assert [reading for reading in readings if not reading.is_valid] == []
+    assert {reading.title for reading in readings} == {f"night/{seed:04d}" for seed in range(CLIPS)}
 
 
-def _keep(videos: list[bytes], signer: SignerFiles, place: str) -> None:
-    if folder := os.environ.get("MARKED_FOLDER"):
-        target = Path(folder) / place
-        target.mkdir(parents=True, exist_ok=True)
-        (target / "authority.pem").write_bytes(signer.authority.read_bytes())
-        for number, video in enumerate(videos):
-            (target / f"{number:04d}.mp4").write_bytes(video)
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        pytest.param(lambda content: len(content) - 900, "assertion.bmffHash.mismatch", id="the video"),
+        pytest.param(lambda content: content.index(b"trainedAlgor"), "assertion.hashedURI.mismatch", id="the manifest"),
+        pytest.param(lambda content: content.index(b"night/0003"), "claimSignature.mismatch", id="the claim"),
+        pytest.param(lambda content: content.index(b"farm test, signer"), "claimSignature.mismatch", id="its signer"),
+    ],
+)
+def test_a_second_reader_tells_one_flipped_byte(
+    place: Callable[[bytes], int], fault: str, second_reader: SecondReader, tmp_path: Path
+) -> None:
+    clip = write(tmp_path / "clip.mp4", 3, signer_files(tmp_path / "signer"))
+    content = bytearray(clip.read_bytes())
+    content[place(bytes(content))] ^= 1
+    (tmp_path / "flipped.mp4").write_bytes(content)
+
+    sound, flipped = second_reader([clip, tmp_path / "flipped.mp4"])
+
+    assert sound.is_valid
+    assert fault in flipped.wrong
 
 
 def test_the_program_says_of_a_file_what_it_is(make_farm: Callable[..., Farm], tmp_path: Path) -> None:
