@@ -44,6 +44,7 @@ pytest_plugins = [
         "fixtures.hub",
         "fixtures.farm",
         "fixtures.bench",
+        "fixtures.disk",
         "fixtures.prometheus",
         "fixtures.browser",
         "fixtures.visitor",
