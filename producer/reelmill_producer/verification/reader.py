@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from reelmill_producer.verification.manifest_box import has_manifest, manifest_box, media_type
+
 MOST_MEMORY = 3 << 30
 """Bytes of address space that a reader may have."""
 MOST_CPU_S = 60
@@ -18,11 +20,11 @@ MOST_FRAMES = 20_000
 KEPT = 24
 """Frames of a copy that are hashed at most; with more, every second one is dropped, again and again."""
 MOST_SIDE = 8192
-C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
-"""Type of the `uuid` box that holds a C2PA manifest."""
-_HEAD = 1 << 20
 _PAD = b"\x63pad"
-_KINDS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+MOST_MANIFEST = 1 << 24
+MOST_RECIPE = 1 << 20
+"""Characters of a recipe that are shown."""
+MOST_TEXT = 1000
 
 
 def main() -> None:
@@ -43,9 +45,9 @@ def signature(path: Path, anchors: str) -> dict[str, Any]:
     """
     import c2pa  # noqa: PLC0415 - after the limits, and in this process only
 
-    kind = _kind(path)
+    kind = media_type(path)
     if not kind:
-        return {"state": "none"}
+        return {"state": "broken", "error": "its first bytes are damaged"} if has_manifest(path) else {"state": "none"}
     settings: dict[str, Any] = {
         "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
         **({"trust": {"trust_anchors": anchors}} if anchors else {}),
@@ -59,21 +61,23 @@ def signature(path: Path, anchors: str) -> dict[str, Any]:
             facts = _facts(json.loads(reader.json()), str(reader.get_validation_state()))
             return facts if _is_padding_empty(path) else {**facts, "failures": [*facts["failures"], "padding"]}
     except c2pa.C2paError as err:
-        if type(err).__name__.endswith("ManifestNotFound") and not _has_manifest(path):
-            return {"state": "none"}
-        state = "broken" if _has_manifest(path) else "none"
-        return {"state": state, "error": f"{type(err).__name__.strip('_')}: {str(err)[:300]}"}
+        why = f"{type(err).__name__.strip('_')}: {str(err)[:300]}"
+        if has_manifest(path):
+            return {"state": "broken", "error": why}
+        return {"state": "none", "error": "" if why.startswith("ManifestNotFound") else why}
 
 
 def frame_looks(path: Path) -> dict[str, Any]:
     """Return the hashes of a video's or a picture's frames as hexadecimal words, by how they are looked at."""
+    import av  # noqa: PLC0415 - as above
+
     from reelmill_common.provenance.recognition import looks  # noqa: PLC0415 - as above
 
     try:
         pictures = list(sample(path))
-    except (OSError, ValueError, IndexError) as err:
+        views = looks(pictures) if pictures else {}
+    except (av.error.FFmpegError, OSError, ValueError, IndexError, MemoryError) as err:
         return {"frames": 0, "looks": {}, "error": f"{type(err).__name__}: {str(err)[:200]}"}
-    views = looks(pictures) if pictures else {}
     return {
         "frames": len(pictures),
         "looks": {name: [[int(word) for word in one] for one in hashes] for name, hashes in views.items()},
@@ -92,23 +96,34 @@ def _limit() -> None:
 
 
 def _facts(document: dict[str, Any], state: str) -> dict[str, Any]:
+    """Return what counts of a manifest. Whoever signed it has chosen the form of its assertions."""
     manifest = document.get("manifests", {}).get(document.get("active_manifest", ""), {})
     results = document.get("validation_results", {}).get("activeManifest", {})
     signed = manifest.get("signature_info", {})
-    generator = (manifest.get("claim_generator_info") or [{}])[0]
-    assertions = {item.get("label", ""): item.get("data") for item in manifest.get("assertions", [])}
-    actions = (assertions.get("c2pa.actions.v2") or assertions.get("c2pa.actions") or {}).get("actions", [])
+    generator = _dicts(manifest.get("claim_generator_info"))[:1] or [{}]
+    assertions = {str(item.get("label", "")): item.get("data") for item in _dicts(manifest.get("assertions"))}
+    actions = assertions.get("c2pa.actions.v2") or assertions.get("c2pa.actions")
+    taken = _dicts(actions.get("actions")) if isinstance(actions, dict) else []
+    recipe = assertions.get("org.reelmill.recipe")
     return {
         "state": state.lower(),
-        "failures": [item.get("code", "") for item in results.get("failure", [])][:50],
-        "signer": signed.get("common_name", ""),
-        "issuer": signed.get("issuer", ""),
-        "time": signed.get("time", ""),
-        "generator": " ".join(str(generator.get(name, "")) for name in ("name", "version")).strip(),
-        "title": manifest.get("title", ""),
-        "source_type": next((item.get("digitalSourceType", "") for item in actions if isinstance(item, dict)), ""),
-        "recipe": assertions.get("org.reelmill.recipe"),
+        "failures": [_text(item.get("code")) for item in _dicts(results.get("failure"))][:50],
+        "signer": _text(signed.get("common_name")),
+        "issuer": _text(signed.get("issuer")),
+        "time": _text(signed.get("time")),
+        "generator": " ".join(_text(generator[0].get(name)) for name in ("name", "version")).strip(),
+        "title": _text(manifest.get("title")),
+        "source_type": next((_text(item["digitalSourceType"]) for item in taken if "digitalSourceType" in item), ""),
+        "recipe": recipe if len(json.dumps(recipe)) <= MOST_RECIPE else None,
     }
+
+
+def _text(value: object) -> str:
+    return value[:MOST_TEXT] if isinstance(value, str) else ""
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def sample(path: Path) -> Iterator[Any]:
@@ -117,7 +132,8 @@ def sample(path: Path) -> Iterator[Any]:
 
     kept: list[Any] = []
     step = 1
-    with av.open(str(path)) as container:
+    # A playlist names other files: only this one is opened, by us, and FFmpeg knows no protocol for another.
+    with path.open("rb") as file, av.open(file, options={"protocol_whitelist": "none"}) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         for number, frame in enumerate(container.decode(stream)):
@@ -125,42 +141,26 @@ def sample(path: Path) -> Iterator[Any]:
                 break
             if number % step:
                 continue
-            kept.append(frame.to_ndarray(format="gray"))
+            height, width = kept[0].shape if kept else (frame.height, frame.width)  # a stream may change its size
+            kept.append(frame.reformat(width=width, height=height, format="gray").to_ndarray())
             if len(kept) >= 2 * KEPT:
                 kept, step = kept[::2], 2 * step
     # The ends of a clip are the least like any frame that was hashed.
     yield from (kept[(2 * part + 1) * len(kept) // (2 * KEPT)] for part in range(KEPT)) if len(kept) > KEPT else kept
 
 
-def _kind(path: Path) -> str:
-    """Return the media type that a file's first bytes say; empty if it is of none that can be signed here."""
-    with path.open("rb") as stream:
-        head = stream.read(16)
-    if head[4:8] == b"ftyp":
-        return "video/mp4"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), "")
-
-
 def _is_padding_empty(path: Path) -> bool:
     """Whether the room that was left behind a signature holds zeros only, as C2PA has it; nothing else looks at it."""
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD)
-    place = head.find(_PAD, head.rfind(b"c2pa.signature"))
-    if place < 0:
+    content = manifest_box(path, MOST_MANIFEST)
+    place = content.find(_PAD, content.rfind(b"c2pa.signature")) + len(_PAD)
+    kind = content[place : place + 1]  # CBOR: a byte string with its length in one byte, in two, or in the kind itself
+    if place < len(_PAD) or not kind:
         return True
-    kind = head[place + len(_PAD)]  # CBOR: a byte string with its length in one byte, in two, or in the kind itself
-    size, start = kind & 0x1F, place + len(_PAD) + 1
+    size, start = kind[0] & 0x1F, place + 1
     if size in (24, 25):
         wide = size - 23
-        size, start = int.from_bytes(head[start : start + wide], "big"), start + wide
-    return kind >> 5 != 2 or not any(head[start : start + size])
-
-
-def _has_manifest(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return C2PA_BOX in stream.read(_HEAD)
+        size, start = int.from_bytes(content[start : start + wide], "big"), start + wide
+    return kind[0] >> 5 == 2 and not any(content[start : start + size])
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def read(path: Path, task: Task, *, anchors: str = "") -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-m", "reelmill_producer.verification.reader"],
             input=request.encode(),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what native code may print there has no end
             timeout=MOST_S,
             check=False,
             env=_environment(),

@@ -15,6 +15,7 @@ from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import beside
 from reelmill_common.text.untrusted_json import MOST_BYTES
 from reelmill_producer.verification import sandbox
+from reelmill_producer.verification.manifest_box import has_manifest
 
 MOST_INDEX_BYTES = 1 << 30
 
@@ -110,6 +111,8 @@ def verify(path: Path, *, anchors: str, store: ClipStore, among: Iterable[BatchI
         StoreError: The store cannot be asked.
     """
     signature = sandbox.read(path, "signature", anchors=anchors)
+    if "state" not in signature and has_manifest(path):  # its reader died of it
+        signature = {"state": "broken", **signature}
     verdict, reason = judge(signature)
     said = None if signature.get("state", "none") == "none" else signature
     if verdict is FileVerdict.SIGNED:

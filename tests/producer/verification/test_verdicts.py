@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -15,7 +15,8 @@ from reelmill_common.errors import InvalidSettings
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
 from reelmill_producer.verification import sandbox
-from reelmill_producer.verification.reader import C2PA_BOX
+from reelmill_producer.verification.manifest_box import C2PA_BOX
+from reelmill_producer.verification.reader import signature
 from reelmill_producer.verification.verdicts import FileVerdict as Verdict
 from reelmill_producer.verification.verdicts import Verification, judge, read_anchors, verify
 
@@ -138,6 +139,18 @@ def test_another_video_is_not_ours(verdict_on: Callable[..., Verification], tmp_
     assert (found.verdict, found.recognised, found.searched) == (Verdict.NOT_OURS, None, 5)
 
 
+def manifest_of(content: bytes) -> bytes:
+    start, end = manifest_box(content)
+    return content[start:end]
+
+
+def far_off(content: bytes) -> bytes:
+    start, end = manifest_box(content)
+    size = 2 << 20
+    filled = size.to_bytes(4, "big") + b"free" + bytes(size - 8)
+    return content[:start] + filled + content[start : start + 300] + bytes(end - start - 300) + content[end:]
+
+
 HOSTILE = [
     pytest.param(lambda content: b"", Verdict.NOT_OURS, id="empty"),
     pytest.param(lambda content: os.urandom(50_000), Verdict.NOT_OURS, id="noise"),
@@ -146,6 +159,9 @@ HOSTILE = [
     pytest.param(lambda content: resized(content, b"\x7f\xff\xff\xff"), Verdict.ALTERED, id="a box of two gigabytes"),
     pytest.param(lambda content: resized(content, b"\0\0\0\1"), Verdict.ALTERED, id="a box of a nonsensical size"),
     pytest.param(lambda content: resized(content, b"\0\0\0\4"), Verdict.ALTERED, id="a box smaller than its head"),
+    pytest.param(lambda content: flipped(content, 7), Verdict.ALTERED, id="no type of file"),
+    pytest.param(far_off, Verdict.ALTERED, id="a damaged manifest behind megabytes"),
+    pytest.param(lambda content: content + manifest_of(content), Verdict.ALTERED, id="its manifest twice"),
 ]
 
 
@@ -161,8 +177,52 @@ def test_a_hostile_file_ends_in_a_verdict(
     assert verdict_on(change(signed)).verdict is verdict
 
 
+def boxes(content: bytes, start: int, end: int) -> Iterator[int]:
+    """Yield where each box of a manifest begins, those in others too."""
+    while start + 8 <= end:
+        size = int.from_bytes(content[start : start + 4], "big")
+        yield start
+        if content[start + 4 : start + 8] == b"jumb":
+            yield from boxes(content, start + 8, start + size)
+        start += size
+
+
+def test_a_clip_that_is_cut_at_any_box_of_its_manifest_or_has_one_of_another_size_is_altered(
+    signed: bytes, tmp_path: Path, trusted: str
+) -> None:
+    start, end = manifest_box(signed)
+    places = list(boxes(signed, signed.index(b"jumb") - 4, end))
+    path = tmp_path / "found"
+
+    def judged(content: bytes) -> Verdict:
+        path.write_bytes(content)
+        return judge(signature(path, trusted))[0]
+
+    cuts = {place: judged(signed[:place]) for place in (start + 24, *places, end)}
+    sizes = {
+        (place, size): judged(signed[:place] + size.to_bytes(4, "big") + signed[place + 4 :])
+        for place in places
+        for size in (0, 1, 7, 8)
+    }
+
+    assert len(places) > 20
+    assert {place: found for place, found in cuts.items() if found is not Verdict.ALTERED} == {}
+    assert {place: found for place, found in sizes.items() if found is not Verdict.ALTERED} == {}
+
+
+def test_a_manifest_of_which_its_reader_dies_is_altered(
+    verdict_on: Callable[..., Verification], signed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "MOST_S", 0.001)
+
+    found = verdict_on(signed)
+
+    assert found.verdict is Verdict.ALTERED
+    assert "it took more than" in found.reason
+
+
 @pytest.mark.parametrize(
-    ("signature", "verdict"),
+    ("said", "verdict"),
     [
         ({"state": "trusted", "failures": []}, Verdict.SIGNED),
         ({"state": "valid", "failures": ["signingCredential.untrusted"]}, Verdict.UNKNOWN_SIGNER),
@@ -177,8 +237,8 @@ def test_a_hostile_file_ends_in_a_verdict(
         ({"error": "its reader ended with signal 9"}, Verdict.NOT_OURS),
     ],
 )
-def test_what_a_reader_says_is_judged(signature: dict[str, object], verdict: Verdict) -> None:
-    assert judge(signature)[0] is verdict
+def test_what_a_reader_says_is_judged(said: dict[str, object], verdict: Verdict) -> None:
+    assert judge(said)[0] is verdict
 
 
 def test_a_trust_list_that_is_none_is_refused(tmp_path: Path) -> None:
