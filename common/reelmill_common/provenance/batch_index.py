@@ -65,7 +65,7 @@ class BatchIndex:
 
     def key(self, place: int) -> str:
         """Return the key of a clip by its place."""
-        return next(islice(self.keys.decode("ascii", "replace").splitlines(), place, None), "")
+        return next(islice(self.keys.decode("ascii", "replace").split("\n"), place, None), "")
 
 
 def make_index(clips: Iterable[str], store: ClipStore, batch: str) -> MadeIndex:
@@ -120,6 +120,8 @@ def read_index(content: bytes) -> BatchIndex:
         keys = zlib.decompressobj().decompress(content[end:], clips * _KEY_BYTES + 1)
     except zlib.error as err:
         raise InvalidDocument(f"an index of fingerprints is damaged: {err}") from err
+    if clips and keys.count(b"\n") + 1 != clips:
+        raise InvalidDocument(f"an index of fingerprints is damaged: it names {clips} clips, and not as many keys")
     return BatchIndex(hashes=content[begin:end], keys=keys)
 
 

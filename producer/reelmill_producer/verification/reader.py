@@ -61,10 +61,11 @@ def signature(path: Path, anchors: str) -> dict[str, Any]:
             facts = _facts(json.loads(reader.json()), str(reader.get_validation_state()))
             return facts if _is_padding_empty(path) else {**facts, "failures": [*facts["failures"], "padding"]}
     except c2pa.C2paError as err:
-        why = f"{type(err).__name__.strip('_')}: {str(err)[:300]}"
+        name = type(err).__name__.strip("_")
+        why = f"{name}: {str(err)[:300]}"
         if has_manifest(path):
             return {"state": "broken", "error": why}
-        return {"state": "none", "error": "" if why.startswith("ManifestNotFound") else why}
+        return {"state": "none", "error": "" if name.endswith("ManifestNotFound") else why}
 
 
 def frame_looks(path: Path) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def sample(path: Path) -> Iterator[Any]:
     kept: list[Any] = []
     step = 1
     # A playlist names other files: only this one is opened, by us, and FFmpeg knows no protocol for another.
-    with path.open("rb") as file, av.open(file, options={"protocol_whitelist": "none"}) as container:
+    with path.open("rb") as file, av.open(file, "r", options={"protocol_whitelist": "none"}) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         for number, frame in enumerate(container.decode(stream)):

@@ -12,7 +12,7 @@ from reelmill_common.errors import InvalidDocument, InvalidSettings, NotFound, O
 from reelmill_common.provenance.batch_index import FOLDER, BatchIndex, read_index
 from reelmill_common.recipe import Manifest, read_manifest
 from reelmill_common.storage import ClipStore
-from reelmill_common.storage.keys import beside
+from reelmill_common.storage.keys import beside, is_key
 from reelmill_common.text.untrusted_json import MOST_BYTES
 from reelmill_producer.verification import sandbox
 from reelmill_producer.verification.manifest_box import has_manifest
@@ -203,6 +203,8 @@ def read_anchors(path: str) -> str:
 
 
 def _manifest(store: ClipStore, key: str) -> Manifest | None:
+    if not is_key(key):  # an index holds what anybody with the store wrote there
+        return None
     try:
         return read_manifest(store.get(beside(key, ".json"), most_bytes=MOST_BYTES))
     except (NotFound, InvalidDocument, ObjectTooLarge):

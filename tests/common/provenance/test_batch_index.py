@@ -48,6 +48,7 @@ GOOD = write_index(os.urandom(3 * CLIP_BYTES), ["a/1.mp4", "a/2.mp4", "a/3.mp4"]
         pytest.param(GOOD[:500], id="cut in the hashes"),
         pytest.param(GOOD[:6] + b"\xff\xff\xff\xff" + GOOD[10:], id="a header of four gigabytes"),
         pytest.param(GOOD[:-20] + b"x" * 20, id="damaged keys"),
+        pytest.param(write_index(os.urandom(3 * CLIP_BYTES), ["a/1.mp4"], {}), id="fewer keys than clips"),
     ],
 )
 def test_what_is_no_index_is_refused(content: bytes) -> None:

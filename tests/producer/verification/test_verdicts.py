@@ -10,8 +10,9 @@ import av
 import pytest
 
 from fixtures.signers import SignerFiles, signer_files
-from producer.verification_steps import store_batch, write
+from producer.verification_steps import fingerprint_of, store_batch, write
 from reelmill_common.errors import InvalidSettings
+from reelmill_common.provenance.batch_index import write_index
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.folder import FolderStore
 from reelmill_producer.verification import sandbox
@@ -136,7 +137,21 @@ def test_a_copy_without_marks_is_recognised(
 def test_another_video_is_not_ours(verdict_on: Callable[..., Verification], tmp_path: Path) -> None:
     found = verdict_on(write(tmp_path / "foreign.mp4", 77).read_bytes())
 
-    assert (found.verdict, found.recognised, found.searched) == (Verdict.NOT_OURS, None, 5)
+    assert (found.verdict, found.reason, found.recognised, found.searched) == (Verdict.NOT_OURS, "", None, 5)
+
+
+@pytest.mark.parametrize("key", ["../../../etc/passwd", "/etc/passwd", "night/", "night/\0", "night/0003.mp4"])
+def test_an_index_with_a_foreign_key_gives_a_verdict_without_a_recipe(
+    store: ClipStore, tmp_path: Path, key: str
+) -> None:
+    content = write_index(fingerprint_of(77).content, [key], {})
+    store.put("fingerprints/foreign.idx", content, content_type="application/octet-stream")
+
+    found = verify(write(tmp_path / "copy.mp4", 77), anchors="", store=store)
+
+    assert found.verdict is Verdict.RECOGNISED
+    assert found.recognised is not None
+    assert (found.recognised.key, found.recognised.manifest) == (key, None)
 
 
 def manifest_of(content: bytes) -> bytes:
