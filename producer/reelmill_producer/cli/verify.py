@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -64,12 +65,12 @@ def _file(target: str, allowed: str, *, plain_http: bool) -> Generator[Path]:
     if not target.startswith(LINKS):
         path = expanded(target)
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+                raise NotFound(f"{target[:200]} is not a regular file")
             with path.open("rb"):
                 pass
         except (OSError, ValueError) as err:
             raise NotFound(f"{target[:200]} cannot be read ({getattr(err, 'strerror', err)})") from err
-        if not path.is_file():
-            raise NotFound(f"{target[:200]} is not a regular file")
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="reelmill-verify-") as folder:

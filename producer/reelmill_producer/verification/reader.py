@@ -70,14 +70,14 @@ def signature(path: Path, anchors: str) -> dict[str, Any]:
 
 def frame_looks(path: Path) -> dict[str, Any]:
     """Return the hashes of a video's or a picture's frames as hexadecimal words, by how they are looked at."""
-    import av  # noqa: PLC0415 - as above
+    from av.error import FFmpegError  # noqa: PLC0415 - as above
 
     from reelmill_common.provenance.recognition import looks  # noqa: PLC0415 - as above
 
     try:
         pictures = list(sample(path))
         views = looks(pictures) if pictures else {}
-    except (av.error.FFmpegError, OSError, ValueError, IndexError, MemoryError) as err:
+    except (FFmpegError, OSError, ValueError, IndexError, MemoryError) as err:
         return {"frames": 0, "looks": {}, "error": f"{type(err).__name__}: {str(err)[:200]}"}
     return {
         "frames": len(pictures),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fixtures.cli import Cli
@@ -40,10 +41,13 @@ def test_a_copy_is_recognised_with_its_recipe_as_json(cli: Cli, settings: Settin
 
 
 def test_a_file_that_is_not_there_is_said_to_be(cli: Cli, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
     gone, device = cli("verify", str(tmp_path / "gone.mp4")), cli("verify", "/dev/null")
+    pipe = cli("verify", str(tmp_path / "pipe"))
 
     assert (gone.status, "cannot be read" in gone.err) == (66, True)
-    assert (device.status, "not a regular file" in device.err) == (66, True)
+    assert [(one.status, "not a regular file" in one.err) for one in (device, pipe)] == [(66, True)] * 2
 
 
 def test_a_link_into_the_private_network_is_not_followed(cli: Cli) -> None:
