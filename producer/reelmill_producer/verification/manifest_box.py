@@ -68,11 +68,11 @@ def _find(stream: BinaryIO) -> int:
     return 0
 
 
-def _holds(path: Path, words: tuple[bytes, ...]) -> bool:
+def _holds(path: Path, types: tuple[bytes, ...]) -> bool:
     kept, searched = b"", 0
     with path.open("rb") as stream:
         while searched < MOST_SEARCHED and (piece := stream.read(PIECE_BYTES)):
-            if any(word in kept + piece for word in words):
+            if any(one in kept + piece for one in types):
                 return True
             kept, searched = piece[-len(C2PA_BOX) :], searched + len(piece)
     return False

@@ -97,7 +97,7 @@ def _limit() -> None:
 
 
 def _facts(document: dict[str, Any], state: str) -> dict[str, Any]:
-    """Return what counts of a manifest. Whoever signed it has chosen the form of its assertions."""
+    """Return what counts of a manifest. Its signer has chosen the form of its assertions."""
     manifest = document.get("manifests", {}).get(document.get("active_manifest", ""), {})
     results = document.get("validation_results", {}).get("activeManifest", {})
     signed = manifest.get("signature_info", {})

@@ -79,7 +79,7 @@ def _copy(key: str, store: ClipStore, path: Path) -> str:
         while piece := stream.read(PIECE_BYTES):
             size += len(piece)
             if size > MOST_FILE_BYTES:
-                raise ObjectTooLarge(f"{key} has more than {MOST_FILE_BYTES:,} bytes, so it is no clip of ours")
+                raise ObjectTooLarge(f"{key} has more than {MOST_FILE_BYTES:,} bytes, so it is not a clip of ours")
             digest.update(piece)
             target.write(piece)
     return digest.hexdigest()

@@ -98,7 +98,7 @@ class VerdictItem(BaseModel):
 
     verdict: FileVerdict | None = Field(description="As `reelmill verify` gives it; null: it cannot be verified here.")
     reason: str = Field(description="Why, where the verdict alone does not say it.")
-    signer: str = Field(description="As the file names it; only with the verdict `signed` somebody vouches for it.")
+    signer: str = Field(description="As the file names it; with the verdict `signed` the trust list vouches for it.")
     time_stamp: str = Field(description="When a time-stamp authority saw the signature; empty: none did.")
     as_stored: bool = Field(description="Whether the file has the SHA-256 that was recorded when it was stored.")
 
