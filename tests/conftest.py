@@ -44,9 +44,11 @@ pytest_plugins = [
         "fixtures.hub",
         "fixtures.farm",
         "fixtures.bench",
+        "fixtures.disk",
         "fixtures.prometheus",
         "fixtures.browser",
         "fixtures.visitor",
+        "fixtures.c2pa_reader",
     )
     if find_spec(name)
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from faults.matrix.fault import HOSTS, Fault, NotHere
 from faults.matrix.proxies import Behaviour
 from faults.matrix.testbed import Testbed
+from fixtures.disk import small_disk
 from reelmill_producer.embedded.valkey import ValkeyServer
 
 REDIS_S = 10.0
@@ -89,23 +89,12 @@ def spoil_store(behaviour: Behaviour, outage_s: float = OUTAGE_S, *, rounds: int
     return inject
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a disk of one megabyte on a folder for the length of a block."""
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SPOOL_MB}m", "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NotHere(f"no tmpfs can be mounted here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
-
-
 def start_with_small_disk(testbed: Testbed) -> None:
     """Give the first host a spool of one megabyte."""
-    testbed.mounts.enter_context(small_disk(testbed.farm.folder / "a" / "spool"))
+    try:
+        testbed.mounts.enter_context(small_disk(testbed.farm.folder / "a" / "spool", size_mb=SPOOL_MB))
+    except PermissionError as err:
+        raise NotHere(str(err)) from err
     testbed.start(HOSTS)
 
 

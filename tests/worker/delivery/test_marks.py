@@ -16,12 +16,16 @@ import redis
 from PIL import Image
 
 from fixtures.bench import Bench
+from fixtures.disk import fill
+from fixtures.s3 import free_port
 from fixtures.signers import SignerFiles, signer_files
+from fixtures.time_stamps import time_stamp_authority
 from fixtures.valkey import wait_for
 from reelmill_common.jobs import JobState
 from reelmill_common.ledger import Claimed
 from reelmill_common.provenance.plain_marks import DIGITAL_SOURCE_TYPE
 from reelmill_common.recipe import MarkFacts, read_manifest
+from reelmill_common.storage import StoredObject
 from reelmill_producer.outputs.mp4_tags import read_tags
 from reelmill_worker.child.renderer import FixedDurationRenderer
 from reelmill_worker.delivery.clip_files import PendingClip
@@ -33,8 +37,8 @@ def signer(tmp_path: Path) -> SignerFiles:
     return signer_files(tmp_path / "signer")
 
 
-def render(bench: Bench) -> Claimed:
-    claimed = bench.claim()
+def render(bench: Bench, *, batch: str = "night") -> Claimed:
+    claimed = bench.claim(batch=batch)
     rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
     bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
     return claimed
@@ -47,6 +51,15 @@ def stored(bench: Bench, claimed: Claimed) -> tuple[bytes, MarkFacts]:
     manifest = read_manifest(bench.store.get(view.result.key.removesuffix("mp4") + "json"))
     assert manifest.clip.marks is not None
     return bench.store.get(view.result.key), manifest.clip.marks
+
+
+def render_until_reported(bench: Bench, *, batch: str = "night") -> tuple[Claimed, list[StoredObject], str]:
+    """Render a clip that cannot be stored; return it, what is in the store of its batch, and what was reported."""
+    reported: list[str] = []
+    bench.deliveries.on_store_error = reported.append
+    claimed = render(bench, batch=batch)
+    wait_for(lambda: reported, what="the problem")
+    return claimed, list(bench.store.list(f"{batch}/")), reported[0]
 
 
 def read_signed(video: bytes, authority: Path | None = None) -> tuple[str, dict[str, Any]]:
@@ -152,13 +165,8 @@ def test_equal_latents_have_equal_fingerprints_and_other_files(
 ) -> None:
     bench = make_bench(**signer.settings())
     first, first_marks = stored(bench, render(bench))
-    ((job_id, generation),) = bench.submit(batch="again")
-    claimed = bench.ledger.attempts.claim(job_id, generation, "cpu0@test", lease_s=15)
-    assert isinstance(claimed, Claimed)
-    rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-    bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
 
-    second, second_marks = stored(bench, claimed)
+    second, second_marks = stored(bench, render(bench, batch="again"))
 
     assert first_marks.fingerprint == second_marks.fingerprint != ""
     assert first != second
@@ -199,34 +207,93 @@ def test_a_clip_that_cannot_be_signed_waits_until_it_can_where_signing_is_requir
 ) -> None:
     fault(signer)
     bench = make_bench(**signer.settings(), provenance="require")
-    reported: list[str] = []
-    bench.deliveries.on_store_error = reported.append
+    claimed, before, reported = render_until_reported(bench)
 
-    claimed = render(bench)
-    wait_for(lambda: reported, what="the problem")
-    before = list(bench.store.list())
     signer_files(signer.key.parent)
     _, marks = stored(bench, claimed)
 
-    assert why in reported[0]
+    assert why in reported
     assert before == []  # nothing was published unmarked
     assert marks.signature == "signed"
     assert bench.ledger.jobs.get(claimed.job_id).attempts == 1  # and nothing was rendered twice
     assert bench.state(claimed.job_id) is JobState.SUCCEEDED
 
 
+@pytest.mark.parametrize(
+    ("stamp_policy", "signature"), [pytest.param("prefer", "signed"), pytest.param("require", "failed")]
+)
+def test_without_its_time_stamp_authority_a_clip_is_stored_as_the_policy_says(
+    make_bench: Callable[..., Bench], signer: SignerFiles, stamp_policy: str, signature: str
+) -> None:
+    down = {"provenance_timestamp": f"http://127.0.0.1:{free_port()}", "provenance_timestamp_policy": stamp_policy}
+    bench = make_bench(**signer.settings(), **down)
+
+    _, marks = stored(bench, render(bench))
+
+    assert (marks.signature, marks.time_stamped) == (signature, False)
+
+
+def test_a_clip_waits_for_a_time_stamp_where_both_are_required(
+    make_bench: Callable[..., Bench], signer: SignerFiles, tmp_path: Path
+) -> None:
+    port = free_port()
+    down = {"provenance_timestamp": f"http://127.0.0.1:{port}", "provenance_timestamp_policy": "require"}
+    bench = make_bench(**signer.settings(), **down, provenance="require")
+    claimed, before, reported = render_until_reported(bench)
+
+    with time_stamp_authority(tmp_path / "tsa", port):
+        _, marks = stored(bench, claimed)
+
+    assert "no time stamp" in reported
+    assert before == []
+    assert (marks.signature, marks.time_stamped) == ("signed", True)
+    assert bench.ledger.jobs.get(claimed.job_id).attempts == 1
+
+
+def fill_but_for_a_clip(bench: Bench, small_spool: Path) -> Path:
+    """Leave room for a clip and its poster, and none for the signed copy beside it."""
+    signed_bytes = len(stored(bench, render(bench))[0])
+    wait_for(lambda: not list(small_spool.iterdir()), what="the spool to be empty")
+    return fill(small_spool, but_bytes=signed_bytes + 4096)
+
+
+def test_a_clip_for_whose_signed_copy_the_disk_is_too_full_is_stored_unsigned_where_signing_is_preferred(
+    make_bench: Callable[..., Bench], signer: SignerFiles, small_spool: Path
+) -> None:
+    bench = make_bench(**signer.settings())
+    fill_but_for_a_clip(bench, small_spool)
+
+    video, marks = stored(bench, render(bench, batch="full"))
+
+    assert marks.signature == "failed"
+    assert f'DigitalSourceType="{DIGITAL_SOURCE_TYPE}"'.encode() in video
+    assert [path.name for path in small_spool.iterdir()] == ["ballast"]
+
+
+def test_a_clip_for_whose_signed_copy_the_disk_is_too_full_waits_where_signing_is_required(
+    make_bench: Callable[..., Bench], signer: SignerFiles, small_spool: Path
+) -> None:
+    bench = make_bench(**signer.settings(), provenance="require")
+    ballast = fill_but_for_a_clip(bench, small_spool)
+    claimed, before, reported = render_until_reported(bench, batch="full")
+    left = [path.name for path in small_spool.iterdir()]
+
+    ballast.unlink()
+    _, marks = stored(bench, claimed)
+
+    assert "No space left" in reported
+    assert (before, left) == ([], ["ballast"])  # nothing in the store, and no half clip on the disk
+    assert marks.signature == "signed"
+    assert bench.ledger.jobs.get(claimed.job_id).attempts == 1
+
+
 def test_a_new_certificate_is_used_without_a_restart(make_bench: Callable[..., Bench], signer: SignerFiles) -> None:
     bench = make_bench(**signer.settings())
     stored(bench, render(bench))
-    ((job_id, generation),) = bench.submit(batch="second")
+
     signer_files(signer.key.parent, farm="renewed")
 
-    claimed = bench.ledger.attempts.claim(job_id, generation, "cpu0@test", lease_s=15)
-    assert isinstance(claimed, Claimed)
-    rendering = FixedDurationRenderer(seconds=0).render(claimed.spec, lambda _stage: None)
-    bench.deliveries.hand_over(PendingClip(lease=bench.leases.hold(claimed), rendering=rendering))
-
-    assert stored(bench, claimed)[1].signer == "Reelmill farm renewed, signer for trials"
+    assert stored(bench, render(bench, batch="second"))[1].signer == "Reelmill farm renewed, signer for trials"
 
 
 def test_no_key_and_no_certificate_reaches_the_ledger(make_bench: Callable[..., Bench], signer: SignerFiles) -> None:

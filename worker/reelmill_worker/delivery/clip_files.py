@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reelmill_common.errors import ReelmillError, RenderFailed
 from reelmill_common.jobs import Stage
 from reelmill_common.ledger import Claimed, Result, Spent
 from reelmill_common.ledger.records import NOTHING
@@ -155,16 +156,25 @@ class ClipWriter:
     marker: ClipMarker
 
     def write(self, claimed: Claimed, rendering: Rendering) -> ClipFiles:
-        """Write MP4, poster and, if it is wanted, preview.
+        """Write MP4, poster and, if it is wanted, preview. A failure leaves none of them.
 
         Raises:
             InvalidSettings: The encoder is unknown here, or refuses its options.
             RenderFailed: The encoder or the disk failed.
             NotSigned: The clip cannot be signed, and the settings require it.
         """
-        started = time.monotonic()
         folder = self.spool / f"{claimed.job_id}.{claimed.token}"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return self._write(folder, claimed, rendering)
+        except BaseException as err:
+            shutil.rmtree(folder, ignore_errors=True)  # half a clip would keep a full disk full
+            if isinstance(err, OSError) and not isinstance(err, ReelmillError):
+                raise RenderFailed(f"{folder} cannot be written: {err}; look at the disk of the spool folder") from err
+            raise
+
+    def _write(self, folder: Path, claimed: Claimed, rendering: Rendering) -> ClipFiles:
+        started = time.monotonic()
         video = folder / "clip.mp4"
         recipe = self._recipe(claimed, rendering)
         planes, fps, system = rendering.planes, claimed.spec.fps, claimed.spec.profile
