@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from fixtures.console import ConsoleServer, Visit, console, visiting
 from fixtures.farm import Farm, specs
+from fixtures.signers import signer_files
 from fixtures.valkey import wait_for
 from reelmill_common.access import Role
 from reelmill_common.jobs import Batch, JobState, RenderJob
@@ -49,6 +50,7 @@ DROP = """([text, name]) => {
 def farm(valkey_server: ValkeyServer, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """A farm with one worker that renders with the tiny model."""
     folder = tmp_path_factory.mktemp("console")
+    signer = signer_files(folder / "signer")
     settings = Settings(
         redis_url=valkey_server.url,
         farm="console",
@@ -60,6 +62,9 @@ def farm(valkey_server: ValkeyServer, tiny_model: Path, tmp_path_factory: pytest
         tick_s=0.5,
         video_threads=1,
         log_format="json",
+        provenance_certificate=str(signer.certificate),
+        provenance_key=str(signer.key),
+        provenance_trust=str(signer.authority),
     )
     farm = Farm(settings=settings, folder=folder)
     try:
@@ -332,3 +337,19 @@ def test_no_page_can_be_pushed_sideways(browser: Browser, farm: Farm, server: Co
             page.goto(f"{server.address}{path}")
             page.locator("main h1").wait_for()
             assert visit.sideways() <= 0, path
+
+
+def test_a_clips_page_says_whether_its_file_is_what_was_signed(farm: Farm, server: ConsoleServer, visit: Visit) -> None:
+    farm.submit("signed", specs(1))
+    farm.wait_done("signed")
+    page = signed_in(visit, server, Role.VIEWER, "/batches/signed/0000")
+    verdict = page.locator("dt:text-is('Verdict') + dd")
+    expect(verdict).to_have_text("signed by Reelmill farm test, signer for trials, unaltered")
+
+    (key,) = [item.key for item in farm.store.list("signed/") if item.key.endswith(".mp4")]
+    changed = farm.store.get(key).replace(b"farm test, signer", b"farm best, signer")
+    farm.store.put(key, changed, content_type="video/mp4", replace=True)
+    page.reload()
+
+    expect(verdict).to_contain_text("altered since it was signed")
+    expect(verdict).to_contain_text("not the file that was stored")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -97,13 +97,14 @@ class Verification:
         }
 
 
-def verify(path: Path, *, anchors: str, store: ClipStore) -> Verification:
+def verify(path: Path, *, anchors: str, store: ClipStore, among: Iterable[BatchIndex] | None = None) -> Verification:
     """Return the verdict on a file, which may hold anything.
 
     Args:
         path: The file.
         anchors: PEM of the authorities whose signers are trusted.
         store: The farm's clips; asked only about a file that no trusted signer vouches for.
+        among: Fingerprints with which such a file is compared; None: those of all batches.
 
     Raises:
         StoreError: The store cannot be asked.
@@ -113,7 +114,7 @@ def verify(path: Path, *, anchors: str, store: ClipStore) -> Verification:
     said = None if signature.get("state", "none") == "none" else signature
     if verdict is FileVerdict.SIGNED:
         return Verification(verdict=verdict, reason=reason, signature=said, recognised=None, searched=0)
-    found, searched, problem = recognise(path, store)
+    found, searched, problem = recognise(path, store, among=indexes(store) if among is None else among)
     if verdict is FileVerdict.NOT_OURS and found is not None:
         verdict = FileVerdict.RECOGNISED
     reasons = [reason, problem if found is None else ""]
@@ -142,7 +143,7 @@ def judge(signature: Mapping[str, Any]) -> tuple[FileVerdict, str]:
     return FileVerdict.UNKNOWN_SIGNER, ", ".join(doubts)
 
 
-def recognise(path: Path, store: ClipStore) -> tuple[Recognised | None, int, str]:
+def recognise(path: Path, store: ClipStore, *, among: Iterable[BatchIndex]) -> tuple[Recognised | None, int, str]:
     """Return the clip that a file is a copy of, the number of clips that were compared, and why none could be.
 
     Raises:
@@ -156,10 +157,10 @@ def recognise(path: Path, store: ClipStore) -> tuple[Recognised | None, int, str
     views = {str(name): np.array(hashes, dtype=np.uint64) for name, hashes in answer.get("looks", {}).items()}
     if not views:
         return None, 0, f"no frame of it can be read ({answer['error']})" if answer.get("error") else "it has no frames"
-    farm_index = FarmIndex.of(indexes(store))
+    farm_index = FarmIndex.of(among)
     match = farm_index.nearest(views)
     if match is None or match.distance > MOST_BITS:
-        return None, len(farm_index), "" if len(farm_index) else "no clip of this farm has an index of fingerprints yet"
+        return None, len(farm_index), "" if len(farm_index) else "there is no fingerprint to compare it with yet"
     manifest = _manifest(store, match.key)
     found = Recognised(key=match.key, distance=match.distance, look=match.look, manifest=manifest)
     return found, len(farm_index), ""

@@ -12,6 +12,8 @@ from reelmill_producer.web.events import EventFeed
 from reelmill_producer.web.forecasts import Forecaster
 
 SUBMISSIONS = 8
+VERIFICATIONS = 2
+"""Each is a process of up to a minute of CPU."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Console:
         feed: Its events.
         forecaster: Its forecast.
         submissions: What bounds the submissions that are worked on at once, so that long files leave threads to others.
+        verifications: What bounds the clips that are verified at once.
     """
 
     settings: Settings
@@ -33,6 +36,7 @@ class Console:
     feed: EventFeed = field(init=False)
     forecaster: Forecaster = field(default_factory=Forecaster)
     submissions: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(SUBMISSIONS))
+    verifications: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(VERIFICATIONS))
 
     def __post_init__(self) -> None:
         self.feed = EventFeed(self.connection, most_followers=self.settings.console_followers)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelmill_common.jobs import BatchState, JobState
+from reelmill_producer.verification.verdicts import FileVerdict
 
 COUNTS = ("queued", "held", "dispatched", "running", "cancel_requested", "succeeded", "failed", "cancelled")
 
@@ -90,6 +91,16 @@ class ClipItem(BaseModel):
     sha256: str
     gpu_s: float
     reused_from: str | None
+
+
+class VerdictItem(BaseModel):
+    """What a clip's file in the store says of its origin, and whether that holds."""
+
+    verdict: FileVerdict | None = Field(description="As `reelmill verify` gives it; null: it cannot be verified here.")
+    reason: str = Field(description="Why, where the verdict alone does not say it.")
+    signer: str = Field(description="As the file names it; only with the verdict `signed` somebody vouches for it.")
+    time_stamp: str = Field(description="When a time-stamp authority saw the signature; empty: none did.")
+    as_stored: bool = Field(description="Whether the file has the SHA-256 that was recorded when it was stored.")
 
 
 class ChoiceItem(BaseModel):

@@ -1,12 +1,14 @@
-"""Clips: the content of the MP4 and of its poster."""
+"""Clips: the content of the MP4 and of its poster, and the verdict on it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
@@ -14,10 +16,11 @@ from reelmill_common.errors import NotFound
 from reelmill_common.ledger import Result
 from reelmill_common.storage import ClipStore
 from reelmill_common.storage.keys import beside
+from reelmill_producer.verification.stored_clip import StoredVerdict, verify_stored
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.problems import Refusal
 from reelmill_producer.web.routing import OneThreadRoute
-from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.schemas import PROBLEMS, VerdictItem
 
 router = APIRouter(tags=["clips"], responses=PROBLEMS, route_class=OneThreadRoute)
 
@@ -80,6 +83,17 @@ def poster(
         return Response(status_code=304, headers=headers)
     body = caller.farm.store.get(beside(result.key, ".jpg"), most_bytes=20_000_000)
     return Response(body, headers=headers, media_type="image/jpeg")
+
+
+@router.get("/batches/{batch}/clips/{row}/verdict", response_model=VerdictItem)
+async def verdict(caller: SomeCaller, batch: str, row: str) -> dict[str, Any]:
+    """Verify a clip's file as it is in the store: signed, altered, or not signed and like its fingerprint."""
+    verify = partial(_verdict, caller, batch, row)
+    return (await to_thread.run_sync(verify, limiter=caller.console.verifications)).record()
+
+
+def _verdict(caller: Caller, batch: str, row: str) -> StoredVerdict:
+    return verify_stored(_result(caller, batch, row), caller.farm.store, caller.console.settings)
 
 
 def _result(caller: Caller, batch: str, row: str) -> Result:

@@ -98,6 +98,23 @@ def test_no_path_leaves_the_clips(console: Visitor, clip: str, row: str) -> None
     assert answer.status in (404, 405)
 
 
+def test_a_clip_is_verified_for_those_who_may_see_it(
+    make_console: Callable[..., Visitor], hand: Hand, ledger: Ledger
+) -> None:
+    console = make_console(is_open=False)
+    ann, bob = (replace(console, token=ledger.tokens.make(name, Role.SUBMITTER, name)) for name in ("ann", "bob"))
+    viewer = replace(console, token=ledger.tokens.make("eve", Role.VIEWER, "ann"))
+    ann("PUT", "batches/night", {"rows": [{"id": "fox", "prompt": "a fox"}, {"id": "owl", "prompt": "an owl"}]})
+    hand.finish(hand.claim())
+    path = "batches/night/clips/fox/verdict"
+
+    found = viewer("GET", path)
+
+    assert (found.status, found.json["verdict"], found.json["as_stored"]) == (200, "not ours", True)
+    assert [who("GET", path).status for who in (ann, bob, replace(console, token=""))] == [200, 404, 401]
+    assert ann("GET", "batches/night/clips/owl/verdict").code == "not_found"
+
+
 def test_a_clip_in_a_bucket_comes_through_the_console_or_by_a_link_whole_and_in_parts(
     make_console: Callable[..., Visitor], bucket: S3Server, settings: Settings, ledger: Ledger
 ) -> None:

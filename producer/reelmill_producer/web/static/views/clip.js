@@ -125,6 +125,34 @@ function marksText(marks) {
   return ["AI-generated", signed, marks.fingerprint ? "recognised in copies" : ""].filter(Boolean).join(", ");
 }
 
+/**
+ * Has the stored file verified, and says what came of it.
+ * @param {HTMLElement} box
+ * @param {any} job
+ * @param {AbortSignal} signal
+ */
+async function drawVerdict(box, job, signal) {
+  try {
+    write(box, verdictText(await get(["batches", job.batch, "clips", job.row, "verdict"], {}, signal)));
+  } catch (error) {
+    showProblem(box, error);
+  }
+}
+
+/** @param {any} found */
+function verdictText({ verdict, reason, signer, as_stored }) {
+  const because = reason ? ` (${reason})` : "";
+  const said = {
+    signed: `signed by ${signer}, unaltered`,
+    "unknown signer": `signed by ${signer}, unaltered; nobody on the trust list vouches for that signer${because}`,
+    altered: `altered since it was signed${because}`,
+    recognised: "not signed; it matches the fingerprint of this clip",
+    "not ours": `not signed, and not recognised${because}`,
+    null: `not verified: ${reason}`,
+  }[String(verdict)];
+  return as_stored ? said : `${said}; not the file that was stored`;
+}
+
 /** @param {any} job */
 function film(job) {
   return {
@@ -290,6 +318,8 @@ async function drawRecipe(panel, path, job, signal) {
   } catch (error) {
     return fill(panel, el("h2", { id: "recipe" }, "Recipe"), problemBox(error));
   }
+  const verdict = el("span", {}, "checking…");
+  drawVerdict(verdict, job, signal);
   const spec = recipe.spec ?? {};
   const plan = recipe.plan ?? {};
   const seconds = Object.entries(recipe.seconds ?? {}).map(([stage, value]) => `${spoken(stage)} ${Number(value).toFixed(2)} s`);
@@ -305,6 +335,7 @@ async function drawRecipe(panel, path, job, signal) {
     ["File", job.clip.bytes && size(job.clip.bytes)],
     ["Made", recipe.written_at && full(new Date(recipe.written_at).getTime() / 1000)],
     ["Marks", marksText(recipe.clip?.marks)],
+    ["Verdict", verdict],
     ["Latents", recipe.latents_sha256 && `${recipe.latents_sha256.slice(0, 16)}…`],
     ...Object.entries(recipe.metadata ?? {}),
   ].filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== 0);
