@@ -3,7 +3,8 @@
 The clips are made here, since those of a test card are all alike: two fields of clouds that drift and blend, and discs
 that cross them, each clip with its own. Each is encoded as a farm does, changed in 20 ways by FFmpeg, read as
 `reelmill verify` does, and looked up among all clips and as many others. Prints a table. With all settings as they are,
-1,000 clips take three hours of CPU.
+1,000 clips take three hours of CPU. As root, SVT-AV1 gives its threads real-time priority and starves all others:
+`setpriv --bounding-set=-sys_nice` before the command prevents that.
 
     python benchmarks/recognition.py --clips 1000 --others 1000
     python benchmarks/recognition.py --clips 0 --others 0 --search 1000000
