@@ -346,7 +346,7 @@ def stretch(slow: float) -> None:
     dispatch.VANISHED_S = 60.0 * slow
     dispatch.MISSED_S = 3.0 * slow
     dispatch.LOOK_APART_S = 2.0 * slow
-    dispatch.MEND_APART_S = 5.0 * slow
+    dispatch.MEND_APART_S = 2.5 * slow
 
 
 def submit(farm: SimulatedFarm, *, jobs: int, batches: int, owners: int, class_share: float) -> dict[str, float]:

@@ -94,3 +94,33 @@ def test_the_farm_looks_once_in_a_while_not_once_a_worker(
     client.delete(*broker.lists(settings, LANE))
 
     assert broker.reconcile(ledger, settings) == 0
+
+
+@pytest.mark.parametrize(
+    "sent_ms",
+    [
+        pytest.param([1000 + number for number in range(10)], id="one by one"),
+        pytest.param([1000] * 10, id="in the same millisecond"),
+        pytest.param([1000, 1000, 1001, 1001, 1001, 1001, 1001, 1001, 1001, 1002], id="mixed"),
+    ],
+)
+@pytest.mark.parametrize("page", [1, 3, 10])
+def test_jobs_that_fill_several_pages_are_all_missed_in_one_look(
+    ledger: Ledger,
+    app: Celery,
+    settings: Settings,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    sent_ms: list[int],
+    page: int,
+) -> None:
+    monkeypatch.setattr(dispatch, "_LOOK_PAGE", page)
+    monkeypatch.setattr(dispatch, "LOOK_APART_S", 600.0)
+    ids = submit(ledger, "night", 10)
+    for number in range(5):
+        start_worker(ledger, f"gpu{number}@test")
+    assert broker.pump(ledger, app, settings, LANE) == 10
+    client.zadd(f"reelmill:{{{settings.farm}}}:sent", dict(zip(ids, sent_ms, strict=True)))
+    client.delete(*broker.lists(settings, LANE))
+
+    assert broker.reconcile(ledger, settings) == 10

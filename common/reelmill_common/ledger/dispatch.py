@@ -22,14 +22,14 @@ MISSED_S = 3.0
 LOOK_APART_S = 2.0
 """Seconds between two such looks of the whole farm."""
 
-MEND_APART_S = 5.0
+MEND_APART_S = 2.5
 """Seconds between two looks of the whole farm for what stands nowhere because a key is missing."""
-MEND_BATCHES = 10
+MEND_BATCHES = 5
 """Batches that one such look goes through: about 1 ms of the server's time."""
 MEND_LEASE_S = 60.0
 """Lease of an attempt whose own is missing: its worker renews it, or it runs out."""
 
-_LOOK_MOST = 500
+_LOOK_PAGE = 100  # jobs of one call: about 1 ms of the server's time
 _PAGE = 200  # messages that are read at once: a quarter of a megabyte
 GAPS_BATCHES = 3  # of one call: about 2 ms of the server's time
 GAPS_MOST = 200  # jobs of each set of a batch that `gaps` looks at
@@ -131,10 +131,9 @@ class Dispatcher(LedgerPart):
             unacked: Key of the hash of messages that workers have fetched.
             depth: Jobs that are sent to each worker at once.
         """
-        lanes, jobs = self._server.run("adrift", MISSED_S, LOOK_APART_S, _LOOK_MOST, depth)
+        lost_ms, jobs = self._adrift(depth)
         if not jobs:
             return 0
-        lost_ms = {lane: int(at) for lane, at in lanes}
         # In this order: a message that is fetched meanwhile moves from the lists to the hash.
         waiting = self._messages_in(key for lane in lost_ms for key in queues(lane))
         held = {task_id(message) for message in self._server.values_of(unacked)}
@@ -145,6 +144,18 @@ class Dispatcher(LedgerPart):
         ]
         pages = [gone[start : start + TOUCH_MOST] for start in range(0, len(gone), TOUCH_MOST)]
         return sum(self._server.run("vanish", *(value for job in page for value in job)) for page in pages)
+
+    def _adrift(self, depth: int) -> tuple[dict[str, int], list[tuple[str, str, str, str]]]:
+        """Return when a worker of each lane was last lost, and the jobs whose messages have to be looked for."""
+        lost_ms: dict[str, int] = {}
+        found: list[tuple[str, str, str, str]] = []
+        place = ""
+        while True:
+            lanes, jobs, place = self._server.run("adrift", MISSED_S, LOOK_APART_S, _LOOK_PAGE, depth, place)
+            lost_ms.update({lane: int(at) for lane, at in lanes})
+            found += jobs
+            if not place:
+                return lost_ms, found
 
     def _messages_in(self, queues: Iterable[str]) -> set[str]:
         """Return the task ids in some lists, read in pages: what is pushed meanwhile moves the others on, not away."""

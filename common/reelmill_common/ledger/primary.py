@@ -62,7 +62,19 @@ class PrimarySSLConnection(PrimaryConnection, redis.SSLConnection):
 
 
 class SentinelConnection(SentinelManagedConnection, PrimaryConnection):
-    """The same to the server that the Sentinels name."""
+    """The same to the server that the Sentinels name each time that it is opened."""
+
+    def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        """Send a command, on a connection that broke by asking the Sentinels again.
+
+        redis-py asks them only when a connection leaves its pool. A command that is tried again on the one that it has
+        would otherwise meet the server that is not the primary any more.
+
+        Raises:
+            redis.ConnectionError: Neither the Sentinels nor the server that they name can be reached.
+        """
+        self._connect_retry()  # type: ignore[no-untyped-call]  # redis-py has no types here; open connections stay
+        super().send_packed_command(*args, **kwargs)
 
 
 class SentinelSSLConnection(SentinelConnection, redis.SSLConnection):

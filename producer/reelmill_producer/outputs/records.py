@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from enum import Enum
+from functools import cache
 from operator import attrgetter
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ from reelmill_common.notify.webhook_store import WebhookView
 from reelmill_common.prices import Prices
 from reelmill_common.schedules import ScheduleView
 from reelmill_producer.clips import Clip
+
+_PLAIN = {str, int, float, bool}
 
 IN_HAND = (JobState.RUNNING, JobState.CANCEL_REQUESTED)
 """States of a job that a worker has."""
@@ -32,11 +35,18 @@ def record_of(item: object, names: str) -> dict[str, Any]:
         item: The object.
         names: Names of attributes, parted by spaces; `key=name` gives one another key, and a name may have dots.
     """
+    return {key: _plain(attribute(item)) for key, attribute in _attributes(names)}
+
+
+@cache
+def _attributes(names: str) -> list[tuple[str, Callable[[object], Any]]]:
     pairs = ((word.partition("=")[0], word.rpartition("=")[2]) for word in names.split())
-    return {key: _plain(attrgetter(name)(item)) for key, name in pairs}
+    return [(key, attrgetter(name)) for key, name in pairs]
 
 
 def _plain(value: Any) -> Any:
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):

@@ -6,12 +6,11 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from anyio import to_thread
 from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
-from reelmill_common.access import OPERATOR, Principal
+from reelmill_common.access import Principal
 from reelmill_common.ledger.tokens import PREFIX
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.headers import SAFE
@@ -40,22 +39,21 @@ class Presented:
     is_ambient: bool
 
 
-async def authenticated(request: Request) -> Principal:
-    """Return who sends a request; a dependency.
+def checked_token(request: Request) -> str:
+    """Return the token of a request, which may be invalid or empty; asks nothing.
 
     Raises:
-        Refusal: 401: there is no valid token; 403: a change does not prove that it comes from our pages.
-        LedgerUnavailable: Redis is away, so tokens cannot be looked up.
+        Refusal: 403: a change does not prove that it comes from our pages.
     """
     console: Console = request.app.state.console
     if console.is_open:
-        return OPERATOR
+        return ""
     found = presented(request.headers)
     if found.is_ambient and found.token and request.method not in SAFE:
         given = request.headers.get(CSRF_HEADER, "")
         if not hmac.compare_digest(given.encode(), csrf_of(found.token).encode()):
             raise Refusal(403, f"the header {CSRF_HEADER} is not that of the session; GET /api/v1/session has it")
-    return await holder(console, found.token)
+    return found.token
 
 
 def presented(headers: Headers) -> Presented:
@@ -74,21 +72,17 @@ def presented(headers: Headers) -> Presented:
     return Presented(cookie, is_ambient=True)
 
 
-async def holder(console: Console, token: str) -> Principal:
-    """Return who holds a token. Each request asks the ledger, so that a revoked token is refused at once.
+def holder(console: Console, token: str) -> Principal:
+    """Return who holds a token. Each request asks the ledger, which blocks, so that a revoked one is refused at once.
 
     Raises:
         Refusal: 401: it is unknown, expired or revoked.
         LedgerUnavailable: Redis is away.
     """
-    found = await to_thread.run_sync(_looked_up, console, token) if token else None
+    found = console.connection.farm().ledger.tokens.principal(token) if token else None
     if found is None:
         raise Refusal(401, "there is no token that this farm knows", headers={"WWW-Authenticate": "Bearer"})
     return found
-
-
-def _looked_up(console: Console, token: str) -> Principal | None:
-    return console.connection.farm().ledger.tokens.principal(token)
 
 
 def csrf_of(token: str) -> str:

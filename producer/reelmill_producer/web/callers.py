@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from reelmill_common.access import Principal
+from reelmill_common.access import OPERATOR, Principal
 from reelmill_common.errors import InvalidJob, NotAllowed, NotFound
 from reelmill_common.jobs import job_id
 from reelmill_common.ledger import BatchView, JobView
 from reelmill_producer.client import Reelmill
 from reelmill_producer.control import is_job_id
-from reelmill_producer.web.authentication import authenticated
+from reelmill_producer.web.authentication import checked_token, holder
 from reelmill_producer.web.console import Console
 
 CONFIRM_S = 10.0
@@ -118,9 +118,28 @@ class Caller:
             )
 
 
-async def caller(request: Request, principal: Annotated[Principal, Depends(authenticated)]) -> Caller:
-    """Return who makes a request; a dependency of every route but sign-in and health."""
-    return Caller(principal=principal, console=request.app.state.console)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who sends a request by their own word: a token that was not looked up yet."""
+
+    token: str
+    console: Console
+
+    def caller(self) -> Caller:
+        """Return who it is: the holder of the token, or an operator where the console is open. Blocks.
+
+        Raises:
+            Refusal: 401: it is not valid.
+            LedgerUnavailable: Redis is away.
+        """
+        principal = OPERATOR if self.console.is_open else holder(self.console, self.token)
+        return Caller(principal=principal, console=self.console)
 
 
-SomeCaller = Annotated[Caller, Depends(caller)]
+async def sender(request: Request) -> Sender:
+    """Return who sends a request; a dependency of every route but sign-in and health. Raises `Refusal`."""
+    return Sender(token=checked_token(request), console=request.app.state.console)
+
+
+SomeCaller = Annotated[Caller, Depends(sender)]
+"""Who makes a request: `OneThreadRoute` makes a sender a caller before an endpoint runs."""

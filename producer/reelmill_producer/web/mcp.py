@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from anyio import to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
@@ -15,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 from reelmill_common.access import OPERATOR
 from reelmill_common.errors import ReelmillError
 from reelmill_common.settings import Settings
-from reelmill_producer.web.authentication import authenticated, presented
-from reelmill_producer.web.callers import Caller
+from reelmill_producer.web.authentication import presented
+from reelmill_producer.web.callers import Caller, sender
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.error_answers import answer_for
@@ -53,11 +54,11 @@ class McpDoor:
         request = Request(scope, receive)
         try:
             _refuse_pages(request, is_open=self._console.is_open)
-            principal = await authenticated(request)
+            caller = await to_thread.run_sync((await sender(request)).caller)
         except (Refusal, ReelmillError) as err:
             await answer_for(scope, err)(scope, receive, send)
             return
-        scope[_CALLER] = Caller(principal=principal, console=self._console)
+        scope[_CALLER] = caller
         await self._sessions.asgi_app(scope, receive, send)
 
 

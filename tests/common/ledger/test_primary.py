@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import redis
@@ -30,6 +31,21 @@ def test_a_ledger_follows_the_primary_that_the_sentinels_name(watched: Replicate
         assert watched.primary is not before
         assert (ledger.batches.get("night").total, ledger.batches.get("morning").total) == (3, 2)
         watched.wait_in_step()
+
+
+def test_a_connection_that_broke_in_use_is_opened_to_the_new_primary(watched: Replicated) -> None:
+    with open_client(RedisAddress.parse(watched.url), **PROMPT.options()) as client:
+        connection: Any = client.connection_pool.get_connection()
+        before = connection.port
+        watched.fail_over()
+
+        connection.disconnect()  # as redis-py does before it tries a command again
+        connection.send_command("ROLE")
+        role = connection.read_response()[0]
+
+        client.connection_pool.release(connection)
+    assert (connection.port != before, connection.port, role) == (True, watched.primary.port, b"master")
+    watched.wait_in_step()
 
 
 @pytest.mark.parametrize(

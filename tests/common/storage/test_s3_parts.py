@@ -40,7 +40,7 @@ def store(server: S3Server) -> S3Store:
 def damaged(server: S3Server, tmp_path: Path) -> Iterator[S3Store]:
     """A store behind TLS whose terminator changes a byte of the last part: there no signature covers the body."""
     authority = make_authority(tmp_path / "authority")
-    swap = ((10).to_bytes(4, "big") * 8, (10).to_bytes(4, "big") * 7 + b"\0\0\0\x0b")
+    swap = {(10).to_bytes(4, "big") * 8: (10).to_bytes(4, "big") * 7 + b"\0\0\0\x0b"}
     with proxy(int(server.endpoint.rpartition(":")[2]), tls=authority.server, swap=swap) as front:
         settings = server.settings(
             s3_endpoint=f"https://127.0.0.1:{front.port}",

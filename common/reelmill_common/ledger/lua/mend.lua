@@ -4,8 +4,8 @@
 -- ARGV: seconds between two looks of the whole farm, most batches, milliseconds of a lease that is made anew.
 if not redis.call('SET', P .. 'mended', 1, 'NX', 'PX', math.floor(ARGV[1] * 1000)) then return 0 end
 
-local PAGE = 100 -- jobs of each set
-local FLIGHT_MOST = 50 -- of the jobs in flight of one batch
+local PAGE = 50 -- jobs of each set
+local FLIGHT_MOST = 25 -- of the jobs in flight of one batch
 local most, lease_ms = tonumber(ARGV[2]), ARGV[3]
 local lanes = {}
 
