@@ -75,8 +75,12 @@ def restore(ledger: Ledger, store: ClipStore, farm: str) -> Restored:
         InvalidJob: The copy cannot be read.
     """
     found = Restored()
-    keys, opened = _read_copy(store, _identity(ledger, store))
+    chosen, replaced = _identity(ledger, store), ledger.identity(make=False)
+    keys, opened = _read_copy(store, chosen)
+    keys.sort(key=lambda key: key[0] == "identity")  # last: until then workers copy elsewhere, and a new try finds it
     for name, kind, members in keys:
+        if name == "identity" and replaced not in ("", chosen):  # a second run would take it for what was lost
+            store.delete(copy_key(replaced))
         added = ledger.restoration.put((name, kind, members))
         found.schedules += added if name == "schedule_names" else 0
         found.tokens += added if name == "token_names" else 0
