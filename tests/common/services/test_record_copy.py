@@ -85,6 +85,21 @@ def test_the_empty_record_that_follows_a_loss_replaces_no_copy(
     assert copy_key(ledger.identity()) != key
 
 
+def test_a_batch_that_would_be_forgotten_again_stays_in_the_store(
+    ledger: Ledger, store: ClipStore, settings: Settings
+) -> None:
+    end_batch(ledger, "night", 2)
+    key = archive(ledger, store, "night")
+    old = key.replace("night/archive-20", "past/archive-19")
+    store.put(old, store.get(key), content_type="application/gzip", replace=False)
+    wipe(settings)
+
+    found = restore(ledger, store, settings.farm, keep_s=3600)
+
+    assert (found.batches, found.old, found.lost) == (["night"], ["past"], [])
+    assert [view.name for view in ledger.batches.all()] == ["night"]
+
+
 def test_a_store_without_a_copy_has_nothing_to_bring_back(ledger: Ledger, store: ClipStore, settings: Settings) -> None:
     with pytest.raises(NotFound, match="neither a copy of a record nor an archive"):
         restore(ledger, store, settings.farm)
