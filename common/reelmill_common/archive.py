@@ -27,6 +27,7 @@ from reelmill_common.text.untrusted_json import MOST_BYTES, read_object
 FORM = 1
 """Version of the lines' form. Adding fields does not change it."""
 SUFFIX = ".jsonl.gz"
+_ENDED = "%Y%m%dt%H%M%S"
 MOST_LINE_BYTES = MOST_BYTES
 """Most bytes of a record: a prompt has at most 8,192 characters, an error's message 1,000."""
 
@@ -43,7 +44,7 @@ def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
     if key := ledger.retention.archive_of(view):
         return key
     ended = datetime.fromtimestamp(finished_at, UTC)
-    key = f"{batch}/archive-{ended:%Y%m%dt%H%M%S}{ended.microsecond // 1000:03d}z{SUFFIX}"
+    key = f"{batch}/archive-{ended:{_ENDED}}{ended.microsecond // 1000:03d}z{SUFFIX}"
     with tempfile.TemporaryDirectory(prefix="reelmill-archive-") as folder:
         path = Path(folder) / "archive"
         with gzip.open(path, "wt", encoding="utf-8") as lines:
@@ -55,6 +56,15 @@ def archive(ledger: Ledger, store: ClipStore, batch: str) -> str:
         store.delete(key)
         raise InvalidJob(f"batch {batch!r} went on while it was archived; archive it when it is done")
     return key
+
+
+def ended_at(key: str) -> float | None:
+    """Return when the batch of an archive ended, to the second, in Unix seconds; None if its key does not say."""
+    text = key.rpartition("/archive-")[2].removesuffix(f"z{SUFFIX}")[:-3]
+    try:
+        return datetime.strptime(text, _ENDED).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def require_ended(view: BatchView) -> float:

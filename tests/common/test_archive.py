@@ -9,7 +9,7 @@ import redis
 
 from common.ledger_audit import audit, snapshot
 from common.ledger_steps import LANE, end_batch, make_jobs, submit
-from reelmill_common.archive import archive, due, newest_archive, prune, read_archive
+from reelmill_common.archive import archive, due, ended_at, newest_archive, prune, read_archive
 from reelmill_common.errors import InvalidJob, NotFound
 from reelmill_common.jobs import Batch, JobState
 from reelmill_common.ledger import Ledger, retention
@@ -51,6 +51,10 @@ def test_an_archive_is_written_once_for_each_end(ledger: Ledger, store: ClipStor
     assert newest_archive(store, "night") == first
     second = archive(ledger, store, "night")
     assert second > first
+    ended = ledger.batches.get("night").finished_at
+    assert ended is not None
+    assert ended_at(second) == int(ended)
+    assert ended_at("night/archive-of-mine.jsonl.gz") is None
     assert newest_archive(store, "night") == second
 
 

@@ -74,7 +74,7 @@ class SentinelConnection(SentinelManagedConnection, PrimaryConnection):
             redis.ConnectionError: Neither the Sentinels nor the server that they name can be reached.
         """
         self._connect_retry()  # type: ignore[no-untyped-call]  # redis-py has no types here; open connections stay
-        super().send_packed_command(*args, **kwargs)
+        super().send_packed_command(*args, **kwargs)  # type: ignore[no-untyped-call]  # as above
 
 
 class SentinelSSLConnection(SentinelConnection, redis.SSLConnection):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from reelmill_common.archive import SUFFIX, read_archive
+from reelmill_common.archive import SUFFIX, ended_at, read_archive
 from reelmill_common.contract import RECORD_FOLDER
 from reelmill_common.errors import InvalidJob, NotFound, ReelmillError
 from reelmill_common.farm_mark import leave_mark, other_mark
@@ -41,6 +41,7 @@ class Restored:
 
     Attributes:
         there: Batches that the farm has already.
+        old: Batches that ended too long ago to be kept; their archives stay.
         damaged: Why an archive could not be read, by batch.
         lost: Batches that had not ended, or not been archived.
     """
@@ -50,6 +51,7 @@ class Restored:
     owners: int = 0
     batches: list[str] = field(default_factory=list[str])
     there: list[str] = field(default_factory=list[str])
+    old: list[str] = field(default_factory=list[str])
     damaged: dict[str, str] = field(default_factory=dict[str, str])
     lost: list[LostBatch] = field(default_factory=list[LostBatch])
 
@@ -67,16 +69,27 @@ def copy_text(ledger: Ledger, record: list[CopiedKey]) -> bytes:
     return gzip.compress(json.dumps(whole, ensure_ascii=False).encode(), mtime=0)
 
 
-def restore(ledger: Ledger, store: ClipStore, farm: str) -> Restored:
+def restore(ledger: Ledger, store: ClipStore, farm: str, *, keep_s: float = 0.0) -> Restored:
     """Bring back what the store has of this farm; what is in the ledger by now stays as it is.
+
+    Args:
+        ledger: It may hold some of it already.
+        store: The store of the farm whose record was lost.
+        farm: The farm's name.
+        keep_s: Seconds after its end for which the farm keeps a batch, so that Redis is not filled with what workers
+            would forget again; 0: for ever.
 
     Raises:
         NotFound: The store has neither a copy nor an archive.
         InvalidJob: The copy cannot be read.
     """
     found = Restored()
-    keys, opened = _read_copy(store, _identity(ledger, store))
+    chosen, replaced = _identity(ledger, store), ledger.identity(make=False)
+    keys, opened = _read_copy(store, chosen)
+    keys.sort(key=lambda key: key[0] == "identity")  # last: until then workers copy elsewhere, and a new try finds it
     for name, kind, members in keys:
+        if name == "identity" and replaced not in ("", chosen):  # a second run would take it for what was lost
+            store.delete(copy_key(replaced))
         added = ledger.restoration.put((name, kind, members))
         found.schedules += added if name == "schedule_names" else 0
         found.tokens += added if name == "token_names" else 0
@@ -85,9 +98,13 @@ def restore(ledger: Ledger, store: ClipStore, farm: str) -> Restored:
     newest = _archives(store)
     if not keys and not newest:
         raise NotFound("the store has neither a copy of a record nor an archive: submit the prompt files again")
+    since = ledger.timetable.now().timestamp() - keep_s if keep_s else 0.0
     for name, key in newest.items():
-        _restore_batch(ledger, store, name, key, found)
-    back = {*found.batches, *found.there}
+        if (ended := ended_at(key)) is not None and ended < since:
+            found.old.append(name)
+        else:
+            _restore_batch(ledger, store, name, key, found)
+    back = {*found.batches, *found.there, *found.old}
     found.lost = [batch for batch in opened if batch.name not in back and not ledger.batches.exists(batch.name)]
     return found
 

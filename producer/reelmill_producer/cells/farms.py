@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -40,6 +41,7 @@ class Cells:
     def __init__(self, settings: Settings) -> None:
         self._settings = {name: of_cell(settings, name) for name in names_of(settings)}
         self._farms: dict[str, Reelmill] = {}
+        self._opening = {name: Lock() for name in self._settings}
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Cells:
@@ -74,9 +76,10 @@ class Cells:
             LedgerUnavailable: Its Redis does not answer.
             LedgerRefused: Its Redis refuses us.
         """
-        if name not in self._farms:
-            self._farms.setdefault(name, Reelmill(self._settings[name]))
-        return self._farms[name]
+        with self._opening[name]:
+            if name not in self._farms:
+                self._farms[name] = Reelmill(self._settings[name])
+            return self._farms[name]
 
     def ask(self, question: Callable[[Reelmill], T]) -> tuple[dict[str, T], dict[str, ReelmillError]]:
         """Ask all cells at once; return the answers and the errors of those that gave none, by cell."""

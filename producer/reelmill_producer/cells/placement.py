@@ -44,3 +44,26 @@ def of_cell(settings: Settings, name: str) -> Settings:
     """Return the settings of one cell's farm."""
     store = settings.store_url.replace(PLACE, name)
     return replace(settings, redis_url=named_urls(settings.cells)[name], store_url=store, cells="", cell="")
+
+
+def sole(settings: Settings) -> Settings:
+    """Return the settings of the only cell, or of the one that `cell` names.
+
+    Raises:
+        InvalidSettings: There are several, and none is named.
+    """
+    names = names_of(settings)
+    if len(names) > 1:
+        raise InvalidSettings(f"this command asks one cell; set REELMILL_CELL to one of {', '.join(names)}")
+    return of_cell(settings, names[0])
+
+
+def served(settings: Settings) -> Settings:
+    """Return the settings of the farm that a console, Flower or metrics serve: that of `redis_url`, or one cell.
+
+    Raises:
+        InvalidSettings: There are several cells, and nothing says which is meant.
+    """
+    if not settings.cells:
+        return settings
+    return replace(settings, cells="") if settings.redis_url and not settings.cell else sole(settings)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reelmill_common.errors import InvalidSettings
+from reelmill_producer.cells.placement import served
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
 from reelmill_producer.cli.session import read_settings
@@ -26,7 +27,7 @@ def doctor(
 
     Exits 78 if something does not work, 0 if all does, with or without warnings.
     """
-    findings = checks.examine_gpu(gpu) if gpu else checks.examine(read_settings(), deep=deep)
+    findings = checks.examine_gpu(gpu) if gpu else checks.examine(served(read_settings()), deep=deep)
     if json:
         print_json(
             {

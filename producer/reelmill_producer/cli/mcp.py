@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reelmill_common.config.extras import require_extra
+from reelmill_producer.cells.placement import served
 from reelmill_producer.cli.session import read_settings
 
 
@@ -15,4 +16,4 @@ def mcp() -> None:
     require_extra("web", "reelmill mcp")
     from reelmill_producer.web.mcp import serve_stdio  # noqa: PLC0415 - of the extra
 
-    serve_stdio(read_settings())
+    serve_stdio(served(read_settings()))

@@ -21,20 +21,26 @@ def restore(*, json: Json = False) -> None:
     lost: webhooks, and batches that had not ended, whose files have to be submitted again.
     """
     with reading() as farm:
-        found = bring_back(farm.ledger, farm.store, farm.settings.farm)
+        found = bring_back(farm.ledger, farm.store, farm.settings.farm, keep_s=farm.settings.prune_hours * 3600.0)
+        keep_hours = farm.settings.prune_hours
     if json:
         print_json(asdict(found))
     else:
         for name in found.batches:
             typer.echo(name)
-    _inform(found)
+    _inform(found, keep_hours)
 
 
-def _inform(found: Restored) -> None:
+def _inform(found: Restored, keep_hours: int) -> None:
     inform(
         f"back are {found.schedules} schedules, {found.tokens} tokens, the shares of {found.owners} owners and "
         f"{len(found.batches)} batches; {len(found.there)} were there"
     )
+    if found.old:
+        inform(
+            f"{len(found.old)} batches ended more than {keep_hours} hours ago and stay in the store, where `reelmill "
+            "export` reads them; set REELMILL_PRUNE_HOURS here as the workers have it to keep them longer"
+        )
     for batch in found.lost:
         source = f" ({batch.source})" if batch.source else ""
         inform(

@@ -11,6 +11,7 @@ import typer
 from reelmill_common.config.extras import require_extra
 from reelmill_common.config.setting_values import root_path as root_path_value
 from reelmill_common.settings import Settings
+from reelmill_producer.cells.placement import served
 from reelmill_producer.cli.console import inform
 from reelmill_producer.cli.options import Json
 from reelmill_producer.cli.output import print_json
@@ -37,7 +38,7 @@ def serve(
     require_extra("web", "reelmill serve")
     from reelmill_producer.web.server import address_of, bound, make_server  # noqa: PLC0415 - of the extra
 
-    settings = _changed(read_settings(), address, port, root_path)
+    settings = _changed(served(read_settings()), address, port, root_path)
     server = make_server(settings, is_open=open_)
     with bound(settings) as listening:
         url = address_of(listening, settings)

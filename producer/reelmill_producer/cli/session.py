@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from reelmill_common.config.extras import require_extra
-from reelmill_common.errors import InvalidJob, InvalidSettings, LedgerUnavailable
+from reelmill_common.errors import InvalidJob, LedgerUnavailable
 from reelmill_common.gpus import profile_here, require_profile
 from reelmill_common.settings import Settings
 from reelmill_producer.cells.farms import Cells
-from reelmill_producer.cells.placement import of_cell
+from reelmill_producer.cells.placement import of_cell, sole
 from reelmill_producer.cli.console import inform
 from reelmill_producer.client import Reelmill
 from reelmill_producer.embedded import farm as embedded
@@ -103,10 +103,10 @@ def cell_settings(settings: Settings, targets: Sequence[str], *, new: bool = Fal
     """
     if not settings.cells:
         return settings
+    if not targets:
+        return sole(settings)
     with Cells(settings) as cells:
         names = cells.names
-        if len(names) > 1 and not targets:
-            raise InvalidSettings(f"this command asks one cell; set REELMILL_CELL to one of {', '.join(names)}")
         if len(names) > 1:
             names = list(dict.fromkeys((cells.cell_for if new else cells.cell_of)(target) for target in targets))
     if len(names) > 1:

@@ -19,6 +19,7 @@ from reelmill_common.errors import InvalidSettings
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT, address_of
 from reelmill_common.settings import Settings
+from reelmill_producer.cells.placement import served
 from reelmill_producer.dashboards.flower_columns import COLUMNS, SHOWN, LedgerColumns, format_task
 from reelmill_producer.dashboards.flower_logins import check_login, read_users, require_auth
 from reelmill_producer.embedded import state_file
@@ -44,7 +45,7 @@ def flower(
     finished tasks are kept over restarts. REELMILL_FLOWER_PROMPTS, where messages are sent, says how much of a
     prompt is shown. Needs the extra reelmill[flower].
     """
-    settings = Settings.from_env(os.environ)
+    settings = served(Settings.from_env(os.environ))
     if settings.embedded:
         settings = state_file.attached(settings)
     choices: dict[str, Any] = {"address": address, "port": port}

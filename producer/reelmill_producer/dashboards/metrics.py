@@ -14,6 +14,7 @@ from reelmill_common.ledger.server import PROMPT
 from reelmill_common.metrics.exporter import Document, Endpoint, registry
 from reelmill_common.metrics.farm import FarmCollector
 from reelmill_common.settings import Settings
+from reelmill_producer.cells.placement import served
 from reelmill_producer.embedded import state_file
 
 PORT = 9464
@@ -33,7 +34,7 @@ def metrics(
     required. /targets lists the addresses of the workers' own metrics, for Prometheus' HTTP service discovery, and
     /wanted?lane=LANE how many workers are wanted, for KEDA's metrics-api. Needs the extra reelmill[metrics].
     """
-    settings = Settings.from_env(os.environ)
+    settings = served(Settings.from_env(os.environ))
     if settings.embedded:
         settings = state_file.attached(settings)
     with Ledger.connect(settings, patience=PROMPT) as ledger:

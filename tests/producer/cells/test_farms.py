@@ -78,6 +78,25 @@ def test_a_cell_that_is_down_is_named_and_the_other_answers(both: Settings, seco
         cells.cell_for(_batch_for("b"))
 
 
+@pytest.mark.parametrize("command", ["serve", "flower", "metrics", "doctor", "mcp", "top"])
+def test_a_command_that_serves_one_farm_asks_which_cell_is_meant(both: Settings, cli: Cli, command: str) -> None:
+    ran = cli(command, env=both.to_env() | {"FLOWER_BASIC_AUTH": "me:a-long-password"})
+
+    assert (ran.status, "set REELMILL_CELL to one of a, b" in ran.err) == (78, True), ran.err
+
+
+def test_doctor_looks_at_the_cell_that_is_named_or_at_the_server_of_the_url(
+    both: Settings, settings: Settings, second: ValkeyServer, cli: Cli
+) -> None:
+    second.stop()
+    env = both.to_env()
+
+    named = [cli("doctor", env=env | {"REELMILL_CELL": cell}).out.splitlines()[0][:4] for cell in ("a", "b")]
+    by_url = cli("doctor", env=env | {"REELMILL_REDIS_URL": settings.redis_url}).out.splitlines()[0][:4]
+
+    assert (named, by_url) == (["ok  ", "fail"], "ok  ")
+
+
 def test_one_farm_refuses_several_cells(both: Settings) -> None:
     with pytest.raises(InvalidSettings, match="names several farms"):
         Reelmill(both)

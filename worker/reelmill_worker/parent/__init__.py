@@ -1,4 +1,4 @@
-"""The Celery parent of one GPU: housekeeping, message filter, watchdog, metrics.
+"""The Celery parent of one GPU: housekeeping, departure, message filter, watchdog, metrics.
 
 May import `attempt`, `host`, `ipc` and `reelmill_common`, never torch.
 """

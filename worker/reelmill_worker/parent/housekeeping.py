@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from reelmill_common import broker
 from reelmill_common.config.setting_values import labels_of
-from reelmill_common.errors import LedgerRefused, LedgerUnavailable, NotFound, WorkerUnfit
+from reelmill_common.errors import LedgerRefused, LedgerUnavailable, WorkerUnfit
 from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState, base
 from reelmill_common.ledger.workers import Ended, Standing
 from reelmill_common.services.background import BackgroundThread, ErrorLog
@@ -30,6 +30,7 @@ from reelmill_common.worker_classes import lanes_of
 from reelmill_worker.host.slots import machine_of
 from reelmill_worker.ipc.child_status import ChildStatus, read
 from reelmill_worker.ipc.progress import read as read_progress
+from reelmill_worker.parent.departure import Departure
 from reelmill_worker.parent.fetch_watchdog import FetchWatch
 from reelmill_worker.parent.worker_phase import PhaseEvent, PhaseMachine, WorkerPhase
 
@@ -48,8 +49,6 @@ WORKERS_A_TICK = 8
 LIVE_SHARE = 0.3
 """A parent makes a round at each tick while the farm has at most so many workers, then less often, down to this share
 of the time after which a worker counts as dead."""
-CUT_OFF_S = 1.0
-"""Seconds before the end of a drain that has a limit, at which what is left is given back and the process ends."""
 EARLY_DEATHS = 3
 """Children that may die while they load before the worker counts as unfit: such a crash repeats for ever."""
 
@@ -95,11 +94,10 @@ class Housekeeping:
     _early_deaths: int = 0
     _ended: Ended = ""
     _fetching: FetchWatch = field(default_factory=FetchWatch)
-    _drain_recorded: bool = False
-    _drain_until: float | None = None
     _next_round: float = 0.0
     _errors: ErrorLog = field(default_factory=ErrorLog)
     _machine: PhaseMachine = field(init=False)
+    _departure: Departure = field(init=False)
     _ticker: Ticker = field(init=False)
     _sender: Sender = field(init=False)
     _reports: ReportMaker = field(init=False)
@@ -112,6 +110,12 @@ class Housekeeping:
         self._host = machine_of(settings.state_dir)
         # With a window it rests until the ledger has said otherwise.
         self._machine = PhaseMachine(WorkerPhase.RESTING if settings.worker_window else WorkerPhase.STARTING)
+        self._departure = Departure(
+            worker=self.worker,
+            drain_s=settings.drain_s,
+            connect=self._connected,
+            interrupt_child=lambda: self._signal_child(signal.SIGUSR1),
+        )
         self._ticker = Ticker(worker=self.worker, window=settings.worker_window)
         self._sender = Sender(settings=settings, stand_by_s=60.0, shared=True)
         self._reports = ReportMaker(settings=settings, connect=lambda _: self._connected())
@@ -153,8 +157,7 @@ class Housekeeping:
 
     def drain(self) -> None:
         """Take no more jobs. Safe in a signal handler: the next tick records it in the ledger."""
-        if self.settings.drain_s and self._drain_until is None:
-            self._drain_until = time.monotonic() + self.settings.drain_s
+        self._departure.begin()
         self._machine.on(PhaseEvent.DRAIN)
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -167,15 +170,12 @@ class Housekeeping:
             self.progress.unlink(missing_ok=True)
         if self._ledger is None or self.unfit:
             return  # a quarantine stays on record until it is lifted by hand
-        try:
-            self._ledger.workers.retire(self.worker)
-        except (LedgerUnavailable, LedgerRefused) as err:  # its leases run out instead
-            log.warning("worker.retire_failed", error=str(err))
+        self._departure.retire()
 
     def look(self) -> None:
         """Follow the child: new, ready, unfit or dead. A worker that is to end leaves."""
         if self._machine.phase is WorkerPhase.DRAINING:
-            self._leave()
+            self._departure.look(registered=self._registered)
         pid = self.child_pid()
         self._watch_pool(there=pid is not None)
         if pid is not None and pid != self._pid:
@@ -287,7 +287,7 @@ class Housekeeping:
         """After a suspension try again with a new child: only a passed gate shows that what was wrong is over."""
         if self._machine.on(PhaseEvent.FORGIVE):
             log.info("worker.forgiven", worker=self.worker)
-            self._kill_child()
+            self._signal_child(signal.SIGKILL)
 
     def _watch_pool(self, *, there: bool) -> None:
         """End the parent when its pool stays empty: only the pool replaces a dead child, and it does so at once."""
@@ -308,13 +308,13 @@ class Housekeeping:
         seconds = round(time.monotonic() - at.since, 1)
         log.error("child.stalled", pid=self._pid, stage=at.stage, seconds=seconds, mean_s=round(at.mean_s, 3))
         self._ended = "stalled"
-        self._kill_child()
+        self._signal_child(signal.SIGKILL)
         ledger.workers.stalled(self.worker, f"no progress at {at.stage} for {seconds:.0f} s", "kill")
 
-    def _kill_child(self) -> None:
+    def _signal_child(self, number: signal.Signals) -> None:
         if self._pid is not None:
             with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self._pid, number)
 
     def _watch_fetching(self, ledger: Ledger, *, dispatched: bool) -> None:
         # One that is to restart is watched on: an event loop that hangs does not even hear of it.
@@ -347,34 +347,6 @@ class Housekeeping:
             if forgets:
                 log.warning("redis.may_forget", reason=forgets)
         return self._ledger
-
-    def _leave(self) -> None:
-        """Record the drain in the ledger, and end in time: a machine that is taken away asks no second time."""
-        until, now = self._drain_until, time.monotonic()
-        if until is not None and now >= until - CUT_OFF_S:
-            self._cut_off()
-        if self._drain_recorded or not self._registered:
-            return
-        left_s = None if until is None else max(0.0, until - CUT_OFF_S - now)
-        with suppress(NotFound):  # it was forgotten
-            if given := self._connected().workers.drain(self.worker, left_s=left_s):
-                log.warning("worker.gave_back", worker=self.worker, jobs=given, left_s=round(left_s or 0.0, 1))
-                self._interrupt_child()
-        self._drain_recorded = True
-
-    def _cut_off(self) -> None:
-        log.warning("worker.cut_off", worker=self.worker, drain_s=self.settings.drain_s)
-        try:
-            self._connected().workers.retire(self.worker, abrupt=True)
-        except (LedgerUnavailable, LedgerRefused) as err:  # its leases run out instead
-            log.warning("worker.retire_failed", error=str(err))
-        os._exit(0)  # the child dies with us
-
-    def _interrupt_child(self) -> None:
-        """End a render whose job was given back, as its time limit would: nobody else may wait for this GPU."""
-        if self._pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGUSR1)
 
     def _tick(self) -> None:
         self.look()

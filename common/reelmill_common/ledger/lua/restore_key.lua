@@ -18,5 +18,24 @@ local function bring_back(key, kind)
     return added
 end
 
+-- Who made a token or a schedule anew under its name keeps that one: the older one would be a secret that no list shows, or
+-- lend the new one what it has not, and its rows would be nobody's.
+local function is_replaced(name)
+    local digest, rows = string.match(name, '^token:(.+)$'), string.match(name, '^rows:(.+)$')
+    if digest then
+        for i = 3, #ARGV, 2 do
+            if ARGV[i] == 'name' then return redis.call('HGET', P .. 'token_names', ARGV[i + 1]) ~= digest end
+        end
+        return true
+    elseif rows then
+        for _, schedule in ipairs(redis.call('SMEMBERS', SCHEDULE_NAMES)) do
+            if redis.call('HGET', schedule_key(schedule), 'rows') == rows then return false end
+        end
+        return true
+    end
+    return string.match(name, '^schedule:') and redis.call('EXISTS', P .. name) == 1
+end
+
 steady_since = now -- what was answered before is forgotten: attempts look into the store first for some minutes
+if is_replaced(ARGV[1]) then return 0 end
 return bring_back(P .. ARGV[1], ARGV[2])
