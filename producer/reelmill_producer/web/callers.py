@@ -119,7 +119,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class Requester:
     """Who sends a request by their own word: a token that was not looked up yet."""
 
     token: str
@@ -136,10 +136,10 @@ class Sender:
         return Caller(principal=principal, console=self.console)
 
 
-async def sender(request: Request) -> Sender:
+async def requester(request: Request) -> Requester:
     """Return who sends a request; a dependency of every route but sign-in and health. Raises `Refusal`."""
-    return Sender(token=checked_token(request), console=request.app.state.console)
+    return Requester(token=checked_token(request), console=request.app.state.console)
 
 
-SomeCaller = Annotated[Caller, Depends(sender)]
-"""Who makes a request: `OneThreadRoute` makes a sender a caller before an endpoint runs."""
+SomeCaller = Annotated[Caller, Depends(requester)]
+"""Who makes a request: `ThreadedRoute` makes a requester a caller before an endpoint runs."""

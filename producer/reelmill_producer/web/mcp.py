@@ -17,7 +17,7 @@ from reelmill_common.access import OPERATOR
 from reelmill_common.errors import ReelmillError
 from reelmill_common.settings import Settings
 from reelmill_producer.web.authentication import presented
-from reelmill_producer.web.callers import Caller, sender
+from reelmill_producer.web.callers import Caller, requester
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.error_answers import answer_for
@@ -54,7 +54,7 @@ class McpDoor:
         request = Request(scope, receive)
         try:
             _refuse_pages(request, is_open=self._console.is_open)
-            caller = await to_thread.run_sync((await sender(request)).caller)
+            caller = await to_thread.run_sync((await requester(request)).caller)
         except (Refusal, ReelmillError) as err:
             await answer_for(scope, err)(scope, receive, send)
             return

@@ -11,7 +11,6 @@ from reelmill_common.ledger import BatchView
 from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.cursors import MOST, cursor, place_in
 from reelmill_producer.web.items import batch_item
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import (
     PROBLEMS,
     BatchItem,
@@ -23,9 +22,10 @@ from reelmill_producer.web.schemas import (
     SubmitQuery,
 )
 from reelmill_producer.web.submissions import check, create, submit
+from reelmill_producer.web.threaded_route import ThreadedRoute
 from reelmill_producer.web.uploads import FILES, JSON, uploaded
 
-router = APIRouter(tags=["batches"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["batches"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Most items of the page.")]
 Cursor = Annotated[str, Query(description="`next` of the page before.")]

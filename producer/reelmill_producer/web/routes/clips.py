@@ -19,10 +19,10 @@ from reelmill_common.storage.keys import beside
 from reelmill_producer.verification.stored_clip import StoredVerdict, verify_stored
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.problems import Refusal
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS, VerdictItem
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["clips"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["clips"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 PIECE_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")

@@ -13,10 +13,10 @@ from reelmill_producer.control import RETRIED
 from reelmill_producer.prompts.policy_options import PolicyOptions
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.items import batch_item
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS, BatchItem, Changed, PolicyAsked, ResumeAsked, RetryAsked
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["batches"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["batches"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 
 @router.post("/batches/{batch}/pause", response_model=BatchItem)

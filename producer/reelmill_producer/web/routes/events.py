@@ -10,10 +10,10 @@ from fastapi.responses import StreamingResponse
 
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.events import FeedEvent, Wanted, place_of
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["events"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["events"], responses=PROBLEMS, route_class=ThreadedRoute)
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events as they come. `id` is the place in the stream, `event` the name, `data` what "

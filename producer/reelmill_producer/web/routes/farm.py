@@ -13,10 +13,10 @@ from reelmill_common.jobs import JobState
 from reelmill_common.ledger import FarmSnapshot, WorkerState
 from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.farm_schemas import FarmItem
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["farm"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["farm"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 
 @router.get("/farm", response_model=FarmItem)

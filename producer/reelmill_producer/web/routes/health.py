@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.farm_schemas import Health
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["health"], route_class=OneThreadRoute)
+router = APIRouter(tags=["health"], route_class=ThreadedRoute)
 _OK = Response(b'{"status":"ok"}', media_type="application/json")
 
 

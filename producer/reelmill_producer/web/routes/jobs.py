@@ -17,8 +17,8 @@ from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.cursors import cursor, place_in
 from reelmill_producer.web.items import job_item
 from reelmill_producer.web.routes.batches import Limit
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS, Changed, ChoiceAsked, JobItem, JobPage, ReasonItem
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
 LOOKED_AT = 1000
 MOST_LOOKED_AT = 20_000
@@ -32,7 +32,7 @@ INDEXED = {
 }
 """States whose jobs the ledger finds without a look at the others."""
 
-router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 
 @router.get("/batches/{batch}/jobs", response_model=JobPage)

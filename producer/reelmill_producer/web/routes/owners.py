@@ -11,10 +11,10 @@ from reelmill_common.prices import Prices
 from reelmill_producer.outputs.records import account_record, owner_record
 from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.farm_schemas import AccountList, OwnerAsked, OwnerItem, OwnerList
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["owners"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["owners"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 
 @router.get("/owners", response_model=OwnerList)

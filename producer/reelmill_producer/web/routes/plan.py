@@ -13,10 +13,10 @@ from reelmill_producer.analysis.plans import plan_of
 from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.farm_schemas import PlanItem
 from reelmill_producer.web.forecasts import open_spans
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["farm"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["farm"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 
 @router.get("/plan", response_model=PlanItem)

@@ -19,11 +19,11 @@ from reelmill_producer.analysis.why import reason_record, why
 from reelmill_producer.outputs.results_file import is_favourite, results_of
 from reelmill_producer.web.archives import archive_of
 from reelmill_producer.web.callers import SomeCaller
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS, CauseList, ReasonItem
 from reelmill_producer.web.sheets import sheet_of
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["reports"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["reports"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 MOST_FAILED = 10_000
 """Failed jobs that are looked at for their causes."""

@@ -18,12 +18,12 @@ from reelmill_producer.prompts.policy_options import PolicyOptions
 from reelmill_producer.submission import add_schedule
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.farm_schemas import RunAnswer, ScheduleAsked, ScheduleItem, ScheduleList
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS, SubmitQuery
 from reelmill_producer.web.submissions import opened
+from reelmill_producer.web.threaded_route import ThreadedRoute
 from reelmill_producer.web.uploads import Upload
 
-router = APIRouter(tags=["schedules"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["schedules"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 
 @router.get("/schedules", response_model=ScheduleList)

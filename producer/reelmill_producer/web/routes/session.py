@@ -13,10 +13,10 @@ from reelmill_producer.web.callers import SomeCaller
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.farm_schemas import SessionItem, SignIn
 from reelmill_producer.web.headers import host_of, is_loopback
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["session"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["session"], responses=PROBLEMS, route_class=ThreadedRoute)
 SESSION_S = 30 * 86_400
 """Seconds after which a browser forgets the token; the token may end sooner."""
 

@@ -14,12 +14,12 @@ from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.error_answers import OPENAI
 from reelmill_producer.web.openai_errors import ERRORS, Unable
 from reelmill_producer.web.routes import clips
-from reelmill_producer.web.routing import OneThreadRoute
+from reelmill_producer.web.threaded_route import ThreadedRoute
 from reelmill_producer.web.video_batches import create, find, ids_of
 from reelmill_producer.web.video_items import ModelList, VideoDeleted, VideoItem, VideoPage, video_item
 from reelmill_producer.web.video_requests import SPEC, body_of, read_request
 
-router = APIRouter(prefix=OPENAI, tags=["videos"], responses=ERRORS, route_class=OneThreadRoute)
+router = APIRouter(prefix=OPENAI, tags=["videos"], responses=ERRORS, route_class=ThreadedRoute)
 
 _ELSEWHERE = "the model makes videos from a prompt alone; create one with POST /v1/videos"
 

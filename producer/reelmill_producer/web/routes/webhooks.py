@@ -14,10 +14,10 @@ from reelmill_common.notify.webhooks import ReceiverKind, Webhook
 from reelmill_producer.outputs.records import webhook_record
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.farm_schemas import WebhookAsked, WebhookList, WebhookMade
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["webhooks"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["webhooks"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 
 @router.get("/webhooks", response_model=WebhookList)

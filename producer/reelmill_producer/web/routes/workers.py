@@ -14,10 +14,10 @@ from reelmill_common.ledger import FarmSnapshot, WorkerState, WorkerView
 from reelmill_common.ledger.snapshot import OpenBatch, RunningJob
 from reelmill_producer.web.callers import Caller, SomeCaller
 from reelmill_producer.web.farm_schemas import QuarantineAsked, WorkerItem, WorkerList
-from reelmill_producer.web.routing import OneThreadRoute
 from reelmill_producer.web.schemas import PROBLEMS
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
-router = APIRouter(tags=["workers"], responses=PROBLEMS, route_class=OneThreadRoute)
+router = APIRouter(tags=["workers"], responses=PROBLEMS, route_class=ThreadedRoute)
 
 _IDLE: Mapping[WorkerState, str] = {
     WorkerState.STARTING: "it is starting",

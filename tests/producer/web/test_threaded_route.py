@@ -1,4 +1,4 @@
-"""Routing: who a request is from is known before an endpoint runs, in the thread in which it runs."""
+"""Threaded routes: who a request is from is known before an endpoint runs, in the thread in which it runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from reelmill_common.access import Role
 from reelmill_common.ledger import Ledger
 from reelmill_common.settings import Settings
 from reelmill_producer.web.app import ROUTERS
-from reelmill_producer.web.callers import Caller, Sender, SomeCaller
+from reelmill_producer.web.callers import Caller, Requester, SomeCaller
 from reelmill_producer.web.connection import FarmConnection
 from reelmill_producer.web.console import Console
 from reelmill_producer.web.routes import health, videos
-from reelmill_producer.web.routing import OneThreadRoute
+from reelmill_producer.web.threaded_route import ThreadedRoute
 
 
 class Named(BaseModel):
@@ -56,7 +56,7 @@ def answered(app: FastAPI, path: str) -> tuple[int, Any]:
 
 def app_with(
     settings: Settings, endpoint: Callable[..., Any], *, model: Any = Named, status: int | None = None,
-    kind: type[APIRoute] = OneThreadRoute,
+    kind: type[APIRoute] = ThreadedRoute,
 ) -> FastAPI:  # fmt: skip
     router = APIRouter(route_class=kind)
     router.add_api_route("/asked", endpoint, response_model=model, status_code=status)
@@ -106,7 +106,7 @@ def test_on_another_class_of_route_an_endpoint_gets_no_caller(settings: Settings
     def endpoint(caller: SomeCaller) -> dict[str, Any]:
         return {"name": type(caller).__name__}
 
-    assert answered(app_with(settings, endpoint, kind=APIRoute), "/asked")[1] == {"name": Sender.__name__}
+    assert answered(app_with(settings, endpoint, kind=APIRoute), "/asked")[1] == {"name": Requester.__name__}
 
 
 def test_a_blocking_endpoint_says_what_it_answers(settings: Settings) -> None:
@@ -129,7 +129,7 @@ def api_routes() -> Iterator[BaseRoute]:
 def test_every_route_of_the_api_is_one_of_ours() -> None:
     found = list(api_routes())
     assert len(found) > 40
-    assert [route for route in found if not isinstance(route, OneThreadRoute)] == []
+    assert [route for route in found if not isinstance(route, ThreadedRoute)] == []
 
 
 def test_who_has_no_valid_token_is_told_so_before_what_else_is_wrong(

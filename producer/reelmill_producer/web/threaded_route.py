@@ -1,4 +1,4 @@
-"""Routing: an endpoint that blocks runs in one thread, with the look-up of its caller and the making of its answer."""
+"""Threaded routes: an endpoint that blocks runs in one thread, with the look-up of its caller and its answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import APIRoute
 
-from reelmill_producer.web.callers import Sender, sender
+from reelmill_producer.web.callers import Requester, requester
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,12 +23,12 @@ _threads = ThreadPoolExecutor(40, thread_name_prefix="request")
 """Half of what anyio's threads cost an answer, and as many."""
 
 
-class OneThreadRoute(APIRoute):
+class ThreadedRoute(APIRoute):
     """A route that changes threads once.
 
     FastAPI runs each blocking dependency, the endpoint, and the check of its answer in a thread each, and a change of
-    threads costs more than most answers. An endpoint gets its `Caller` here, once the sender's token was looked up: on
-    another class of route it would get a `Sender`, which can do nothing.
+    threads costs more than most answers. An endpoint gets its `Caller` here, once the requester's token was looked up: on
+    another class of route it would get a `Requester`, which can do nothing.
 
     What an endpoint that blocks sets in an injected `Response` is lost; it returns a `Response` of its own instead.
     """
@@ -40,14 +40,14 @@ class OneThreadRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request. Who has no valid token is told so before what else is wrong."""
         handle = super().get_route_handler()
-        if all(dependency.call is not sender for dependency in self.dependant.dependencies):
+        if all(dependency.call is not requester for dependency in self.dependant.dependencies):
             return handle
 
         async def handled(request: Request) -> Response:
             try:
                 return await handle(request)
             except RequestValidationError:
-                await _in_thread((await sender(request)).caller)
+                await _in_thread((await requester(request)).caller)
                 raise
 
         return handled
@@ -77,7 +77,7 @@ def _identified(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaita
     @wraps(endpoint)
     async def run(**values: Any) -> Any:
         for name, value in values.items():
-            if isinstance(value, Sender):
+            if isinstance(value, Requester):
                 values[name] = await _in_thread(value.caller)
         return await endpoint(**values)
 
@@ -85,7 +85,7 @@ def _identified(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaita
 
 
 def _with_caller(value: Any) -> Any:
-    return value.caller() if isinstance(value, Sender) else value
+    return value.caller() if isinstance(value, Requester) else value
 
 
 async def _in_thread(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
