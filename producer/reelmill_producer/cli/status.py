@@ -56,13 +56,8 @@ WORKER_HEAD = ("WORKER", "STATE", "LANE", "CLIPS", "REASON")
 
 def _show_farm(batches: list[BatchView], workers: list[WorkerView], memory: Memory, *, json: bool) -> None:
     if json:
-        redis = {
-            "used_bytes": memory.used_bytes,
-            "limit_bytes": memory.limit_bytes,
-            "full_in_s": None if memory.full_in_s is None else round(memory.full_in_s),
-        }
         known = {"batches": list(map(batch_record, batches)), "workers": list(map(worker_record, workers))}
-        print_json({**known, "redis": redis})
+        print_json({**known, "redis": _memory_record(memory)})
         return
     typer.echo(table(BATCH_HEAD, list(map(_batch_row, batches))) if batches else "no batches")
     typer.echo("")
@@ -70,6 +65,14 @@ def _show_farm(batches: list[BatchView], workers: list[WorkerView], memory: Memo
     if memory.limit_bytes:
         typer.echo("")
         typer.echo(_memory_line(memory))
+
+
+def _memory_record(memory: Memory) -> dict[str, int | None]:
+    return {
+        "used_bytes": memory.used_bytes,
+        "limit_bytes": memory.limit_bytes,
+        "full_in_s": None if memory.full_in_s is None else round(memory.full_in_s),
+    }
 
 
 def _memory_line(memory: Memory) -> str:
@@ -87,14 +90,22 @@ def _show_cells(settings: Settings, *, json: bool) -> None:
         LedgerUnavailable: No cell answers.
     """
     with Cells(settings) as cells:
-        answers, errors = cells.ask(lambda farm: (farm.batches(), farm.workers()))
+        answers, errors = cells.ask(lambda farm: (farm.batches(), farm.workers(), farm.ledger.overview.memory()))
     if not answers:
         raise LedgerUnavailable(f"no cell answers: {said(errors)}")
-    batches = [(cell, view) for cell, (views, _) in answers.items() for view in views]
+    batches = [(cell, view) for cell, (views, _, _) in answers.items() for view in views]
     batches.sort(key=lambda item: item[1].created_at, reverse=True)
-    workers = [(cell, view) for cell, (_, views) in answers.items() for view in views]
+    workers = [(cell, view) for cell, (_, views, _) in answers.items() for view in views]
+    memories = {cell: memory for cell, (_, _, memory) in answers.items()}
     if json:
-        answered = [{"cell": cell, "error": str(errors[cell]) if cell in errors else None} for cell in cells.names]
+        answered = [
+            {
+                "cell": cell,
+                "error": str(errors[cell]) if cell in errors else None,
+                "redis": _memory_record(memories[cell]) if cell in memories else None,
+            }
+            for cell in cells.names
+        ]
         print_json(
             {
                 "batches": [{"cell": cell, **batch_record(view)} for cell, view in batches],
@@ -108,6 +119,9 @@ def _show_cells(settings: Settings, *, json: bool) -> None:
         typer.echo("")
         rows = [(cell, *_worker_row(view)) for cell, view in workers]
         typer.echo(table(("CELL", *WORKER_HEAD), rows) if rows else "no workers")
+        limited = {cell: memory for cell, memory in memories.items() if memory.limit_bytes}
+        for number, (cell, memory) in enumerate(limited.items()):
+            typer.echo(("" if number else "\n") + f"cell {cell}: {_memory_line(memory)}")
     for cell, error in errors.items():
         inform(f"cell {cell} is not shown: {error}")
 

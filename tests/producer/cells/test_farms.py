@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from fixtures.cli import Cli
 from fixtures.farm import Farm
@@ -97,6 +98,16 @@ def test_doctor_looks_at_the_cell_that_is_named_or_at_the_server_of_the_url(
     assert (named, by_url) == (["ok  ", "fail"], "ok  ")
 
 
+def test_status_says_how_full_each_cells_redis_is(both: Settings, second: ValkeyServer, cli: Cli) -> None:
+    with redis.Redis.from_url(second.url) as client:
+        client.config_set("maxmemory", "4gb")
+
+    shown = cli("status", env=both.to_env()).out.splitlines()
+
+    assert shown[-1].startswith("cell b: Redis uses 0.00 of 4.29 GB")
+    assert not any(line.startswith("cell a") for line in shown)
+
+
 def test_one_farm_refuses_several_cells(both: Settings) -> None:
     with pytest.raises(InvalidSettings, match="names several farms"):
         Reelmill(both)
@@ -131,7 +142,10 @@ def test_commands_reach_the_cell_of_their_batch_and_workers_of_both_render(
         ("b", names[1], 2),
     }
     assert [view["cell"] for view in shown["workers"]] == ["a", "b"]
-    assert shown["cells"] == [{"cell": "a", "error": None}, {"cell": "b", "error": None}]
+    assert [(cell["cell"], cell["error"], cell["redis"]["used_bytes"] > 0) for cell in shown["cells"]] == [
+        ("a", None, True),
+        ("b", None, True),
+    ]
     assert [f"/store/{cell}/" in line for cell, lines in zip("ab", clips, strict=True) for line in lines] == [True] * 4
     assert "set REELMILL_CELL to one of a, b" in cli("top", "--json", env=env).err
     assert cli("cancel", *names, env=env).status == 65
