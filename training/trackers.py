@@ -10,6 +10,7 @@ Letters: b clips, f frames, h and w pixels, k lines in colour space, n things: p
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.painter import HILL, HORIZON, SHAPES
-from training.world import COLOURS, FLOORS, THINGS, TIMES, Colour, Scene
+from training.world import COLOURS, FLOORS, SIZES, THINGS, TIMES, Colour, Scene
 
 SHADES = (0.45, 1.2)
 """How dark and how bright the painter makes a thing's colour."""
@@ -39,7 +40,11 @@ CHUNK = 32
 PATCH, REACH = 28, 1.0
 """Pixels of a patch's side, and how far it reaches from the middle, in square roots of the thing's area."""
 ANGLES = 36
-"""Turned outlines of each kind of thing."""
+"""Turned outlines of each kind of thing and size."""
+SOFTENED = 3
+"""Times that outlines are averaged over 3 x 3 pixels, which together spread them by 1.4 pixels."""
+HEIGHT, SHEET = 80, 64
+"""Rows of the frames that outlines are drawn for, and the side in pixels of what one is drawn on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +193,7 @@ def _kinds(masks: Tensor, seen_in: Tensor) -> list[str]:
     outlines = _outlines(masks.device)  # (kinds, angles, p)
     both = patches @ outlines.flatten(0, 1).T
     either = patches.sum(1, keepdim=True) + outlines.flatten(0, 1).sum(1) - both
-    overlap = (both / either.clamp(min=1)).view(*masks.shape[:2], len(THINGS), ANGLES).amax(3)
+    overlap = (both / either.clamp(min=1)).view(*masks.shape[:2], len(THINGS), -1).amax(3)
     means = (overlap * seen_in.unsqueeze(2)).sum(1)
     return [THINGS[place] for place in means.argmax(1).tolist()]
 
@@ -229,21 +234,27 @@ def _line_of_patch(device: torch.device) -> Tensor:
 
 @functools.cache
 def _outlines(device: torch.device) -> Tensor:
-    """Return the painter's outlines as patches: (kinds, ANGLES, PATCH * PATCH), 0 or 1."""
-    line = torch.linspace(-1.5, 1.5, 301, device=device)
+    """Return the painter's outlines of each size, softened as a decoder does, then cleaned and cut out as regions are.
+
+    Both take the points off a star, and a sharp outline is less like what is left of a small one than a cube is.
+
+    Returns:
+        (kinds, sizes * ANGLES, PATCH * PATCH), 0 to 1.
+    """
+    line = torch.arange(SHEET, device=device) + 0.5 - SHEET / 2
     y, x = torch.meshgrid(line, line, indexing="ij")
-    edge = torch.tensor(0.01, device=device)
     found: list[Tensor] = []
-    for shape in SHAPES:
-        inside = (shape((x, y), (x, y), edge)[0] < 0).float()
-        area = inside.sum() * (line[1] - line[0]) ** 2
-        middle_y, middle_x = ((inside * place).sum() / inside.sum() for place in (y, x))
-        patch_y, patch_x = torch.meshgrid(*[_line_of_patch(device) * area.sqrt() * REACH] * 2, indexing="ij")
+    for shape, size in itertools.product(SHAPES, SIZES.values()):
+        radius = size * HEIGHT
         for number in range(ANGLES):
             cos, sin = math.cos(2 * math.pi * number / ANGLES), math.sin(2 * math.pi * number / ANGLES)
-            place = cos * patch_x + sin * patch_y + middle_x, cos * patch_y - sin * patch_x + middle_y
-            found.append((shape(place, place, edge)[0] < 0).float())
-    return torch.stack(found).view(len(SHAPES), ANGLES, -1)
+            turned = (cos * x + sin * y) / radius, (cos * y - sin * x) / radius
+            found.append(shape(turned, turned, torch.tensor(1 / radius, device=device))[0] < 0)
+    soft = torch.stack(found).float()
+    for _ in range(SOFTENED):
+        soft = _near(soft, 3)
+    patches = _patches(_largest(_solid(soft > 0.5)).float())
+    return patches.view(len(SHAPES), len(SIZES) * ANGLES, -1)
 
 
 def _motions(masks: Tensor) -> list[str]:

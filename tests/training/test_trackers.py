@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
-from training.corpus import painted_bytes
+from torch.nn import functional as F
+from training.corpus import paint_scenes, painted_bytes
+from training.painter import pack
 from training.trackers import Seen, score, see, wrong_things
 from training.world import Scene, draw_scenes
 
@@ -36,6 +40,23 @@ def test_a_mirrored_clip_rolls_the_other_way_and_shows_the_same_things(scenes: l
     assert [one.motions for one in mirrored] == [
         {colour: other.get(motion, motion) for colour, motion in one.motions.items()} for one in seen
     ]
+
+
+def test_small_things_that_turn_are_told_apart_when_their_outlines_are_soft(scenes: list[Scene]) -> None:
+    plain = next(scene for scene in scenes if scene.camera == "still" and scene.weather == "clear")
+    small = [_with_one_small(thing, plain) for thing in ("ball", "cube", "star")]
+    frames = paint_scenes(pack(small, "cpu"))[:, ::4]
+
+    soft = frames.flatten(0, 1)
+    for _ in range(5):
+        soft = F.avg_pool2d(soft, 3, stride=1, padding=1, count_include_pad=False)
+
+    assert score(see(soft.view_as(frames)), small)["thing"] == 1
+
+
+def _with_one_small(thing: str, scene: Scene) -> Scene:
+    group = replace(scene.groups[0], thing=thing, size="small", motion="spins", places=(0.5,))
+    return replace(scene, groups=(group,))
 
 
 def test_a_picture_without_things_shows_none() -> None:
