@@ -27,7 +27,7 @@ class ThreadedRoute(APIRoute):
     """A route that changes threads once.
 
     FastAPI runs each blocking dependency, the endpoint, and the check of its answer in a thread each, and a change of
-    threads costs more than most answers. An endpoint gets its `Caller` here, once the requester's token was looked up: on
+    threads costs more than most answers. An endpoint gets its `Caller` here, once the request's token was looked up: on
     another class of route it would get a `Requester`, which can do nothing.
 
     What an endpoint that blocks sets in an injected `Response` is lost; it returns a `Response` of its own instead.
