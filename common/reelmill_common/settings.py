@@ -196,7 +196,7 @@ class Settings:
     """Currency of both prices, as it is shown."""
     presign_s: int = setting(86_400, read.Number(int, 60, 604_800))
     """Time that a presigned link is valid."""
-    prune_hours: int = worker_setting(720, read.Number(int, 0, 87_600))
+    prune_hours: int = setting(720, read.Number(int, 0, 87_600))
     """Time after which a batch that has ended is archived into the clip store and forgotten; 0: never. While Redis uses
     more than 60 % of `maxmemory` those that ended longest ago go before their time, but none within 10 minutes of its
     end. A forgotten file that is submitted again is rendered again."""

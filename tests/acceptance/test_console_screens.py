@@ -110,6 +110,7 @@ def test_every_page_is_accessible_fits_the_screen_and_asks_no_other_server(
 
 def look(page: Page, name: str, screen: str) -> None:
     """Check what axe finds serious on a page, and keep its picture if that is asked for."""
+    page.locator("h1").first.wait_for()
     found = Axe().run(page).response["violations"]
     serious = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found if one["impact"] != "minor"]
     assert not serious, (name, screen, serious)

@@ -1,3 +1,4 @@
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def test_other_encoders_take_the_same_options(
 
     probe = video.probe(tmp_path / "clip.mp4")
     assert (probe.codec, probe.frames, probe.colours) == (name, 17, (1, 1, 1, 1))
+    assert {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()} == {os.SCHED_OTHER}
 
 
 @pytest.mark.parametrize(

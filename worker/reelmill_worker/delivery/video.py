@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -62,6 +64,8 @@ def write_clip(planes: Planes, path: Path, *, fps: int, recipe: Mapping[str, Any
             stream.width, stream.height = width, height
             for index, picture in enumerate(planes):
                 container.mux(stream.encode(_timed(picture, index, fps)))
+                if index == 0 and encoder.codec == "libsvtav1":  # its threads are there now
+                    _leave_real_time()
             container.mux(stream.encode(None))
         with path.open("r+b") as file:
             write_tags(file, tags)
@@ -73,6 +77,17 @@ def write_clip(planes: Planes, path: Path, *, fps: int, recipe: Mapping[str, Any
             f"{width}x{height}: {err}; "
             f"set REELMILL_VIDEO_CODEC=libx264 and REELMILL_VIDEO_PRESET=veryfast"
         ) from err
+
+
+def _leave_real_time() -> None:
+    """Bring this process' threads back to the usual class of scheduling.
+
+    SVT-AV1 puts its threads and its caller into a real-time class where it may, as root: they would starve the render.
+    """
+    for thread in Path("/proc/self/task").glob("*"):
+        with suppress(OSError):  # it has ended
+            if os.sched_getscheduler(int(thread.name)) in (os.SCHED_FIFO, os.SCHED_RR):
+                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
 
 
 _DISK_ERRORS = {2, 5, 13, 27, 28, 30}
