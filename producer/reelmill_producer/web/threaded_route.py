@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
@@ -16,7 +16,6 @@ from fastapi.routing import APIRoute
 
 from reelmill_producer.web.callers import Requester, requester
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _threads = ThreadPoolExecutor(40, thread_name_prefix="request")
@@ -55,7 +54,7 @@ class ThreadedRoute(APIRoute):
     def _threaded(self, endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Response]]:
         @wraps(endpoint)
         async def run(**values: Any) -> Response:
-            return await _in_thread(self._answer, endpoint, values)
+            return await _in_thread(lambda: self._answer(endpoint, values))
 
         return run
 
@@ -88,6 +87,5 @@ def _with_caller(value: Any) -> Any:
     return value.caller() if isinstance(value, Requester) else value
 
 
-async def _in_thread(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    run = copy_context().run
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: run(work, *args, **options))
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, work)
