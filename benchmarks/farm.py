@@ -77,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peer", type=int, default=3, help="clips of diffusers; 0: leave it out")
     parser.add_argument("--gpus", type=int, default=0, help="compare one GPU with so many of this host")
     parser.add_argument("--kill", type=int, default=0, help="with --gpus: clips a GPU while processes are killed")
+    parser.add_argument("--signed", action="store_true", help="with --gpus: once more, with signed clips")
     parser.add_argument("--frames", type=int, default=0, help="of each clip; default: the profile's")
     parser.add_argument("--width", type=int, default=0)
     parser.add_argument("--height", type=int, default=0)

@@ -2,8 +2,8 @@
 
 Part of `farm.py --gpus N`. Both sides have one supervisor, one Valkey and one store, and the same clips a GPU; the
 second starts with the compiled code that the first has left. With `--gpus 1` it is the first again: a warm start.
-Without CUDA (`--profile tiny`) each GPU is a worker on
-the CPU: that shows that the program works, and nothing about speed.
+`--signed` adds a third side, which is the second with signed clips. Without CUDA (`--profile tiny`) each GPU is a
+worker on the CPU: that shows that the program works, and nothing about speed.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def compare(run: Path, model: Path, shape: Shape, options: Any, keep: Callable[[
     """
     os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(run / "inductor"), "TRITON_CACHE_DIR": str(run / "triton")}
     sides: list[Side] = []
-    for name, gpus in (("one", 1), ("all", options.gpus)):
-        with running(run, model, shape, gpus, store=f"file://{run}/store-{name}") as host:
+    for name, gpus in (("one", 1), ("all", options.gpus), *([("signed", options.gpus)] if options.signed else [])):
+        with running(run, model, shape, gpus, store=f"file://{run}/store-{name}", signed=name == "signed") as host:
             host.submit("warm-up", shape, WARM_CLIPS * gpus)
             host.finish("warm-up", WARM_CLIPS * gpus)
             sides.append(measure(host, shape, options.clips * gpus, gpus))
@@ -134,12 +134,12 @@ def compare(run: Path, model: Path, shape: Shape, options: Any, keep: Callable[[
             if name == "all" and options.kill:
                 keep("killed", kill(host, shape, options.kill * gpus, sides[-1]))
             keep(f"drain of {name}", drain(host, shape, DRAIN_CLIPS * gpus))
-    _table(*sides)
-    return 0 if not shape.full or _kept(*sides) else 1
+    _table(sides)
+    return 0 if not shape.full or _kept(*sides[:2]) else 1
 
 
 @contextmanager
-def running(run: Path, model: Path, shape: Shape, gpus: int, *, store: str) -> Iterator[Host]:
+def running(run: Path, model: Path, shape: Shape, gpus: int, *, store: str, signed: bool = False) -> Iterator[Host]:
     """Run server and workers for the length of a block, which begins when all workers are ready to render."""
     with embedded(0) as own, ExitStack() as stack:
         settings = replace(
@@ -151,6 +151,8 @@ def running(run: Path, model: Path, shape: Shape, gpus: int, *, store: str) -> I
             store_url=store,
         )
         settings.state_dir.mkdir(parents=True, exist_ok=True)
+        if signed:
+            settings = with_key(settings)
         for path in (settings.state_dir / "run").glob("*.figures"):
             path.unlink()
         memory, started, ready = farm_host.MemoryWatch(), time.monotonic(), dict[str, float]()
@@ -170,6 +172,17 @@ def running(run: Path, model: Path, shape: Shape, gpus: int, *, store: str) -> I
             commands = [stack.enter_context(worker(settings, name=name, devices=devices)) for name in names]
             wait(all_ready, "all workers", limit_s=READY_S, every_s=POLL_S)
         yield Host(settings=settings, ledger=ledger, commands=commands, ready_s=sorted(ready.values()), memory=memory)
+
+
+def with_key(settings: Settings) -> Settings:
+    """Return settings of a farm that signs, with a key and a certificate made for it."""
+    from reelmill_common.provenance.authority import issue  # noqa: PLC0415 - only here is the extra needed
+
+    issued, folder = issue("benchmark"), settings.state_dir
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(issued.certificate)
+    key.write_bytes(issued.key)
+    return replace(settings, provenance_certificate=str(certificate), provenance_key=str(key), provenance="require")
 
 
 def measure(host: Host, shape: Shape, clips: int, gpus: int) -> Side:
@@ -341,8 +354,9 @@ def _kept(one: Side, many: Side) -> bool:
     return many.an_hour / one.an_hour >= GOAL * many.gpus and max(many.idle.values()) <= MOST_IDLE
 
 
-def _table(one: Side, many: Side) -> None:
-    """Print both sides and what follows from them."""
+def _table(sides: Sequence[Side]) -> None:
+    """Print the sides and what follows from the first two."""
+    one, many = sides[:2]
     rows: dict[str, Callable[[Side], object]] = {
         "clips": lambda side: side.clips,
         "clips an hour": lambda side: f"{side.an_hour:,.0f}",
@@ -359,9 +373,10 @@ def _table(one: Side, many: Side) -> None:
         f"cores that {MANY} GPUs would need": lambda side: f"{MANY * side.cores / side.steady_s:.1f}",
         **{f"  {stage}, median, s": lambda side, stage=stage: side.stages.get(stage) for stage in many.stages},  # type: ignore[misc]
     }
-    print(f"\n{'':50}{'1 GPU, cold':>24}{f'{many.gpus} GPUs, warm':>24}")
+    titles = ("1 GPU, cold", f"{many.gpus} GPUs, warm", f"{many.gpus} GPUs, signed")[: len(sides)]
+    print(f"\n{'':50}{''.join(f'{title:>24}' for title in titles)}")
     for what, show in rows.items():
-        print(f"{what:50}{show(one)!s:>24}{show(many)!s:>24}")
+        print(f"{what:50}{''.join(f'{show(side)!s:>24}' for side in sides)}")
     ratio, steady = many.an_hour / one.an_hour, many.gpus * one.steady_s / many.steady_s
     wanted = GOAL * many.gpus
     print(f"\n{many.gpus} GPUs make {ratio:.3f} x the clips of one (wanted: at least {wanted:.2f});", end=" ")
