@@ -1,4 +1,4 @@
-"""What runs beside the model on a GPU: frames to planes and to the host, and text on a stream of its own."""
+"""What runs beside the model on a GPU: frames to planes and to the host, and recorded text on a stream of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from reelmill_worker.pipeline.engine import load_text_encoder
 from reelmill_worker.pipeline.host_copy import FrameBuffer, finish
 from reelmill_worker.pipeline.network.attention import attention
 from reelmill_worker.pipeline.network.plan import cpu_plan
+from reelmill_worker.pipeline.network.text_graphs import MOST, STEP, TextGraphs
 from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
 from reelmill_worker.pipeline.text import TextEncoder
 from reelmill_worker.pipeline.yuv import converter, to_yuv420
@@ -51,6 +52,17 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     make_tiny(folder)
     plan = replace(cpu_plan(), device="cuda", dtype="bfloat16", text_encoder="gpu-bf16")
     return load_text_encoder(ModelFolder.open(folder), plan)
+
+
+@pytest.mark.parametrize("tokens", [1, STEP, STEP + 1, MOST])
+def test_recorded_text_is_the_same_to_the_bit(encoder: TextEncoder, tokens: int) -> None:
+    graphs = encoder.graphs
+    assert graphs is not None
+    assert sorted(graphs.recorded) == list(range(STEP, MOST + 1, STEP))
+
+    for first in (3, 40):
+        ids = [first + number % 50 for number in range(tokens)]
+        assert torch.equal(graphs.hidden(ids), TextGraphs(model=encoder.model).hidden(ids))
 
 
 def test_text_encoded_ahead_is_the_same_to_the_bit(encoder: TextEncoder) -> None:

@@ -19,6 +19,7 @@ from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.checks import FrameWatch, check_finite, finite_flag
 from reelmill_worker.pipeline.host_copy import FrameBuffer, HostCopy, finish
 from reelmill_worker.pipeline.network.plan import RenderPlan
+from reelmill_worker.pipeline.network.text_graphs import STEP, TextGraphs
 from reelmill_worker.pipeline.network.text_model import load_text_model
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import TextContext, WanTransformer
@@ -221,13 +222,16 @@ def load_text_encoder(
     folder: ModelFolder, plan: RenderPlan, *, shared_cache: SharedEmbeddingCache | None = None
 ) -> TextEncoder:
     """Load the tokenizer and the text encoder of a model."""
-    place = plan.gpu if plan.text_encoder != "cpu" else "cpu"
+    on_gpu = plan.text_encoder != "cpu"
+    model = load_text_model(folder.text_encoder, plan=plan)
+    place = f"{plan.gpu}, padded to {STEP}" if on_gpu else "cpu"
     return TextEncoder(
         tokens=folder.tokens,
-        model=load_text_model(folder.text_encoder, plan=plan),
+        model=model,
         device=torch.device(plan.device),
         dtype=plan.torch_dtype,
         identity=f"{folder.text_hash} {plan.text_encoder} {plan.dtype} {place} torch {torch.__version__}",
+        graphs=TextGraphs.record(model) if on_gpu else None,
         shared_cache=shared_cache,
     )
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from reelmill_common.profiles import MAX_TOKENS
 from reelmill_common.text.tokens import TokenCounter
+from reelmill_worker.pipeline.network.text_graphs import TextGraphs
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +41,9 @@ class SharedEmbeddingCache(Protocol):
 class TextEncoder:
     """Encodes prompts exactly as diffusers' `WanPipeline.encode_prompt(max_sequence_length=512)` does.
 
-    The encoder runs on the real tokens only and the rest is zeros. That equals the reference, which runs on 512 padded
-    ones under a mask and then cuts the padding off, and costs a fifth at 100 tokens. The transformer attends to the
-    zero rows too, so they may not be dropped.
+    The encoder runs on the real tokens only (`graphs` pads them a little) and the rest is zeros. That equals the
+    reference, which runs on 512 padded ones under a mask and then cuts the padding off, and costs a fifth at 100
+    tokens. The transformer attends to the zero rows too, so they may not be dropped.
 
     Safe to use from two threads: one that renders, and one that encodes ahead.
 
@@ -53,6 +54,7 @@ class TextEncoder:
         dtype: The type of the embedding.
         identity: Names weights, precision and device class: only equal ones share embeddings, since others differ in
             the last bits, and with them every clip.
+        graphs: Runs the model, where that is on a GPU.
         shared_cache: Shared with other workers, if with any.
         made: Embeddings that were computed here, and not found.
     """
@@ -62,6 +64,7 @@ class TextEncoder:
     device: torch.device
     dtype: torch.dtype
     identity: str = ""
+    graphs: TextGraphs | None = None
     shared_cache: SharedEmbeddingCache | None = None
     made: int = 0
     _cache: OrderedDict[str, Tensor] = field(default_factory=OrderedDict[str, Tensor])
@@ -114,6 +117,8 @@ class TextEncoder:
 
     @torch.inference_mode()
     def _encode(self, ids: list[int]) -> Tensor:
+        if self.graphs is not None:
+            return self.graphs.hidden(ids).to(self.device, self.dtype)
         place = next(self.model.parameters()).device
         batch = torch.tensor([ids], device=place)
         hidden: Tensor = self.model(batch, torch.ones_like(batch)).last_hidden_state  # (1, n, d)
