@@ -117,9 +117,6 @@ class Settings:
     worker_labels: str = worker_setting("", read.labels)
     """Comma-separated names, such as `studio,fast`, by which jobs may ask for this host's workers (`--class`), beside
     the classes that a worker has by its GPU (`worker_classes.py`)."""
-    numa: Literal["auto", "off"] = worker_setting("auto")
-    """`auto` runs each worker on the CPUs near its GPU, on hosts with several memory nodes; `off` leaves that to the
-    kernel."""
     embedding_cache: Literal["off", "redis", "store"] = worker_setting("off")
     """Where workers share text embeddings: `redis` (beside the ledger) or `store` (beside the clips). Equal prompts are
     then encoded once by the whole farm, as long as their embeddings are kept. Workers leave the cache in Redis alone

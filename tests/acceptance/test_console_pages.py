@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from fixtures.console import ConsoleServer, Visit, console, visiting
 from fixtures.farm import Farm, specs
@@ -281,6 +281,30 @@ def test_a_page_says_that_the_connection_is_lost_and_catches_up_when_the_server_
         with console(farm, urlsplit(first.address).port or 0, "/farm"):
             expect(page.locator(".tile[data-state=cancelled]")).to_contain_text("row-1")
             expect(page.locator("#lost")).to_be_hidden()
+
+
+def test_a_page_gives_up_a_read_that_nobody_answers_and_reads_anew(
+    farm: Farm, server: ConsoleServer, visit: Visit
+) -> None:
+    jobs = [RenderJob(batch="mute", row=f"row-{number}", spec=spec) for number, spec in enumerate(specs(3))]
+    farm.ledger.batches.submit(Batch(name="mute"), jobs)
+    farm.ledger.batches.pause("mute")
+    visit.page.clock.install()
+    page = signed_in(visit, server, Role.OPERATOR, "/batches/mute")
+    expect(page.locator(".batch-head")).to_contain_text("3 waiting")
+    held: list[Route] = []
+    page.route("**/api/v1/batches/mute", lambda route: held.append(route))  # noqa: PLW0108 - Playwright keeps a note on it
+
+    farm.ledger.jobs.cancel(jobs[1].job_id)
+    expect(page.locator(".tile[data-state=cancelled]")).to_contain_text("row-1")
+    wait_for(lambda: page.wait_for_timeout(50) or held, what="the read that nobody answers")
+    page.clock.fast_forward(31_000)
+    expect(page.locator("#lost")).to_contain_text("from before: The server does not answer.")
+    page.unroute("**/api/v1/batches/mute")
+    page.clock.fast_forward(3_000)
+
+    expect(page.locator(".batch-head")).to_contain_text("1 cancelled")
+    expect(page.locator("#lost")).to_be_hidden()
 
 
 def test_an_operator_sets_up_a_schedule_and_steers_workers_and_owners(

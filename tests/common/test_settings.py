@@ -69,7 +69,7 @@ def test_a_child_process_gets_the_same_settings() -> None:
     }
     changed = {name: value for name, value in changed.items() if value is not None}
     changed |= {"redis_url": "redis://:p%40ss@farm/1", "store_url": "file:///clips", "s3_endpoint": "http://s3:9"}
-    changed |= {"worker_window": "22:00-07:00 UTC", "worker_labels": "studio,fast", "numa": "off"}
+    changed |= {"worker_window": "22:00-07:00 UTC", "worker_labels": "studio,fast"}
     changed |= {"profile": "tiny", "renderer": "fixed:0.5", "video_codec": "libx265", "presign_s": 61}
     changed |= {"s3_checksum": "when_supported", "log_level": "debug", "log_format": "json"}
     changed |= {"s3_addressing": "path", "s3_sse": "AES256"}

@@ -9,7 +9,7 @@ import pytest
 from fixtures.nvml import NvmlError, driver
 from reelmill_common.errors import InvalidSettings
 from reelmill_common.gpus import gpu_numbers
-from reelmill_worker.host.gpus import Gpu, choose, cpu_list, find_gpus
+from reelmill_worker.host.gpus import Gpu, choose, find_gpus
 
 
 def files(folder: Path, *names: str) -> Path:
@@ -24,7 +24,7 @@ GPUS = find_gpus(nvml=driver(0, 1, 3))
 def test_a_container_with_the_fourth_gpu_serves_it_by_its_uuid(tmp_path: Path) -> None:
     (gpu,) = find_gpus(files(tmp_path, "nvidia3"), driver(3))
 
-    assert gpu == Gpu(device="GPU-3", label="3", place=0, bus="0000:03:00.0")
+    assert gpu == Gpu(device="GPU-3", label="3", place=0)
 
 
 def test_without_a_driver_to_ask_cuda_counts_the_files_from_0(tmp_path: Path) -> None:
@@ -63,11 +63,6 @@ def test_what_the_environment_names_is_passed_on_as_it_stands() -> None:
 def test_a_device_that_is_not_there_is_named(wanted: str, advice: str) -> None:
     with pytest.raises(InvalidSettings, match=advice):
         choose(GPUS, wanted, None)
-
-
-def test_a_list_of_cpus_is_read_as_the_kernel_writes_it() -> None:
-    assert cpu_list("0-2,8,10-11\n") == {0, 1, 2, 8, 10, 11}
-    assert cpu_list("\n") == frozenset()
 
 
 def test_wsl2_has_no_device_files_and_its_gpus_are_asked_of_the_driver(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from reelmill_common.ledger import Ledger, WorkerInfo, WorkerState
 from reelmill_common.settings import Settings
 from reelmill_worker.host import slots
 from reelmill_worker.host.gpus import Gpu
-from reelmill_worker.host.slots import SlotClaims, Taker, WorkerSlot, machine_of, near_their_gpus, taker
+from reelmill_worker.host.slots import SlotClaims, Taker, WorkerSlot, machine_of, taker
 
 
 @pytest.fixture
@@ -23,8 +22,8 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
 
 
-def gpu(number: int, *, bus: str = "") -> Gpu:
-    return Gpu(device=f"GPU-{number}", label=str(number), place=number, bus=bus)
+def gpu(number: int) -> Gpu:
+    return Gpu(device=f"GPU-{number}", label=str(number), place=number)
 
 
 def claim(
@@ -110,45 +109,6 @@ def test_machines_differ_by_boot_and_by_state_folder(tmp_path: Path) -> None:
 
     assert len(found) == 4
     assert machine_of(here, tmp_path / "boot1") in found
-
-
-def sysfs(folder: Path, nodes: dict[int, str], gpus: dict[str, int]) -> Path:
-    for node, cpus in nodes.items():
-        (folder / f"devices/system/node/node{node}").mkdir(parents=True)
-        (folder / f"devices/system/node/node{node}/cpulist").write_text(f"{cpus}\n")
-    for bus, node in gpus.items():
-        (folder / "bus/pci/devices" / bus).mkdir(parents=True)
-        (folder / "bus/pci/devices" / bus / "numa_node").write_text(f"{node}\n")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("nodes", "node", "near"),
-    [
-        pytest.param({0: "0-1", 1: "2-3"}, 1, {2, 3}, id="the second of two nodes"),
-        pytest.param({0: "0-3"}, 0, set[int](), id="one node"),
-        pytest.param({0: "0-1", 1: "2-3"}, -1, set[int](), id="a node that the firmware does not say"),
-    ],
-)
-def test_a_worker_runs_near_its_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: dict[int, str], node: int, near: set[int]
-) -> None:
-    bus = "0000:1b:00.0"
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3, 4})
-    slot = WorkerSlot(device="GPU-0", node="gpu0@mill", bus=bus)
-
-    (placed,) = near_their_gpus([slot], sysfs(tmp_path, nodes, {bus: node}))
-
-    assert placed.cpus == near
-
-
-def test_cpus_that_the_command_may_not_use_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 4})
-    slot = WorkerSlot(device="GPU-0", node="gpu0@mill", bus="0000:1b:00.0")
-
-    (placed,) = near_their_gpus([slot], sysfs(tmp_path, {0: "0-1", 1: "2-3,6"}, {"0000:1b:00.0": 1}))
-
-    assert placed.cpus == {3}
 
 
 def test_starting_a_worker_by_hand_forgives_it(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -120,14 +119,3 @@ def test_several_workers_share_the_cores_and_one_has_them_all(monkeypatch: pytes
     assert thread_limits(1) == {}
     assert thread_limits(3) == {"OMP_NUM_THREADS": "5"}
     assert thread_limits(64) == {"OMP_NUM_THREADS": "1"}
-
-
-def test_a_parent_runs_on_the_cpus_of_its_post_alone(tmp_path: Path) -> None:
-    cpu = min(os.sched_getaffinity(0))
-    seen = tmp_path / "seen"
-    placed = parent(f"import os; open({str(seen)!r}, 'w').write(repr(os.sched_getaffinity(0)))")
-    placed.slot = dataclasses.replace(placed.slot, cpus=frozenset({cpu}))
-
-    tend_until_it_ends(placed)
-
-    assert seen.read_text() == f"{{{cpu}}}"

@@ -76,7 +76,6 @@ def worker(
             stack=stack,
         )
         claimed = claims.claim(gpus, name)
-        claimed = slots.near_their_gpus(claimed) if settings.numa == "auto" else claimed
         slots.forgive(settings, claimed)
         queue = queue_name(settings.farm, settings.profile)
         parents = [

@@ -29,13 +29,11 @@ class Gpu:
         device: What `CUDA_VISIBLE_DEVICES` takes: its UUID, or its place among those that CUDA sees.
         label: What its worker is named by: the N of `/dev/nvidiaN`, the same in every container of the host.
         place: As nvidia-smi counts here; also its worker's, for the port of its figures.
-        bus: Place on the bus as sysfs writes it, `0000:1b:00.0`; empty if it is not known.
     """
 
     device: str
     label: str
     place: int
-    bus: str = ""
 
 
 def find_gpus(dev: Path = Path("/dev"), nvml: Any = None) -> list[Gpu]:
@@ -78,30 +76,6 @@ def choose(gpus: Sequence[Gpu], wanted: str, visible: str | None) -> list[Gpu]:
     return found
 
 
-def node_cpus(bus: str, sysfs: Path = Path("/sys")) -> frozenset[int]:
-    """Return the CPUs of the memory node of a bus address; none where there is one node, or it is not known."""
-    nodes = list((sysfs / "devices/system/node").glob("node[0-9]*"))
-    if len(nodes) < 2 or not bus:
-        return frozenset()
-    try:
-        node = int((sysfs / "bus/pci/devices" / bus / "numa_node").read_text())
-        if node < 0:  # the firmware does not say
-            return frozenset()
-        return cpu_list((sysfs / f"devices/system/node/node{node}/cpulist").read_text())
-    except (OSError, ValueError) as err:
-        log.debug("numa.unread", bus=bus, error=str(err))
-        return frozenset()
-
-
-def cpu_list(text: str) -> frozenset[int]:
-    """Return the numbers in a kernel's list of CPUs, `0-3,8`. Raises `ValueError`."""
-    cpus: set[int] = set()
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        cpus |= set(range(int(first), int(last or first) + 1))
-    return frozenset(cpus)
-
-
 def _items(text: str) -> list[tuple[int, str]]:
     return list(enumerate(item.strip() for item in text.split(",") if item.strip()))
 
@@ -110,7 +84,7 @@ def _visible(gpus: Sequence[Gpu], item: str, place: int) -> Gpu:
     """A device that the environment names is passed on as it stands; only CUDA knows what its numbers mean."""
     known = next((gpu for gpu in gpus if gpu.device == item), None)
     label = known.label if known is not None else re.sub(r"[^a-z0-9-]+", "", item.lower())[:12]
-    return Gpu(device=item, label=label, place=place, bus=known.bus if known is not None else "")
+    return Gpu(device=item, label=label, place=place)
 
 
 def _ask(nvml: Any) -> list[Gpu] | None:
@@ -128,7 +102,6 @@ def _ask(nvml: Any) -> list[Gpu] | None:
                 device=str(nvml.nvmlDeviceGetUUID(handle)),
                 label=_label(nvml, handle, place),
                 place=place,
-                bus=_bus(str(nvml.nvmlDeviceGetPciInfo(handle).busId)),
             )
             for place, handle in enumerate(handles)
         ]
@@ -143,9 +116,3 @@ def _label(nvml: Any, handle: Any, place: int) -> str:
         return str(nvml.nvmlDeviceGetMinorNumber(handle))
     except nvml.NVMLError:
         return str(place)
-
-
-def _bus(text: str) -> str:
-    """NVML writes the domain in eight digits, sysfs in four."""
-    domain, _, rest = text.lower().partition(":")
-    return f"{int(domain, 16):04x}:{rest}"

@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +19,7 @@ from reelmill_common.errors import InvalidSettings, LedgerReadOnly, LedgerUnavai
 from reelmill_common.ledger import Ledger
 from reelmill_common.ledger.server import PROMPT
 from reelmill_common.settings import Settings
-from reelmill_worker.host.gpus import Gpu, node_cpus
+from reelmill_worker.host.gpus import Gpu
 
 log = structlog.get_logger(__name__)
 
@@ -38,15 +38,11 @@ class WorkerSlot:
         device: What `CUDA_VISIBLE_DEVICES` takes, or "" for the CPU.
         node: Celery node name, unique on the farm.
         number: Number among the workers of this host, from 0: added to its metrics port.
-        bus: The device's bus address; empty if it is not known.
-        cpus: CPUs near the device, to which its worker is limited; none: all that the command has.
     """
 
     device: str
     node: str
     number: int = 0
-    bus: str = ""
-    cpus: frozenset[int] = field(default=frozenset())
 
 
 def machine_of(state_dir: Path, boot_id: Path = BOOT_ID) -> str:
@@ -131,7 +127,7 @@ class SlotClaims:
 
     def _lock_devices(self, gpus: Sequence[Gpu], name: str) -> list[WorkerSlot]:
         slots = [
-            WorkerSlot(device=gpu.device, node=f"{name or 'gpu'}{gpu.label}@{self.host}", number=gpu.place, bus=gpu.bus)
+            WorkerSlot(device=gpu.device, node=f"{name or 'gpu'}{gpu.label}@{self.host}", number=gpu.place)
             for gpu in gpus
         ]
         for slot in slots:
@@ -165,20 +161,9 @@ class SlotClaims:
         return True
 
 
-def host_cpus() -> frozenset[int]:
-    """Return the CPUs that this process may use; all of the host where that cannot be limited (macOS)."""
-    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-
-
-def near_their_gpus(slots: Sequence[WorkerSlot], sysfs: Path = Path("/sys")) -> list[WorkerSlot]:
-    """Give each worker the CPUs of its GPU's memory node, so that frames and weights do not cross between nodes."""
-    ours, found = host_cpus(), list[WorkerSlot]()
-    for slot in slots:
-        cpus = frozenset(node_cpus(slot.bus, sysfs) & ours)
-        found.append(replace(slot, cpus=cpus))
-        if cpus:
-            log.info("worker.placed", worker=slot.node, bus=slot.bus, cpus=sorted(cpus))
-    return found
+def host_cpus() -> int:
+    """Return how many CPUs this process may use; all of the host where that cannot be limited (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def forgive(settings: Settings, slots: Sequence[WorkerSlot]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -69,7 +68,7 @@ class Parent:
             worker=self.slot.node,
             pid=self.process.pid,
             device=self.slot.device or "cpu",
-            cpus=len(self.slot.cpus or host_cpus()),
+            cpus=host_cpus(),
         )
 
     def tend(self) -> None:
@@ -100,8 +99,6 @@ class Parent:
         """Run between fork and exec; what it sets, the parent and its child inherit."""
         with suppress(OSError):  # macOS has none: a parent outlives a killed supervisor there
             set_pdeathsig(signal.SIGTERM)
-        if self.slot.cpus:
-            os.sched_setaffinity(0, self.slot.cpus)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal if the process lives."""
@@ -157,7 +154,7 @@ class Supervisor:
 
 def encoder_threads(workers: int) -> int:
     """Return how many encoder threads each of this host's workers may take, so that all together fit its cores."""
-    share = len(host_cpus()) // workers
+    share = host_cpus() // workers
     return min(MOST_ENCODER_THREADS, max(FEWEST_ENCODER_THREADS, share))
 
 
@@ -165,7 +162,7 @@ def thread_limits(workers: int) -> dict[str, str]:
     """Return the variables that keep the threads of several workers' arithmetic within the host's cores together."""
     if workers == 1:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, len(host_cpus()) // workers))}
+    return {"OMP_NUM_THREADS": str(max(1, host_cpus() // workers))}
 
 
 def celery_command(node: str, queue: str) -> list[str]:

@@ -1,6 +1,8 @@
 /** The HTTP API: requests below the page's own base, errors as problem details. */
 
 const ROOT = new URL("api/v1/", document.baseURI).href;
+const LONGEST_READ_MS = 30_000;
+const SILENT = { detail: "The server does not answer.", advice: "The page tries again by itself." };
 
 /** An answer that says why something was not done. */
 export class Problem extends Error {
@@ -62,7 +64,7 @@ export async function send(method, path, { query, body, type, headers = {}, sign
     response = await fetch(address(path, query), { method, headers: sent, body: content, signal, credentials: "same-origin" });
   } catch (error) {
     if (/** @type {Error} */ (error).name === "AbortError") throw error;
-    throw new Problem(0, { detail: "The server does not answer.", advice: "The page tries again by itself." });
+    throw new Problem(0, SILENT);
   }
   if (!response.ok) throw await problem(response);
   return response;
@@ -81,12 +83,19 @@ export async function ask(method, path, options) {
 }
 
 /**
+ * Reads a resource; gives up after 30 seconds, since a browser waits for minutes for a host that is gone.
  * @param {string[]} path
  * @param {Record<string, any>} [query]
  * @param {AbortSignal} [signal]
  */
-export function get(path, query, signal) {
-  return ask("GET", path, { query, signal });
+export async function get(path, query, signal) {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(new Problem(0, SILENT)), LONGEST_READ_MS);
+  try {
+    return await ask("GET", path, { query, signal: signal ? AbortSignal.any([signal, limit.signal]) : limit.signal });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** @param {Response} response */
