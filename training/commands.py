@@ -224,7 +224,8 @@ def evaluate(options: Options, argument: str) -> None:
     del argument
     from training.evaluation import evaluate as evaluated  # noqa: PLC0415 - needs the product
 
-    print(evaluated(options.captions, options.seed), flush=True)
+    for line in evaluated(options.captions, options.seed, unseen_only=options.unseen_only):
+        print(line, flush=True)
 
 
 Command = Callable[[Options, str], None]
