@@ -25,6 +25,7 @@ from reelmill_worker.pipeline.checkpoint import layout
 from reelmill_worker.pipeline.checkpoint.skeleton import full_config
 from reelmill_worker.pipeline.engine import Engine, FrameDecoder
 from reelmill_worker.pipeline.network.plan import RenderPlan, detect
+from reelmill_worker.pipeline.network.text_graphs import TextGraphs
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import WanTransformer
 from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
@@ -57,8 +58,13 @@ def build(plan: RenderPlan) -> Engine:
     with tempfile.TemporaryDirectory() as temp:
         make_tiny(Path(temp) / "tiny")
         tokens = TokenCounter.open(Path(temp) / "tiny" / layout.TOKENIZER_FILE)
+    model = full_size.text_encoder()
     text = TextEncoder(
-        tokens=tokens, model=full_size.text_encoder(), device=torch.device("cuda"), dtype=plan.torch_dtype
+        tokens=tokens,
+        model=model,
+        device=torch.device("cuda"),
+        dtype=plan.torch_dtype,
+        graphs=TextGraphs.record(model, plan.text_padding),
     )
     config = full_config(layout.TRANSFORMER, full_size.TRANSFORMER)
     transformer = WanTransformer.load(config, full_size.transformer().state_dict(), plan=plan)

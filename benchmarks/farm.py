@@ -89,6 +89,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.signed and not options.gpus:
+        parser.error("--signed belongs to --gpus N")
     if options.clips < 2:
         parser.error(f"--clips {options.clips} is too few; use 2 or more")
     if options.folder:

@@ -47,7 +47,7 @@ class Side:
         own_gb: Most memory that all processes held of their own while they loaded; `file_gb` of files that they map,
             counted for each; `most_gb` of one process.
         wall_s: From the first claim to the last stored clip.
-        steady_s: From the first stored clip to the last, by the clips in between, by GPU.
+        steady_s: From a worker's first stored clip to its last, by the clips in between; mean of the workers.
         idle: By worker: share of its time from its first render to its last render's end without one.
         gaps: By worker: seconds between renders by cause, as it counted them itself.
         nvml_idle: By GPU: share of the wall in which NVML saw no kernel.
@@ -114,13 +114,14 @@ class Host:
 
 
 def compare(run: Path, model: Path, shape: Shape, options: Any, keep: Callable[[str, Mapping[str, Any]], None]) -> int:
-    """Measure one GPU and then all; report each as it ends. Return the exit status.
+    """Measure one GPU, then all, and all with signed clips if asked; report each as it ends. Return the exit status.
 
     Args:
         run: Folder of state and stores.
         model: Model folder.
         shape: What all clips are.
-        options: `gpus`, `clips` (for each GPU), and `kill` (clips for each GPU while processes are killed; 0: none).
+        options: `gpus`, `clips` (for each GPU), `kill` (clips for each GPU while processes are killed; 0: none), and
+            `signed` (once more, with signed clips).
         keep: Takes the name of a part and its figures.
     """
     os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(run / "inductor"), "TRITON_CACHE_DIR": str(run / "triton")}
@@ -226,7 +227,7 @@ def _side(
         file_gb=round(host.memory.file_bytes / 1e9, 3),
         most_gb=round(host.memory.most_bytes / 1e9, 3),
         wall_s=round(stored[-1] - started, 3),
-        steady_s=round(gpus * (stored[-1] - stored[0]) / (len(views) - 1), 4),
+        steady_s=round(statistics.mean(map(_pace, by_worker.values())), 4),
         gpu_s=round(statistics.mean(gpu), 4),
         gpu_median_s=round(statistics.median(gpu), 4),
         idle={name: _idle(rendered) for name, rendered in by_worker.items()},
@@ -333,6 +334,11 @@ def _by_worker(views: Sequence[JobView]) -> dict[str, list[JobView]]:
     return dict(sorted(found.items()))
 
 
+def _pace(views: Sequence[JobView]) -> float:
+    stored = sorted(view.finished_at or 0.0 for view in views)
+    return (stored[-1] - stored[0]) / max(1, len(stored) - 1)
+
+
 def _idle(views: Sequence[JobView]) -> float:
     spent = [view.result.gpu_s if view.result else 0.0 for view in views]
     wall = (views[-1].started_at or 0.0) + spent[-1] - (views[0].started_at or 0.0)
@@ -360,7 +366,7 @@ def _table(sides: Sequence[Side]) -> None:
     rows: dict[str, Callable[[Side], object]] = {
         "clips": lambda side: side.clips,
         "clips an hour": lambda side: f"{side.an_hour:,.0f}",
-        "between first and last stored, s a clip and GPU": lambda side: side.steady_s,
+        "between first and last stored of each, s a clip": lambda side: side.steady_s,
         "GPU time a clip, mean, s": lambda side: side.gpu_s,
         "GPU idle of each, %": lambda side: _percent(side.idle.values()),
         "GPU idle of each by NVML, %": lambda side: _percent(side.nvml_idle),

@@ -26,6 +26,7 @@ DECISIVE = (
     "cross_attention",
     "fused",
     "text_encoder",
+    "text_padding",
 )
 """Choices of a plan that decide the last bits of a clip, beside spec and model."""
 _BITS = "bits-"

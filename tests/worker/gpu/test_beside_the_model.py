@@ -12,8 +12,8 @@ from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.engine import load_text_encoder
 from reelmill_worker.pipeline.host_copy import FrameBuffer, finish
 from reelmill_worker.pipeline.network.attention import attention
-from reelmill_worker.pipeline.network.plan import cpu_plan
-from reelmill_worker.pipeline.network.text_graphs import MOST, STEP, TextGraphs
+from reelmill_worker.pipeline.network.plan import TEXT_PADDING, cpu_plan
+from reelmill_worker.pipeline.network.text_graphs import MOST_TOKENS, TextGraphs
 from reelmill_worker.pipeline.prepare.tiny_model import make_tiny
 from reelmill_worker.pipeline.text import TextEncoder
 from reelmill_worker.pipeline.yuv import converter, to_yuv420
@@ -50,19 +50,39 @@ def test_planes_are_on_the_host_when_the_gpu_has_finished() -> None:
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     folder = tmp_path_factory.mktemp("model") / "tiny"
     make_tiny(folder)
-    plan = replace(cpu_plan(), device="cuda", dtype="bfloat16", text_encoder="gpu-bf16")
+    plan = replace(cpu_plan(), device="cuda", dtype="bfloat16", text_encoder="gpu-bf16", text_padding=TEXT_PADDING)
     return load_text_encoder(ModelFolder.open(folder), plan)
 
 
-@pytest.mark.parametrize("tokens", [1, STEP, STEP + 1, MOST])
+@pytest.mark.parametrize("tokens", [1, TEXT_PADDING, TEXT_PADDING + 1, MOST_TOKENS])
 def test_recorded_text_is_the_same_to_the_bit(encoder: TextEncoder, tokens: int) -> None:
     graphs = encoder.graphs
     assert graphs is not None
-    assert sorted(graphs.recorded) == list(range(STEP, MOST + 1, STEP))
+    assert sorted(graphs.recorded) == list(range(TEXT_PADDING, MOST_TOKENS + 1, TEXT_PADDING))
 
     for first in (3, 40):
         ids = [first + number % 50 for number in range(tokens)]
-        assert torch.equal(graphs.hidden(ids), TextGraphs(model=encoder.model).hidden(ids))
+        assert torch.equal(graphs.hidden(ids), TextGraphs(model=encoder.model, padding=TEXT_PADDING).hidden(ids))
+
+
+def test_a_model_that_cannot_be_recorded_is_run_kernel_by_kernel(encoder: TextEncoder) -> None:
+    class Waits(torch.nn.Module):
+        """Asks the host in the middle, which no recording can hold."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = encoder.model
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> object:
+            assert int(ids.sum().item()) >= 0
+            return self.inner(ids, mask)
+
+    before = torch.cuda.current_stream()
+    graphs = TextGraphs.record(Waits(), TEXT_PADDING)
+
+    assert graphs.recorded == {}
+    assert torch.cuda.current_stream() == before
+    assert graphs.hidden([3, 4, 5]).isfinite().all()
 
 
 def test_text_encoded_ahead_is_the_same_to_the_bit(encoder: TextEncoder) -> None:

@@ -19,7 +19,7 @@ from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.checks import FrameWatch, check_finite, finite_flag
 from reelmill_worker.pipeline.host_copy import FrameBuffer, HostCopy, finish
 from reelmill_worker.pipeline.network.plan import RenderPlan
-from reelmill_worker.pipeline.network.text_graphs import STEP, TextGraphs
+from reelmill_worker.pipeline.network.text_graphs import TextGraphs
 from reelmill_worker.pipeline.network.text_model import load_text_model
 from reelmill_worker.pipeline.network.tiny_decoder import TinyDecoder
 from reelmill_worker.pipeline.network.transformer import TextContext, WanTransformer
@@ -148,7 +148,7 @@ class Engine:
         clock = StageClock(device=self.plan.device, on_stage=on_stage)
         clock.enter(Stage.ENCODE_TEXT, Stage.ENCODE_TEXT)
         with ThreadPoolExecutor(max_workers=1) as beside:
-            # On another core: 20 ms for 81 frames of 832x480, while this one is busy launching the text's kernels.
+            # On another core: 20 ms for 81 frames of 832x480, while the GPU encodes the text.
             drawn = beside.submit(self._draw, spec)
             text = self.transformer.prepare_text(self.text.encode(spec.prompt))
         noise, start = drawn.result()
@@ -222,16 +222,16 @@ def load_text_encoder(
     folder: ModelFolder, plan: RenderPlan, *, shared_cache: SharedEmbeddingCache | None = None
 ) -> TextEncoder:
     """Load the tokenizer and the text encoder of a model."""
-    on_gpu = plan.text_encoder != "cpu"
     model = load_text_model(folder.text_encoder, plan=plan)
-    place = f"{plan.gpu}, padded to {STEP}" if on_gpu else "cpu"
+    place = plan.gpu if plan.text_encoder != "cpu" else "cpu"
+    padded = f" padded to {plan.text_padding}" if plan.text_padding else ""
     return TextEncoder(
         tokens=folder.tokens,
         model=model,
         device=torch.device(plan.device),
         dtype=plan.torch_dtype,
-        identity=f"{folder.text_hash} {plan.text_encoder} {plan.dtype} {place} torch {torch.__version__}",
-        graphs=TextGraphs.record(model) if on_gpu else None,
+        identity=f"{folder.text_hash} {plan.text_encoder} {plan.dtype} {place} torch {torch.__version__}{padded}",
+        graphs=TextGraphs.record(model, plan.text_padding) if plan.text_padding else None,
         shared_cache=shared_cache,
     )
 

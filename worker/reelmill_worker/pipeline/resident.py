@@ -159,15 +159,7 @@ class Resident:
             OutOfMemory: Also the low-memory plan does not fit.
         """
         spec = CANARIES[self.plan.device]
-        try:
-            first = self._in_memory(spec, _no_stage)
-        except BadOutput as err:
-            plain = self._plain_plan(f"since the canary: {err}")
-            if plain is None:
-                raise
-            log.warning("plan.fell_back", to=PLAIN_ATTENTION, reason=str(err))
-            self._reload(plain)
-            first = self._in_memory(spec, _no_stage)
+        first = self._first_canary(spec)
         second = self._in_memory(spec, _no_stage)
         if first.latents_sha256 != second.latents_sha256:
             raise BadOutput("two renders of one job differ; the GPU, its memory or a kernel is at fault")
@@ -175,6 +167,17 @@ class Resident:
             check_known_picture(second.planes)
         self._compiled.save()
         return second
+
+    def _first_canary(self, spec: RenderSpec) -> Rendered:
+        try:
+            return self._in_memory(spec, _no_stage)
+        except BadOutput as err:
+            plain = self._plain_plan(f"since the canary: {err}")
+            if plain is None:
+                raise
+            log.warning("plan.fell_back", to=PLAIN_ATTENTION, reason=str(err))
+        self._reload(plain)  # not above: the error keeps the old model in memory
+        return self._in_memory(spec, _no_stage)
 
     def _in_memory(self, spec: RenderSpec, on_stage: OnStage) -> Rendered:
         try:

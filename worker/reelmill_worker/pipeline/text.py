@@ -54,7 +54,7 @@ class TextEncoder:
         dtype: The type of the embedding.
         identity: Names weights, precision and device class: only equal ones share embeddings, since others differ in
             the last bits, and with them every clip.
-        graphs: Runs the model, where that is on a GPU.
+        graphs: Runs the model, where the plan has it recorded.
         shared_cache: Shared with other workers, if with any.
         made: Embeddings that were computed here, and not found.
     """

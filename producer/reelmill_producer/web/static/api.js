@@ -1,8 +1,8 @@
 /** The HTTP API: requests below the page's own base, errors as problem details. */
 
 const ROOT = new URL("api/v1/", document.baseURI).href;
-const LONGEST_READ_MS = 30_000;
-const SILENT = { detail: "The server does not answer.", advice: "The page tries again by itself." };
+const LONGEST_WAIT_MS = 30_000;
+const SILENT = { detail: "The server does not answer.", advice: "Reload the page if it stays so." };
 
 /** An answer that says why something was not done. */
 export class Problem extends Error {
@@ -21,7 +21,7 @@ export class Problem extends Error {
 }
 
 /** @typedef {{line: number, column?: string, reason: string, text?: string}} BadLine */
-/** @typedef {{query?: Record<string, any>, body?: any, type?: string, headers?: Record<string, string>, signal?: AbortSignal}} Options */
+/** @typedef {{query?: Record<string, any>, body?: any, type?: string, headers?: Record<string, string>, signal?: AbortSignal, waitMs?: number}} Options */
 
 /** Holds the value that proves that a request by cookie comes from these pages. */
 export const guard = { csrf: "", signedOut: () => {} };
@@ -43,13 +43,13 @@ export function address(path, query = {}) {
 }
 
 /**
- * Sends a request and returns the response if it is a success.
+ * Sends a request and returns the response if it is a success; `waitMs` limits the wait for it.
  * @param {string} method
  * @param {string[]} path
  * @param {Options} [options]
  * @returns {Promise<Response>}
  */
-export async function send(method, path, { query, body, type, headers = {}, signal } = {}) {
+export async function send(method, path, { query, body, type, headers = {}, signal, waitMs } = {}) {
   /** @type {Record<string, string>} */
   const sent = { Accept: "application/json", ...headers };
   let content = body;
@@ -59,12 +59,18 @@ export async function send(method, path, { query, body, type, headers = {}, sign
     content = JSON.stringify(body);
   }
   if (method !== "GET" && guard.csrf) sent["X-Reelmill-CSRF"] = guard.csrf;
+  const limit = new AbortController();
+  const timer = waitMs && setTimeout(() => limit.abort(), waitMs);
+  const signals = signal ? [signal, limit.signal] : [limit.signal];
+  const ended = AbortSignal.any ? AbortSignal.any(signals) : signal; // browsers of 2022 have none, and wait
   let response;
   try {
-    response = await fetch(address(path, query), { method, headers: sent, body: content, signal, credentials: "same-origin" });
+    response = await fetch(address(path, query), { method, headers: sent, body: content, signal: ended, credentials: "same-origin" });
   } catch (error) {
-    if (/** @type {Error} */ (error).name === "AbortError") throw error;
+    if (!limit.signal.aborted && /** @type {Error} */ (error).name === "AbortError") throw error;
     throw new Problem(0, SILENT);
+  } finally {
+    clearTimeout(timer);
   }
   if (!response.ok) throw await problem(response);
   return response;
@@ -83,19 +89,13 @@ export async function ask(method, path, options) {
 }
 
 /**
- * Reads a resource; gives up after 30 seconds, since a browser waits for minutes for a host that is gone.
+ * Reads a resource. Gives up after half a minute without an answer: a browser waits for minutes for a host that is gone.
  * @param {string[]} path
  * @param {Record<string, any>} [query]
  * @param {AbortSignal} [signal]
  */
-export async function get(path, query, signal) {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(new Problem(0, SILENT)), LONGEST_READ_MS);
-  try {
-    return await ask("GET", path, { query, signal: signal ? AbortSignal.any([signal, limit.signal]) : limit.signal });
-  } finally {
-    clearTimeout(timer);
-  }
+export function get(path, query, signal) {
+  return ask("GET", path, { query, signal, waitMs: LONGEST_WAIT_MS });
 }
 
 /** @param {Response} response */

@@ -26,6 +26,8 @@ GB_FOR_BF16_TEXT = 20
 """GPU memory that holds UMT5-XXL in bfloat16 (11.4 GB) beside the rest (about 5 GB) with room to spare."""
 GB_FOR_8BIT_TEXT = 12
 """GPU memory that holds UMT5-XXL with 8-bit weights (5.7 GB) beside the rest."""
+TEXT_PADDING = 64
+"""Tokens: prompts are padded to a multiple of it where the text encoder is recorded (`text_graphs.py`)."""
 GB_FOR_CHUNKS = 8
 """Card memory below which the decoder takes one latent frame at a time."""
 
@@ -75,6 +77,7 @@ class RenderPlan:
         cross_attention: Kernel of cross-attention over the 512 text tokens.
         fused: Whether the Triton kernels run between the linears; else their plain twins.
         text_encoder: Where UMT5 lives and in what precision.
+        text_padding: Prompts are padded to a multiple of so many tokens, and the encoder is recorded; 0: neither.
         decode_chunk: Latent frames that the tiny decoder takes at once.
         compile: Whether blocks and decoder go through `torch.compile`.
         reasons: Why each choice is not the best there is, for people.
@@ -91,6 +94,7 @@ class RenderPlan:
     cross_attention: str = "sdpa"
     fused: bool = False
     text_encoder: TextResidency = "cpu"
+    text_padding: int = 0
     decode_chunk: int = LATENTS_A_CHUNK
     compile: bool = False
     reasons: tuple[str, ...] = ()
@@ -122,7 +126,7 @@ class RenderPlan:
     def low_memory(self) -> RenderPlan:
         """Return the plan to try once after the GPU ran out of memory: less resident, smaller chunks."""
         reason = "low memory: text encoder on the CPU and one latent frame a decode, after the GPU ran out"
-        return replace(self, text_encoder="cpu", decode_chunk=1, reasons=(*self.reasons, reason))
+        return replace(self, text_encoder="cpu", text_padding=0, decode_chunk=1, reasons=(*self.reasons, reason))
 
 
 def cpu_plan(*, linears: Linears = "fp8") -> RenderPlan:
@@ -147,6 +151,7 @@ def choose_plan(gpu: GpuFacts) -> RenderPlan:
         )
     reasons: list[str] = []
     kernels = kernel_candidates(gpu, reasons)
+    text = _text_residency(gpu, reasons)
     return RenderPlan(
         device="cuda",
         gpu=gpu.name,
@@ -157,7 +162,8 @@ def choose_plan(gpu: GpuFacts) -> RenderPlan:
         projected=kernels[0] in PROJECTED_KERNELS and gpu.triton,
         cross_attention=_plain_kernels(gpu)[0],
         fused=_fused(gpu, reasons),
-        text_encoder=_text_residency(gpu, reasons),
+        text_encoder=text,
+        text_padding=TEXT_PADDING if text == "gpu-bf16" else 0,  # a card short of memory has none for recordings
         decode_chunk=LATENTS_A_CHUNK if gpu.memory_gb >= GB_FOR_CHUNKS else 1,
         compile=gpu.triton,
         reasons=tuple(reasons),

@@ -354,6 +354,7 @@ async function drawFailures(panel, batch, signal) {
     panel.hidden = false;
     fill(panel, el("header", {}, el("h2", {}, `${plural(failed, "failure")} by cause`)), el("ul", { class: "causes" }, items.map((/** @type {any} */ cause) => causeLine(batch, cause))));
   } catch (error) {
+    delete panel.dataset.count; // the next look reads it anew
     showProblem(panel, error);
   }
 }

@@ -133,7 +133,7 @@ function marksText(marks) {
  */
 async function drawVerdict(box, job, signal) {
   try {
-    write(box, verdictText(await get(["batches", job.batch, "clips", job.row, "verdict"], {}, signal)));
+    write(box, verdictText(await ask("GET", ["batches", job.batch, "clips", job.row, "verdict"], { signal }))); // reads the whole file
   } catch (error) {
     showProblem(box, error);
   }
