@@ -18,7 +18,7 @@ from torch import Tensor, nn
 log = structlog.get_logger(__name__)
 
 MOST_TOKENS = 256
-"""Longer prompts are not padded, and are launched kernel by kernel: each length more takes memory and time to record."""
+"""Longer prompts are not padded, and are launched kernel by kernel: each recording takes memory and time."""
 
 
 class Graph(Protocol):
