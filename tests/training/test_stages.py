@@ -33,5 +33,5 @@ def test_the_smoke_run_makes_checkpoints_an_artifact_and_a_table(tmp_path: Path)
     }  # fmt: skip
     assert form(made) == form(WEIGHTS)
     assert len(form(made)) > 100
-    assert "| 2 unseen |" in ran.stdout
-    assert "| 2 held out |" in ran.stdout
+    assert "| matched-fp8-1 | 2 unseen |" in ran.stdout
+    assert "\n| 2 unseen |" in ran.stdout
