@@ -64,7 +64,7 @@ def build(plan: RenderPlan) -> Engine:
         model=model,
         device=torch.device("cuda"),
         dtype=plan.torch_dtype,
-        graphs=TextGraphs.record(model, plan.text_padding),
+        graphs=TextGraphs.record(model, plan.text_padding) if plan.text_padding else None,
     )
     config = full_config(layout.TRANSFORMER, full_size.TRANSFORMER)
     transformer = WanTransformer.load(config, full_size.transformer().state_dict(), plan=plan)

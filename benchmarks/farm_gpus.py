@@ -335,8 +335,12 @@ def _by_worker(views: Sequence[JobView]) -> dict[str, list[JobView]]:
 
 
 def _pace(views: Sequence[JobView]) -> float:
+    if len(views) < 2:
+        raise SystemExit(
+            f"{views[0].worker} rendered {len(views)} clip, wanted at least 2; give the run more (--clips)"
+        )
     stored = sorted(view.finished_at or 0.0 for view in views)
-    return (stored[-1] - stored[0]) / max(1, len(stored) - 1)
+    return (stored[-1] - stored[0]) / (len(stored) - 1)
 
 
 def _idle(views: Sequence[JobView]) -> float:

@@ -26,9 +26,10 @@ DECISIVE = (
     "cross_attention",
     "fused",
     "text_encoder",
-    "text_padding",
 )
 """Choices of a plan that decide the last bits of a clip, beside spec and model."""
+DECISIVE_IF_MADE = ("text_padding",)
+"""Choices that decide them too and are younger: plans from before say nothing of them, and were as plans without."""
 _BITS = "bits-"
 _CPU = "cpu"
 
@@ -37,7 +38,8 @@ def decisive(renderer: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides the last bits, from a renderer's description or a recipe: choices and versions."""
     plan = renderer.get("plan")
     choices = cast("Mapping[str, Any]", plan) if isinstance(plan, dict) else {}
-    return {"versions": renderer.get("versions"), **{name: choices.get(name) for name in DECISIVE}}
+    made = {name: choices[name] for name in DECISIVE_IF_MADE if choices.get(name)}
+    return {"versions": renderer.get("versions"), **{name: choices.get(name) for name in DECISIVE}, **made}
 
 
 def bits_class(renderer: Mapping[str, Any]) -> str:

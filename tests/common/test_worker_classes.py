@@ -40,5 +40,12 @@ def test_another_kernel_is_another_class_of_bits() -> None:
     assert bits_class({"plan": plan | {"reasons": ["why"]}}) == bits_class({"plan": plan})
 
 
+def test_a_plan_with_padded_prompts_is_another_class_and_one_without_is_as_before_there_was_any() -> None:
+    plan = {"gpu": "NVIDIA H100 80GB HBM3", "attention": "sdpa"}
+
+    assert bits_class({"plan": plan | {"text_padding": 64}}) != bits_class({"plan": plan})
+    assert bits_class({"plan": plan | {"text_padding": 0}}) == bits_class({"plan": plan})
+
+
 def test_a_renderer_without_a_model_has_no_class_but_its_labels() -> None:
     assert classes_of({"renderer": "fixed:1"}, ["studio"]) == ["studio"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,24 +66,26 @@ def test_recorded_text_is_the_same_to_the_bit(encoder: TextEncoder, tokens: int)
         assert torch.equal(graphs.hidden(ids), TextGraphs(model=encoder.model, padding=TEXT_PADDING).hidden(ids))
 
 
-def test_a_model_that_cannot_be_recorded_is_run_kernel_by_kernel(encoder: TextEncoder) -> None:
-    class Waits(torch.nn.Module):
-        """Asks the host in the middle, which no recording can hold."""
+def test_a_recording_with_other_bits_is_not_used(encoder: TextEncoder) -> None:
+    class Counts(torch.nn.Module):
+        """Adds how often it was called, which a recording does not notice."""
 
         def __init__(self) -> None:
             super().__init__()
             self.inner = encoder.model
+            self.calls = 0
 
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> object:
-            assert int(ids.sum().item()) >= 0
-            return self.inner(ids, mask)
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> SimpleNamespace:
+            self.calls += 1
+            return SimpleNamespace(last_hidden_state=self.inner(ids, mask).last_hidden_state + self.calls)
 
     before = torch.cuda.current_stream()
-    graphs = TextGraphs.record(Waits(), TEXT_PADDING)
+    graphs = TextGraphs.record(Counts(), TEXT_PADDING)
 
     assert graphs.recorded == {}
     assert torch.cuda.current_stream() == before
     assert graphs.hidden([3, 4, 5]).isfinite().all()
+    assert TextGraphs.record(encoder.model, TEXT_PADDING).recorded
 
 
 def test_text_encoded_ahead_is_the_same_to_the_bit(encoder: TextEncoder) -> None:

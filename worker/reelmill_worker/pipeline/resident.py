@@ -203,7 +203,10 @@ class Resident:
         self._spares.clear()
         self._plan = plan
         if plan.device == "cuda":
-            torch.cuda.empty_cache()
+            try:
+                torch.cuda.empty_cache()
+            except RuntimeError as err:  # torch before 2.12, after a recording that failed at its end (pytorch#180395)
+                log.warning("memory.not_returned", error=_first_line(err))  # torch itself uses it again
 
     def _plain_plan(self, reason: str) -> RenderPlan | None:
         """The plan with the attention that has no tricks, or None where that is what failed."""

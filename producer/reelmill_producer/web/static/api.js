@@ -61,13 +61,13 @@ export async function send(method, path, { query, body, type, headers = {}, sign
   if (method !== "GET" && guard.csrf) sent["X-Reelmill-CSRF"] = guard.csrf;
   const limit = new AbortController();
   const timer = waitMs && setTimeout(() => limit.abort(), waitMs);
-  const signals = signal ? [signal, limit.signal] : [limit.signal];
-  const ended = AbortSignal.any ? AbortSignal.any(signals) : signal; // browsers of 2022 have none, and wait
+  let ended = signal ?? limit.signal;
+  if (signal && AbortSignal.any) ended = AbortSignal.any([signal, limit.signal]); // browsers of 2022 have none, and wait
   let response;
   try {
     response = await fetch(address(path, query), { method, headers: sent, body: content, signal: ended, credentials: "same-origin" });
   } catch (error) {
-    if (!limit.signal.aborted && /** @type {Error} */ (error).name === "AbortError") throw error;
+    if ((!limit.signal.aborted || ended === signal) && /** @type {Error} */ (error).name === "AbortError") throw error;
     throw new Problem(0, SILENT);
   } finally {
     clearTimeout(timer);

@@ -12,6 +12,7 @@ from reelmill_common.errors import NotFound, WorkerUnfit
 from reelmill_worker.pipeline.network.attention import INNER, KERNELS
 from reelmill_worker.pipeline.network.plan import (
     PROJECTED_KERNELS,
+    TEXT_PADDING,
     GpuFacts,
     choose_plan,
     cpu_plan,
@@ -41,6 +42,7 @@ def test_each_architecture_gets_its_own_arithmetic(gpu: str, linears: str, fp8: 
 
     assert (plan.linears, plan.fp8, plan.attention, plan.text_encoder) == (linears, fp8, attention, text)
     assert (plan.device, plan.dtype, plan.fused, plan.compile) == ("cuda", "bfloat16", True, True)
+    assert plan.text_padding == (TEXT_PADDING if text == "gpu-bf16" else 0)
 
 
 @pytest.mark.parametrize("gpu", ["A100", "RTX 3090", "RTX 4090", "H100", "B200", "RTX 5090"])
@@ -112,7 +114,7 @@ def test_the_low_memory_plan_keeps_the_arithmetic_and_says_why_it_was_taken() ->
 
     low = plan.low_memory()
 
-    assert (low.text_encoder, low.decode_chunk) == ("cpu", 1)
+    assert (low.text_encoder, low.text_padding, low.decode_chunk) == ("cpu", 0, 1)
     assert (low.linears, low.attention) == (plan.linears, plan.attention)
     assert "low memory" in low.reasons[-1]
 

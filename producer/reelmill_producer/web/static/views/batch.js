@@ -354,7 +354,9 @@ async function drawFailures(panel, batch, signal) {
     panel.hidden = false;
     fill(panel, el("header", {}, el("h2", {}, `${plural(failed, "failure")} by cause`)), el("ul", { class: "causes" }, items.map((/** @type {any} */ cause) => causeLine(batch, cause))));
   } catch (error) {
+    if (signal.aborted) return;
     delete panel.dataset.count; // the next look reads it anew
+    panel.hidden = false;
     showProblem(panel, error);
   }
 }
