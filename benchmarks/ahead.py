@@ -58,13 +58,11 @@ def build(plan: RenderPlan) -> Engine:
     with tempfile.TemporaryDirectory() as temp:
         make_tiny(Path(temp) / "tiny")
         tokens = TokenCounter.open(Path(temp) / "tiny" / layout.TOKENIZER_FILE)
-    model = full_size.text_encoder()
     text = TextEncoder(
         tokens=tokens,
-        model=model,
+        graphs=TextGraphs.record(full_size.text_encoder(), plan.text_padding),
         device=torch.device("cuda"),
         dtype=plan.torch_dtype,
-        graphs=TextGraphs.record(model, plan.text_padding) if plan.text_padding else None,
     )
     config = full_config(layout.TRANSFORMER, full_size.TRANSFORMER)
     transformer = WanTransformer.load(config, full_size.transformer().state_dict(), plan=plan)

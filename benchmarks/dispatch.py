@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -184,6 +184,16 @@ def embedded(seconds: float) -> Iterator[Settings]:
             )
         finally:
             server.stop()
+
+
+def signing(settings: Settings, folder: Path) -> Settings:
+    """Return settings of a farm that signs each clip, with a key and a certificate made for it in a folder."""
+    from reelmill_common.provenance.authority import issue  # noqa: PLC0415 - only here is the extra needed
+
+    issued, certificate, key = issue("benchmark"), folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(issued.certificate)
+    key.write_bytes(issued.key)
+    return replace(settings, provenance="require", provenance_certificate=str(certificate), provenance_key=str(key))
 
 
 @contextmanager

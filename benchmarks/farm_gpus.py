@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import farm_host
-from dispatch import embedded, wait, worker
+from dispatch import embedded, signing, wait, worker
 from farm_run import READY_S, Shape, check, spec_of
 from measured import GpuWatch
 
@@ -153,7 +153,7 @@ def running(run: Path, model: Path, shape: Shape, gpus: int, *, store: str, sign
         )
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         if signed:
-            settings = with_key(settings)
+            settings = signing(settings, settings.state_dir)
         for path in (settings.state_dir / "run").glob("*.figures"):
             path.unlink()
         memory, started, ready = farm_host.MemoryWatch(), time.monotonic(), dict[str, float]()
@@ -173,17 +173,6 @@ def running(run: Path, model: Path, shape: Shape, gpus: int, *, store: str, sign
             commands = [stack.enter_context(worker(settings, name=name, devices=devices)) for name in names]
             wait(all_ready, "all workers", limit_s=READY_S, every_s=POLL_S)
         yield Host(settings=settings, ledger=ledger, commands=commands, ready_s=sorted(ready.values()), memory=memory)
-
-
-def with_key(settings: Settings) -> Settings:
-    """Return settings of a farm that signs, with a key and a certificate made for it."""
-    from reelmill_common.provenance.authority import issue  # noqa: PLC0415 - only here is the extra needed
-
-    issued, folder = issue("benchmark"), settings.state_dir
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(issued.certificate)
-    key.write_bytes(issued.key)
-    return replace(settings, provenance_certificate=str(certificate), provenance_key=str(key), provenance="require")
 
 
 def measure(host: Host, shape: Shape, clips: int, gpus: int) -> Side:

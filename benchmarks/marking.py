@@ -19,10 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from dispatch import signing
 from recognition import FPS, FRAMES, HEIGHT, WIDTH, draw
 
 from reelmill_common.jobs import RenderSpec, job_id
-from reelmill_common.provenance.authority import issue
 from reelmill_common.provenance.plain_marks import xmp_box
 from reelmill_common.recipe import JobOrigin, Recipe, versions
 from reelmill_common.settings import Settings
@@ -44,9 +44,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         source, video = Path(folder, "source.mp4"), Path(folder, "clip.mp4")
         write_clip(planes, source, fps=FPS, recipe=recipe)
-        settings = _settings(Path(folder))
-        signing = ClipMarker.of(settings)
-        quiet = replace(signing, takes_fingerprints=False)
+        signed = ClipMarker.of(signing(Settings(), Path(folder)))
+        quiet = replace(signed, takes_fingerprints=False)
         plain = ClipMarker.of(Settings())
 
         def fresh() -> None:
@@ -55,10 +54,10 @@ def main() -> None:
         took = {
             "fingerprint": _milliseconds(lambda: plain.mark(video, planes, recipe), fresh),
             "signature": _milliseconds(lambda: quiet.mark(video, planes, recipe), fresh),
-            "both": _milliseconds(lambda: signing.mark(video, planes, recipe), fresh),
+            "both": _milliseconds(lambda: signed.mark(video, planes, recipe), fresh),
         }
         fresh()
-        signing.mark(video, planes, recipe)
+        signed.mark(video, planes, recipe)
         more = video.stat().st_size - source.stat().st_size
         names = ", ".join(f"{name} {version(name)}" for name in ("c2pa-python", "pdqhash"))
         print(f"{names}, {os.cpu_count()} CPUs, {ROUNDS} rounds")
@@ -67,13 +66,6 @@ def main() -> None:
         print(f"\n| part | CPU ms, median | CPU ms, least | ms on the wall, median |\n{'| --- ' * 4}|")
         for name, (core, least, wall) in took.items():
             print(f"| {name} | {core:.2f} | {least:.2f} | {wall:.2f} |")
-
-
-def _settings(folder: Path) -> Settings:
-    issued = issue("benchmark")
-    (folder / "certificate.pem").write_bytes(issued.certificate)
-    (folder / "key.pem").write_bytes(issued.key)
-    return Settings(provenance_certificate=str(folder / "certificate.pem"), provenance_key=str(folder / "key.pem"))
 
 
 def _milliseconds(work: Callable[[], object], before: Callable[[], None]) -> tuple[float, float, float]:

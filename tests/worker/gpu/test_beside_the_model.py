@@ -58,12 +58,11 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
 @pytest.mark.parametrize("tokens", [1, TEXT_PADDING, TEXT_PADDING + 1, MOST_TOKENS])
 def test_recorded_text_is_the_same_to_the_bit(encoder: TextEncoder, tokens: int) -> None:
     graphs = encoder.graphs
-    assert graphs is not None
     assert sorted(graphs.recorded) == list(range(TEXT_PADDING, MOST_TOKENS + 1, TEXT_PADDING))
 
     for first in (3, 40):
         ids = [first + number % 50 for number in range(tokens)]
-        assert torch.equal(graphs.hidden(ids), TextGraphs(model=encoder.model, padding=TEXT_PADDING).hidden(ids))
+        assert torch.equal(graphs.hidden(ids), TextGraphs(model=encoder.graphs.model, padding=TEXT_PADDING).hidden(ids))
 
 
 def test_a_recording_with_other_bits_is_not_used(encoder: TextEncoder) -> None:
@@ -72,7 +71,7 @@ def test_a_recording_with_other_bits_is_not_used(encoder: TextEncoder) -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.inner = encoder.model
+            self.inner = encoder.graphs.model
             self.calls = 0
 
         def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> SimpleNamespace:
@@ -85,7 +84,7 @@ def test_a_recording_with_other_bits_is_not_used(encoder: TextEncoder) -> None:
     assert graphs.recorded == {}
     assert torch.cuda.current_stream() == before
     assert graphs.hidden([3, 4, 5]).isfinite().all()
-    assert TextGraphs.record(encoder.model, TEXT_PADDING).recorded
+    assert TextGraphs.record(encoder.graphs.model, TEXT_PADDING).recorded
 
 
 def test_text_encoded_ahead_is_the_same_to_the_bit(encoder: TextEncoder) -> None:

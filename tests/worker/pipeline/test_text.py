@@ -44,7 +44,8 @@ def test_the_embedding_is_that_of_diffusers_wan_pipeline(
     prompt: str, dtype: torch.dtype, tolerance: float, encoder: TextEncoder, reference: WanPipeline
 ) -> None:
     reference.text_encoder.to(dtype)
-    encoder = replace(encoder, model=encoder.model.to(dtype), dtype=dtype)
+    encoder.graphs.model.to(dtype)
+    encoder = replace(encoder, dtype=dtype)
     expected, _ = reference.encode_prompt(prompt, do_classifier_free_guidance=False, max_sequence_length=512)
 
     embedding = encoder.encode(prompt)

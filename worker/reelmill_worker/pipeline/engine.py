@@ -222,16 +222,14 @@ def load_text_encoder(
     folder: ModelFolder, plan: RenderPlan, *, shared_cache: SharedEmbeddingCache | None = None
 ) -> TextEncoder:
     """Load the tokenizer and the text encoder of a model."""
-    model = load_text_model(folder.text_encoder, plan=plan)
     place = plan.gpu if plan.text_encoder != "cpu" else "cpu"
     padded = f" padded to {plan.text_padding}" if plan.text_padding else ""
     return TextEncoder(
         tokens=folder.tokens,
-        model=model,
+        graphs=TextGraphs.record(load_text_model(folder.text_encoder, plan=plan), plan.text_padding),
         device=torch.device(plan.device),
         dtype=plan.torch_dtype,
         identity=f"{folder.text_hash} {plan.text_encoder} {plan.dtype} {place} torch {torch.__version__}{padded}",
-        graphs=TextGraphs.record(model, plan.text_padding) if plan.text_padding else None,
         shared_cache=shared_cache,
     )
 

@@ -49,22 +49,20 @@ class TextEncoder:
 
     Attributes:
         tokens: The tokenizer, with its limit.
-        model: `transformers.UMT5EncoderModel` on the device where it shall run.
+        graphs: Holds the model, on the device where it shall run, and runs it.
         device: Where the embedding is wanted; may differ from the model's.
         dtype: The type of the embedding.
         identity: Names weights, precision and device class: only equal ones share embeddings, since others differ in
             the last bits, and with them every clip.
-        graphs: Runs the model, where the plan has it recorded.
         shared_cache: Shared with other workers, if with any.
         made: Embeddings that were computed here, and not found.
     """
 
     tokens: TokenCounter
-    model: nn.Module
+    graphs: TextGraphs
     device: torch.device
     dtype: torch.dtype
     identity: str = ""
-    graphs: TextGraphs | None = None
     shared_cache: SharedEmbeddingCache | None = None
     made: int = 0
     _cache: OrderedDict[str, Tensor] = field(default_factory=OrderedDict[str, Tensor])
@@ -117,12 +115,7 @@ class TextEncoder:
 
     @torch.inference_mode()
     def _encode(self, ids: list[int]) -> Tensor:
-        if self.graphs is not None:
-            return self.graphs.hidden(ids).to(self.device, self.dtype)
-        place = next(self.model.parameters()).device
-        batch = torch.tensor([ids], device=place)
-        hidden: Tensor = self.model(batch, torch.ones_like(batch)).last_hidden_state  # (1, n, d)
-        return hidden.to(self.device, self.dtype)
+        return self.graphs.hidden(ids).to(self.device, self.dtype)  # (1, n, d)
 
     def _from_shared(self, prompt: str, length: int) -> Tensor | None:
         content = None if self.shared_cache is None else self.shared_cache.get(self._name(prompt))
@@ -144,7 +137,7 @@ class TextEncoder:
             self.shared_cache.put(self._name(prompt), save({_ROWS: rows.cpu().contiguous()}))
 
     def _width(self) -> int:
-        return int(self.model.get_parameter("shared.weight").shape[1])
+        return int(self.graphs.model.get_parameter("shared.weight").shape[1])
 
     def _name(self, prompt: str) -> str:
         return hashlib.sha256(f"{self.identity}\n{prompt}".encode()).hexdigest()

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from reelmill_worker.pipeline.checkpoint.weights import ModelFolder
 from reelmill_worker.pipeline.engine import load_text_encoder
 from reelmill_worker.pipeline.network.plan import cpu_plan
+from reelmill_worker.pipeline.network.text_graphs import TextGraphs
 from reelmill_worker.pipeline.network.text_model import ByteLinear, load_text_model
 from reelmill_worker.pipeline.text import TextEncoder
 
@@ -28,7 +29,7 @@ def test_eight_bit_weights_halve_the_linears_and_keep_the_direction(folder: Mode
 
     linears = [module for module in model.modules() if isinstance(module, ByteLinear)]
     rough: Tensor = TextEncoder(
-        tokens=folder.tokens, model=model, device=torch.device("cpu"), dtype=torch.float32
+        tokens=folder.tokens, graphs=TextGraphs(model=model, padding=0), device=torch.device("cpu"), dtype=torch.float32
     ).encode(PROMPT)
     assert len(linears) == 2 * 7
     assert all(linear.weight.dtype == torch.int8 for linear in linears)

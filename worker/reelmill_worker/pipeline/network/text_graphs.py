@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 import torch
@@ -19,14 +18,6 @@ log = structlog.get_logger(__name__)
 
 MOST_TOKENS = 256
 """Longer prompts are not padded, and are launched kernel by kernel: each recording takes memory and time."""
-
-
-class Graph(Protocol):
-    """What `torch.cuda.CUDAGraph` is to us."""
-
-    def replay(self) -> None:
-        """Compute again what was recorded, from what its inputs hold now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +31,7 @@ class Recorded:
         hidden: (1, m, d).
     """
 
-    graph: Graph
+    graph: torch.cuda.CUDAGraph
     ids: Tensor
     mask: Tensor
     hidden: Tensor
@@ -48,11 +39,11 @@ class Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class TextGraphs:
-    """A text encoder on a GPU. Two threads may use it one after the other, on streams of their own, not at once.
+    """A text encoder. Two threads may use it one after the other, on streams of their own, not at once.
 
     Attributes:
         model: `transformers.UMT5EncoderModel`.
-        padding: Prompts are padded to a multiple of so many tokens.
+        padding: Prompts are padded to a multiple of so many tokens; 0: not at all, and nothing is recorded.
         recorded: By padded length. What is missing is launched kernel by kernel, with equal bits.
     """
 
@@ -65,7 +56,7 @@ class TextGraphs:
     def record(cls, model: nn.Module, padding: int) -> TextGraphs:
         """Record each length; none of them if that fails, for it only saves time."""
         graphs = cls(model=model, padding=padding)
-        if not next(model.parameters()).is_cuda:
+        if not padding or not next(model.parameters()).is_cuda:
             return graphs
         before = torch.cuda.current_stream()
         try:
@@ -98,7 +89,7 @@ class TextGraphs:
 
 def padded_length(tokens: int, padding: int) -> int:
     """Return the number of tokens that the encoder runs on."""
-    return tokens if tokens > MOST_TOKENS else -(-tokens // padding) * padding
+    return -(-tokens // padding) * padding if padding and tokens <= MOST_TOKENS else tokens
 
 
 def _padded(ids: list[int], length: int) -> tuple[Tensor, Tensor]:
