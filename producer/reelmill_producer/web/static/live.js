@@ -151,10 +151,8 @@ function show(state, text) {
   write(find("span", mark), text);
   const banner = find("#lost");
   const lost = state === "lost";
-  if (banner.hidden === lost) {
-    banner.hidden = !lost;
-    write(banner, lost ? "The connection to the farm is lost. What you see is from before; the page reconnects and catches up by itself." : "");
-  }
+  banner.hidden = !lost;
+  write(banner, lost ? "The connection to the farm is lost. What you see is from before; the page reconnects and catches up by itself." : "");
 }
 
 /**
